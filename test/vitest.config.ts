@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  root: new URL("..", import.meta.url).pathname,
+  test: {
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/interop/**", "**/node_modules/**"],
+    testTimeout: 20_000,
+    hookTimeout: 20_000
+  }
+})
