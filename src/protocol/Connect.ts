@@ -1,0 +1,171 @@
+/**
+ * What a client sends in `connect`, and what the gateway answers when it lets the client in.
+ *
+ * Every text field that takes part in the signed proof is a branded type. The gateway rebuilds the signed text by joining
+ * these fields with `|` (and scopes with `,`), so a field that held a delimiter could be read in two ways; such a value
+ * cannot be constructed.
+ */
+import * as Schema from "effect/Schema"
+
+/** Characters that no signed field may hold: controls, invisible format characters, line separators, lone surrogates. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
+
+const signedText = (what: string, forbidden: ReadonlyArray<string>) =>
+  Schema.makeFilter<string>((value) => {
+    if (value.length === 0) return `${what} must not be empty`
+    if (value !== value.trim()) return `${what} must not begin or end with white space`
+    const delimiter = forbidden.find((character) => value.includes(character))
+    if (delimiter !== undefined) return `${what} must not contain "${delimiter}", which delimits the signed text`
+    return unprintable.test(value) ? `${what} must not contain control characters` : undefined
+  })
+
+const SignedField = (what: string) => Schema.String.check(signedText(what, ["|", ","]))
+
+/** Lower-case hex SHA-256 of the raw 32-byte Ed25519 public key: 64 characters. */
+export const DeviceId = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)).pipe(Schema.brand("DeviceId"))
+export type DeviceId = typeof DeviceId.Type
+
+/** The gateway's challenge nonce. Real gateways send a UUID; anything that is safe to sign is accepted. */
+export const Nonce = SignedField("nonce").pipe(Schema.brand("Nonce"))
+export type Nonce = typeof Nonce.Type
+
+/** One scope, for example `operator.read`. Unknown names are allowed: gateways add scopes. */
+export const ScopeName = SignedField("scope").pipe(Schema.brand("ScopeName"))
+export type ScopeName = typeof ScopeName.Type
+
+/**
+ * A coarse, constant platform name such as `linux`. Gateways pin it at pairing and ask for a new approval when it changes,
+ * so it must never carry an operating system version.
+ */
+export const PlatformName = SignedField("platform").pipe(Schema.brand("PlatformName"))
+export type PlatformName = typeof PlatformName.Type
+
+/** Optional family of the device, for example `iPhone`. Signed lower-cased in proof version 3. */
+export const DeviceFamily = SignedField("device family").pipe(Schema.brand("DeviceFamily"))
+export type DeviceFamily = typeof DeviceFamily.Type
+
+/** A token as it is sent and signed. It may hold a comma but no `|`, as the gateway joins the signed text with `|`. */
+export const AuthToken = Schema.String.check(signedText("token", ["|"])).pipe(Schema.brand("AuthToken"))
+export type AuthToken = typeof AuthToken.Type
+
+/** The closed list of client ids that gateways accept. An invented one is refused by every release. */
+export const ClientId = Schema.Literals([
+  "webchat-ui",
+  "openclaw-control-ui",
+  "openclaw-browser-copilot",
+  "openclaw-tui",
+  "webchat",
+  "cli",
+  "gateway-client",
+  "openclaw-macos",
+  "openclaw-linux",
+  "openclaw-ios",
+  "openclaw-watchos",
+  "openclaw-android",
+  "node-host",
+  "openclaw-worker",
+  "test",
+  "fingerprint",
+  "openclaw-probe"
+])
+export type ClientId = typeof ClientId.Type
+
+/** The closed list of client modes. The vendor's example uses `operator`, which is not in it. */
+export const ClientMode = Schema.Literals(["webchat", "cli", "ui", "backend", "node", "worker", "probe", "test"])
+export type ClientMode = typeof ClientMode.Type
+
+export const Role = Schema.Literals(["operator", "node", "worker"])
+export type Role = typeof Role.Type
+
+/** Operator scopes that OpenClaw publishes. `operator.admin` satisfies all; `operator.write` satisfies read and talk. */
+export const knownScopes = [
+  "operator.read",
+  "operator.write",
+  "operator.admin",
+  "operator.approvals",
+  "operator.questions",
+  "operator.pairing",
+  "operator.talk",
+  "operator.talk.secrets"
+] as const
+
+/** A pairing request id that is safe to show and to put on a command line. Anything else from the wire is not an id. */
+export const RequestId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/)).pipe(
+  Schema.brand("RequestId")
+)
+export type RequestId = typeof RequestId.Type
+
+/** The lowest and highest protocol this client speaks. `3..4` is accepted by every published release. */
+export const protocolRange = { minProtocol: 3, maxProtocol: 4 } as const
+
+/** The payload of `connect.challenge`. `ts` is the gateway's clock in milliseconds, and is what the client signs. */
+export const Challenge = Schema.Struct({ nonce: Nonce, ts: Schema.Natural })
+export type Challenge = typeof Challenge.Type
+
+/** The device proof as it travels. Key and signature are base64url without padding; `signedAt` is the challenge's `ts`. */
+export const DeviceProofParams = Schema.Struct({
+  id: DeviceId,
+  publicKey: Schema.String,
+  signature: Schema.String,
+  signedAt: Schema.Natural,
+  nonce: Schema.optionalKey(Nonce)
+})
+
+/** Parameters of the `connect` request. Gateways refuse unknown properties, so this is exhaustive and nothing is added. */
+export const ConnectParams = Schema.Struct({
+  minProtocol: Schema.Natural,
+  maxProtocol: Schema.Natural,
+  client: Schema.Struct({
+    id: ClientId,
+    version: Schema.NonEmptyString,
+    platform: PlatformName,
+    mode: ClientMode,
+    displayName: Schema.optionalKey(Schema.NonEmptyString),
+    deviceFamily: Schema.optionalKey(DeviceFamily),
+    instanceId: Schema.optionalKey(Schema.NonEmptyString)
+  }),
+  role: Role,
+  scopes: Schema.Array(ScopeName),
+  caps: Schema.Array(Schema.String),
+  auth: Schema.optionalKey(Schema.Struct({
+    token: Schema.optionalKey(AuthToken),
+    password: Schema.optionalKey(Schema.String)
+  })),
+  device: DeviceProofParams,
+  locale: Schema.optionalKey(Schema.String),
+  userAgent: Schema.optionalKey(Schema.String)
+})
+export type ConnectParams = typeof ConnectParams.Type
+
+/**
+ * What a session keeps of `hello-ok`. The wire object has some fifteen kilobytes; the rest is dropped here. Every part but
+ * the protocol number may be missing: old releases send no `auth`, and a local client may get no token.
+ */
+export const HelloOk = Schema.Struct({
+  type: Schema.Literal("hello-ok"),
+  protocol: Schema.Natural,
+  server: Schema.optionalKey(Schema.Struct({
+    version: Schema.optionalKey(Schema.String),
+    connId: Schema.optionalKey(Schema.String)
+  })),
+  features: Schema.optionalKey(Schema.Struct({
+    methods: Schema.optionalKey(Schema.Array(Schema.String))
+  })),
+  auth: Schema.optionalKey(Schema.Struct({
+    deviceToken: Schema.optionalKey(Schema.RedactedFromValue(AuthToken, { label: "deviceToken" })),
+    role: Schema.optionalKey(Schema.String),
+    scopes: Schema.optionalKey(Schema.Array(Schema.String)),
+    issuedAtMs: Schema.optionalKey(Schema.Finite)
+  })),
+  policy: Schema.optionalKey(Schema.Struct({
+    maxPayload: Schema.optionalKey(Schema.Natural),
+    maxBufferedBytes: Schema.optionalKey(Schema.Natural),
+    tickIntervalMs: Schema.optionalKey(Schema.Natural)
+  }))
+})
+export type HelloOk = typeof HelloOk.Type
+
+export const decodeChallenge = Schema.decodeUnknownOption(Challenge)
+export const decodeHelloOk = Schema.decodeUnknownResult(HelloOk)
+export const encodeConnectParams = Schema.encodeSync(ConnectParams)
+export const decodeConnectParams = Schema.decodeUnknownResult(ConnectParams)

@@ -1,0 +1,87 @@
+/**
+ * Frames of the gateway protocol: JSON objects in WebSocket text messages.
+ *
+ * `parse` runs once for every frame that arrives, so it is a hand guard of the envelope and allocates nothing beyond what
+ * `JSON.parse` does. Payloads stay `unknown` until their consumer decodes them with a schema.
+ */
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+
+export interface RequestFrame {
+  readonly type: "req"
+  readonly id: string
+  readonly method: string
+  readonly params?: unknown
+}
+
+export interface ResponseFrame {
+  readonly type: "res"
+  readonly id: string
+  readonly ok: boolean
+  readonly payload?: unknown
+  readonly error?: unknown
+}
+
+export interface EventFrame {
+  readonly type: "event"
+  readonly event: string
+  readonly payload?: unknown
+  /** Counts the events of one connection; a step other than one is a loss. Absent on the challenge and on old tool streams. */
+  readonly seq?: number
+}
+
+export type Frame = RequestFrame | ResponseFrame | EventFrame
+
+/** The frame in a text message, or `undefined` when it is none: bad JSON, no object, an unknown type, a missing field. */
+export const parse = (text: string): Frame | undefined => {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  return isFrame(value) ? value : undefined
+}
+
+const isFrame = (value: unknown): value is Frame => {
+  if (!Predicate.isObject(value) || !("type" in value)) return false
+  switch (value.type) {
+    case "event":
+      return "event" in value && typeof value.event === "string"
+        && (!("seq" in value) || typeof value.seq === "number")
+    case "res":
+      return "id" in value && typeof value.id === "string" && "ok" in value && typeof value.ok === "boolean"
+    case "req":
+      return "id" in value && typeof value.id === "string" && "method" in value && typeof value.method === "string"
+    default:
+      return false
+  }
+}
+
+/**
+ * The `error` of a refused request. `code` is coarse (`NOT_PAIRED`, `INVALID_REQUEST`); what tells cases apart is
+ * `details.code` on releases that send it. `retryAfterMs` is a duration in milliseconds on no clock.
+ */
+export const ErrorShape = Schema.Struct({
+  code: Schema.String,
+  message: Schema.String,
+  details: Schema.optionalKey(Schema.Unknown),
+  retryable: Schema.optionalKey(Schema.Boolean),
+  retryAfterMs: Schema.optionalKey(Schema.Finite)
+})
+export type ErrorShape = typeof ErrorShape.Type
+
+export const decodeErrorShape = Schema.decodeUnknownOption(ErrorShape)
+
+/** A request as text. `params` must be JSON: `undefined` properties are left out by the encoder. */
+export const encodeRequest = (id: string, method: string, params: unknown): string =>
+  JSON.stringify({ type: "req", id, method, params } satisfies RequestFrame)
+
+export const encodeResponse = (id: string, payload: unknown): string =>
+  JSON.stringify({ type: "res", id, ok: true, payload } satisfies ResponseFrame)
+
+export const encodeRefusal = (id: string, error: ErrorShape): string =>
+  JSON.stringify({ type: "res", id, ok: false, error } satisfies ResponseFrame)
+
+export const encodeEvent = (event: string, payload: unknown, seq?: number): string =>
+  JSON.stringify(seq === undefined ? { type: "event", event, payload } : { type: "event", event, payload, seq })

@@ -1,0 +1,230 @@
+/**
+ * What a refusal of the gateway means.
+ *
+ * Releases since 2026.2.26 say it in `error.details.code`, and that alone decides. Older ones send coarser codes or none;
+ * for those, and only when `details.code` is absent, one table of message texts at the end of this file is consulted.
+ * A refusal that neither tells is kept as it came (`Unknown`).
+ */
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { RequestId } from "./Connect.ts"
+import type { ErrorShape } from "./Frame.ts"
+
+/** Why a pairing is asked for. `unspecified` is what releases mean that name no reason. */
+export const PairingReason = Schema.Literals([
+  "not-paired",
+  "role-upgrade",
+  "scope-upgrade",
+  "metadata-upgrade",
+  "unspecified"
+])
+export type PairingReason = typeof PairingReason.Type
+
+export const AuthReason = Schema.Literals([
+  "Required",
+  "Unauthorized",
+  "TokenMissing",
+  "TokenMismatch",
+  "TokenNotConfigured",
+  "PasswordMissing",
+  "PasswordMismatch",
+  "PasswordNotConfigured",
+  "BootstrapTokenInvalid",
+  "DeviceTokenMismatch",
+  "ScopeMismatch",
+  "TailscaleIdentityMissing",
+  "TailscaleProxyMissing",
+  "TailscaleWhoisFailed",
+  "TailscaleIdentityMismatch",
+  "IdentityHeaderRequired",
+  "VerifiedUserRequired",
+  "ProfileUnavailable"
+])
+export type AuthReason = typeof AuthReason.Type
+
+export const DeviceProofReason = Schema.Literals([
+  "Invalid",
+  "IdentityRequired",
+  "DeviceIdMismatch",
+  "SignatureExpired",
+  "NonceRequired",
+  "NonceMismatch",
+  "SignatureInvalid",
+  "PublicKeyInvalid",
+  "SelfCheckFailed"
+])
+export type DeviceProofReason = typeof DeviceProofReason.Type
+
+export const MismatchReason = Schema.Literals(["Protocol", "ClientVersion", "ControlUiBuild"])
+export type MismatchReason = typeof MismatchReason.Type
+
+/** The meaning of a refusal: one tag for each thing that a caller treats differently, `reason` for its cases. */
+export type Meaning =
+  | { readonly _tag: "PairingRequired"; readonly reason: PairingReason }
+  | { readonly _tag: "AuthRejected"; readonly reason: AuthReason }
+  | { readonly _tag: "RateLimited" }
+  | { readonly _tag: "DeviceProofRejected"; readonly reason: DeviceProofReason }
+  | { readonly _tag: "ProtocolMismatch"; readonly reason: MismatchReason }
+  | { readonly _tag: "OriginNotAllowed" }
+  | { readonly _tag: "ClientNotAllowed" }
+  | { readonly _tag: "GatewayUnavailable" }
+  | { readonly _tag: "Unknown" }
+
+/** A refusal, read leniently: a field of an unexpected type is as good as absent, so that it never hides the code. */
+export interface Refusal {
+  readonly meaning: Meaning
+  readonly code: string
+  /** Printable and at most 300 characters. */
+  readonly message: string
+  readonly detailCode: string | undefined
+  readonly requestId: RequestId | undefined
+  readonly requestedScopes: ReadonlyArray<string> | undefined
+  readonly approvedScopes: ReadonlyArray<string> | undefined
+  readonly recommendedNextStep: string | undefined
+  readonly pauseReconnect: boolean | undefined
+  /** Milliseconds to wait, counted from the arrival of the refusal. */
+  readonly retryAfterMs: number | undefined
+  readonly expectedProtocol: number | undefined
+  /** `details.reason` as it came, printable. */
+  readonly detailReason: string | undefined
+}
+
+/** Text from the wire made safe for a terminal: no control, format or line separator characters, at most 300 long. */
+export const printable = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, " ").slice(0, 300)
+
+const auth = (reason: AuthReason): Meaning => ({ _tag: "AuthRejected", reason })
+const proof = (reason: DeviceProofReason): Meaning => ({ _tag: "DeviceProofRejected", reason })
+const mismatch = (reason: MismatchReason): Meaning => ({ _tag: "ProtocolMismatch", reason })
+const pairing = (reason: PairingReason): Meaning => ({ _tag: "PairingRequired", reason })
+const unknown: Meaning = { _tag: "Unknown" }
+
+/** Every detail code that OpenClaw publishes (gateway-protocol 2026.9.1, connect error details), and what it means here. */
+export const publishedCodes = {
+  AUTH_REQUIRED: auth("Required"),
+  AUTH_UNAUTHORIZED: auth("Unauthorized"),
+  AUTH_TOKEN_MISSING: auth("TokenMissing"),
+  AUTH_TOKEN_MISMATCH: auth("TokenMismatch"),
+  AUTH_TOKEN_NOT_CONFIGURED: auth("TokenNotConfigured"),
+  AUTH_PASSWORD_MISSING: auth("PasswordMissing"),
+  AUTH_PASSWORD_MISMATCH: auth("PasswordMismatch"),
+  AUTH_PASSWORD_NOT_CONFIGURED: auth("PasswordNotConfigured"),
+  AUTH_BOOTSTRAP_TOKEN_INVALID: auth("BootstrapTokenInvalid"),
+  AUTH_DEVICE_TOKEN_MISMATCH: auth("DeviceTokenMismatch"),
+  AUTH_SCOPE_MISMATCH: auth("ScopeMismatch"),
+  AUTH_RATE_LIMITED: { _tag: "RateLimited" },
+  AUTH_TAILSCALE_IDENTITY_MISSING: auth("TailscaleIdentityMissing"),
+  AUTH_TAILSCALE_PROXY_MISSING: auth("TailscaleProxyMissing"),
+  AUTH_TAILSCALE_WHOIS_FAILED: auth("TailscaleWhoisFailed"),
+  AUTH_TAILSCALE_IDENTITY_MISMATCH: auth("TailscaleIdentityMismatch"),
+  AUTH_IDENTITY_HEADER_REQUIRED: auth("IdentityHeaderRequired"),
+  AUTH_VERIFIED_USER_REQUIRED: auth("VerifiedUserRequired"),
+  AUTHENTICATED_PROFILE_UNAVAILABLE: auth("ProfileUnavailable"),
+  CONTROL_UI_BUILD_MISMATCH: mismatch("ControlUiBuild"),
+  CONTROL_UI_ORIGIN_NOT_ALLOWED: { _tag: "OriginNotAllowed" },
+  PROTOCOL_MISMATCH: mismatch("Protocol"),
+  CLIENT_VERSION_MISMATCH: mismatch("ClientVersion"),
+  CONTROL_UI_DEVICE_IDENTITY_REQUIRED: proof("IdentityRequired"),
+  DEVICE_IDENTITY_REQUIRED: proof("IdentityRequired"),
+  DEVICE_AUTH_INVALID: proof("Invalid"),
+  DEVICE_AUTH_DEVICE_ID_MISMATCH: proof("DeviceIdMismatch"),
+  DEVICE_AUTH_SIGNATURE_EXPIRED: proof("SignatureExpired"),
+  DEVICE_AUTH_NONCE_REQUIRED: proof("NonceRequired"),
+  DEVICE_AUTH_NONCE_MISMATCH: proof("NonceMismatch"),
+  DEVICE_AUTH_SIGNATURE_INVALID: proof("SignatureInvalid"),
+  DEVICE_AUTH_PUBLIC_KEY_INVALID: proof("PublicKeyInvalid"),
+  PAIRING_REQUIRED: pairing("unspecified")
+} satisfies Record<string, Meaning>
+
+const meaningByCode: ReadonlyMap<string, Meaning> = new Map(Object.entries(publishedCodes))
+
+const property = (object: unknown, name: string): unknown =>
+  Predicate.hasProperty(object, name) ? object[name] : undefined
+const text = (object: unknown, name: string) =>
+  Option.getOrUndefined(Option.liftPredicate(property(object, name), Predicate.isString))
+const flag = (object: unknown, name: string) =>
+  Option.getOrUndefined(Option.liftPredicate(property(object, name), Predicate.isBoolean))
+const count = (object: unknown, name: string): number | undefined => {
+  const value = property(object, name)
+  return Predicate.isNumber(value) && Number.isFinite(value) && value >= 0 ? value : undefined
+}
+const texts = (object: unknown, name: string): ReadonlyArray<string> | undefined => {
+  const value = property(object, name)
+  return Array.isArray(value) ? value.filter(Predicate.isString).map(printable) : undefined
+}
+
+const asPairingReason = Schema.decodeUnknownOption(PairingReason)
+const asRequestId = Schema.decodeUnknownOption(RequestId)
+
+/** Reads the error object of a refused request. Pure; total for any object that has a code and a message. */
+export const read = (error: ErrorShape): Refusal => {
+  const { details } = error
+  const detailCode = text(details, "code")
+  const detailReason = text(details, "reason")
+  const requestId = Option.getOrUndefined(asRequestId(property(details, "requestId")))
+  const expectedProtocol = count(details, "expectedProtocol")
+  return {
+    meaning: meaningOf(error, detailCode, detailReason),
+    code: printable(error.code),
+    message: printable(error.message),
+    detailCode: detailCode === undefined ? undefined : printable(detailCode),
+    requestId,
+    requestedScopes: texts(details, "requestedScopes"),
+    approvedScopes: texts(details, "approvedScopes"),
+    recommendedNextStep: text(details, "recommendedNextStep"),
+    pauseReconnect: flag(details, "pauseReconnect"),
+    retryAfterMs: error.retryAfterMs !== undefined && error.retryAfterMs >= 0
+      ? error.retryAfterMs
+      : count(details, "retryAfterMs"),
+    expectedProtocol,
+    detailReason: detailReason === undefined ? undefined : printable(detailReason)
+  }
+}
+
+const meaningOf = (error: ErrorShape, detailCode: string | undefined, detailReason: string | undefined): Meaning => {
+  if (detailCode !== undefined) {
+    const meaning = meaningByCode.get(detailCode) ?? unknown
+    if (meaning._tag === "PairingRequired") {
+      return pairing(Option.getOrElse(asPairingReason(detailReason), () => "unspecified" as const))
+    }
+    return meaning === publishedCodes.DEVICE_AUTH_INVALID ? (coarseProof.get(error.message) ?? meaning) : meaning
+  }
+  if (error.code === "UNAVAILABLE") return { _tag: "GatewayUnavailable" }
+  if (error.code === "NOT_PAIRED" && property(error.details, "requestId") !== undefined) return pairing("unspecified")
+  return messageTable.find(([pattern]) => pattern.test(error.message))?.[1] ?? unknown
+}
+
+/** Releases 2026.2.22 to 2026.2.26 send `DEVICE_AUTH_INVALID` for every bad proof and put the case in the message only. */
+const coarseProof: ReadonlyMap<string, Meaning> = new Map([
+  ["device identity mismatch", proof("DeviceIdMismatch")],
+  ["device signature expired", proof("SignatureExpired")],
+  ["device nonce mismatch", proof("NonceMismatch")],
+  ["device nonce required", proof("NonceRequired")]
+])
+
+/**
+ * Message texts of releases that send no detail code: everything up to 2026.2.19, and the schema and protocol errors of
+ * later ones. Consulted only when `details.code` is absent. Anchored, so that a sentence inside another error never counts.
+ */
+const messageTable: ReadonlyArray<readonly [RegExp, Meaning]> = [
+  [/^unauthorized: gateway token mismatch/, auth("TokenMismatch")],
+  [/^unauthorized: gateway token missing/, auth("TokenMissing")],
+  [/^unauthorized: gateway token not configured/, auth("TokenNotConfigured")],
+  [/^unauthorized: gateway password mismatch/, auth("PasswordMismatch")],
+  [/^unauthorized: gateway password missing/, auth("PasswordMissing")],
+  [/^unauthorized: device token mismatch/, auth("DeviceTokenMismatch")],
+  [/^unauthorized: device token scope mismatch/, auth("ScopeMismatch")],
+  [/^unauthorized: too many failed authentication attempts/, { _tag: "RateLimited" }],
+  [/^unauthorized\b/, auth("Unauthorized")],
+  [/^device signature invalid$/, proof("SignatureInvalid")],
+  [/^device signature expired$/, proof("SignatureExpired")],
+  [/^device nonce mismatch$/, proof("NonceMismatch")],
+  [/^device nonce required$/, proof("NonceRequired")],
+  [/^device identity mismatch$/, proof("DeviceIdMismatch")],
+  [/^device identity required$/, proof("IdentityRequired")],
+  [/^control ui requires (device identity|HTTPS or localhost)/, proof("IdentityRequired")],
+  [/^protocol mismatch/, mismatch("Protocol")],
+  [/^origin not allowed/, { _tag: "OriginNotAllowed" }],
+  [/^invalid connect params: at \/client\/(id|mode):/, { _tag: "ClientNotAllowed" }]
+]
