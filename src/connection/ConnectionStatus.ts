@@ -1,0 +1,56 @@
+/**
+ * Where a supervised connection stands. Supervisor is the only writer; everybody else reads.
+ *
+ * Times are milliseconds on this process's clock.
+ */
+import type { ConnectError, HandshakeError } from "../handshake/HandshakeError.ts"
+import type { RequestId } from "../protocol/Connect.ts"
+import type { PairingReason } from "../protocol/Refusal.ts"
+import type { Session } from "./Session.ts"
+
+/** A wait for a person's approval. It survives polls, and links lost while waiting. */
+export interface Approval {
+  /** Absent when the gateway sent no id, or one that is not safe to show. */
+  readonly requestId: RequestId | undefined
+  readonly reason: PairingReason
+  readonly requestedScopes: ReadonlyArray<string> | undefined
+  readonly approvedScopes: ReadonlyArray<string> | undefined
+  /** When this wait began. */
+  readonly sinceMs: number
+  /** When the gateway was last asked; it drops the request 300 s later. */
+  readonly lastAskedAtMs: number
+  /** How often the gateway replaced the request id during this wait. */
+  readonly replaced: number
+}
+
+/** How long a gateway keeps a request that is not asked for again. */
+export const requestLifeMs = 300_000
+
+/** Nobody approved in an hour, or the request was replaced three times. `checkNow` goes on. */
+export interface ApprovalTimedOut {
+  readonly _tag: "ApprovalTimedOut"
+  readonly waitedMs: number
+  readonly replaced: number
+}
+
+export type HaltCause = ConnectError | ApprovalTimedOut
+
+export type ConnectionStatus =
+  | { readonly _tag: "Connecting"; readonly attempt: number }
+  | {
+    readonly _tag: "AwaitingApproval"
+    readonly approval: Approval
+    readonly nextCheckAtMs: number
+    /** An ask is on its way right now. */
+    readonly checking: boolean
+  }
+  | { readonly _tag: "Connected"; readonly session: Session }
+  | {
+    readonly _tag: "Waiting"
+    readonly cause: HandshakeError
+    readonly retryAtMs: number
+    readonly approval: Approval | undefined
+  }
+  | { readonly _tag: "Paused" }
+  | { readonly _tag: "Halted"; readonly cause: HaltCause; readonly approval: Approval | undefined }
+  | { readonly _tag: "Stopped" }

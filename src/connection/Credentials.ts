@@ -1,0 +1,91 @@
+/**
+ * Which credential is offered next, and what a refusal says about the one that was sent. Pure.
+ *
+ * A refusal is judged by the credential that we sent, not by its code: a stale device token in `auth.token` looks to us
+ * exactly like a wrong shared token, because that is what the gateway took it for.
+ */
+import type { Credential } from "../handshake/ConnectPlan.ts"
+import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
+import type { AuthRejected } from "../handshake/HandshakeError.ts"
+import type { StoredToken } from "../identity/TokenStore.ts"
+import type { ScopeName } from "../protocol/Connect.ts"
+
+/** Which credentials were refused since the last hello-ok or change of settings. */
+export interface Refused {
+  readonly shared: boolean
+  readonly stored: boolean
+}
+
+export const nothingRefused: Refused = { shared: false, stored: false }
+
+/** The credential to offer, and the scopes that may be asked for with it. */
+export interface Offer {
+  readonly credential: Credential
+  readonly scopes: ReadonlyArray<ScopeName>
+}
+
+/** A configured token wins over a password, and both over the stored device token, unless they were just refused. */
+export const choose = (settings: GatewaySettings, stored: StoredToken | undefined, refused: Refused): Offer => {
+  const { scopes } = settings
+  if (!refused.shared || stored === undefined || refused.stored) {
+    if (settings.token !== undefined) return { credential: { _tag: "SharedToken", token: settings.token }, scopes }
+    if (settings.password !== undefined) {
+      return { credential: { _tag: "Password", password: settings.password }, scopes }
+    }
+  }
+  if (stored === undefined) return { credential: { _tag: "None" }, scopes }
+  return {
+    credential: { _tag: "DeviceToken", token: stored.token, scopes: stored.scopes },
+    // Asking for more with a device token is a mismatch on every release, never a pending request.
+    scopes: scopes.filter((scope) => covers(stored.scopes, scope))
+  }
+}
+
+/** Whether granted scopes satisfy one: admin all of an operator's, write also read and talk (OpenClaw docs, scopes). */
+const covers = (granted: ReadonlyArray<string>, scope: string): boolean =>
+  granted.includes(scope)
+  || (scope.startsWith("operator.") && granted.includes("operator.admin"))
+  || ((scope === "operator.read" || scope === "operator.talk") && granted.includes("operator.write"))
+
+export interface Judgement {
+  readonly refused: Refused
+  /** The stored token was the one sent and is dead: remove it, if it is still the same. */
+  readonly forgetStored: boolean
+  /** Another credential is worth one try, at once. Otherwise a person has to act. */
+  readonly tryOther: boolean
+}
+
+/** What follows from `AuthRejected` for the offer that was made. */
+export const judge = (
+  error: AuthRejected,
+  offer: Offer,
+  settings: GatewaySettings,
+  stored: StoredToken | undefined,
+  refused: Refused
+): Judgement => {
+  const { credential } = offer
+  const shared = settings.token !== undefined || settings.password !== undefined
+  if (credential._tag === "DeviceToken") {
+    const dead = mismatches.has(error.reason) && offer.scopes.every((scope) => covers(credential.scopes, scope))
+    return {
+      refused: { ...refused, stored: true },
+      forgetStored: dead,
+      tryOther: shared && !refused.shared
+    }
+  }
+  // The device token goes only where nobody in between can read it: this machine. (Pinned TLS is the other such place.)
+  const trusted = settings.endpoint.loopback
+  return {
+    refused: { ...refused, shared: true },
+    forgetStored: false,
+    tryOther: credential._tag !== "None" && trusted && stored !== undefined && !refused.stored
+  }
+}
+
+/** Codes that mean "not this token". A scope mismatch is not among them: that token is good for less. */
+const mismatches: ReadonlySet<AuthRejected["reason"]> = new Set([
+  "TokenMismatch",
+  "DeviceTokenMismatch",
+  "PasswordMismatch",
+  "Unauthorized"
+])

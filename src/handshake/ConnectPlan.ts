@@ -1,0 +1,171 @@
+/**
+ * One attempt, decided before anything is opened.
+ *
+ * A plan is immutable, and both what is sent and what is signed come out of it, so that the two cannot differ. The nonce is
+ * an argument of `answer`, never a field: a second challenge cannot change what an attempt signs.
+ */
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import type { Target } from "../link/Transport.ts"
+import type {
+  AuthToken,
+  Challenge,
+  ClientId,
+  ClientMode,
+  ConnectParams,
+  DeviceFamily,
+  Role,
+  ScopeName
+} from "../protocol/Connect.ts"
+import { protocolRange } from "../protocol/Connect.ts"
+import type { ProofVersion } from "../protocol/DeviceProof.ts"
+import * as DeviceProof from "../protocol/DeviceProof.ts"
+import type { GatewaySettings } from "./GatewayConfig.ts"
+
+export const CredentialKind = Schema.Literals(["SharedToken", "Password", "DeviceToken", "None"])
+export type CredentialKind = typeof CredentialKind.Type
+
+/** What a client presents besides its device proof. */
+export type Credential =
+  | { readonly _tag: "SharedToken"; readonly token: Redacted.Redacted<AuthToken> }
+  | { readonly _tag: "Password"; readonly password: Redacted.Redacted }
+  | {
+    readonly _tag: "DeviceToken"
+    readonly token: Redacted.Redacted<AuthToken>
+    /** The scopes it was issued with. Asking for more with it is refused by every release. */
+    readonly scopes: ReadonlyArray<string>
+  }
+  | { readonly _tag: "None" }
+
+export interface ConnectPlan {
+  readonly target: Target
+  readonly identity: DeviceIdentity["Service"]
+  readonly proof: "v2" | "v3"
+  readonly credential: Credential
+  readonly clientId: ClientId
+  readonly clientMode: ClientMode
+  readonly clientVersion: string
+  readonly displayName: string | undefined
+  readonly deviceFamily: DeviceFamily | undefined
+  readonly role: Role
+  readonly scopes: ReadonlyArray<ScopeName>
+  readonly caps: ReadonlyArray<string>
+  readonly minProtocol: number
+  readonly maxProtocol: number
+}
+
+/** The plan that settings, identity and the credential of the moment make. */
+export const make = (
+  settings: GatewaySettings,
+  identity: DeviceIdentity["Service"],
+  choice: {
+    readonly credential: Credential
+    readonly proof?: "v2" | "v3"
+    readonly scopes?: ReadonlyArray<ScopeName>
+  }
+): ConnectPlan => ({
+  target: { url: settings.endpoint.url, origin: settings.origin },
+  identity,
+  proof: choice.proof ?? "v3",
+  credential: choice.credential,
+  clientId: settings.clientId,
+  clientMode: settings.clientMode,
+  clientVersion: settings.clientVersion,
+  displayName: settings.displayName,
+  deviceFamily: settings.deviceFamily,
+  role: settings.role,
+  scopes: choice.scopes ?? settings.scopes,
+  caps: settings.caps,
+  ...protocolRange
+})
+
+/** The parameters of `connect` and the text that their signature covers. */
+export interface Answer {
+  readonly params: ConnectParams
+  /** Holds the token that is sent: never log or keep it. */
+  readonly signedText: Redacted.Redacted
+}
+
+/** Our own public key does not verify our own signature: a broken signer. Nothing was sent. */
+export class SignatureSelfCheckFailed extends Schema.TaggedError<SignatureSelfCheckFailed>()(
+  "SignatureSelfCheckFailed",
+  {}
+) {
+  override get message(): string {
+    return "this device's signature does not verify with its own public key; nothing was sent"
+  }
+}
+
+/** Answers a challenge. `signedAt` is the challenge's `ts`, which is the gateway's clock and not ours. */
+export const answer = (plan: ConnectPlan, challenge: Challenge): Result.Result<Answer, SignatureSelfCheckFailed> => {
+  const text = DeviceProof[plan.proof === "v3" ? "textV3" : "textV2"](proofFields(plan, challenge.ts), challenge.nonce)
+  return signed(plan, text, { signedAt: challenge.ts, nonce: challenge.nonce })
+}
+
+/** Answers a gateway that sent no challenge: no nonce, our own clock. Only for the opt-in legacy mode. */
+export const answerWithoutChallenge = (
+  plan: ConnectPlan,
+  nowMs: number
+): Result.Result<Answer, SignatureSelfCheckFailed> =>
+  signed(plan, DeviceProof.textV1(proofFields(plan, nowMs)), { signedAt: nowMs })
+
+/** The fields of a plan that are signed, with the time to sign. */
+export const proofFields = (plan: ConnectPlan, signedAtMs: number): DeviceProof.ProofFields => ({
+  deviceId: plan.identity.deviceId,
+  clientId: plan.clientId,
+  clientMode: plan.clientMode,
+  role: plan.role,
+  scopes: plan.scopes,
+  signedAtMs,
+  token: sentToken(plan.credential),
+  platform: plan.identity.platform,
+  deviceFamily: plan.deviceFamily
+})
+
+/** The proof version that goes on record for an attempt. */
+export const proofVersion = (plan: ConnectPlan, challenged: boolean): ProofVersion => challenged ? plan.proof : "v1"
+
+/** The token slot of the signature holds what is sent in `auth.token`; a password is never signed. */
+const sentToken = (credential: Credential): Redacted.Redacted<AuthToken> | undefined =>
+  credential._tag === "SharedToken" || credential._tag === "DeviceToken" ? credential.token : undefined
+
+const signed = (
+  plan: ConnectPlan,
+  text: string,
+  when: { readonly signedAt: number; readonly nonce?: Challenge["nonce"] }
+): Result.Result<Answer, SignatureSelfCheckFailed> => {
+  const signature = plan.identity.sign(text)
+  if (!plan.identity.verify(text, signature)) return Result.fail(new SignatureSelfCheckFailed())
+  const params: ConnectParams = {
+    minProtocol: plan.minProtocol,
+    maxProtocol: plan.maxProtocol,
+    client: {
+      id: plan.clientId,
+      version: plan.clientVersion,
+      platform: plan.identity.platform,
+      mode: plan.clientMode,
+      ...(plan.displayName === undefined ? {} : { displayName: plan.displayName }),
+      ...(plan.deviceFamily === undefined ? {} : { deviceFamily: plan.deviceFamily })
+    },
+    role: plan.role,
+    scopes: plan.scopes,
+    caps: plan.caps,
+    ...authParams(plan.credential),
+    device: { id: plan.identity.deviceId, publicKey: plan.identity.publicKey, signature, ...when }
+  }
+  return Result.succeed({ params, signedText: Redacted.make(text, { label: "signedText" }) })
+}
+
+const authParams = (credential: Credential): { readonly auth?: NonNullable<ConnectParams["auth"]> } => {
+  switch (credential._tag) {
+    case "SharedToken":
+    case "DeviceToken":
+      return { auth: { token: Redacted.value(credential.token) } }
+    case "Password":
+      return { auth: { password: Redacted.value(credential.password) } }
+    case "None":
+      return {}
+  }
+}

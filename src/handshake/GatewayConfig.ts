@@ -1,0 +1,202 @@
+/**
+ * Which gateway, as whom, with which credential: checked as a whole before anything starts.
+ *
+ * Settings come in as text, as they stand in an environment or on a command line. Every bad value is named at once, with
+ * what it should be; a blank value counts as not set.
+ */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { Endpoint } from "../link/Endpoint.ts"
+import * as Endpoints from "../link/Endpoint.ts"
+import type { Role } from "../protocol/Connect.ts"
+import { AuthToken, ClientId, ClientMode, DeviceFamily, ScopeName } from "../protocol/Connect.ts"
+
+/** Checked settings. */
+export interface GatewaySettings {
+  readonly endpoint: Endpoint
+  readonly token: Redacted.Redacted<AuthToken> | undefined
+  readonly password: Redacted.Redacted | undefined
+  readonly clientId: ClientId
+  readonly clientMode: ClientMode
+  readonly clientVersion: string
+  readonly displayName: string | undefined
+  readonly deviceFamily: DeviceFamily | undefined
+  readonly role: Role
+  readonly scopes: ReadonlyArray<ScopeName>
+  readonly caps: ReadonlyArray<string>
+  /** Sent as the Origin header when set. A client that is no browser sends none. */
+  readonly origin: string | undefined
+  /** From the start of dialling to the challenge. */
+  readonly challengeTimeout: Duration.Duration
+  /** From our `connect` to the gateway's answer. */
+  readonly helloTimeout: Duration.Duration
+  /** How long a request may take when its caller does not say. */
+  readonly requestTimeout: Duration.Duration
+  /** Opt-in: sign our own clock, without a nonce, for a gateway that never sends a challenge. */
+  readonly legacyWithoutChallenge: boolean
+}
+
+/** Settings as a person writes them. Blank text counts as absent. */
+export interface GatewayInput {
+  readonly url?: string | undefined
+  readonly token?: Redacted.Redacted | undefined
+  readonly password?: Redacted.Redacted | undefined
+  readonly scopes?: string | ReadonlyArray<string> | undefined
+  readonly clientId?: string | undefined
+  readonly clientMode?: string | undefined
+  readonly clientVersion?: string | undefined
+  readonly displayName?: string | undefined
+  readonly deviceFamily?: string | undefined
+  readonly caps?: ReadonlyArray<string> | undefined
+  readonly origin?: string | undefined
+  readonly plaintextHost?: string | undefined
+  readonly challengeTimeout?: Duration.Input | undefined
+  readonly helloTimeout?: Duration.Input | undefined
+  readonly requestTimeout?: Duration.Input | undefined
+  readonly legacyWithoutChallenge?: boolean | undefined
+}
+
+/** What holds when nothing is set. A change here is a change for every user: the README lists it under "Changes". */
+export const defaults = {
+  url: "ws://127.0.0.1:18789",
+  scopes: ["operator.read", "operator.write"],
+  clientId: "gateway-client",
+  clientMode: "backend",
+  clientVersion: "0.1.0",
+  challengeTimeout: "15 seconds",
+  helloTimeout: "15 seconds",
+  requestTimeout: "30 seconds"
+} as const
+
+/** Settings that cannot be used. Nothing was started, opened or written. */
+export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
+  problems: Schema.Array(Schema.Struct({ setting: Schema.String, problem: Schema.String }))
+}) {
+  override get message(): string {
+    return this.problems.map(({ problem, setting }) => `${setting}: ${problem}`).join("\n")
+  }
+}
+
+/** Checks settings. Pure; reports all problems together, and never the value of a secret. */
+export const check = (input: GatewayInput): Result.Result<GatewaySettings, SettingsInvalid> => {
+  const problems: Array<{ setting: string; problem: string }> = []
+  const accept = <A, E extends { readonly message: string }>(setting: string, result: Result.Result<A, E>) => {
+    if (Result.isSuccess(result)) return result.success
+    problems.push({ setting, problem: result.failure.message })
+    return undefined
+  }
+  const secret = (value: Redacted.Redacted | undefined) =>
+    value === undefined ? undefined : blank(Redacted.value(value))
+  const optional = <A>(
+    setting: string,
+    value: string | undefined,
+    decode: (value: string) => Result.Result<A, { readonly message: string }>
+  ) => value === undefined ? undefined : accept(setting, decode(value))
+  const duration = (setting: string, value: Duration.Input) => {
+    const parsed = Duration.fromInput(value)
+    const ok = Option.isSome(parsed) && Duration.isFinite(parsed.value) && Duration.toMillis(parsed.value) >= 1
+    if (!ok) problems.push({ setting, problem: 'must be a time of at least one millisecond, like "15 seconds"' })
+    return ok ? parsed.value : undefined
+  }
+
+  const endpoint = accept(
+    "url",
+    Endpoints.parse(blank(input.url) ?? defaults.url, { plaintextHost: input.plaintextHost })
+  )
+  const tokenText = secret(input.token)
+  const token = optional("token", tokenText, decodeToken)
+  const passwordText = secret(input.password)
+  const clientId = accept("clientId", decodeClientId(blank(input.clientId) ?? defaults.clientId))
+  const clientMode = accept("clientMode", decodeClientMode(blank(input.clientMode) ?? defaults.clientMode))
+  const deviceFamily = optional("deviceFamily", blank(input.deviceFamily), decodeDeviceFamily)
+  const origin = optional("origin", blank(input.origin), parseOrigin)
+  const scopes = accept("scopes", decodeScopes(listed(input.scopes) ?? defaults.scopes))
+  const challengeTimeout = duration("challengeTimeout", input.challengeTimeout ?? defaults.challengeTimeout)
+  const helloTimeout = duration("helloTimeout", input.helloTimeout ?? defaults.helloTimeout)
+  const requestTimeout = duration("requestTimeout", input.requestTimeout ?? defaults.requestTimeout)
+
+  if (
+    problems.length > 0 || endpoint === undefined || clientId === undefined || clientMode === undefined
+    || scopes === undefined || challengeTimeout === undefined || helloTimeout === undefined
+    || requestTimeout === undefined
+  ) {
+    return Result.fail(new SettingsInvalid({ problems }))
+  }
+  return Result.succeed({
+    endpoint,
+    token: token === undefined ? undefined : Redacted.make(token, { label: "token" }),
+    password: passwordText === undefined ? undefined : Redacted.make(passwordText, { label: "password" }),
+    clientId,
+    clientMode,
+    clientVersion: blank(input.clientVersion) ?? defaults.clientVersion,
+    displayName: blank(input.displayName),
+    deviceFamily,
+    role: "operator",
+    scopes,
+    caps: input.caps ?? [],
+    origin,
+    challengeTimeout,
+    helloTimeout,
+    requestTimeout,
+    legacyWithoutChallenge: input.legacyWithoutChallenge ?? false
+  })
+}
+
+export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySettings>()(
+  "effect-openclaw/handshake/GatewayConfig"
+) {
+  /** Settings from the program's own text. Fails with every problem at once. */
+  static readonly layer = (input: GatewayInput): Layer.Layer<GatewayConfig, SettingsInvalid> =>
+    Layer.effect(GatewayConfig, Effect.fromResult(check(input)))
+
+  static readonly layerConfig = (
+    config: Config.Config<GatewayInput>
+  ): Layer.Layer<GatewayConfig, SettingsInvalid | Config.ConfigError> =>
+    Layer.effect(GatewayConfig, Effect.flatMap(config, (input) => Effect.fromResult(check(input))))
+
+  /** Reads `OPENCLAW_GATEWAY_URL`, `_TOKEN`, `_PASSWORD`, `_SCOPES`, `_CLIENT_ID`, `_CLIENT_MODE` and `_ORIGIN`. */
+  static readonly layerEnv: Layer.Layer<GatewayConfig, SettingsInvalid | Config.ConfigError> = this.layerConfig(
+    Config.all({
+      url: setting(Config.String("URL")),
+      token: setting(Config.Redacted("TOKEN")),
+      password: setting(Config.Redacted("PASSWORD")),
+      scopes: setting(Config.String("SCOPES")),
+      clientId: setting(Config.String("CLIENT_ID")),
+      clientMode: setting(Config.String("CLIENT_MODE")),
+      origin: setting(Config.String("ORIGIN"))
+    }).pipe(Config.nested("OPENCLAW_GATEWAY"))
+  )
+}
+
+function setting<A>(config: Config.Config<A>): Config.Config<A | undefined> {
+  return Config.map(Config.option(config), Option.getOrUndefined)
+}
+
+const blank = (value: string | undefined): string | undefined => {
+  const trimmed = value?.trim()
+  return trimmed === undefined || trimmed === "" ? undefined : trimmed
+}
+
+/** Scopes as a list, or as text separated by commas or white space. */
+const listed = (value: string | ReadonlyArray<string> | undefined): ReadonlyArray<string> | undefined => {
+  const parts = typeof value === "string" ? value.split(/[\s,]+/).filter((part) => part !== "") : value
+  return parts === undefined || parts.length === 0 ? undefined : parts
+}
+
+const decodeToken = Schema.decodeUnknownResult(AuthToken)
+const decodeClientId = Schema.decodeUnknownResult(ClientId)
+const decodeClientMode = Schema.decodeUnknownResult(ClientMode)
+const decodeDeviceFamily = Schema.decodeUnknownResult(DeviceFamily)
+const decodeScopes = Schema.decodeUnknownResult(Schema.Array(ScopeName))
+
+const parseOrigin = (value: string): Result.Result<string, { readonly message: string }> =>
+  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value
+    ? Result.succeed(value)
+    : Result.fail({ message: "must be an origin like https://agent.example:8443: http or https, no path" })

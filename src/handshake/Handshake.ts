@@ -1,0 +1,244 @@
+/**
+ * One attempt: dial, answer the challenge, and either hello-ok or a typed reason why not. Nothing here retries.
+ *
+ * What arrives is judged in the link's own callback. The fiber that connects only waits on two deferreds, so no timer runs
+ * but the two deadlines, and a refusal or a close reaches the caller at once. A link belongs to its attempt: what a late
+ * callback of an old link reports can touch nothing of a newer one.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import type { Phase } from "../link/LinkError.ts"
+import { LinkError } from "../link/LinkError.ts"
+import type { Link, LinkHandler } from "../link/Transport.ts"
+import { Transport } from "../link/Transport.ts"
+import type { Challenge, HelloOk } from "../protocol/Connect.ts"
+import { decodeChallenge, decodeHelloOk, encodeConnectParams } from "../protocol/Connect.ts"
+import type { ProofVersion } from "../protocol/DeviceProof.ts"
+import * as Frame from "../protocol/Frame.ts"
+import * as Refusal from "../protocol/Refusal.ts"
+import type { ConnectPlan } from "./ConnectPlan.ts"
+import * as Plan from "./ConnectPlan.ts"
+import type { HandshakeError } from "./HandshakeError.ts"
+import {
+  ChallengeInvalid,
+  ChallengeTimeout,
+  DeviceProofRejected,
+  fromRefusal,
+  GatewayRejected,
+  HelloTimeout
+} from "./HandshakeError.ts"
+
+/** How long an attempt may take, and whether a gateway may leave out the challenge. */
+export interface HandshakeLimits {
+  readonly challengeTimeout: Duration.Duration
+  readonly helloTimeout: Duration.Duration
+  readonly legacyWithoutChallenge: boolean
+}
+
+export interface Established {
+  readonly link: Link
+  readonly hello: HelloOk
+  /** The gateway's clock minus ours, in milliseconds, when the challenge arrived. Absent without a challenge. */
+  readonly clockDeltaMs: number | undefined
+  /** From the start of dialling to hello-ok, in milliseconds. */
+  readonly elapsedMs: number
+}
+
+export class Handshake extends Context.Service<Handshake, {
+  /**
+   * Performs one attempt. From hello-ok on, and from the same callback, frames and the link's end go to `handler`. The
+   * scope closes the link. A failed attempt leaves nothing behind.
+   */
+  readonly connect: (
+    plan: ConnectPlan,
+    limits: HandshakeLimits,
+    handler: LinkHandler
+  ) => Effect.Effect<Established, HandshakeError, Scope.Scope>
+}>()("effect-openclaw/handshake/Handshake") {
+  static readonly layer: Layer.Layer<Handshake, never, Transport> = Layer.effect(
+    Handshake,
+    Effect.gen(function*() {
+      const transport = yield* Transport
+      return Handshake.of({
+        connect: Effect.fn("Handshake.connect")(function*(plan, limits, handler) {
+          return yield* attempt(transport, plan, limits, handler)
+        })
+      })
+    })
+  )
+}
+
+/** One request per link before hello, so one constant id is enough. */
+const connectId = "connect"
+
+const attempt = Effect.fnUntraced(function*(
+  transport: Transport["Service"],
+  plan: ConnectPlan,
+  limits: HandshakeLimits,
+  handler: LinkHandler
+) {
+  const clock = yield* Clock.Clock
+  const startedMs = clock.currentTimeMillisUnsafe()
+  const exchange = makeExchange(plan, clock, handler)
+  // Its own scope, so that an attempt that fails has closed its link before its caller learns of it.
+  const own = yield* Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
+
+  const negotiate = Effect.gen(function*() {
+    const link = yield* dialled(transport, plan, limits, exchange)
+    const spentMs = clock.currentTimeMillisUnsafe() - startedMs
+    const answered = yield* Deferred.await(exchange.challenge).pipe(
+      Effect.map((challenge) => ({ proof: Plan.proofVersion(plan, true), answer: Plan.answer(plan, challenge) })),
+      Effect.timeoutOrElse({
+        duration: Duration.subtract(limits.challengeTimeout, Duration.millis(spentMs)),
+        orElse: () =>
+          limits.legacyWithoutChallenge
+            ? Effect.sync(() => ({
+              proof: Plan.proofVersion(plan, false),
+              answer: Plan.answerWithoutChallenge(plan, clock.currentTimeMillisUnsafe())
+            }))
+            : Effect.fail(challengeTimeout("challenge", limits))
+      })
+    )
+    const { proof } = answered
+    const { params } = yield* Effect.mapError(
+      Effect.fromResult(answered.answer),
+      () => new DeviceProofRejected({ reason: "SelfCheckFailed", proof, detailed: true })
+    )
+    exchange.answering(proof)
+    // A link that no longer takes the frame reports its end, with code and reason, to the exchange: that is waited for.
+    const sent = link.sendUnsafe(Frame.encodeRequest(connectId, "connect", encodeConnectParams(params)))
+    const hello = yield* Effect.timeoutOrElse(Deferred.await(exchange.hello), {
+      duration: limits.helloTimeout,
+      orElse: () =>
+        Effect.fail(
+          sent
+            ? new HelloTimeout({ timeoutMs: Duration.toMillis(limits.helloTimeout) })
+            : new LinkError({ reason: "Closed", phase: "hello" })
+        )
+    })
+    const elapsedMs = clock.currentTimeMillisUnsafe() - startedMs
+    return { link, hello, clockDeltaMs: exchange.clockDeltaMs(), elapsedMs } satisfies Established
+  })
+
+  return yield* negotiate.pipe(
+    Scope.provide(own),
+    Effect.tapError((error) =>
+      Effect.annotateLogs(Effect.logInfo("connection attempt failed"), {
+        error: error._tag,
+        reason: "reason" in error ? error.reason : undefined,
+        phase: error._tag === "LinkError" ? error.phase : exchange.phase(),
+        elapsedMs: clock.currentTimeMillisUnsafe() - startedMs,
+        closeCode: error._tag === "LinkError" ? error.closeCode : undefined,
+        closeReason: error._tag === "LinkError" ? error.closeReason : undefined,
+        status: error._tag === "UpgradeRejected" ? error.status : undefined,
+        challengeSeen: exchange.clockDeltaMs() !== undefined,
+        clockDeltaMs: exchange.clockDeltaMs(),
+        gateway: `${plan.target.url.protocol}//${plan.target.url.host}`
+      })
+    ),
+    Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
+  )
+})
+
+const challengeTimeout = (phase: Phase, limits: HandshakeLimits) =>
+  new ChallengeTimeout({ phase, timeoutMs: Duration.toMillis(limits.challengeTimeout) })
+
+const dialled = (
+  transport: Transport["Service"],
+  plan: ConnectPlan,
+  limits: HandshakeLimits,
+  exchange: Exchange
+): Effect.Effect<Link, HandshakeError, Scope.Scope> =>
+  transport.dial(plan.target, exchange.handler).pipe(
+    Effect.tap(() => Effect.sync(exchange.dialled)),
+    Effect.timeoutOrElse({
+      duration: limits.challengeTimeout,
+      orElse: () => Effect.fail(challengeTimeout("dial", limits))
+    })
+  )
+
+interface Exchange {
+  readonly handler: LinkHandler
+  readonly challenge: Deferred.Deferred<Challenge, HandshakeError>
+  readonly hello: Deferred.Deferred<HelloOk, HandshakeError>
+  readonly phase: () => Phase
+  readonly dialled: () => void
+  /** Must come before `connect` is sent: its answer may arrive while it is being sent. */
+  readonly answering: (proof: ProofVersion) => void
+  readonly clockDeltaMs: () => number | undefined
+}
+
+/** The synchronous half of an attempt: what each frame before hello-ok means, and where those after it go. */
+const makeExchange = (plan: ConnectPlan, clock: Clock.Clock, handler: LinkHandler): Exchange => {
+  const challenge = Deferred.makeUnsafe<Challenge, HandshakeError>()
+  const hello = Deferred.makeUnsafe<HelloOk, HandshakeError>()
+  let phase: Phase = "dial"
+  let proof: ProofVersion = plan.proof
+  let clockDeltaMs: number | undefined
+
+  const fail = (error: HandshakeError) => {
+    Deferred.doneUnsafe(challenge, Effect.fail(error))
+    Deferred.doneUnsafe(hello, Effect.fail(error))
+  }
+  const onChallenge = (payload: unknown) => {
+    // A second challenge within an attempt changes nothing: the first nonce is already on its way. Nor does one that
+    // comes after the legacy answer that its absence caused.
+    if (phase === "hello" || Deferred.isDoneUnsafe(challenge)) return
+    const decoded = decodeChallenge(payload)
+    if (Option.isNone(decoded)) return fail(new ChallengeInvalid())
+    clockDeltaMs = decoded.value.ts - clock.currentTimeMillisUnsafe()
+    Deferred.doneUnsafe(challenge, Effect.succeed(decoded.value))
+  }
+  const onAnswer = (frame: Frame.ResponseFrame) => {
+    if (phase !== "hello" || Deferred.isDoneUnsafe(hello)) return
+    if (frame.ok) {
+      const decoded = decodeHelloOk(frame.payload)
+      if (Result.isFailure(decoded)) {
+        return fail(new GatewayRejected({ reason: "HelloUnreadable", code: "", gatewayMessage: "" }))
+      }
+      phase = "session"
+      return void Deferred.doneUnsafe(hello, Effect.succeed(decoded.success))
+    }
+    const error = Frame.decodeErrorShape(frame.error)
+    fail(
+      Option.isSome(error)
+        ? fromRefusal(Refusal.read(error.value), plan, proof)
+        : new GatewayRejected({ reason: "Refused", code: "", gatewayMessage: "no error object" })
+    )
+  }
+
+  return {
+    challenge,
+    hello,
+    phase: () => phase,
+    dialled: () => {
+      phase = "challenge"
+    },
+    answering: (version) => {
+      phase = "hello"
+      proof = version
+    },
+    clockDeltaMs: () => clockDeltaMs,
+    handler: {
+      onText: (text) => {
+        if (phase === "session") return handler.onText(text)
+        const frame = Frame.parse(text)
+        if (frame?.type === "event" && frame.event === "connect.challenge") onChallenge(frame.payload)
+        else if (frame?.type === "res" && frame.id === connectId) onAnswer(frame)
+      },
+      onClose: (error) => {
+        if (phase === "session") return handler.onClose(error)
+        // Only an open link closes: a fiber that has not yet noticed that it opened is behind.
+        fail(new LinkError({ ...error, phase: phase === "dial" ? "challenge" : phase }))
+      }
+    }
+  }
+}
