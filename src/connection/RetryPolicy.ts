@@ -65,11 +65,11 @@ export const constants = {
   unattendedAtMostMs: 3_600_000
 } as const
 
-type Rule = "ladder" | "retryAfter" | "lockout" | "approval" | "proof" | "halt" | "upgrade"
+type Rule = "ladder" | "link" | "retryAfter" | "lockout" | "approval" | "proof" | "halt" | "upgrade"
 
 /** One row for each class of failure. */
 export const rules: Readonly<Record<HandshakeError["_tag"], Rule>> = {
-  LinkError: "ladder",
+  LinkError: "link",
   ChallengeTimeout: "ladder",
   HelloTimeout: "ladder",
   GatewayUnavailable: "retryAfter",
@@ -106,6 +106,8 @@ export const decide = (
   switch (rules[error._tag]) {
     case "ladder":
       return ladder()
+    case "link":
+      return error._tag === "LinkError" && error.closeCode === tooBig ? [history, halt(error)] : ladder()
     case "retryAfter": {
       const retryAfterMs = "retryAfterMs" in error ? error.retryAfterMs : undefined
       return retryAfterMs === undefined
@@ -128,6 +130,9 @@ export const decide = (
       return [history, halt(error)]
   }
 }
+
+/** The close code for a message above the gateway's limit: the same one would be refused again. */
+const tooBig = 1009
 
 const halt = (cause: HaltCause): Decision => ({ _tag: "Halt", cause })
 

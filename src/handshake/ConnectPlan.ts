@@ -100,7 +100,8 @@ export class SignatureSelfCheckFailed extends Schema.TaggedError<SignatureSelfCh
 
 /** Answers a challenge. `signedAt` is the challenge's `ts`, which is the gateway's clock and not ours. */
 export const answer = (plan: ConnectPlan, challenge: Challenge): Result.Result<Answer, SignatureSelfCheckFailed> => {
-  const text = DeviceProof[plan.proof === "v3" ? "textV3" : "textV2"](proofFields(plan, challenge.ts), challenge.nonce)
+  const build = plan.proof === "v3" ? DeviceProof.textV3 : DeviceProof.textV2
+  const text = build(proofFields(plan, challenge.ts), challenge.nonce)
   return signed(plan, text, { signedAt: challenge.ts, nonce: challenge.nonce })
 }
 

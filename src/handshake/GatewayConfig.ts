@@ -89,7 +89,7 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
   const problems: Array<{ setting: string; problem: string }> = []
   const accept = <A, E extends { readonly message: string }>(setting: string, result: Result.Result<A, E>) => {
     if (Result.isSuccess(result)) return result.success
-    problems.push({ setting, problem: result.failure.message })
+    problems.push({ setting, problem: result.failure.message.replace(/\s*\n\s*/g, "; ") })
     return undefined
   }
   const secret = (value: Redacted.Redacted | undefined) =>
@@ -186,7 +186,9 @@ const blank = (value: string | undefined): string | undefined => {
 
 /** Scopes as a list, or as text separated by commas or white space. */
 const listed = (value: string | ReadonlyArray<string> | undefined): ReadonlyArray<string> | undefined => {
-  const parts = typeof value === "string" ? value.split(/[\s,]+/).filter((part) => part !== "") : value
+  const parts = (typeof value === "string" ? value.split(/[\s,]+/) : value)?.map((part) => part.trim()).filter((part) =>
+    part !== ""
+  )
   return parts === undefined || parts.length === 0 ? undefined : parts
 }
 

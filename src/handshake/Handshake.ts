@@ -207,12 +207,7 @@ const makeExchange = (plan: ConnectPlan, clock: Clock.Clock, handler: LinkHandle
       phase = "session"
       return void Deferred.doneUnsafe(hello, Effect.succeed(decoded.success))
     }
-    const error = Frame.decodeErrorShape(frame.error)
-    fail(
-      Option.isSome(error)
-        ? fromRefusal(Refusal.read(error.value), plan, proof)
-        : new GatewayRejected({ reason: "Refused", code: "", gatewayMessage: "no error object" })
-    )
+    fail(fromRefusal(Refusal.read(frame.error), plan, proof))
   }
 
   return {

@@ -56,10 +56,16 @@ export const parse = (
   url.hash = ""
   const port = url.port === "" ? (url.protocol === "wss:" ? 443 : 80) : Number(url.port)
   const loopback = isLoopback(url.hostname)
-  if (url.protocol === "ws:" && !loopback && url.hostname !== options?.plaintextHost) {
+  if (url.protocol === "ws:" && !loopback && url.hostname !== hostOf(options?.plaintextHost)) {
     return Result.fail(new InsecureUrl({ host: url.hostname, port }))
   }
   return Result.succeed({ url, gatewayScope: `${url.protocol}//${url.hostname}:${port}${url.pathname}`, loopback })
+}
+
+/** A host name as `URL` spells it, so that the two can be compared. */
+const hostOf = (host: string | undefined): string | undefined => {
+  const url = `ws://${host?.trim() ?? ""}`
+  return URL.canParse(url) ? new URL(url).hostname : undefined
 }
 
 /** `URL` has already brought every spelling of an IPv4 address into dotted decimal. */

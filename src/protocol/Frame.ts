@@ -5,7 +5,6 @@
  * `JSON.parse` does. Payloads stay `unknown` until their consumer decodes them with a schema.
  */
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
 
 export interface RequestFrame {
   readonly type: "req"
@@ -62,16 +61,13 @@ const isFrame = (value: unknown): value is Frame => {
  * The `error` of a refused request. `code` is coarse (`NOT_PAIRED`, `INVALID_REQUEST`); what tells cases apart is
  * `details.code` on releases that send it. `retryAfterMs` is a duration in milliseconds on no clock.
  */
-export const ErrorShape = Schema.Struct({
-  code: Schema.String,
-  message: Schema.String,
-  details: Schema.optionalKey(Schema.Unknown),
-  retryable: Schema.optionalKey(Schema.Boolean),
-  retryAfterMs: Schema.optionalKey(Schema.Finite)
-})
-export type ErrorShape = typeof ErrorShape.Type
-
-export const decodeErrorShape = Schema.decodeUnknownOption(ErrorShape)
+export interface ErrorShape {
+  readonly code: string
+  readonly message: string
+  readonly details?: unknown
+  readonly retryable?: boolean
+  readonly retryAfterMs?: number
+}
 
 /** A request as text. `params` must be JSON: `undefined` properties are left out by the encoder. */
 export const encodeRequest = (id: string, method: string, params: unknown): string =>

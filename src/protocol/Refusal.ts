@@ -9,7 +9,6 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { RequestId } from "./Connect.ts"
-import type { ErrorShape } from "./Frame.ts"
 
 /** Why a pairing is asked for. `unspecified` is what releases mean that name no reason. */
 export const PairingReason = Schema.Literals([
@@ -86,13 +85,15 @@ export interface Refusal {
   /** Milliseconds to wait, counted from the arrival of the refusal. */
   readonly retryAfterMs: number | undefined
   readonly expectedProtocol: number | undefined
+  /** The scope that a request on an open session would have needed. */
+  readonly missingScope: string | undefined
   /** `details.reason` as it came, printable. */
   readonly detailReason: string | undefined
 }
 
 /** Text from the wire made safe for a terminal: no control, format or line separator characters, at most 300 long. */
 export const printable = (text: string): string =>
-  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, " ").slice(0, 300)
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, " ").slice(0, 300).replace(/\p{Cs}$/u, "") // a pair cut in half
 
 const auth = (reason: AuthReason): Meaning => ({ _tag: "AuthRejected", reason })
 const proof = (reason: DeviceProofReason): Meaning => ({ _tag: "DeviceProofRejected", reason })
@@ -157,46 +158,67 @@ const texts = (object: unknown, name: string): ReadonlyArray<string> | undefined
 const asPairingReason = Schema.decodeUnknownOption(PairingReason)
 const asRequestId = Schema.decodeUnknownOption(RequestId)
 
-/** Reads the error object of a refused request. Pure; total for any object that has a code and a message. */
-export const read = (error: ErrorShape): Refusal => {
-  const { details } = error
+/** Reads the `error` of a refused request. Pure and total: what is missing or of an unexpected type is as good as absent. */
+export const read = (error: unknown): Refusal => {
+  const code = text(error, "code") ?? ""
+  const message = text(error, "message") ?? ""
+  const details = property(error, "details")
   const detailCode = text(details, "code")
   const detailReason = text(details, "reason")
-  const requestId = Option.getOrUndefined(asRequestId(property(details, "requestId")))
-  const expectedProtocol = count(details, "expectedProtocol")
   return {
-    meaning: meaningOf(error, detailCode, detailReason),
-    code: printable(error.code),
-    message: printable(error.message),
-    detailCode: detailCode === undefined ? undefined : printable(detailCode),
-    requestId,
+    meaning: meaningOf({ code, message, details, detailCode, detailReason }),
+    code: printable(code),
+    message: printable(message),
+    detailCode: printableIfAny(detailCode),
+    requestId: Option.getOrUndefined(asRequestId(property(details, "requestId"))),
     requestedScopes: texts(details, "requestedScopes"),
     approvedScopes: texts(details, "approvedScopes"),
-    recommendedNextStep: text(details, "recommendedNextStep"),
+    recommendedNextStep: printableIfAny(text(details, "recommendedNextStep")),
     pauseReconnect: flag(details, "pauseReconnect"),
-    retryAfterMs: error.retryAfterMs !== undefined && error.retryAfterMs >= 0
-      ? error.retryAfterMs
-      : count(details, "retryAfterMs"),
-    expectedProtocol,
-    detailReason: detailReason === undefined ? undefined : printable(detailReason)
+    retryAfterMs: count(error, "retryAfterMs") ?? count(details, "retryAfterMs"),
+    expectedProtocol: count(details, "expectedProtocol"),
+    missingScope: printableIfAny(missingScope(message, details)),
+    detailReason: printableIfAny(detailReason)
   }
 }
 
-const meaningOf = (error: ErrorShape, detailCode: string | undefined, detailReason: string | undefined): Meaning => {
+const printableIfAny = (value: string | undefined) => value === undefined ? undefined : printable(value)
+
+/** Releases from 2026.8.2 name the scope in `details`; for those without details the whole message is the only sign. */
+const missingScope = (message: string, details: unknown): string | undefined => {
+  const code = text(details, "code")
+  if (code === undefined) return /^missing scope: (\S+)$/.exec(message)?.[1]
+  return code === "MISSING_SCOPE" ? text(details, "missingScope") : undefined
+}
+
+const meaningOf = ({ code, detailCode, detailReason, details, message }: {
+  readonly code: string
+  readonly message: string
+  readonly details: unknown
+  readonly detailCode: string | undefined
+  readonly detailReason: string | undefined
+}): Meaning => {
   if (detailCode !== undefined) {
     const meaning = meaningByCode.get(detailCode) ?? unknown
     if (meaning._tag === "PairingRequired") {
       return pairing(Option.getOrElse(asPairingReason(detailReason), () => "unspecified" as const))
     }
-    return meaning === publishedCodes.DEVICE_AUTH_INVALID ? (coarseProof.get(error.message) ?? meaning) : meaning
+    return meaning === publishedCodes.DEVICE_AUTH_INVALID
+      ? (coarseProof.get(detailReason ?? "") ?? coarseProof.get(message) ?? meaning)
+      : meaning
   }
-  if (error.code === "UNAVAILABLE") return { _tag: "GatewayUnavailable" }
-  if (error.code === "NOT_PAIRED" && property(error.details, "requestId") !== undefined) return pairing("unspecified")
-  return messageTable.find(([pattern]) => pattern.test(error.message))?.[1] ?? unknown
+  if (code === "UNAVAILABLE") return { _tag: "GatewayUnavailable" }
+  if (code === "NOT_PAIRED" && property(details, "requestId") !== undefined) return pairing("unspecified")
+  return messageTable.find(([pattern]) => pattern.test(message))?.[1] ?? unknown
 }
 
-/** Releases 2026.2.22 to 2026.2.26 send `DEVICE_AUTH_INVALID` for every bad proof and put the case in the message only. */
+/** Releases 2026.2.22 to 2026.2.26 send `DEVICE_AUTH_INVALID` for every bad proof; the case is in `reason` or the message. */
 const coarseProof: ReadonlyMap<string, Meaning> = new Map([
+  ["device-id-mismatch", proof("DeviceIdMismatch")],
+  ["device-signature", proof("SignatureInvalid")],
+  ["device-signature-stale", proof("SignatureExpired")],
+  ["device-nonce-mismatch", proof("NonceMismatch")],
+  ["device-nonce-missing", proof("NonceRequired")],
   ["device identity mismatch", proof("DeviceIdMismatch")],
   ["device signature expired", proof("SignatureExpired")],
   ["device nonce mismatch", proof("NonceMismatch")],
