@@ -1,0 +1,282 @@
+/**
+ * The commands that list and approve what waits on a gateway, for the place where that gateway lives.
+ *
+ * Every command is built as arguments first; its text is those arguments, quoted for one shell. Nothing from the wire comes
+ * into a command but a `RequestId`, and no command holds a credential. `openclaw devices approve --latest` only previews on
+ * recent releases and approves blindly on older ones, so it is never built: without an id one lists first.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Endpoint from "../link/Endpoint.ts"
+import type { RequestId } from "../protocol/Connect.ts"
+import type { ShellCommand } from "../protocol/PairingNotice.ts"
+
+/** What a person needs in order to approve. */
+export interface Commands {
+  /** Shows what waits for approval, with its request ids. */
+  readonly list: ShellCommand
+  readonly approve: (requestId: RequestId) => ShellCommand
+  /** One sentence on what the commands need besides, for example a credential. */
+  readonly note?: string | undefined
+}
+
+const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
+const setting = (pattern: RegExp, message: string) => Schema.String.check(Schema.isPattern(pattern, { message }))
+
+const credential = /--(?:token|password)\b|(?:token|password)\s*=/i
+const noCredential = "must not hold a credential, as the command is shown; export it in the shell instead"
+
+/** One argument of the operator's own choice. */
+const Word = Schema.String.check(
+  Schema.makeFilter((value) =>
+    value !== "" && value === value.trim() && !hidden.test(value)
+      ? undefined
+      : "must not be empty, hold control characters, or begin or end with white space"
+  )
+)
+const Program = Schema.NonEmptyArray(Word).check(
+  Schema.makeFilter((words) => {
+    if (words[0].startsWith("-")) return "must not begin with an option"
+    return words.some((word) => credential.test(word)) ? noCredential : undefined
+  })
+)
+const program = {
+  /** How the OpenClaw CLI is called at that place. Default `openclaw`; in some images `node dist/index.js`. */
+  program: Schema.optionalKey(Program)
+}
+const url = {
+  /** A gateway URL for `--url`, where the CLI there is not configured for this gateway. */
+  url: Schema.optionalKey(Schema.String.check(
+    Schema.makeFilter((value) => {
+      const endpoint = Endpoint.parse(value)
+      return Result.isSuccess(endpoint) && endpoint.success.url.search === "" && !hidden.test(value)
+        ? undefined
+        : "must be a ws:// or wss:// URL without credentials, query and control characters"
+    })
+  ))
+}
+const plainName = setting(
+  /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/,
+  "must be letters, digits, '_', '.' and '-', beginning with a letter or digit"
+)
+const label = setting(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "must be lower-case letters, digits and '-'")
+
+/** Where the gateway lives, as seen from the person who approves. */
+export const Place = Schema.Union([
+  /** A POSIX shell on the gateway host. */
+  Schema.TaggedStruct("host", { ...program, ...url }),
+  /** PowerShell on the gateway host. */
+  Schema.TaggedStruct("powershell", { ...program, ...url }),
+  Schema.TaggedStruct("docker", { ...program, container: plainName }),
+  /** Service defaults to `openclaw-gateway`, as in OpenClaw's own compose file. */
+  Schema.TaggedStruct("compose", {
+    ...program,
+    service: Schema.optionalKey(plainName),
+    project: Schema.optionalKey(plainName)
+  }),
+  Schema.TaggedStruct("kubectl", {
+    ...program,
+    /** A pod, or a kind and name such as `deploy/openclaw`. */
+    pod: setting(
+      /^(?:[a-z]{2,20}\/)?[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/,
+      "must be a pod name, or a kind and name like deploy/openclaw"
+    ),
+    namespace: Schema.optionalKey(label),
+    container: Schema.optionalKey(label),
+    context: Schema.optionalKey(
+      setting(/^[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,252}$/, "must be letters, digits and '_.:/@-'")
+    )
+  }),
+  Schema.TaggedStruct("ssh", {
+    ...program,
+    host: setting(/^[A-Za-z0-9:][A-Za-z0-9_.:-]{0,252}$/, "must be a host name, an address or an ssh alias"),
+    user: Schema.optionalKey(setting(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/, "must be a user name")),
+    port: Schema.optionalKey(
+      Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }, { message: "must be a port, 1 to 65535" }))
+    )
+  }),
+  /** OpenClaw inside a WSL distribution, approved from PowerShell on Windows. */
+  Schema.TaggedStruct("wsl", { ...program, distribution: Schema.optionalKey(plainName) }),
+  /** The operator's own command line, set once, with `{command}` where the OpenClaw command belongs. */
+  Schema.TaggedStruct("template", {
+    program: Schema.optionalKey(
+      Program.check(
+        Schema.makeFilter((words) =>
+          words.every((word) => plain.test(word)) ? undefined : "must need no quoting, as the template may hold quotes"
+        )
+      )
+    ),
+    template: Schema.String.check(Schema.makeFilter((text) => {
+      if (text.length > 1000 || hidden.test(text)) return "must be one line of at most 1000 characters"
+      if (text.split("{command}").length !== 2) return "must hold {command} once"
+      if (/--latest\b/i.test(text)) return "must not hold --latest, which approves whatever came last"
+      return credential.test(text) ? noCredential : undefined
+    })),
+    shell: Schema.Literals(["posix", "powershell"])
+  })
+])
+export type Place = typeof Place.Type
+
+export class PlaceInvalid extends Schema.TaggedError<PlaceInvalid>()("PlaceInvalid", {
+  /** One for each setting that cannot be used, without its value. */
+  problems: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `the place of the gateway is not usable: ${this.problems.join("; ")}`
+  }
+}
+
+/**
+ * The commands that notices carry. A host program that can approve by itself supplies its own; otherwise they are those of
+ * OpenClaw's CLI.
+ */
+export class ApproveCommands extends Context.Service<ApproveCommands, Commands>()(
+  "effect-openclaw/pairing/ApproveCommand"
+) {
+  static readonly layer = (place: Place): Layer.Layer<ApproveCommands, PlaceInvalid> =>
+    Layer.effect(ApproveCommands, Effect.fromResult(commandsFor(place)))
+  static readonly layerOf = (commands: Commands): Layer.Layer<ApproveCommands> =>
+    Layer.succeed(ApproveCommands, commands)
+}
+
+const decodePlace = Schema.decodeUnknownResult(Place, { errors: "all" })
+const problemsOf = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** The commands of OpenClaw's own CLI at a place. Pure; every setting is checked, so that none can act as an option. */
+export const commandsFor = (place: Place): Result.Result<Commands, PlaceInvalid> =>
+  decodePlace(place).pipe(
+    Result.map(openClawCommands),
+    Result.mapError(({ issue }) =>
+      new PlaceInvalid({
+        problems: problemsOf(issue).issues.map(({ path, message }) =>
+          `${(path ?? []).map(String).join(".")} ${message}`
+        )
+      })
+    )
+  )
+
+const openClawCommands = (place: Place): Commands => {
+  const words = place.program ?? ["openclaw"]
+  const gateway = "url" in place && place.url !== undefined ? ["--url", place.url] : []
+  const command = (...verb: ReadonlyArray<string>) => atPlace(place, [...words, "devices", ...verb, ...gateway])
+  return {
+    list: command("list"),
+    approve: (requestId) => command("approve", requestId),
+    ...(gateway.length === 0 ? {} : { note: credentialNote })
+  }
+}
+
+/** OpenClaw's CLI reads no stored credential once `--url` is given (OpenClaw docs, cli/devices). */
+const credentialNote =
+  "With --url the OpenClaw CLI uses no stored credential: add your own --token or --password when you run the command."
+
+const atPlace = (place: Place, inner: ReadonlyArray<string>): ShellCommand => {
+  switch (place._tag) {
+    case "host":
+      return posixCommand(inner)
+    case "powershell":
+      return powerShellCommand(inner)
+    case "docker":
+      return posixCommand(["docker", "exec", place.container, ...inner])
+    case "compose":
+      return posixCommand([
+        "docker",
+        "compose",
+        ...option("--project-name", place.project),
+        "exec",
+        place.service ?? "openclaw-gateway",
+        ...inner
+      ])
+    case "kubectl":
+      return posixCommand([
+        "kubectl",
+        ...option("--context", place.context),
+        ...option("--namespace", place.namespace),
+        "exec",
+        place.pod,
+        ...option("--container", place.container),
+        "--",
+        ...inner
+      ])
+    case "ssh":
+      // The remote shell reads one line, so what it gets is quoted once for it, and once more for the shell here.
+      return posixCommand([
+        "ssh",
+        ...option("-p", place.port?.toString()),
+        ...option("-l", place.user),
+        place.host,
+        quotePosix(inner)
+      ])
+    case "wsl":
+      // A login shell, as user installations of Node are found through its profile; --exec, as one shell is enough.
+      return powerShellCommand([
+        "wsl.exe",
+        ...option("--distribution", place.distribution),
+        "--exec",
+        "bash",
+        "-lc",
+        quotePosix(inner)
+      ])
+    case "template":
+      return fromTemplate(place, inner)
+  }
+}
+
+const option = (name: string, value: string | undefined): ReadonlyArray<string> =>
+  value === undefined ? [] : [name, value]
+
+const fromTemplate = (
+  { shell, template }: Extract<Place, { readonly _tag: "template" }>,
+  inner: ReadonlyArray<string>
+): ShellCommand => {
+  // Every word is plain in both shells, by the checks on the program and on request ids.
+  const text = template.replace("{command}", () => inner.join(" "))
+  return { argv: shell === "posix" ? ["sh", "-c", text] : ["powershell.exe", "-NoProfile", "-Command", text], text }
+}
+
+/** A command with its text for `sh`, `bash`, `dash` and `zsh`. */
+export const posixCommand = (argv: ReadonlyArray<string>): ShellCommand => ({ argv, text: quotePosix(argv) })
+
+/** A command with its text for PowerShell. */
+export const powerShellCommand = (argv: ReadonlyArray<string>): ShellCommand => ({ argv, text: quotePowerShell(argv) })
+
+/** What every shell here takes for itself, wherever it stands: no glob, variable, assignment, job or home directory. */
+const plain = /^[A-Za-z0-9_./:+-]+$/
+
+/** Words that a POSIX shell takes for its grammar where a command begins. */
+const reserved = new Set(
+  ("case coproc do done elif else end esac fi for foreach function if in nocorrect noglob repeat select then time until"
+    + " while").split(" ")
+)
+
+/**
+ * A command line for a POSIX shell that runs exactly these arguments. Single quotes keep everything literal, line ends and
+ * `!` too; a single quote itself is put between double ones. A NUL cannot be an argument.
+ */
+export const quotePosix = (argv: ReadonlyArray<string>): string =>
+  argv.map((word, index) =>
+    plain.test(word) && !(index === 0 && reserved.has(word)) ? word : `'${word.replaceAll("'", `'"'"'`)}'`
+  ).join(" ")
+
+/** What PowerShell takes for a plain argument: no number, as `10kb` would be one, and no operator. */
+const plainPowerShell = /^(?:--?)?[A-Za-z][A-Za-z0-9_/-]*$|^[A-Za-z][A-Za-z0-9_-]*\.exe$|^--$/
+/** What it takes for the name of a command. A keyword would be read as one, so it is quoted. */
+const plainPowerShellCommand = /^[A-Za-z][A-Za-z0-9_-]*(?:\.exe)?$/
+const reservedPowerShell =
+  /^(?:assembly|base|begin|break|catch|class|clean|command|configuration|continue|data|define|do|dynamicparam|else|elseif|end|enum|exit|filter|finally|for|foreach|from|function|hidden|if|in|inlinescript|interface|module|namespace|parallel|param|private|process|public|return|sequence|static|switch|throw|trap|try|type|until|using|var|while|workflow)$/i
+
+/**
+ * A command line for PowerShell that runs exactly these arguments. In single quotes only the quote itself is special: it is
+ * doubled, as are the four curly ones that PowerShell takes for it. A quoted command needs the call operator `&`. Windows
+ * PowerShell 5.1 drops empty arguments and inner double quotes on the way to a program; PowerShell 7.3 keeps them.
+ */
+export const quotePowerShell = (argv: ReadonlyArray<string>): string =>
+  argv.map((word, index) => {
+    const quoted = `'${word.replace(/['\u2018\u2019\u201a\u201b]/g, "$&$&")}'`
+    if (index > 0) return plainPowerShell.test(word) ? word : quoted
+    return plainPowerShellCommand.test(word) && !reservedPowerShell.test(word) ? word : `& ${quoted}`
+  }).join(" ")

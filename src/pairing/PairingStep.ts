@@ -1,0 +1,261 @@
+/**
+ * What a change of the connection means for the person who has to approve: a pure function from the wait so far and one
+ * event to the wait after it and the notices that follow.
+ *
+ * Times are milliseconds on this process's clock.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Hash from "effect/Hash"
+import type { Approval, ConnectionStatus } from "../connection/ConnectionStatus.ts"
+import { requestLifeMs } from "../connection/ConnectionStatus.ts"
+import type { DeviceId } from "../protocol/Connect.ts"
+import type { PairingNotice } from "../protocol/PairingNotice.ts"
+import type { Commands } from "./ApproveCommand.ts"
+
+/** The one notice that stands. */
+export interface LiveNotice {
+  readonly key: string
+  /** The gateway scope: `scheme://host:port/path`. */
+  readonly gateway: string
+  readonly deviceId: DeviceId
+  readonly approval: Approval
+  /** When this request was first told, which is what reminders are counted from. */
+  readonly noticedAtMs: number
+  /** When the request dies unless it is asked for again. */
+  readonly expiresAtMs: number
+  /** The same time where no ask is going to come before it; absent while asking keeps the request alive. */
+  readonly dropsAtMs: number | undefined
+  readonly phase: "open" | "expiring" | "expired"
+}
+
+export interface Pairing {
+  readonly live: LiveNotice | undefined
+  /** Waits that ended in an approval. It tells the key of a later wait from theirs where a gateway repeats or sends no id. */
+  readonly resolved: number
+}
+
+export const idle: Pairing = { live: undefined, resolved: 0 }
+
+export type PairingEvent =
+  | {
+    readonly _tag: "StatusChanged"
+    readonly status: ConnectionStatus
+    /** The gateway scope at that moment. */
+    readonly gateway: string
+    readonly nowMs: number
+  }
+  | {
+    readonly _tag: "ReminderDue"
+    readonly key: string
+    /** Which telling of that key it reminds of: one that was cancelled may come again. */
+    readonly noticedAtMs: number
+    readonly reminder: number
+  }
+  | { readonly _tag: "ExpiryDue"; readonly key: string; readonly nowMs: number }
+
+/** `Suppressed` is about pairing too, but there is nothing new to tell; `NotPairing` is not about pairing. */
+export type Outcome =
+  | { readonly _tag: "Emitted"; readonly notices: readonly [PairingNotice, ...Array<PairingNotice>] }
+  | { readonly _tag: "Suppressed" }
+  | { readonly _tag: "NotPairing" }
+
+export interface Subject {
+  readonly deviceId: DeviceId
+  readonly commands: Commands
+}
+
+/** How long before its end an expiring request is told. */
+export const expiryLeadMs = 60_000
+
+type Stepped = readonly [Pairing, Outcome]
+
+const suppressed: Outcome = { _tag: "Suppressed" }
+const notPairing: Outcome = { _tag: "NotPairing" }
+
+/** Total: every event has an answer in every state. */
+export const step = (subject: Subject, pairing: Pairing, event: PairingEvent): Stepped => {
+  const { live } = pairing
+  switch (event._tag) {
+    case "StatusChanged":
+      return onStatus(subject, pairing, event.status, event.gateway, event.nowMs)
+    case "ReminderDue":
+      if (live === undefined) return [pairing, notPairing]
+      if (live.key !== event.key || live.noticedAtMs !== event.noticedAtMs || live.phase === "expired") {
+        return [pairing, suppressed]
+      }
+      return [pairing, emitted([{ _tag: "Reminder", ...instructions(subject, live), reminder: event.reminder }])]
+    case "ExpiryDue":
+      if (live === undefined) return [pairing, notPairing]
+      return live.key === event.key ? age(subject, pairing, live, [], event.nowMs) : [pairing, suppressed]
+  }
+}
+
+const onStatus = (
+  subject: Subject,
+  pairing: Pairing,
+  status: ConnectionStatus,
+  gateway: string,
+  nowMs: number
+): Stepped => {
+  switch (status._tag) {
+    case "AwaitingApproval": {
+      const expiresAtMs = status.approval.lastAskedAtMs + requestLifeMs
+      const dropsAtMs = status.nextCheckAtMs < expiresAtMs ? undefined : expiresAtMs
+      return onApproval(subject, pairing, status.approval, dropsAtMs, gateway, nowMs)
+    }
+    case "Connecting":
+      // A link that was lost while waiting is dialled again: the wait goes on. Only another gateway ends it.
+      if (pairing.live === undefined) return [pairing, notPairing]
+      return pairing.live.gateway === gateway ? [pairing, suppressed] : cancel(pairing)
+    case "Connected":
+      if (pairing.live === undefined) return [pairing, notPairing]
+      return pairing.live.gateway === gateway ? resolve(pairing, pairing.live) : cancel(pairing)
+    case "Waiting":
+      return status.approval === undefined
+        ? cancel(pairing)
+        : onUnasked(subject, pairing, status.approval, gateway, nowMs)
+    case "Halted":
+      // Asking has stopped, yet approving still helps. Every other cause has to be dealt with first.
+      return status.approval !== undefined
+          && (status.cause._tag === "ApprovalTimedOut" || status.cause._tag === "PairingRequired")
+        ? onUnasked(subject, pairing, status.approval, gateway, nowMs)
+        : cancel(pairing)
+    case "Paused":
+    case "Stopped":
+      return cancel(pairing)
+  }
+}
+
+const onUnasked = (subject: Subject, pairing: Pairing, approval: Approval, gateway: string, nowMs: number) =>
+  onApproval(subject, pairing, approval, approval.lastAskedAtMs + requestLifeMs, gateway, nowMs)
+
+const onApproval = (
+  subject: Subject,
+  pairing: Pairing,
+  approval: Approval,
+  dropsAtMs: number | undefined,
+  gateway: string,
+  nowMs: number
+): Stepped => {
+  const before = pairing.live
+  const key = keyOf(gateway, subject.deviceId, approval, pairing.resolved)
+  const expiresAtMs = approval.lastAskedAtMs + requestLifeMs
+  const opened: LiveNotice = {
+    key,
+    gateway,
+    deviceId: subject.deviceId,
+    approval,
+    noticedAtMs: nowMs,
+    expiresAtMs,
+    dropsAtMs,
+    phase: "open"
+  }
+  if (before === undefined) {
+    // Nobody is sent to approve what the gateway has already forgotten.
+    return nowMs < expiresAtMs
+      ? age(subject, pairing, opened, [{ _tag: "Required", ...instructions(subject, opened) }], nowMs)
+      : [pairing, suppressed]
+  }
+  if (before.key === key) {
+    const live: LiveNotice = { ...opened, noticedAtMs: before.noticedAtMs, phase: before.phase }
+    if (before.phase === "open" || expiresAtMs === before.expiresAtMs) return age(subject, pairing, live, [], nowMs)
+    const renewed: LiveNotice = { ...live, phase: "open" }
+    return age(subject, pairing, renewed, [{ _tag: "Renewed", ...instructions(subject, renewed) }], nowMs)
+  }
+  const notices: ReadonlyArray<PairingNotice> = before.gateway === gateway
+    ? [{
+      _tag: "Superseded",
+      ...instructions(subject, opened),
+      ...(before.approval.requestId === undefined ? {} : { previousRequestId: before.approval.requestId })
+    }]
+    : [{ _tag: "Cancelled", ...about(before) }, { _tag: "Required", ...instructions(subject, opened) }]
+  return age(subject, pairing, opened, notices, nowMs)
+}
+
+/** Adds what time alone brings: that the request is about to be dropped, and that it was. */
+const age = (
+  subject: Subject,
+  pairing: Pairing,
+  live: LiveNotice,
+  notices: ReadonlyArray<PairingNotice>,
+  nowMs: number
+): Stepped => {
+  const { dropsAtMs, phase } = live
+  const next = dropsAtMs === undefined || phase === "expired"
+    ? phase
+    : nowMs >= dropsAtMs
+    ? "expired"
+    : nowMs >= dropsAtMs - expiryLeadMs
+    ? "expiring"
+    : phase
+  const aged: LiveNotice = { ...live, phase: next }
+  const told: ReadonlyArray<PairingNotice> = next === phase
+    ? notices
+    : [...notices, ...ageing(subject, aged)]
+  return [{ ...pairing, live: aged }, emitted(told)]
+}
+
+const emitted = ([first, ...others]: ReadonlyArray<PairingNotice>): Outcome =>
+  first === undefined ? suppressed : { _tag: "Emitted", notices: [first, ...others] }
+
+const resolve = (pairing: Pairing, live: LiveNotice): Stepped => [
+  { live: undefined, resolved: pairing.resolved + 1 },
+  emitted([{ _tag: "Resolved", ...about(live) }])
+]
+
+const cancel = (pairing: Pairing): Stepped =>
+  pairing.live === undefined
+    ? [pairing, notPairing]
+    : [{ ...pairing, live: undefined }, emitted([{ _tag: "Cancelled", ...about(pairing.live) }])]
+
+const keyOf = (gateway: string, deviceId: DeviceId, approval: Approval, resolved: number): string => {
+  const request = approval.requestId
+    ?? `${approval.reason}:${
+      (Hash.string(JSON.stringify((approval.requestedScopes ?? []).toSorted())) >>> 0).toString(16)
+    }`
+  return `${gateway} ${deviceId} ${request}${resolved === 0 ? "" : ` ${resolved + 1}`}`
+}
+
+const about = ({ key, gateway, deviceId, approval }: LiveNotice) => ({
+  key,
+  gateway,
+  deviceId,
+  ...(approval.requestId === undefined ? {} : { requestId: approval.requestId }),
+  reason: approval.reason
+})
+
+const times = ({ approval, expiresAtMs }: LiveNotice) => ({
+  since: iso(approval.sinceMs),
+  expiresAt: iso(expiresAtMs)
+})
+
+const instructions = ({ commands }: Subject, live: LiveNotice) => {
+  const { requestId, requestedScopes, approvedScopes } = live.approval
+  return {
+    ...about(live),
+    ...times(live),
+    ...(requestedScopes === undefined ? {} : { requestedScopes }),
+    ...(approvedScopes === undefined ? {} : { approvedScopes }),
+    list: commands.list,
+    ...(requestId === undefined ? {} : { approve: commands.approve(requestId) }),
+    ...(commands.note === undefined ? {} : { note: commands.note })
+  }
+}
+
+const iso = (atMs: number): string => DateTime.formatIso(DateTime.makeUnsafe(atMs))
+
+/** What is told of a phase that is not the first. */
+const ageing = (subject: Subject, live: LiveNotice): ReadonlyArray<PairingNotice> => {
+  switch (live.phase) {
+    case "open":
+      return []
+    case "expiring":
+      return [{ _tag: "Expiring", ...instructions(subject, live) }]
+    case "expired":
+      return [{ _tag: "Expired", ...about(live), ...times(live) }]
+  }
+}
+
+/** What a subscriber who comes late is told first, so that it stands where the others do. */
+export const replay = (subject: Subject, { live }: Pairing): ReadonlyArray<PairingNotice> =>
+  live === undefined ? [] : [{ _tag: "Required", ...instructions(subject, live) }, ...ageing(subject, live)]

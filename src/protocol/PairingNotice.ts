@@ -1,0 +1,68 @@
+/**
+ * What a person is told about an approval, from the first request to its end.
+ *
+ * A notice is keyed by gateway scope, device and request id, so that the same request is one notice however often the
+ * gateway repeats it. Times are ISO 8601 in UTC, read from this process's clock.
+ */
+import * as Schema from "effect/Schema"
+import { DeviceId, RequestId } from "./Connect.ts"
+import { PairingReason } from "./Refusal.ts"
+
+/** A command as arguments, for programs, and as text for one shell, for people. */
+export const ShellCommand = Schema.Struct({
+  argv: Schema.Array(Schema.String),
+  text: Schema.String
+})
+export type ShellCommand = typeof ShellCommand.Type
+
+const subject = {
+  /**
+   * Gateway scope, device id and request id (or the reason and a hash of the requested scopes where a gateway sends no id).
+   * It holds no time. Compare it, do not parse it.
+   */
+  key: Schema.String,
+  /** The gateway scope: `scheme://host:port/path`. */
+  gateway: Schema.String,
+  deviceId: DeviceId,
+  /** Absent when the gateway sent none, or one that is not safe to show. */
+  requestId: Schema.optionalKey(RequestId),
+  reason: PairingReason
+}
+
+const times = {
+  /** When this wait began. */
+  since: Schema.String,
+  /** When the request dies unless it is asked for again: 300 s after the last ask. */
+  expiresAt: Schema.String
+}
+
+const instructions = {
+  ...subject,
+  ...times,
+  requestedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  approvedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Lists what waits for approval. */
+  list: ShellCommand,
+  /** Approves this request. Absent without a request id: then one lists first. */
+  approve: Schema.optionalKey(ShellCommand),
+  /** What the commands need besides, for example a credential. They never hold one. */
+  note: Schema.optionalKey(Schema.String)
+}
+
+export const PairingNotice = Schema.Union([
+  Schema.TaggedStruct("Required", instructions),
+  /** The same request again, on purpose: the `reminder`-th of a fixed number. */
+  Schema.TaggedStruct("Reminder", { ...instructions, reminder: Schema.Natural }),
+  /** The gateway gave the wait a new request; the command of `previousRequestId` is dead. */
+  Schema.TaggedStruct("Superseded", { ...instructions, previousRequestId: Schema.optionalKey(RequestId) }),
+  /** Asking fails or has stopped, so the gateway will drop the request at `expiresAt`. */
+  Schema.TaggedStruct("Expiring", instructions),
+  /** The gateway has dropped the request, so its command is dead. The wait goes on. */
+  Schema.TaggedStruct("Expired", { ...subject, ...times }),
+  /** Asking works again and the request is alive: what `Expiring` or `Expired` said holds no longer. */
+  Schema.TaggedStruct("Renewed", instructions),
+  Schema.TaggedStruct("Resolved", subject),
+  /** The wait ended without an answer: stopped, paused, halted, or another gateway is meant now. */
+  Schema.TaggedStruct("Cancelled", subject)
+])
+export type PairingNotice = typeof PairingNotice.Type

@@ -1,0 +1,257 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { spawnSync } from "node:child_process"
+import type { Commands, Place } from "../../src/pairing/ApproveCommand.ts"
+import {
+  ApproveCommands,
+  commandsFor,
+  PlaceInvalid,
+  quotePosix,
+  quotePowerShell
+} from "../../src/pairing/ApproveCommand.ts"
+import { RequestId } from "../../src/protocol/Connect.ts"
+
+const id = RequestId.make("3f2a7c1e-0000-4000-8000-00000000beef")
+
+const places: ReadonlyArray<readonly [Place, approve: string]> = [
+  [{ _tag: "host" }, `openclaw devices approve ${id}`],
+  [
+    { _tag: "host", program: ["node", "/opt/my claw/dist/index.js"] },
+    `node '/opt/my claw/dist/index.js' devices approve ${id}`
+  ],
+  [
+    { _tag: "host", url: "wss://gateway.example:8443/claw" },
+    `openclaw devices approve ${id} --url wss://gateway.example:8443/claw`
+  ],
+  [{ _tag: "powershell" }, `openclaw devices approve '${id}'`],
+  [{ _tag: "docker", container: "claw-1" }, `docker exec claw-1 openclaw devices approve ${id}`],
+  [{ _tag: "compose" }, `docker compose exec openclaw-gateway openclaw devices approve ${id}`],
+  [
+    { _tag: "compose", service: "gw", project: "claw", program: ["node", "dist/index.js"] },
+    `docker compose --project-name claw exec gw node dist/index.js devices approve ${id}`
+  ],
+  [
+    { _tag: "kubectl", pod: "deploy/openclaw", namespace: "agents", container: "gateway", context: "admin@prod" },
+    `kubectl --context 'admin@prod' --namespace agents exec deploy/openclaw --container gateway -- openclaw devices approve ${id}`
+  ],
+  [
+    { _tag: "ssh", host: "gateway.example", user: "claw", port: 2222 },
+    `ssh -p 2222 -l claw gateway.example 'openclaw devices approve ${id}'`
+  ],
+  [
+    { _tag: "wsl", distribution: "Ubuntu-24.04" },
+    `wsl.exe --distribution 'Ubuntu-24.04' --exec bash -lc 'openclaw devices approve ${id}'`
+  ],
+  [
+    { _tag: "template", shell: "posix", template: `ssh jump "sudo -u claw sh -c '{command}'"` },
+    `ssh jump "sudo -u claw sh -c 'openclaw devices approve ${id}'"`
+  ]
+]
+
+const commandsOf = (place: Place): Commands => Result.getOrThrow(commandsFor(place))
+const problemsOf = (place: Place): string => {
+  const result = commandsFor(place)
+  return Result.isFailure(result) ? result.failure.message : "accepted"
+}
+
+const shells: ReadonlyArray<readonly [shell: string, options: ReadonlyArray<string>]> = [
+  ["sh", ["-c"]],
+  ["bash", ["-c"]],
+  ["bash", ["--posix", "-c"]]
+]
+/** What a shell makes of a command line: the arguments of a program that prints them, NUL after each. */
+const argumentsSeen = (shell: string, options: ReadonlyArray<string>, text: string): ReadonlyArray<string> => {
+  const { error, status, stderr, stdout } = spawnSync(shell, [...options, text], {
+    encoding: "utf8",
+    env: { HOME: "/nowhere", PATH: process.env["PATH"], LC_ALL: "C.UTF-8" }
+  })
+  assert.isUndefined(error)
+  assert.strictEqual(status, 0, stderr)
+  return stdout.split("\0").slice(0, -1)
+}
+const printer = ["node", "-e", "for (const a of process.argv.slice(1)) process.stdout.write(a + '\\0')", "--"]
+
+const hostile = [
+  "",
+  " ",
+  "'",
+  "''",
+  '"',
+  'it\'s "quoted"',
+  "$(touch /tmp/effect-openclaw-quoting)",
+  "`touch /tmp/effect-openclaw-quoting`",
+  "${HOME}",
+  "$HOME",
+  "~",
+  "~root",
+  "*",
+  "[a-z]*",
+  "{a,b}",
+  "a b\tc",
+  "line\nline\r\n",
+  "\\",
+  "\\n",
+  "a\\'b",
+  "!!",
+  "!event",
+  "#comment",
+  "a;b&c|d>e<f",
+  "&& true",
+  "--option=value",
+  "-n",
+  "A=b",
+  "%1",
+  "=ls",
+  "if",
+  "\u202Edesrever",
+  "\u2019curly\u2018",
+  "ünïcödé ✓",
+  "\u0001\u001b[31m"
+]
+
+describe("ApproveCommand", () => {
+  it.each(places)("G17, B05: each place has its own command to approve: %j", (place, text) => {
+    const commands = commandsOf(place)
+    const approve = commands.approve(id)
+    assert.strictEqual(approve.text, text)
+    assert.strictEqual(commands.list.text.includes("devices list"), true)
+    assert.isTrue(approve.argv.every((word) => word !== ""))
+  })
+
+  it.each(places)("F38: no command approves whatever came last: %j", (place) => {
+    const { approve, list } = commandsOf(place)
+    assert.notInclude(JSON.stringify([approve(id), list]), "latest")
+  })
+
+  it("B05: a credential is reminded of where the command will need one, and never part of it", () => {
+    const { approve, list, note } = commandsOf({ _tag: "host", url: "wss://gateway.example" })
+    assert.include(note ?? "", "--token")
+    assert.notMatch(JSON.stringify([approve(id), list]), /token|password/)
+    assert.isUndefined(commandsOf({ _tag: "host" }).note)
+  })
+
+  it("G16: the text is a line of the shell that runs the arguments", () => {
+    const { argv, text } = commandsOf({ _tag: "ssh", host: "gw" }).approve(id)
+    assert.deepStrictEqual(argv, ["ssh", "gw", `openclaw devices approve ${id}`])
+    assert.strictEqual(quotePosix(argv), text)
+  })
+
+  it.effect("B05: a host program supplies commands of its own, and a place that is not usable fails the layer", () =>
+    Effect.gen(function*() {
+      const own: Commands = { list: { argv: ["own"], text: "own" }, approve: () => ({ argv: ["own"], text: "own" }) }
+      const supplied = yield* Effect.provide(ApproveCommands, ApproveCommands.layerOf(own))
+      assert.strictEqual(supplied, own)
+      const failed = yield* Effect.flip(Layer.build(ApproveCommands.layer({ _tag: "docker", container: "-it" })))
+      assert.instanceOf(failed, PlaceInvalid)
+    }))
+
+  it.each<readonly [Place, problem: string]>([
+    [{ _tag: "docker", container: "-v/:/host" }, "container"],
+    [{ _tag: "docker", container: "a b" }, "container"],
+    [{ _tag: "docker", container: "$(reboot)" }, "container"],
+    [{ _tag: "compose", service: "--index" }, "service"],
+    [{ _tag: "compose", project: "a\u202Eb" }, "project"],
+    [{ _tag: "kubectl", pod: "--kubeconfig=x" }, "pod"],
+    [{ _tag: "kubectl", pod: "p", namespace: "Upper" }, "namespace"],
+    [{ _tag: "kubectl", pod: "p", context: "-x" }, "context"],
+    [{ _tag: "ssh", host: "-oProxyCommand=reboot" }, "host"],
+    [{ _tag: "ssh", host: "h", user: "-x" }, "user"],
+    [{ _tag: "ssh", host: "h", port: 0 }, "port"],
+    [{ _tag: "wsl", distribution: "a'b" }, "distribution"],
+    [{ _tag: "host", program: ["-c"] }, "program"],
+    [{ _tag: "host", program: ["openclaw", "a\nb"] }, "program"],
+    [{ _tag: "host", program: ["openclaw", "--token", "x"] }, "credential"],
+    [{ _tag: "host", url: "wss://user:pass@gateway.example" }, "url"],
+    [{ _tag: "host", url: "wss://gateway.example/?token=x" }, "url"],
+    [{ _tag: "template", shell: "posix", template: "docker exec claw" }, "{command}"],
+    [{ _tag: "template", shell: "posix", template: "{command} {command}" }, "{command}"],
+    [{ _tag: "template", shell: "posix", template: "{command}\nreboot" }, "one line"],
+    [{ _tag: "template", shell: "posix", template: "{command} --latest" }, "--latest"],
+    [{ _tag: "template", shell: "posix", template: "{command} --token x" }, "credential"],
+    [{ _tag: "template", shell: "posix", template: "OPENCLAW_GATEWAY_TOKEN=x {command}" }, "credential"],
+    [{ _tag: "template", shell: "posix", template: "sh -c '{command}'", program: ["it's"] }, "quoting"]
+  ])("F45: a setting that could act as something else is refused by name, without its value (%#)", (place, problem) => {
+    const message = problemsOf(place)
+    assert.include(message, problem)
+    for (const value of Object.values(place)) {
+      if (typeof value === "string" && value !== place._tag && value.length > 4) assert.notInclude(message, value)
+    }
+  })
+
+  it.each(["$(reboot)", "`id`", "a\nb", "it's", '"q"', "a b", "abc\u202Edef", "--latest", "-x", "", "a".repeat(129)])(
+    "F45: what is not safe on a command line is no request id (%#)",
+    (text) => assert.isTrue(Option.isNone(Schema.decodeOption(RequestId)(text)))
+  )
+
+  it.each(shells)("F45: %s %j sees exactly the arguments that were quoted, however hostile", (shell, options) => {
+    assert.deepStrictEqual(argumentsSeen(shell, options, quotePosix([...printer, ...hostile])), hostile)
+  })
+
+  it("F45: a first word that a shell would take for an assignment or a keyword is run as a program", () => {
+    for (const [shell, options] of shells) {
+      for (const word of ["A=b", "if", "until", "!", "{", "[[", "~"]) {
+        const { status, stderr } = spawnSync(shell, [...options, quotePosix([word, "x"])], { encoding: "utf8" })
+        assert.strictEqual(status, 127, `${word}: ${stderr}`)
+      }
+    }
+  })
+
+  it.prop(
+    "F45: sh and bash give back arbitrary arguments",
+    [Arbitrary.array(
+      Arbitrary.map(
+        Arbitrary.array(Arbitrary.schema(Schema.Literals([..."a'\"$`\\!*?~#&|;<>(){}[]=%^ \n\t-é\u2019\u202E"]))),
+        (characters) => characters.join("")
+      ),
+      { maxLength: 8 }
+    )],
+    ([words]) => {
+      for (const shell of ["sh", "bash"]) {
+        const script = `f() { for a in "$@"; do printf '%s\\0' "$a"; done; }\n${quotePosix(["f", ...words])}`
+        assert.deepStrictEqual(argumentsSeen(shell, ["-c"], script), words)
+      }
+    },
+    { arbitrary: { seed: "quoting", runs: 60 } }
+  )
+
+  it("F45: the commands of every place survive the shell they are written for", () => {
+    for (const [place] of places) {
+      const { argv, text } = commandsOf(place).approve(id)
+      if (place._tag === "powershell" || place._tag === "wsl" || place._tag === "template") continue
+      const first = argv[0] ?? ""
+      const script = `${first}() { for a in "$@"; do printf '%s\\0' "$a"; done; }\n${text}`
+      for (const shell of ["sh", "bash"]) {
+        assert.deepStrictEqual(argumentsSeen(shell, ["-c"], script), argv.slice(1))
+      }
+    }
+  })
+
+  // Rules of PowerShell, "about_Quoting_Rules" and "about_Parsing": within single quotes everything is literal but the
+  // quote, which is doubled; the curly quotes U+2018 to U+201B count as it; a quoted command is called with `&`.
+  it.each<readonly [argv: ReadonlyArray<string>, text: string]>([
+    [["openclaw", "devices", "list"], "openclaw devices list"],
+    [["openclaw", "it's"], "openclaw 'it''s'"],
+    [["openclaw", "'"], "openclaw ''''"],
+    [["openclaw", ""], "openclaw ''"],
+    [["openclaw", "$env:HOME $(1+1)"], "openclaw '$env:HOME $(1+1)'"],
+    [["openclaw", "`n"], "openclaw '`n'"],
+    [["openclaw", "a;b|c&d"], "openclaw 'a;b|c&d'"],
+    [["openclaw", "@x", "%", "{a}", "#c", "a,b"], "openclaw '@x' '%' '{a}' '#c' 'a,b'"],
+    [["openclaw", "10kb", "0x10", "1e3"], "openclaw '10kb' '0x10' '1e3'"],
+    [["openclaw", "--%", "-a.b", "--url"], "openclaw '--%' '-a.b' --url"],
+    [["openclaw", 'say "x"'], "openclaw 'say \"x\"'"],
+    [
+      ["openclaw", "\u2018a\u2019b\u201Ac\u201Bd"],
+      "openclaw '\u2018\u2018a\u2019\u2019b\u201A\u201Ac\u201B\u201Bd'"
+    ],
+    [["openclaw", "a\nb"], "openclaw 'a\nb'"],
+    [["C:\\Program Files\\nodejs\\node.exe", "x"], "& 'C:\\Program Files\\nodejs\\node.exe' x"],
+    [["if", "x"], "& 'if' x"],
+    [["wsl.exe", "--exec", "bash"], "wsl.exe --exec bash"]
+  ])("F45: PowerShell text of %j", (argv, text) => assert.strictEqual(quotePowerShell(argv), text))
+})
