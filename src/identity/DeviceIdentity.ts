@@ -1,0 +1,244 @@
+/**
+ * Who this device is: an Ed25519 key pair, the id that OpenClaw derives from it, and the platform name that it pairs with.
+ * The private key is closed over: nothing that prints, logs or encodes this service shows it.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Digest from "effect/crypto/Digest"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Base64Url from "effect/encoding/Base64Url"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import type { DeviceId, PlatformName } from "../protocol/Connect.ts"
+import * as IdentityDocument from "./IdentityDocument.ts"
+import { IdentityAbsent, type IdentityError, type SignerError } from "./IdentityError.ts"
+import { IdentityStore, type StoreWarning } from "./IdentityStore.ts"
+import { Signer } from "./Signer.ts"
+import { platformName } from "./StateDirectory.ts"
+
+export type IdentitySource =
+  | { readonly _tag: "File"; readonly path: string; readonly created: boolean }
+  | { readonly _tag: "Store"; readonly location: string; readonly created: boolean }
+  | { readonly _tag: "Seed" }
+  | { readonly _tag: "Ephemeral" }
+
+/** Something about an identity that people should see, and that did not stop it from being used. */
+export type IdentityWarning =
+  | StoreWarning
+  /** A passphrase is configured, and the private key is in the file without one. */
+  | { readonly _tag: "NotEncrypted"; readonly path: string }
+
+export interface StoreOptions {
+  /** What a new identity pairs with. One that exists keeps the platform that it was created with. */
+  readonly platform?: PlatformName | undefined
+  /** False: fail with `IdentityAbsent` where there is none. Default true. */
+  readonly create?: boolean | undefined
+  /** A comment in a new file: the program and its release. */
+  readonly createdBy?: string | undefined
+  /** Opens an encrypted identity; a new one is encrypted with it from the start. */
+  readonly passphrase?: Redacted.Redacted | undefined
+}
+
+export interface FileOptions extends StoreOptions {
+  readonly path: string
+  /** Refuse a file that others could read instead of repairing its mode. */
+  readonly strict?: boolean | undefined
+}
+
+export class DeviceIdentity extends Context.Service<DeviceIdentity, {
+  /** Lower-case hex SHA-256 of the raw public key. */
+  readonly deviceId: DeviceId
+  /** The 32 raw bytes, base64url without padding. */
+  readonly publicKey: string
+  readonly platform: PlatformName
+  readonly source: IdentitySource
+  readonly warnings: ReadonlyArray<IdentityWarning>
+  /** The signature over the UTF-8 bytes of the text, base64url without padding. Synchronous. */
+  readonly sign: (text: string) => string
+  /** Whether `signature` is this identity's own over the text. False for whatever is malformed; never throws. */
+  readonly verify: (text: string, signature: string) => boolean
+}>()("effect-openclaw/identity/DeviceIdentity") {
+  /** Loads the identity from the store, or creates it where there is none. Only absent creates; everything else fails. */
+  static readonly layerStore = (
+    options?: StoreOptions
+  ): Layer.Layer<DeviceIdentity, IdentityError, Signer | IdentityStore | SecureRandom.SecureRandom> =>
+    Layer.effect(DeviceIdentity, loadOrCreate(options ?? {})).pipe(Layer.provide(Digest.layerWebCrypto))
+
+  /** `layerStore` on a private file: mode 0600, in a directory that only its owner may write. */
+  static readonly layerFile = (
+    options: FileOptions
+  ): Layer.Layer<
+    DeviceIdentity,
+    IdentityError,
+    Signer | FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
+  > => DeviceIdentity.layerStore(options).pipe(Layer.provide(IdentityStore.layerFile(options)))
+
+  /** A new identity that ends with the layer. Every start of it needs a new approval. */
+  static readonly layerEphemeral = (
+    options?: { readonly platform?: PlatformName | undefined }
+  ): Layer.Layer<DeviceIdentity, never, Signer | SecureRandom.SecureRandom> =>
+    Layer.effect(
+      DeviceIdentity,
+      Effect.gen(function*() {
+        const seed = yield* newSeed
+        return yield* Effect.orDie(fromSeed(seed, options?.platform, { _tag: "Ephemeral" }))
+      })
+    ).pipe(Layer.provide(Digest.layerWebCrypto))
+
+  /** The identity of a given 32-byte Ed25519 seed, for example from a secret manager. Nothing is stored. */
+  static readonly layerSeed = (options: {
+    readonly seed: Redacted.Redacted<Uint8Array>
+    readonly platform?: PlatformName | undefined
+  }): Layer.Layer<DeviceIdentity, SignerError, Signer> =>
+    Layer.effect(DeviceIdentity, fromSeed(options.seed, options.platform, { _tag: "Seed" })).pipe(
+      Layer.provide(Digest.layerWebCrypto)
+    )
+}
+
+/**
+ * The platform of this host where the caller names none: what `platformName` makes of Node's `process.platform`, or
+ * `browser` where there is no process.
+ */
+export const HostPlatform = Context.Reference<PlatformName>("effect-openclaw/identity/HostPlatform", {
+  defaultValue: () => platformName(typeof process === "undefined" ? "browser" : process.platform)
+})
+
+const newSeed = Effect.gen(function*() {
+  const random = yield* SecureRandom.SecureRandom
+  return Redacted.make(yield* random.randomBytes(32), { label: "seed" })
+})
+
+/** A new identity around a seed, as it is stored. */
+export const identityOf = Effect.fnUntraced(function*(
+  seed: Redacted.Redacted<Uint8Array>,
+  options: { readonly platform?: PlatformName | undefined; readonly createdBy?: string | undefined }
+) {
+  const signer = yield* Signer
+  const key = yield* signer.importKey(seed)
+  return {
+    seed,
+    key,
+    deviceId: yield* IdentityDocument.deviceIdOf(key.publicKey),
+    platform: options.platform ?? (yield* HostPlatform),
+    createdAt: new Date(yield* Clock.currentTimeMillis).toISOString(),
+    createdBy: options.createdBy ?? "effect-openclaw"
+  } satisfies IdentityDocument.Identity
+})
+
+const fromSeed = Effect.fnUntraced(function*(
+  seed: Redacted.Redacted<Uint8Array>,
+  platform: PlatformName | undefined,
+  source: IdentitySource
+) {
+  return yield* serviceOf(yield* identityOf(seed, { platform }), source, [])
+})
+
+const serviceOf = Effect.fnUntraced(function*(
+  { deviceId, key, platform }: IdentityDocument.Identity,
+  source: IdentitySource,
+  warnings: ReadonlyArray<IdentityWarning>
+) {
+  const signer = yield* Signer
+  const encoder = new TextEncoder()
+  return DeviceIdentity.of({
+    deviceId,
+    publicKey: Base64Url.encode(key.publicKey),
+    platform,
+    source,
+    warnings,
+    sign: (text) => Base64Url.encode(key.sign(encoder.encode(text))),
+    verify: (text, signature) =>
+      Result.match(Base64Url.decode(signature), {
+        onFailure: () => false,
+        onSuccess: (bytes) => signer.verify(key.publicKey, encoder.encode(text), bytes)
+      })
+  })
+})
+
+const loadOrCreate = Effect.fn("DeviceIdentity.loadOrCreate")(function*(options: StoreOptions) {
+  const store = yield* IdentityStore
+  const load = Effect.gen(function*() {
+    const found = yield* store.read
+    if (Option.isNone(found)) return Option.none()
+    const parsed = yield* Effect.fromResult(IdentityDocument.parse(found.value.document, store.location))
+    const identity = yield* IdentityDocument.open(parsed, options.passphrase, store.location)
+    const plain = options.passphrase !== undefined && !IdentityDocument.isEncrypted(parsed)
+    const warnings: ReadonlyArray<IdentityWarning> = plain
+      ? [...found.value.warnings, { _tag: "NotEncrypted", path: store.location }]
+      : found.value.warnings
+    return Option.some({ identity, warnings })
+  })
+  const finish = Effect.fnUntraced(function*(
+    { identity, warnings }: {
+      readonly identity: IdentityDocument.Identity
+      readonly warnings: ReadonlyArray<IdentityWarning>
+    },
+    created: boolean
+  ) {
+    yield* Effect.forEach(warnings, logWarning, { discard: true })
+    const source: IdentitySource = store.kind === "File"
+      ? { _tag: "File", path: store.location, created }
+      : { _tag: "Store", location: store.location, created }
+    return yield* serviceOf(identity, source, warnings)
+  })
+
+  const existing = yield* load
+  if (Option.isSome(existing)) return yield* finish(existing.value, false)
+  if (options.create === false) return yield* new IdentityAbsent({ path: store.location })
+  const mine = yield* Effect.orDie(Effect.flatMap(newSeed, (seed) => identityOf(seed, options)))
+  const written = yield* Effect.flatMap(IdentityDocument.encode(mine, options.passphrase), store.create)
+  // whoever won, what counts is what is there now; it also proves that the place keeps what it is given
+  const winner = yield* load
+  if (Option.isNone(winner)) return yield* new IdentityAbsent({ path: store.location })
+  return yield* finish(
+    { identity: winner.value.identity, warnings: dedupe([...written.warnings, ...winner.value.warnings]) },
+    written.created && winner.value.identity.deviceId === mine.deviceId
+  )
+})
+
+const dedupe = (warnings: ReadonlyArray<IdentityWarning>): ReadonlyArray<IdentityWarning> =>
+  warnings.filter((warning, index) =>
+    index === warnings.findIndex((other) => other._tag === warning._tag && other.path === warning.path)
+  )
+
+/** What a warning means, in one sentence without the path. */
+export const describeWarning = (warning: IdentityWarning): string => {
+  switch (warning._tag) {
+    case "ModeRepaired":
+      return "a private file could be used by other users, and was made private"
+    case "ModeNotRepaired":
+      return "a private file can be used by other users, and its mode could not be changed"
+    case "ModesUnsupported":
+      return "the file system keeps no modes, so the private key is only as private as the mount makes it"
+    case "LinksUnsupported":
+      return "the file system has no hard links, so two first starts at the same instant may not agree on one identity"
+    case "NotEncrypted":
+      return "a passphrase is configured, but the private key is not encrypted: run `identity encrypt`"
+    case "EphemeralPlace":
+      return `the identity is kept ${
+        ephemeralText[warning.place]
+      }; then a new one is created, which needs a new approval`
+  }
+}
+
+const ephemeralText = {
+  Memory: "in memory and is lost when the machine restarts",
+  Container: "in the container itself and is lost when the container is replaced, unless a volume is mounted there",
+  Temporary: "among temporary files, which the system clears"
+} as const
+
+const logWarning = (warning: IdentityWarning) =>
+  Effect.logWarning(describeWarning(warning)).pipe(
+    Effect.annotateLogs({
+      path: warning.path,
+      ...("mode" in warning ? { mode: warning.mode.toString(8).padStart(4, "0") } : {}),
+      ...("mount" in warning && warning.mount !== undefined
+        ? { mount: `${warning.mount.type} at ${warning.mount.point}` }
+        : {})
+    })
+  )

@@ -1,0 +1,199 @@
+/**
+ * What people do to a stored identity: look at it, encrypt it, bring one in, give one up. Each change is one atomic
+ * replacement of the document, made only after the new document was opened and found to be the same identity.
+ */
+import * as Context from "effect/Context"
+import * as Digest from "effect/crypto/Digest"
+import type * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import type * as Redacted from "effect/Redacted"
+import type { DeviceId, PlatformName } from "../protocol/Connect.ts"
+import { type CompareCode, compareCode } from "./CompareCode.ts"
+import type { IdentityWarning } from "./DeviceIdentity.ts"
+import * as IdentityDocument from "./IdentityDocument.ts"
+import {
+  IdentityAbsent,
+  IdentityExists,
+  type IdentityInconsistent,
+  type IdentityInvalid,
+  IdentityLocked,
+  type IdentityPathReserved,
+  IdentityUnreadable
+} from "./IdentityError.ts"
+import { type ImportOptions, type ImportSource, readImport } from "./IdentityImport.ts"
+import { type FileOptions, IdentityStore, redactDocument, type StoreError } from "./IdentityStore.ts"
+import { errnoOf } from "./PrivateFile.ts"
+import type { Signer } from "./Signer.ts"
+
+export interface Summary {
+  readonly path: string
+  readonly deviceId: DeviceId
+  /** The 32 raw bytes, base64url without padding. */
+  readonly publicKey: string
+  readonly platform: PlatformName
+  /** ISO 8601, UTC. A comment in the file, like `createdBy`. */
+  readonly createdAt: string
+  readonly createdBy: string
+  readonly encrypted: boolean
+  /** Whether the private key was opened and found to belong to the rest. Without its passphrase an encrypted one is not. */
+  readonly verified: boolean
+  readonly compareCode: CompareCode
+  readonly warnings: ReadonlyArray<IdentityWarning>
+}
+
+export type AdminError = StoreError | IdentityInvalid | IdentityInconsistent | IdentityLocked | IdentityAbsent
+
+export class IdentityAdmin extends Context.Service<IdentityAdmin, {
+  /** What is stored, or nothing where there is none. A wrong passphrase is `IdentityLocked`; none is not. */
+  readonly inspect: (passphrase?: Redacted.Redacted) => Effect.Effect<Option.Option<Summary>, AdminError>
+  /** Seals the private key. One that is sealed already is `IdentityLocked`: change its passphrase instead. */
+  readonly encrypt: (passphrase: Redacted.Redacted) => Effect.Effect<Summary, AdminError>
+  /** Takes the seal away. One that is not sealed stays as it is. */
+  readonly decrypt: (passphrase: Redacted.Redacted) => Effect.Effect<Summary, AdminError>
+  /** Seals the private key anew. A key that is not sealed is `IdentityLocked` with reason `NotEncrypted`. */
+  readonly changePassphrase: (
+    from: Redacted.Redacted,
+    to: Redacted.Redacted
+  ) => Effect.Effect<Summary, AdminError>
+  /**
+   * Stores the identity of another file, which is only read. With `sealWith` it is stored encrypted. The same identity
+   * stored already is `imported: false`; another one is `IdentityExists`, and stays.
+   */
+  readonly importFile: (
+    path: string,
+    options?: ImportOptions & { readonly sealWith?: Redacted.Redacted | undefined }
+  ) => Effect.Effect<
+    { readonly imported: boolean; readonly source: ImportSource; readonly summary: Summary },
+    AdminError | IdentityExists
+  >
+  /** Gives the identity up and keeps a backup beside it; answers where. Whatever state the file is in, it is kept whole. */
+  readonly reset: Effect.Effect<Option.Option<string>, StoreError>
+}>()("effect-openclaw/identity/IdentityAdmin") {
+  static readonly layerNoDeps: Layer.Layer<
+    IdentityAdmin,
+    never,
+    IdentityStore | Signer | SecureRandom.SecureRandom | FileSystem.FileSystem
+  > = Layer.effect(IdentityAdmin, Effect.suspend(() => make)).pipe(Layer.provide(Digest.layerWebCrypto))
+
+  static readonly layerFile = (
+    options: FileOptions
+  ): Layer.Layer<
+    IdentityAdmin,
+    IdentityPathReserved,
+    Signer | FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
+  > => IdentityAdmin.layerNoDeps.pipe(Layer.provide(IdentityStore.layerFile(options)))
+}
+
+const make = Effect.gen(function*() {
+  const store = yield* IdentityStore
+  const fs = yield* FileSystem.FileSystem
+  const services = yield* Effect.context<Signer | Digest.Digest | SecureRandom.SecureRandom>()
+  const path = store.location
+
+  const read = Effect.gen(function*() {
+    const found = yield* store.read
+    if (Option.isNone(found)) return Option.none()
+    const parsed = yield* Effect.fromResult(IdentityDocument.parse(found.value.document, path))
+    return Option.some({ parsed, warnings: found.value.warnings })
+  })
+
+  const present = Effect.flatMap(
+    read,
+    Option.match({
+      onNone: () => Effect.fail(new IdentityAbsent({ path })),
+      onSome: (found) => Effect.succeed(found)
+    })
+  )
+
+  const summaryOf = (
+    parsed: IdentityDocument.Parsed,
+    verified: boolean,
+    warnings: ReadonlyArray<IdentityWarning>
+  ): Summary => ({
+    path,
+    deviceId: parsed.deviceId,
+    publicKey: parsed.publicKey,
+    platform: parsed.platform,
+    createdAt: parsed.createdAt,
+    createdBy: parsed.createdBy,
+    encrypted: IdentityDocument.isEncrypted(parsed),
+    verified,
+    compareCode: compareCode(parsed.deviceId),
+    warnings
+  })
+
+  /** The document of an identity, opened again to be sure that nobody is locked out by what is about to be written. */
+  const sealed = Effect.fnUntraced(function*(
+    identity: IdentityDocument.Identity,
+    passphrase: Redacted.Redacted | undefined
+  ) {
+    const document = yield* IdentityDocument.encode(identity, passphrase)
+    const parsed = yield* Effect.fromResult(IdentityDocument.parse(document, path))
+    yield* IdentityDocument.open(parsed, passphrase, path)
+    return { document, parsed }
+  })
+
+  const rewrite = Effect.fnUntraced(function*(
+    identity: IdentityDocument.Identity,
+    passphrase: Redacted.Redacted | undefined
+  ) {
+    const { document, parsed } = yield* sealed(identity, passphrase)
+    const { warnings } = yield* store.replace(document)
+    return summaryOf(parsed, true, warnings)
+  })
+
+  return IdentityAdmin.of({
+    inspect: Effect.fn("IdentityAdmin.inspect")(function*(passphrase) {
+      const found = yield* read
+      if (Option.isNone(found)) return Option.none<Summary>()
+      const { parsed, warnings } = found.value
+      const verifiable = !IdentityDocument.isEncrypted(parsed) || passphrase !== undefined
+      if (verifiable) yield* IdentityDocument.open(parsed, passphrase, path)
+      return Option.some(summaryOf(parsed, verifiable, warnings))
+    }, Effect.provide(services)),
+
+    encrypt: Effect.fn("IdentityAdmin.encrypt")(function*(passphrase) {
+      const { parsed } = yield* present
+      if (IdentityDocument.isEncrypted(parsed)) return yield* new IdentityLocked({ path, reason: "AlreadyEncrypted" })
+      return yield* rewrite(yield* IdentityDocument.open(parsed, undefined, path), passphrase)
+    }, Effect.provide(services)),
+
+    decrypt: Effect.fn("IdentityAdmin.decrypt")(function*(passphrase) {
+      const { parsed, warnings } = yield* present
+      const identity = yield* IdentityDocument.open(parsed, passphrase, path)
+      return IdentityDocument.isEncrypted(parsed)
+        ? yield* rewrite(identity, undefined)
+        : summaryOf(parsed, true, warnings)
+    }, Effect.provide(services)),
+
+    changePassphrase: Effect.fn("IdentityAdmin.changePassphrase")(function*(from, to) {
+      const { parsed } = yield* present
+      if (!IdentityDocument.isEncrypted(parsed)) return yield* new IdentityLocked({ path, reason: "NotEncrypted" })
+      return yield* rewrite(yield* IdentityDocument.open(parsed, from, path), to)
+    }, Effect.provide(services)),
+
+    importFile: Effect.fn("IdentityAdmin.importFile")(function*(from, options) {
+      const bytes = yield* Effect.mapError(fs.readFile(from), unreadable(from))
+      const { identity, source } = yield* readImport(redactDocument(bytes), from, options)
+      const { document } = yield* sealed(identity, options?.sealWith)
+      const { created } = yield* store.create(document)
+      const { parsed, warnings } = yield* present
+      if (parsed.deviceId !== identity.deviceId) {
+        return yield* new IdentityExists({ path, deviceId: parsed.deviceId })
+      }
+      return { imported: created, source, summary: summaryOf(parsed, created, warnings) }
+    }, Effect.provide(services)),
+
+    reset: store.retire
+  })
+})
+
+const unreadable = (path: string) => (cause: PlatformError) => {
+  const errno = errnoOf(cause)
+  return new IdentityUnreadable({ path, cause, ...(errno === undefined ? {} : { errno }) })
+}

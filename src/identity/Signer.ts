@@ -1,0 +1,133 @@
+/**
+ * Ed25519 (RFC 8032). The signature is deterministic, so every implementation gives the same bytes for the same seed, and
+ * which one runs is a matter of speed and of where it runs.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Hex from "effect/encoding/Hex"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { SignerError } from "./IdentityError.ts"
+
+/** A private key that is ready to sign. The key itself is closed over: printing or encoding this value shows the public key. */
+export interface SigningKey {
+  /** The 32 raw bytes of RFC 8032. */
+  readonly publicKey: Uint8Array
+  /** The 64 bytes of the signature over exactly these bytes. */
+  readonly sign: (message: Uint8Array) => Uint8Array
+}
+
+export class Signer extends Context.Service<Signer, {
+  /** Prepares a key once, so that signing never parses anything. `seed` is the 32-byte private key of RFC 8032. */
+  readonly importKey: (seed: Redacted.Redacted<Uint8Array>) => Effect.Effect<SigningKey, SignerError>
+  /**
+   * Whether the signature is the key's over the message. Answers false for a key or a signature that is malformed; it never
+   * throws. Keys of small order, under which anything may verify, are malformed too.
+   */
+  readonly verify: (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean
+}>()("effect-openclaw/identity/Signer") {
+  /** Runs anywhere, on `@noble/curves`, which is loaded only when this layer is built. */
+  static readonly layer: Layer.Layer<Signer> = Layer.effect(
+    Signer,
+    Effect.gen(function*() {
+      const { ed25519 } = yield* Effect.promise(() => import("@noble/curves/ed25519.js"))
+      return Signer.of({
+        importKey: Effect.fn("Signer.importKey")(function*(redacted) {
+          const seed = yield* copySeed(redacted)
+          return signingKey(ed25519.getPublicKey(seed), (message) => ed25519.sign(message, seed))
+        }),
+        verify: (publicKey, message, signature) =>
+          wellFormed(publicKey, signature) && ed25519.verify(signature, message, publicKey, { zip215: false })
+      })
+    })
+  )
+
+  /** Runs on Node's own crypto with cached key objects: a twentieth of the time, and nothing to load at the first signature. */
+  static readonly layerNode: Layer.Layer<Signer> = Layer.effect(
+    Signer,
+    Effect.gen(function*() {
+      const crypto = yield* Effect.promise(() => import("node:crypto"))
+      const publicKeys = new Map<string, ReturnType<typeof crypto.createPublicKey>>()
+      const publicKeyObject = (publicKey: Uint8Array) => {
+        const name = Hex.encode(publicKey)
+        const known = publicKeys.get(name)
+        if (known !== undefined) return known
+        const der = Buffer.from(concat(spkiPrefix, publicKey))
+        const made = crypto.createPublicKey({ key: der, format: "der", type: "spki" })
+        if (publicKeys.size >= maxCachedKeys) publicKeys.clear()
+        publicKeys.set(name, made)
+        return made
+      }
+      return Signer.of({
+        importKey: Effect.fn("Signer.importKey")(function*(redacted) {
+          const seed = yield* copySeed(redacted)
+          const der = Buffer.from(concat(pkcs8Prefix, seed))
+          const privateKey = crypto.createPrivateKey({ key: der, format: "der", type: "pkcs8" })
+          const spki = crypto.createPublicKey(privateKey).export({ format: "der", type: "spki" })
+          return signingKey(
+            new Uint8Array(spki.subarray(spkiPrefix.length)),
+            (message) => new Uint8Array(crypto.sign(null, message, privateKey))
+          )
+        }),
+        verify: (publicKey, message, signature) => {
+          if (!wellFormed(publicKey, signature)) return false
+          try {
+            return crypto.verify(null, message, publicKeyObject(publicKey), signature)
+          } catch {
+            return false
+          }
+        }
+      })
+    })
+  )
+}
+
+/** DER of a PKCS#8 Ed25519 private key up to the seed (RFC 8410, section 7). The seed's 32 bytes follow, and nothing else. */
+export const pkcs8Prefix: Uint8Array = Uint8Array.of(48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32)
+
+/** DER of an SPKI Ed25519 public key up to the key (RFC 8410, section 4). The 32 raw bytes follow, and nothing else. */
+export const spkiPrefix: Uint8Array = Uint8Array.of(48, 42, 48, 5, 6, 3, 43, 101, 112, 3, 33, 0)
+
+export const concat = (left: Uint8Array, right: Uint8Array): Uint8Array => {
+  const joined = new Uint8Array(left.length + right.length)
+  joined.set(left)
+  joined.set(right, left.length)
+  return joined
+}
+
+// Enough for one process that talks to many gateways; a crowd of foreign keys costs a parse each, not memory.
+const maxCachedKeys = 256
+
+const copySeed = Effect.fnUntraced(function*(redacted: Redacted.Redacted<Uint8Array>) {
+  const seed = Redacted.value(redacted)
+  if (seed.length !== 32) return yield* new SignerError({ reason: "SeedLength", length: seed.length })
+  // a caller that reuses its buffer must not change the key
+  return new Uint8Array(seed)
+})
+
+const signingKey = (publicKey: Uint8Array, sign: SigningKey["sign"]): SigningKey => ({ publicKey, sign })
+
+const wellFormed = (publicKey: Uint8Array, signature: Uint8Array): boolean =>
+  publicKey.length === 32 && signature.length === 64 && isCanonical(publicKey) && !hasSmallOrder(publicKey)
+
+// Libraries disagree on the keys that these two refuse, so they are refused before any library is asked.
+
+/** Whether the y coordinate is below the field's prime, 2^255 - 19. */
+const isCanonical = (publicKey: Uint8Array): boolean =>
+  (publicKey[0] ?? 0) < 0xed || ((publicKey[31] ?? 0) & 0x7f) !== 0x7f
+  || publicKey.subarray(1, 31).some((byte) => byte !== 0xff)
+
+/** The y coordinates of the eight points of small order, little-endian, without the sign bit. */
+const smallOrder: ReadonlySet<string> = new Set([
+  "0000000000000000000000000000000000000000000000000000000000000000",
+  "0100000000000000000000000000000000000000000000000000000000000000",
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+  "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"
+])
+
+const hasSmallOrder = (publicKey: Uint8Array): boolean => {
+  const y = new Uint8Array(publicKey)
+  y[31] = (y[31] ?? 0) & 0x7f
+  return smallOrder.has(Hex.encode(y))
+}

@@ -1,0 +1,114 @@
+/**
+ * Where this program keeps what has to survive a restart, by the convention of each platform, and which places it never
+ * uses because they belong to OpenClaw. Pure: platform and environment are given by the caller.
+ */
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import { PlatformName } from "../protocol/Connect.ts"
+import { type IdentityPathReserved, StateDirectoryUnknown } from "./IdentityError.ts"
+
+export interface Host {
+  /** Node's `process.platform`; `browser` where there is none. */
+  readonly platform: string
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+/** The files inside the state directory. */
+export interface StateFiles {
+  readonly directory: string
+  /** The device identity of the agent. */
+  readonly identity: string
+  /** The separate identity with which the `devices` commands approve others. */
+  readonly operatorIdentity: string
+  /** A directory of stored device tokens. */
+  readonly tokens: string
+  /** URL and operator credential of a gateway that this program runs itself. */
+  readonly gateway: string
+}
+
+/**
+ * The coarse name that a device pairs with, from Node's `process.platform`. Gateways pin it and ask for a new approval when
+ * it changes, so it is one of four words and never has a version. Other Unix systems count as `linux`.
+ */
+export const platformName = (platform: string): PlatformName =>
+  PlatformName.make(
+    platform === "darwin" || platform === "ios"
+      ? "macos"
+      : platform === "win32" || platform === "cygwin"
+      ? "windows"
+      : platform === "browser"
+      ? "browser"
+      : "linux"
+  )
+
+/**
+ * The default state directory: `$XDG_STATE_HOME/effect-openclaw` or `~/.local/state/effect-openclaw`; on macOS
+ * `~/Library/Application Support/effect-openclaw`; on Windows `%LOCALAPPDATA%\effect-openclaw`. A blank variable counts as
+ * unset, and so does a relative `XDG_STATE_HOME` (XDG Base Directory Specification).
+ */
+export const defaultDirectory = (host: Host): Result.Result<string, StateDirectoryUnknown> => {
+  const variable = (name: string): string | undefined => {
+    const value = host.environment[name]?.trim()
+    return value === undefined || value === "" ? undefined : value
+  }
+  const under = (name: string, rest: string): Result.Result<string, StateDirectoryUnknown> => {
+    const base = variable(name)
+    return base === undefined
+      ? Result.fail(new StateDirectoryUnknown({ variable: name }))
+      : Result.succeed(`${base.replace(/[\\/]+$/, "")}${rest}`)
+  }
+  switch (platformName(host.platform)) {
+    case "macos":
+      return under("HOME", `/Library/Application Support/${directoryName}`)
+    case "windows":
+      return under("LOCALAPPDATA", `\\${directoryName}`)
+    default:
+      return variable("XDG_STATE_HOME")?.startsWith("/") === true
+        ? under("XDG_STATE_HOME", `/${directoryName}`)
+        : under("HOME", `/.local/state/${directoryName}`)
+  }
+}
+
+/** The files inside a state directory, joined by the separator of the platform. */
+export const stateFiles = (directory: string, platform: string): StateFiles => {
+  const separator = platformName(platform) === "windows" ? "\\" : "/"
+  const inside = (name: string): string => `${directory.replace(/[\\/]+$/, "")}${separator}${name}`
+  return {
+    directory,
+    identity: inside("identity.json"),
+    operatorIdentity: inside("operator-identity.json"),
+    tokens: inside("tokens"),
+    gateway: inside("gateway.json")
+  }
+}
+
+/**
+ * Why a path may not hold anything of ours, if so. `path` is absolute and normalised; `openClawStateDirectory` is the value
+ * of `OPENCLAW_STATE_DIR`. OpenClaw refuses to start while its retired identity file exists, so a file of ours there would
+ * break the gateway and every client of that machine. Names are compared without regard to case, as some file systems do.
+ */
+export const reserved = (
+  path: string,
+  openClawStateDirectory?: string | undefined
+): Option.Option<IdentityPathReserved["reason"]> => {
+  const parts = segments(path)
+  const owner = parts.findIndex((part) => /^\.openclaw(-.*)?$/.test(part))
+  const stateDirectory = segments(openClawStateDirectory?.trim() ?? "")
+  const inState = stateDirectory.length > 0 && stateDirectory.every((part, index) => parts[index] === part)
+  if (owner === -1 && !inState) return Option.none()
+  const rest = parts.slice(owner === -1 ? stateDirectory.length : owner + 1).join("/")
+  return Option.some(
+    rest === "identity/device.json"
+      ? "RetiredIdentityFile"
+      : rest === "identity/device-auth.json"
+      ? "RetiredTokenFile"
+      : owner === -1
+      ? "OpenClawStateDirectory"
+      : "OpenClawDirectory"
+  )
+}
+
+const directoryName = "effect-openclaw"
+
+const segments = (path: string): ReadonlyArray<string> =>
+  path.toLowerCase().split(/[\\/]+/).filter((part) => part !== "" && part !== ".")

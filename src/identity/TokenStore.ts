@@ -1,0 +1,238 @@
+/**
+ * Device tokens that gateways issued, so that a device connects again without a shared secret.
+ *
+ * On disk each key has a directory, named by a hash of the key, with numbered generations in it: the highest number counts.
+ * A writer adds the next number, which the file system grants to exactly one of any number of processes, and whoever loses
+ * looks again before deciding. So nobody undoes what he has not seen, and nothing is locked.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Digest from "effect/crypto/Digest"
+import type * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import { AuthToken, DeviceId, Role } from "../protocol/Connect.ts"
+import {
+  type IdentityExposed,
+  type IdentityUnreadable,
+  type IdentityUnwritable,
+  TokenStoreError
+} from "./IdentityError.ts"
+import { errnoOf, PrivateFile } from "./PrivateFile.ts"
+
+export interface TokenKey {
+  /** Scheme, host, port and path of the gateway: `wss://host:443/path`. Tokens of one gateway are no business of another. */
+  readonly gatewayScope: string
+  readonly deviceId: DeviceId
+  readonly role: Role
+}
+
+export interface StoredToken {
+  readonly token: Redacted.Redacted<AuthToken>
+  /** The scopes that the token was issued for. */
+  readonly scopes: ReadonlyArray<string>
+  /** When it was stored, on this machine's clock. */
+  readonly storedAtMs: number
+}
+
+export class TokenStore extends Context.Service<TokenStore, {
+  readonly get: (key: TokenKey) => Effect.Effect<Option.Option<StoredToken>, TokenStoreError>
+  /**
+   * Stores a token, and answers what is stored now. A token that equals the stored one changes nothing: the scopes that
+   * were stored with it stay, as in the reference client.
+   */
+  readonly put: (key: TokenKey, entry: StoredToken) => Effect.Effect<StoredToken, TokenStoreError>
+  /** Removes the token if it is still this one, and answers whether it was. A token that somebody renewed meanwhile stays. */
+  readonly remove: (key: TokenKey, token: Redacted.Redacted<AuthToken>) => Effect.Effect<boolean, TokenStoreError>
+}>()("effect-openclaw/identity/TokenStore") {
+  /** Private files under this directory. Nothing is read or made before the first use. */
+  static readonly layerFile = (options: {
+    readonly directory: string
+    readonly strict?: boolean | undefined
+  }): Layer.Layer<TokenStore, never, FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom> =>
+    Layer.effect(TokenStore, makeFile(options)).pipe(Layer.provide([PrivateFile.layer, Digest.layerWebCrypto]))
+
+  /** Tokens that end with the process. */
+  static readonly layerMemory: Layer.Layer<TokenStore> = Layer.effect(TokenStore, Effect.suspend(() => makeMemory))
+}
+
+const nameOf = ({ deviceId, gatewayScope, role }: TokenKey): string => `${gatewayScope}\n${deviceId}\n${role}`
+
+const sameToken = (left: Redacted.Redacted<AuthToken>, right: Redacted.Redacted<AuthToken>): boolean =>
+  Redacted.value(left) === Redacted.value(right)
+
+const makeMemory = Effect.gen(function*() {
+  const entries = yield* Ref.make<ReadonlyMap<string, StoredToken>>(new Map())
+  return TokenStore.of({
+    get: Effect.fn("TokenStore.get")(function*(key) {
+      return Option.fromUndefinedOr((yield* Ref.get(entries)).get(nameOf(key)))
+    }),
+    put: Effect.fn("TokenStore.put")(function*(key, entry) {
+      return yield* Ref.modify(entries, (all) => {
+        const known = all.get(nameOf(key))
+        return known !== undefined && sameToken(known.token, entry.token)
+          ? [known, all]
+          : [entry, new Map(all).set(nameOf(key), entry)]
+      })
+    }),
+    remove: Effect.fn("TokenStore.remove")(function*(key, token) {
+      return yield* Ref.modify(entries, (all) => {
+        const known = all.get(nameOf(key))
+        if (known === undefined || !sameToken(known.token, token)) return [false, all]
+        const rest = new Map(all)
+        rest.delete(nameOf(key))
+        return [true, rest]
+      })
+    })
+  })
+})
+
+/** One generation on disk. `token` is absent in the mark that a removal leaves. The key is spelled out and compared. */
+const Generation = Schema.fromJsonString(Schema.Struct({
+  format: Schema.Literal("effect-openclaw/token"),
+  version: Schema.Literal(1),
+  gatewayScope: Schema.String,
+  deviceId: DeviceId,
+  role: Role,
+  token: Schema.optionalKey(Schema.RedactedFromValue(AuthToken, { label: "device token" })),
+  scopes: Schema.Array(Schema.String),
+  storedAtMs: Schema.Natural
+}))
+const decodeGeneration = Schema.decodeUnknownOption(Generation)
+
+const encodeGeneration = (key: TokenKey, entry: StoredToken | { readonly storedAtMs: number }): Uint8Array =>
+  new TextEncoder().encode(`${
+    JSON.stringify(
+      {
+        format: "effect-openclaw/token",
+        version: 1,
+        gatewayScope: key.gatewayScope,
+        deviceId: key.deviceId,
+        role: key.role,
+        ...("token" in entry ? { token: Redacted.value(entry.token), scopes: entry.scopes } : { scopes: [] }),
+        storedAtMs: entry.storedAtMs
+      },
+      undefined,
+      2
+    )
+  }\n`)
+
+/** What the newest generation says. `Invalid` is a file that is there and is not what it should be. */
+type Current =
+  | { readonly _tag: "None"; readonly generation: number }
+  | { readonly _tag: "Some"; readonly generation: number; readonly entry: StoredToken }
+  | { readonly _tag: "Invalid"; readonly generation: number; readonly path: string }
+
+// Every lost round means that somebody else stored something, so many in a row are no contention but a fault.
+const maxRounds = 1000
+
+const makeFile = Effect.fnUntraced(function*(options: {
+  readonly directory: string
+  readonly strict?: boolean | undefined
+}) {
+  const fs = yield* FileSystem.FileSystem
+  const paths = yield* Path.Path
+  const files = yield* PrivateFile
+  const digest = yield* Digest.Digest
+
+  const directoryOf = (key: TokenKey) =>
+    Effect.map(
+      digest.digestHex(Digest.sha256, new TextEncoder().encode(nameOf(key))),
+      (hash) => paths.join(options.directory, hash)
+    )
+  const fileOf = (directory: string, generation: number) =>
+    paths.join(directory, `${String(generation).padStart(12, "0")}.json`)
+
+  const failed = (cause: IdentityUnreadable | IdentityUnwritable | IdentityExposed) =>
+    new TokenStoreError({
+      path: cause.path,
+      reason: cause._tag === "IdentityUnreadable"
+        ? "Unreadable"
+        : cause._tag === "IdentityUnwritable"
+        ? "Unwritable"
+        : "Exposed",
+      cause
+    })
+
+  const generationsIn = Effect.fnUntraced(function*(directory: string) {
+    const names = yield* fs.readDirectory(directory).pipe(
+      Effect.catchIf((error) => errnoOf(error) === "ENOENT", () => Effect.succeed([])),
+      Effect.mapError((cause) => new TokenStoreError({ path: directory, reason: "Unreadable", cause }))
+    )
+    return names.flatMap((name) => /^\d{12}\.json$/.test(name) ? [Number(name.slice(0, 12))] : [])
+  })
+
+  const current = Effect.fnUntraced(function*(key: TokenKey, directory: string) {
+    for (let round = 0; round < maxRounds; round++) {
+      const generation = Math.max(0, ...(yield* generationsIn(directory)))
+      if (generation === 0) return { _tag: "None", generation } satisfies Current
+      const path = fileOf(directory, generation)
+      const found = yield* Effect.mapError(files.read(path, options), failed)
+      // somebody stored a newer one and cleaned up between the two looks
+      if (Option.isNone(found)) continue
+      const decoded = Option.filter(
+        decodeGeneration(new TextDecoder().decode(found.value.bytes)),
+        (stored) => nameOf(stored) === nameOf(key)
+      )
+      if (Option.isNone(decoded)) return { _tag: "Invalid", generation, path } satisfies Current
+      const { scopes, storedAtMs, token } = decoded.value
+      return token === undefined
+        ? { _tag: "None", generation } satisfies Current
+        : { _tag: "Some", generation, entry: { token, scopes, storedAtMs } } satisfies Current
+    }
+    return yield* new TokenStoreError({ path: directory, reason: "Contended" })
+  })
+
+  /** Removes what killed writers of any generation left behind. */
+  const sweep = Effect.fnUntraced(function*(directory: string) {
+    const names = yield* Effect.orElseSucceed(fs.readDirectory(directory), () => [])
+    const written = new Set(names.flatMap((name) => /^(\d{12}\.json)\..*\.tmp$/.exec(name)?.[1] ?? []))
+    yield* Effect.forEach(written, (name) => files.sweep(paths.join(directory, name)), { discard: true })
+  })
+
+  /** Adds the next generation, if nobody else did since `seen`, and then clears the older ones away. */
+  const advance = Effect.fnUntraced(function*(directory: string, seen: Current, bytes: Uint8Array) {
+    const path = fileOf(directory, seen.generation + 1)
+    const { created } = yield* Effect.mapError(files.create(path, bytes, options), failed)
+    if (!created) return false
+    const older = (yield* generationsIn(directory)).filter((generation) => generation <= seen.generation)
+    yield* Effect.forEach(older, (generation) => Effect.ignore(files.remove(fileOf(directory, generation))), {
+      discard: true
+    })
+    yield* sweep(directory)
+    return true
+  })
+
+  return TokenStore.of({
+    get: Effect.fn("TokenStore.get")(function*(key) {
+      const found = yield* current(key, yield* directoryOf(key))
+      if (found._tag === "Invalid") return yield* new TokenStoreError({ path: found.path, reason: "Invalid" })
+      return found._tag === "Some" ? Option.some(found.entry) : Option.none()
+    }),
+    put: Effect.fn("TokenStore.put")(function*(key, entry) {
+      const directory = yield* directoryOf(key)
+      for (let round = 0; round < maxRounds; round++) {
+        const seen = yield* current(key, directory)
+        if (seen._tag === "Some" && sameToken(seen.entry.token, entry.token)) return seen.entry
+        if (yield* advance(directory, seen, encodeGeneration(key, entry))) return entry
+      }
+      return yield* new TokenStoreError({ path: directory, reason: "Contended" })
+    }),
+    remove: Effect.fn("TokenStore.remove")(function*(key, token) {
+      const directory = yield* directoryOf(key)
+      for (let round = 0; round < maxRounds; round++) {
+        const seen = yield* current(key, directory)
+        if (seen._tag !== "Some" || !sameToken(seen.entry.token, token)) return false
+        const mark = encodeGeneration(key, { storedAtMs: yield* Clock.currentTimeMillis })
+        if (yield* advance(directory, seen, mark)) return true
+      }
+      return yield* new TokenStoreError({ path: directory, reason: "Contended" })
+    })
+  })
+})
