@@ -1,0 +1,40 @@
+/**
+ * The agent behind the dev gateway: what `chat.send` runs. It is pluggable; the default one repeats what it was told.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+
+export interface AgentInput {
+  /** In its full form, for example `agent:main:main`. */
+  readonly sessionKey: string
+  readonly message: string
+  readonly runId: string
+}
+
+/** `Text` is appended to the reply. `Phase` becomes a chat status. `Event` is passed on as an `agent` event as it is. */
+export type AgentStep =
+  | { readonly _tag: "Text"; readonly delta: string }
+  | { readonly _tag: "Phase"; readonly phase: string }
+  | { readonly _tag: "Event"; readonly stream: string; readonly data: unknown }
+
+/** The run fails: the gateway sends the two `error` events that release 2026.9.6 sends for one failed run. */
+export class AgentFailed extends Schema.TaggedError<AgentFailed>()("AgentFailed", {
+  errorMessage: Schema.String,
+  failoverReason: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    return `agent run failed: ${this.errorMessage}`
+  }
+}
+
+export type Agent = (input: AgentInput) => Stream.Stream<AgentStep, AgentFailed>
+
+const text = (delta: string): AgentStep => ({ _tag: "Text", delta })
+
+/** Replies `echo: <message>` in two pieces, at once. */
+export const echo: Agent = ({ message }) => Stream.make(text("echo:"), text(` ${message}`))
+
+/** An agent that replies with one piece of text, when `reply` has it. An empty text is a reply without a message. */
+export const fromReply = (reply: (input: AgentInput) => Effect.Effect<string, AgentFailed>): Agent => (input) =>
+  Stream.fromEffect(Effect.map(reply(input), text))

@@ -1,0 +1,89 @@
+/**
+ * Judges the credential that came with `connect`, and locks out an address that sends too many wrong ones.
+ */
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import { createHash } from "node:crypto"
+import type { Caller } from "./ConnectCheck.ts"
+import { type PairingBook, satisfies } from "./PairingBook.ts"
+import * as Refusals from "./Refusals.ts"
+
+export type Auth =
+  | { readonly mode: "token"; readonly token: Redacted.Redacted }
+  | { readonly mode: "password"; readonly password: Redacted.Redacted }
+  | { readonly mode: "none" }
+
+export interface Admission {
+  readonly by: "shared" | "operator" | "none" | "device-token"
+  /** As hello-ok names it. */
+  readonly method: "token" | "password" | "none" | "device-token"
+}
+
+export interface CredentialCheck {
+  /** A wrong credential counts towards the lock-out of this address; a missing one does not. */
+  readonly admit: (caller: Caller, address: string, nowMs: number) => Result.Result<Admission, Refusals.Refusal>
+}
+
+/** Equal by hash, so that the time it takes tells nothing about the secret. */
+const isSecret = (sent: string | undefined, secret: Redacted.Redacted | undefined): boolean =>
+  sent !== undefined && secret !== undefined
+  && createHash("sha256").update(sent).digest().equals(createHash("sha256").update(Redacted.value(secret)).digest())
+
+interface Wrong {
+  readonly atMs: ReadonlyArray<number>
+  readonly lockedUntilMs: number
+}
+
+export const make = (options: {
+  readonly auth: Auth
+  readonly operatorToken: Redacted.Redacted | undefined
+  readonly book: PairingBook
+  readonly limit: number
+  readonly windowMs: number
+  readonly lockoutMs: number
+}): CredentialCheck => {
+  const { auth, book } = options
+  const wrong = new Map<string, Wrong>()
+
+  const judge = ({ asker, credentials, role }: Caller): Admission | { readonly fault: Refusals.AuthFault } => {
+    const { deviceToken, password, token } = credentials
+    if (asker !== undefined && isSecret(token, options.operatorToken)) return { by: "operator", method: "token" }
+    if (auth.mode === "none") return { by: "none", method: "none" }
+    // in token mode the shared token is accepted in the password field too
+    if (auth.mode === "token" && isSecret(token ?? password, auth.token)) return { by: "shared", method: "token" }
+    if (auth.mode === "password" && isSecret(password, auth.password)) return { by: "shared", method: "password" }
+    const asDevice = deviceToken ?? token
+    if (asker !== undefined && asDevice !== undefined && book.tokenMatches(asker.deviceId, role, asDevice)) {
+      const granted = book.token(asker.deviceId, role)?.scopes ?? []
+      return asker.scopes.every((scope) => satisfies(granted, scope))
+        ? { by: "device-token", method: "device-token" }
+        : { fault: "scope_mismatch" }
+    }
+    if (deviceToken !== undefined) return { fault: "device_token_mismatch" }
+    if (auth.mode === "password") return { fault: password === undefined ? "password_missing" : "password_mismatch" }
+    return { fault: token === undefined && password === undefined ? "token_missing" : "token_mismatch" }
+  }
+
+  const count = (address: string, nowMs: number) => {
+    const atMs = [...(wrong.get(address)?.atMs ?? []).filter((at) => nowMs - at < options.windowMs), nowMs]
+    const locked = atMs.length >= options.limit
+    wrong.set(address, { atMs: locked ? [] : atMs, lockedUntilMs: locked ? nowMs + options.lockoutMs : 0 })
+  }
+
+  return {
+    admit: (caller, address, nowMs) => {
+      const lockedMs = (wrong.get(address)?.lockedUntilMs ?? 0) - nowMs
+      if (lockedMs > 0) return Result.fail(Refusals.lockedOut(lockedMs))
+      const verdict = judge(caller)
+      if (!("fault" in verdict)) {
+        wrong.delete(address)
+        return Result.succeed(verdict)
+      }
+      const { fault } = verdict
+      if (fault.endsWith("_mismatch") && fault !== "scope_mismatch") count(address, nowMs)
+      const canRetry = fault === "token_mismatch" && caller.credentials.token !== undefined
+        && caller.asker !== undefined
+      return Result.fail(Refusals.unauthorized(fault, canRetry))
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * What a scripted connection suffers. A test gives one `Fault` per connection; its properties combine. An empty object is a
+ * connection without any fault.
+ */
+import type * as Duration from "effect/Duration"
+import type { ErrorShape } from "../protocol/Frame.ts"
+
+/** The last thing that still happened as it should: link opened, challenge sent, `connect` received, hello-ok sent. */
+export type FaultPhase = "open" | "challenge" | "connect" | "hello"
+
+/** An answer to the HTTP upgrade request instead of a WebSocket. Status 0 drops the TCP connection without an answer. */
+export interface UpgradeRefusal {
+  readonly status: number
+  readonly body: string
+}
+
+export interface Fault {
+  /** Never sends a challenge, as a gateway older than the challenge would; a proof without nonce is then accepted. */
+  readonly noChallenge?: boolean
+  /** The challenge comes this much later than the link. */
+  readonly lateChallenge?: Duration.Input
+  /** A second challenge follows at once. Only the nonce of the first is accepted. */
+  readonly twoChallenges?: boolean
+  readonly malformedChallenge?: "missing-ts" | "negative-ts" | "missing-nonce" | "piped-nonce"
+  /** The link breaks without a close frame (1006). */
+  readonly dropAt?: FaultPhase
+  /** The gateway says nothing more, hears nothing more and never closes. */
+  readonly stallAt?: FaultPhase
+  /** `connect` is answered `UNAVAILABLE` with this `retryAfterMs`, and the link closed with 1013. */
+  readonly unavailable?: number
+  /** The link is closed with this right after hello-ok. */
+  readonly closeWith?: { readonly code: number; readonly reason?: string }
+  /** `connect` is answered `AUTH_RATE_LIMITED` with this `retryAfterMs`. */
+  readonly lockout?: number
+  /** `connect` is answered with this error, and the link closed with 1008. */
+  readonly refuse?: ErrorShape
+  /** Version 3 proofs are refused as an invalid signature, as releases before 2026.2.26 do. */
+  readonly refuseProofV3?: boolean
+  /** No tick is ever sent. */
+  readonly tickLoss?: boolean
+  /** The first event after hello-ok skips one sequence number. */
+  readonly sequenceGap?: boolean
+  /** An ask for pairing on this connection always makes a new request id. */
+  readonly supersede?: boolean
+  /** Frames that are none come before the challenge and after hello-ok: other JSON, an unknown type, no JSON, binary. */
+  readonly noiseFrames?: boolean
+  /** An event follows hello-ok in the same turn, and over a socket in the same packet. */
+  readonly eventInSamePacketAsHello?: boolean
+  readonly upgradeRefusal?: UpgradeRefusal
+}
+
+/** Text frames that are no frames of the protocol. */
+export const noiseTexts: ReadonlyArray<string> = [`["x"]`, "1", "null", `{"type":"mystery","id":"1"}`, "not json"]
+
+export const noiseBytes: Uint8Array = Uint8Array.of(0, 255, 1, 254)

@@ -1,0 +1,200 @@
+/**
+ * What a client may ask after hello-ok. A request is judged in this order: is the method known, may the client call it, do
+ * its parameters fit.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type { ChatRuns, Respond } from "./ChatRuns.ts"
+import { health } from "./Hello.ts"
+import { type Asker, type PairedEntry, type PairingBook, type PendingEntry, satisfies } from "./PairingBook.ts"
+import * as ParamsCheck from "./ParamsCheck.ts"
+import * as Refusals from "./Refusals.ts"
+
+/** Who calls: what was granted with hello-ok. */
+export interface Session {
+  readonly role: string
+  readonly scopes: ReadonlyArray<string>
+  readonly asker: Asker | undefined
+  readonly toolEvents: boolean
+}
+
+export interface Methods {
+  readonly call: (session: Session, method: string, params: unknown, respond: Respond) => void
+  /** A pending request was decided or replaced: who waits for it may be answered. */
+  readonly pairingChanged: () => void
+}
+
+/** Parameters of all methods in one: `ParamsCheck` has seen to it that a method's own are there and no others. */
+const MethodParams = Schema.Struct({
+  sessionKey: Schema.optionalKey(Schema.String),
+  message: Schema.optionalKey(Schema.String),
+  idempotencyKey: Schema.optionalKey(Schema.String),
+  limit: Schema.optionalKey(Schema.Int),
+  runId: Schema.optionalKey(Schema.String),
+  requestId: Schema.optionalKey(Schema.String),
+  deviceId: Schema.optionalKey(Schema.String),
+  role: Schema.optionalKey(Schema.String),
+  scopes: Schema.optionalKey(Schema.Array(Schema.String))
+})
+type MethodParams = typeof MethodParams.Type
+const decodeMethodParams = Schema.decodeUnknownOption(MethodParams)
+
+/** The scope that a method needs. Asking for a wider scope needs none. */
+const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
+  "health": "operator.read",
+  "chat.send": "operator.write",
+  "chat.history": "operator.read",
+  "chat.abort": "operator.write",
+  "device.pair.list": "operator.pairing",
+  "device.pair.approve": "operator.pairing",
+  "device.pair.reject": "operator.pairing",
+  "device.pair.remove": "operator.pairing",
+  "device.token.rotate": "operator.pairing",
+  "device.token.revoke": "operator.pairing",
+  "device.scopes.requestUpgrade": undefined,
+  "device.scopes.waitUpgrade": undefined
+}
+
+const admin = "operator.admin"
+
+export const make = (options: {
+  readonly book: PairingBook
+  readonly chat: ChatRuns
+  readonly nowMs: () => number
+  readonly pendingLifeMs: number
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  readonly isConnected: (deviceId: string) => boolean
+  readonly ask: (asker: Asker) => PendingEntry
+  readonly approve: (requestId: string) => PairedEntry | undefined
+  readonly reject: (requestId: string) => PendingEntry | undefined
+  readonly decisionOn: (requestId: string) => "approved" | "rejected" | undefined
+  /** Closes the live links of a device. */
+  readonly closeDevice: (deviceId: string) => void
+}): Methods => {
+  const { book, chat, nowMs } = options
+  const waiters = new Set<() => void>()
+
+  const perform = (session: Session, method: ParamsCheck.MethodName, params: MethodParams, respond: Respond): void => {
+    const { deviceId = "", idempotencyKey = "", message = "", requestId = "", role = "operator", sessionKey = "" } =
+      params
+    const isAdmin = satisfies(session.scopes, admin)
+    const own = session.asker?.deviceId === deviceId
+    const deny = (text: string) => respond({ error: Refusals.requestError(text) })
+    switch (method) {
+      case "health":
+        return respond({ payload: health(nowMs()) })
+      case "chat.send":
+        return chat.send({ sessionKey, message, idempotencyKey }, respond)
+      case "chat.history":
+        return chat.history(params.limit === undefined ? { sessionKey } : { sessionKey, limit: params.limit }, respond)
+      case "chat.abort":
+        return chat.abort(params.runId === undefined ? { sessionKey } : { sessionKey, runId: params.runId }, respond)
+      case "device.pair.list": {
+        const paired = book.paired().map((device) => ({ ...device, connected: options.isConnected(device.deviceId) }))
+        return respond({ payload: { pending: book.pending(nowMs()), paired } })
+      }
+      case "device.pair.approve": {
+        const entry = book.pending(nowMs()).find((pending) => pending.requestId === requestId)
+        const missing = entry?.scopes.find((scope) => !satisfies(session.scopes, scope))
+        if (missing !== undefined) return respond({ error: Refusals.missingScope(missing) })
+        const device = options.approve(requestId)
+        return device === undefined ? deny("unknown requestId") : respond({ payload: { requestId, device } })
+      }
+      case "device.pair.reject": {
+        const entry = options.reject(requestId)
+        return entry === undefined
+          ? deny("unknown requestId")
+          : respond({ payload: { requestId, deviceId: entry.deviceId } })
+      }
+      case "device.pair.remove":
+        if (!own && !isAdmin) return deny("device pairing removal denied")
+        if (!book.remove(deviceId)) return deny("unknown deviceId")
+        respond({ payload: { deviceId } })
+        return options.closeDevice(deviceId)
+      case "device.token.rotate": {
+        const token = own || isAdmin ? book.rotate(deviceId, role, nowMs()) : undefined
+        if (token === undefined) return deny("device token rotation denied")
+        const { issuedAtMs: rotatedAtMs, scopes, value } = token
+        const delivery = own
+          ? { token: Redacted.value(value), tokenDelivery: "in-band" }
+          : { tokenDelivery: "withheld-cross-device" }
+        respond({ payload: { deviceId, role, scopes, rotatedAtMs, ...delivery } })
+        return options.closeDevice(deviceId)
+      }
+      case "device.token.revoke":
+        if (!(own || isAdmin) || !book.revoke(deviceId, role, nowMs())) return deny("device token revocation denied")
+        respond({ payload: { deviceId, role, revokedAtMs: nowMs() } })
+        return options.closeDevice(deviceId)
+      case "device.scopes.requestUpgrade":
+        return session.asker === undefined
+          ? deny("device identity required")
+          : respond({
+            payload: { requestId: options.ask({ ...session.asker, scopes: params.scopes ?? [] }).requestId }
+          })
+      case "device.scopes.waitUpgrade":
+        return session.asker === undefined
+          ? deny("device identity required")
+          : waitUpgrade(session.asker, requestId, respond)
+    }
+  }
+
+  /** Answers when the request is decided, superseded or expired; there is no other deadline. */
+  const waitUpgrade = (asker: Asker, requestId: string, respond: Respond) => {
+    const pending = () =>
+      book.pending(nowMs()).find((entry) => entry.requestId === requestId && entry.deviceId === asker.deviceId)
+    const known = pending() !== undefined || options.decisionOn(requestId) !== undefined
+    const answer = () => {
+      const decision = options.decisionOn(requestId)
+      const token = book.token(asker.deviceId, asker.role)
+      if (decision !== "approved" || token === undefined) {
+        return respond({ payload: { status: decision === "rejected" ? "rejected" : "expired", requestId } })
+      }
+      const { scopes, value } = token
+      respond({ payload: { status: "approved", requestId, deviceToken: Redacted.value(value), scopes } })
+    }
+    if (!known) return respond({ error: Refusals.requestError("unknown requestId") })
+    if (pending() === undefined) return answer()
+    const look = () => {
+      if (pending() !== undefined || !waiters.delete(look)) return
+      timer.interruptUnsafe()
+      answer()
+    }
+    waiters.add(look)
+    const untilExpiry = () => Math.max(1, (pending()?.ts ?? 0) + options.pendingLifeMs - nowMs())
+    const timer = options.fork(
+      Effect.suspend(() => Effect.delay(Effect.sync(look), untilExpiry())).pipe(
+        Effect.repeat({ while: () => waiters.has(look) }) // asked again meanwhile: it lives on
+      )
+    )
+  }
+
+  return {
+    pairingChanged: () => {
+      for (const look of Array.from(waiters)) look()
+    },
+
+    call: (session, method, sent, respond) => {
+      if (!ParamsCheck.isMethodName(method)) {
+        const unknown = method === "connect"
+          ? "connect is only valid as the first request"
+          : `unknown method: ${method}`
+        return respond({
+          error: satisfies(session.scopes, admin) ? Refusals.requestError(unknown) : Refusals.missingScope(admin)
+        })
+      }
+      const scope = neededScopes[method]
+      if (scope !== undefined && !satisfies(session.scopes, scope)) {
+        return respond({ error: Refusals.missingScope(scope) })
+      }
+      const complaint = ParamsCheck.complaint(ParamsCheck.methodParams[method], sent)
+      const params = Option.getOrUndefined(decodeMethodParams(sent))
+      if (complaint !== undefined || params === undefined) {
+        return respond({ error: Refusals.requestError(`invalid ${method} params: ${complaint ?? "must be object"}`) })
+      }
+      perform(session, method, params, respond)
+    }
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * Strict checking of what clients send, with the complaints of release 2026.9.6 word for word: clients meet them in error
+ * messages, and old releases tell a schema error by nothing else.
+ */
+import * as Predicate from "effect/Predicate"
+
+export type Shape =
+  | { readonly is: "any" }
+  | { readonly is: "boolean" }
+  | { readonly is: "string"; readonly minLength?: number; readonly oneOf?: ReadonlyArray<string> }
+  | { readonly is: "integer"; readonly minimum: number }
+  | { readonly is: "array"; readonly of: Shape; readonly minItems?: number; readonly maxItems?: number }
+  | {
+    readonly is: "object"
+    readonly required?: ReadonlyArray<string>
+    readonly properties: Readonly<Record<string, Shape>>
+  }
+
+const at = (path: string, complaint: string) => path === "" ? complaint : `at ${path}: ${complaint}`
+
+const complaints = (shape: Shape, value: unknown, path: string): ReadonlyArray<string> => {
+  switch (shape.is) {
+    case "any":
+      return []
+    case "boolean":
+      return typeof value === "boolean" ? [] : [at(path, "must be boolean")]
+    case "integer":
+      if (typeof value !== "number" || !Number.isInteger(value)) return [at(path, "must be integer")]
+      return value < shape.minimum ? [at(path, `must be >= ${shape.minimum}`)] : []
+    case "string":
+      if (shape.oneOf !== undefined) {
+        return typeof value === "string" && shape.oneOf.includes(value)
+          ? []
+          : [at(path, "must be equal to one of the allowed values")]
+      }
+      if (typeof value !== "string") return [at(path, "must be string")]
+      return value.length < (shape.minLength ?? 0)
+        ? [at(path, `must not have fewer than ${shape.minLength} characters`)]
+        : []
+    case "array":
+      if (!Array.isArray(value)) return [at(path, "must be array")]
+      if (value.length < (shape.minItems ?? 0)) return [at(path, `must not have fewer than ${shape.minItems} items`)]
+      if (value.length > (shape.maxItems ?? Infinity)) {
+        return [at(path, `must not have more than ${shape.maxItems} items`)]
+      }
+      return value.flatMap((item, index) => complaints(shape.of, item, `${path}/${index}`))
+    case "object": {
+      if (!Predicate.isObject(value)) return [at(path, "must be object")]
+      const missing = shape.required?.find((name) => !(name in value))
+      return [
+        ...(missing === undefined ? [] : [at(path, `must have required property '${missing}'`)]),
+        ...Object.keys(value).filter((name) => !Object.hasOwn(shape.properties, name)).map((name) =>
+          `at ${path === "" ? "root" : path}: unexpected property '${name}'`
+        ),
+        ...Object.entries(shape.properties).flatMap(([name, inner]) => {
+          const item: unknown = Predicate.hasProperty(value, name) ? value[name] : undefined
+          return item === undefined ? [] : complaints(inner, item, `${path}/${name}`)
+        })
+      ]
+    }
+  }
+}
+
+/** What is wrong with `value`, or `undefined` when it fits. Of several missing properties only the first is named. */
+export const complaint = (shape: Shape, value: unknown): string | undefined => {
+  const all = complaints(shape, value, "")
+  return all.length === 0 ? undefined : all.join("; ")
+}
+
+const text: Shape = { is: "string" }
+const filledText: Shape = { is: "string", minLength: 1 }
+const texts: Shape = { is: "array", of: filledText }
+const object = (required: ReadonlyArray<string>, properties: Readonly<Record<string, Shape>>): Shape => ({
+  is: "object",
+  required,
+  properties
+})
+
+/** Client ids of the closed list that stand for a browser page and therefore need an allowed Origin. */
+export const browserClientIds: ReadonlyArray<string> = ["openclaw-control-ui", "webchat-ui", "webchat"]
+
+const clientIds = [
+  ...browserClientIds,
+  "openclaw-browser-copilot",
+  "openclaw-tui",
+  "cli",
+  "gateway-client",
+  "openclaw-macos",
+  "openclaw-linux",
+  "openclaw-ios",
+  "openclaw-watchos",
+  "openclaw-android",
+  "node-host",
+  "openclaw-worker",
+  "test",
+  "fingerprint",
+  "openclaw-probe"
+]
+
+const clientModes = ["webchat", "cli", "ui", "backend", "node", "worker", "probe", "test"]
+
+/** A request frame: `id` is text, and nothing beside the four fields is allowed. */
+export const requestFrame = object(["type", "id", "method"], {
+  type: { is: "string", oneOf: ["req"] },
+  id: filledText,
+  method: filledText,
+  params: { is: "any" }
+})
+
+const connectShape = (nonceRequired: boolean): Shape =>
+  object(["minProtocol", "maxProtocol", "client"], {
+    minProtocol: { is: "integer", minimum: 1 },
+    maxProtocol: { is: "integer", minimum: 1 },
+    client: object(["id", "version", "platform", "mode"], {
+      id: { is: "string", oneOf: clientIds },
+      displayName: filledText,
+      version: filledText,
+      buildId: filledText,
+      platform: filledText,
+      deviceFamily: filledText,
+      modelIdentifier: filledText,
+      timeZone: filledText,
+      mode: { is: "string", oneOf: clientModes },
+      instanceId: filledText
+    }),
+    caps: texts,
+    commands: texts,
+    computerUse: { is: "any" },
+    workerRuns: { is: "any" },
+    permissions: { is: "any" },
+    pathEnv: text,
+    role: filledText,
+    scopes: texts,
+    device: object(["id", "publicKey", "signature", "signedAt", ...(nonceRequired ? ["nonce"] : [])], {
+      id: filledText,
+      publicKey: filledText,
+      signature: filledText,
+      signedAt: { is: "integer", minimum: 0 },
+      nonce: filledText
+    }),
+    auth: object([], {
+      token: text,
+      bootstrapToken: text,
+      deviceToken: text,
+      password: text,
+      approvalRuntimeToken: text,
+      agentRuntimeIdentityToken: text
+    }),
+    locale: text,
+    userAgent: text
+  })
+
+export const connectParams = connectShape(true)
+/** For a gateway older than the challenge, whose clients had no nonce to sign. */
+export const connectParamsWithoutNonce = connectShape(false)
+
+/** Parameters of each method after hello-ok. */
+export const methodParams = {
+  "health": object([], { probe: { is: "boolean" } }),
+  "chat.send": object(["sessionKey", "message", "idempotencyKey"], {
+    sessionKey: filledText,
+    agentId: filledText,
+    sessionId: filledText,
+    message: text,
+    thinking: text,
+    deliver: { is: "boolean" },
+    attachments: { is: "array", of: { is: "any" } },
+    timeoutMs: { is: "integer", minimum: 0 },
+    idempotencyKey: filledText
+  }),
+  "chat.history": object(["sessionKey"], {
+    sessionKey: filledText,
+    agentId: filledText,
+    cursor: text,
+    limit: { is: "integer", minimum: 1 },
+    offset: { is: "integer", minimum: 0 },
+    sessionId: filledText,
+    maxChars: { is: "integer", minimum: 1 }
+  }),
+  "chat.abort": object(["sessionKey"], {
+    sessionKey: filledText,
+    agentId: filledText,
+    runId: filledText,
+    preserveSideRuns: { is: "boolean" }
+  }),
+  "device.pair.list": object([], {}),
+  "device.pair.approve": object(["requestId"], { requestId: filledText }),
+  "device.pair.reject": object(["requestId"], { requestId: filledText }),
+  "device.pair.remove": object(["deviceId"], { deviceId: filledText }),
+  "device.token.rotate": object(["deviceId", "role"], { deviceId: filledText, role: filledText, scopes: texts }),
+  "device.token.revoke": object(["deviceId", "role"], { deviceId: filledText, role: filledText }),
+  "device.scopes.requestUpgrade": object(["scopes"], {
+    scopes: { is: "array", of: filledText, minItems: 1, maxItems: 8 }
+  }),
+  "device.scopes.waitUpgrade": object(["requestId"], { requestId: filledText })
+} as const satisfies Readonly<Record<string, Shape>>
+
+export type MethodName = keyof typeof methodParams
+
+export const isMethodName = (name: string): name is MethodName => Object.hasOwn(methodParams, name)
