@@ -27,6 +27,13 @@ export const begin = (nowMs: number): History => ({
   seenAtMs: nowMs
 })
 
+/** What is left of the history when somebody ends a halt: a wait that was given up goes on, with its limits fresh. */
+export const resume = (history: History, nowMs: number): History => ({
+  ...begin(nowMs),
+  proof: history.proof,
+  approval: history.approval === undefined ? undefined : { ...history.approval, replaced: 0 }
+})
+
 export type Decision =
   | { readonly _tag: "AtOnce" }
   | { readonly _tag: "Wait"; readonly untilMs: number; readonly notBeforeMs: number }

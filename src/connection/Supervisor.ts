@@ -217,7 +217,7 @@ const make = Effect.gen(function*() {
           yield* SubscriptionRef.set(status, { _tag: "Halted", cause: decision.cause, approval: history.approval })
           while (!(yield* waitUntil(Number.POSITIVE_INFINITY, 0))) { /* only being asked ends a halt */ }
           refused = Credentials.nothingRefused
-          history = { ...RetryPolicy.begin(clock.currentTimeMillisUnsafe()), proof: history.proof }
+          history = RetryPolicy.resume(history, clock.currentTimeMillisUnsafe())
           break
       }
     }

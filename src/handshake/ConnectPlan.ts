@@ -16,6 +16,7 @@ import type {
   ClientMode,
   ConnectParams,
   DeviceFamily,
+  DisplayName,
   Role,
   ScopeName
 } from "../protocol/Connect.ts"
@@ -47,7 +48,7 @@ export interface ConnectPlan {
   readonly clientId: ClientId
   readonly clientMode: ClientMode
   readonly clientVersion: string
-  readonly displayName: string | undefined
+  readonly displayName: DisplayName | undefined
   readonly deviceFamily: DeviceFamily | undefined
   readonly role: Role
   readonly scopes: ReadonlyArray<ScopeName>

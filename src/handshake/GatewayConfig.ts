@@ -16,7 +16,7 @@ import * as Schema from "effect/Schema"
 import type { Endpoint } from "../link/Endpoint.ts"
 import * as Endpoints from "../link/Endpoint.ts"
 import type { Role } from "../protocol/Connect.ts"
-import { AuthToken, ClientId, ClientMode, DeviceFamily, ScopeName } from "../protocol/Connect.ts"
+import { AuthToken, ClientId, ClientMode, DeviceFamily, DisplayName, ScopeName } from "../protocol/Connect.ts"
 
 /** Checked settings. */
 export interface GatewaySettings {
@@ -26,7 +26,7 @@ export interface GatewaySettings {
   readonly clientId: ClientId
   readonly clientMode: ClientMode
   readonly clientVersion: string
-  readonly displayName: string | undefined
+  readonly displayName: DisplayName | undefined
   readonly deviceFamily: DeviceFamily | undefined
   readonly role: Role
   readonly scopes: ReadonlyArray<ScopeName>
@@ -115,6 +115,7 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
   const passwordText = secret(input.password)
   const clientId = accept("clientId", decodeClientId(blank(input.clientId) ?? defaults.clientId))
   const clientMode = accept("clientMode", decodeClientMode(blank(input.clientMode) ?? defaults.clientMode))
+  const displayName = optional("displayName", blank(input.displayName), decodeDisplayName)
   const deviceFamily = optional("deviceFamily", blank(input.deviceFamily), decodeDeviceFamily)
   const origin = optional("origin", blank(input.origin), parseOrigin)
   const scopes = accept("scopes", decodeScopes(listed(input.scopes) ?? defaults.scopes))
@@ -136,7 +137,7 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
     clientId,
     clientMode,
     clientVersion: blank(input.clientVersion) ?? defaults.clientVersion,
-    displayName: blank(input.displayName),
+    displayName,
     deviceFamily,
     role: "operator",
     scopes,
@@ -195,6 +196,7 @@ const listed = (value: string | ReadonlyArray<string> | undefined): ReadonlyArra
 const decodeToken = Schema.decodeUnknownResult(AuthToken)
 const decodeClientId = Schema.decodeUnknownResult(ClientId)
 const decodeClientMode = Schema.decodeUnknownResult(ClientMode)
+const decodeDisplayName = Schema.decodeUnknownResult(DisplayName)
 const decodeDeviceFamily = Schema.decodeUnknownResult(DeviceFamily)
 const decodeScopes = Schema.decodeUnknownResult(Schema.Array(ScopeName))
 

@@ -15,7 +15,7 @@ export interface Endpoint {
 }
 
 export class EndpointInvalid extends Schema.TaggedError<EndpointInvalid>()("EndpointInvalid", {
-  reason: Schema.Literals(["Malformed", "Scheme", "Credentials"])
+  reason: Schema.Literals(["Malformed", "Scheme", "Credentials", "Query"])
 }) {
   override get message(): string {
     switch (this.reason) {
@@ -25,6 +25,8 @@ export class EndpointInvalid extends Schema.TaggedError<EndpointInvalid>()("Endp
         return "the gateway URL must begin with ws:// or wss://"
       case "Credentials":
         return "the gateway URL must not hold a user name or password; use OPENCLAW_GATEWAY_TOKEN or OPENCLAW_GATEWAY_PASSWORD"
+      case "Query":
+        return "the gateway URL must not hold a query, which would show in logs; a token belongs into OPENCLAW_GATEWAY_TOKEN"
     }
   }
 }
@@ -53,6 +55,7 @@ export const parse = (
   const url = new URL(trimmed)
   if (url.protocol !== "ws:" && url.protocol !== "wss:") return Result.fail(new EndpointInvalid({ reason: "Scheme" }))
   if (url.username !== "" || url.password !== "") return Result.fail(new EndpointInvalid({ reason: "Credentials" }))
+  if (url.search !== "") return Result.fail(new EndpointInvalid({ reason: "Query" }))
   url.hash = ""
   const port = url.port === "" ? (url.protocol === "wss:" ? 443 : 80) : Number(url.port)
   const loopback = isLoopback(url.hostname)
@@ -68,7 +71,9 @@ const hostOf = (host: string | undefined): string | undefined => {
   return URL.canParse(url) ? new URL(url).hostname : undefined
 }
 
-/** `URL` has already brought every spelling of an IPv4 address into dotted decimal. */
+/**
+ * `URL` has already brought every spelling of an IPv4 address into dotted decimal. Names below `localhost` do not count, as a
+ * resolver may look them up elsewhere.
+ */
 const isLoopback = (hostname: string): boolean =>
-  hostname === "localhost" || hostname.endsWith(".localhost") || hostname === "[::1]"
-  || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+  hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname)

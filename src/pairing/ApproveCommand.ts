@@ -113,7 +113,7 @@ export const Place = Schema.Union([
     template: Schema.String.check(Schema.makeFilter((text) => {
       if (text.length > 1000 || hidden.test(text)) return "must be one line of at most 1000 characters"
       if (text.split("{command}").length !== 2) return "must hold {command} once"
-      if (/--latest\b/i.test(text)) return "must not hold --latest, which approves whatever came last"
+      if (/--latest\b/i.test(text)) return "must not hold --latest, which is no approval of this device"
       return credential.test(text) ? noCredential : undefined
     })),
     shell: Schema.Literals(["posix", "powershell"])

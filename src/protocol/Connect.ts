@@ -5,6 +5,7 @@
  * these fields with `|` (and scopes with `,`), so a field that held a delimiter could be read in two ways; such a value
  * cannot be constructed.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /** Characters that no signed field may hold: controls, invisible format characters, line separators, lone surrogates. */
@@ -43,6 +44,10 @@ export type PlatformName = typeof PlatformName.Type
 /** Optional family of the device, for example `iPhone`. Signed lower-cased in proof version 3. */
 export const DeviceFamily = SignedField("device family").pipe(Schema.brand("DeviceFamily"))
 export type DeviceFamily = typeof DeviceFamily.Type
+
+/** What people see this device called, for example `agent@host`. Not signed. */
+export const DisplayName = Schema.String.check(signedText("display name", [])).pipe(Schema.brand("DisplayName"))
+export type DisplayName = typeof DisplayName.Type
 
 /** A token as it is sent and signed. It may hold a comma but no `|`, as the gateway joins the signed text with `|`. */
 export const AuthToken = Schema.String.check(signedText("token", ["|"])).pipe(Schema.brand("AuthToken"))
@@ -120,13 +125,13 @@ export const ConnectParams = Schema.Struct({
     version: Schema.NonEmptyString,
     platform: PlatformName,
     mode: ClientMode,
-    displayName: Schema.optionalKey(Schema.NonEmptyString),
+    displayName: Schema.optionalKey(DisplayName),
     deviceFamily: Schema.optionalKey(DeviceFamily),
     instanceId: Schema.optionalKey(Schema.NonEmptyString)
   }),
   role: Role,
   scopes: Schema.Array(ScopeName),
-  caps: Schema.Array(Schema.String),
+  caps: Schema.Array(Schema.NonEmptyString),
   auth: Schema.optionalKey(Schema.Struct({
     token: Schema.optionalKey(AuthToken),
     password: Schema.optionalKey(Schema.String)
@@ -137,6 +142,10 @@ export const ConnectParams = Schema.Struct({
 })
 export type ConnectParams = typeof ConnectParams.Type
 
+/** A part that is dropped when it is missing, null or of an unexpected form, as no part of hello-ok is worth a failed connect. */
+const lenient = <S extends Schema.Constraint>(part: S) =>
+  Schema.optionalKey(Schema.catchDecoding<S>(() => Effect.succeedNone)(part))
+
 /**
  * What a session keeps of `hello-ok`. The wire object has some fifteen kilobytes; the rest is dropped here. Every part but
  * the protocol number may be missing: old releases send no `auth`, and a local client may get no token.
@@ -144,23 +153,23 @@ export type ConnectParams = typeof ConnectParams.Type
 export const HelloOk = Schema.Struct({
   type: Schema.Literal("hello-ok"),
   protocol: Schema.Natural,
-  server: Schema.optionalKey(Schema.Struct({
-    version: Schema.optionalKey(Schema.String),
-    connId: Schema.optionalKey(Schema.String)
+  server: lenient(Schema.Struct({
+    version: lenient(Schema.String),
+    connId: lenient(Schema.String)
   })),
-  features: Schema.optionalKey(Schema.Struct({
-    methods: Schema.optionalKey(Schema.Array(Schema.String))
+  features: lenient(Schema.Struct({
+    methods: lenient(Schema.Array(Schema.String))
   })),
-  auth: Schema.optionalKey(Schema.Struct({
-    deviceToken: Schema.optionalKey(Schema.RedactedFromValue(AuthToken, { label: "deviceToken" })),
-    role: Schema.optionalKey(Schema.String),
-    scopes: Schema.optionalKey(Schema.Array(Schema.String)),
-    issuedAtMs: Schema.optionalKey(Schema.Finite)
+  auth: lenient(Schema.Struct({
+    deviceToken: lenient(Schema.RedactedFromValue(AuthToken, { label: "deviceToken" })),
+    role: lenient(Schema.String),
+    scopes: lenient(Schema.Array(Schema.String)),
+    issuedAtMs: lenient(Schema.Finite)
   })),
-  policy: Schema.optionalKey(Schema.Struct({
-    maxPayload: Schema.optionalKey(Schema.Natural),
-    maxBufferedBytes: Schema.optionalKey(Schema.Natural),
-    tickIntervalMs: Schema.optionalKey(Schema.Natural)
+  policy: lenient(Schema.Struct({
+    maxPayload: lenient(Schema.Natural),
+    maxBufferedBytes: lenient(Schema.Natural),
+    tickIntervalMs: lenient(Schema.Natural)
   }))
 })
 export type HelloOk = typeof HelloOk.Type

@@ -47,7 +47,7 @@ const isFrame = (value: unknown): value is Frame => {
   switch (value.type) {
     case "event":
       return "event" in value && typeof value.event === "string"
-        && (!("seq" in value) || typeof value.seq === "number")
+        && (!("seq" in value) || Number.isSafeInteger(value.seq))
     case "res":
       return "id" in value && typeof value.id === "string" && "ok" in value && typeof value.ok === "boolean"
     case "req":

@@ -144,6 +144,7 @@ const property = (object: unknown, name: string): unknown =>
   Predicate.hasProperty(object, name) ? object[name] : undefined
 const text = (object: unknown, name: string) =>
   Option.getOrUndefined(Option.liftPredicate(property(object, name), Predicate.isString))
+const notBlank = (value: string | undefined) => value === "" ? undefined : value
 const flag = (object: unknown, name: string) =>
   Option.getOrUndefined(Option.liftPredicate(property(object, name), Predicate.isBoolean))
 const count = (object: unknown, name: string): number | undefined => {
@@ -163,7 +164,7 @@ export const read = (error: unknown): Refusal => {
   const code = text(error, "code") ?? ""
   const message = text(error, "message") ?? ""
   const details = property(error, "details")
-  const detailCode = text(details, "code")
+  const detailCode = notBlank(text(details, "code"))
   const detailReason = text(details, "reason")
   return {
     meaning: meaningOf({ code, message, details, detailCode, detailReason }),
@@ -175,12 +176,16 @@ export const read = (error: unknown): Refusal => {
     approvedScopes: texts(details, "approvedScopes"),
     recommendedNextStep: printableIfAny(text(details, "recommendedNextStep")),
     pauseReconnect: flag(details, "pauseReconnect"),
-    retryAfterMs: count(error, "retryAfterMs") ?? count(details, "retryAfterMs"),
+    retryAfterMs: delay(count(error, "retryAfterMs") ?? count(details, "retryAfterMs")),
     expectedProtocol: count(details, "expectedProtocol"),
     missingScope: printableIfAny(missingScope(message, details)),
     detailReason: printableIfAny(detailReason)
   }
 }
+
+/** A gateway that names an absurd delay is asked again after a day. */
+const longestDelayMs = 86_400_000
+const delay = (ms: number | undefined) => ms === undefined ? undefined : Math.min(ms, longestDelayMs)
 
 const printableIfAny = (value: string | undefined) => value === undefined ? undefined : printable(value)
 
@@ -199,6 +204,9 @@ const meaningOf = ({ code, detailCode, detailReason, details, message }: {
   readonly detailReason: string | undefined
 }): Meaning => {
   if (detailCode !== undefined) {
+    if (detailCode === "PROTOCOL_MISMATCH" && flag(details, "reloadRequired") === true) {
+      return mismatch("ControlUiBuild")
+    }
     const meaning = meaningByCode.get(detailCode) ?? unknown
     if (meaning._tag === "PairingRequired") {
       return pairing(Option.getOrElse(asPairingReason(detailReason), () => "unspecified" as const))

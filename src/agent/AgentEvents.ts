@@ -1,0 +1,233 @@
+/**
+ * Status, notices and tasks of one agent, merged into one stream.
+ *
+ * A subscriber first gets what holds now (identity, gateway, where the connection stands, the notice that is open), then
+ * everything that happens. Nothing is dropped: each subscriber has its own queue.
+ */
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type { ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
+import { Supervisor } from "../connection/Supervisor.ts"
+import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import { PairingNotifier } from "../pairing/PairingNotifier.ts"
+import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
+import * as ErrorCatalogue from "../protocol/ErrorCatalogue.ts"
+import type { PairingNotice } from "../protocol/PairingNotice.ts"
+import type { TaskEvent } from "../tasks/Task.ts"
+import { TaskRunner } from "../tasks/TaskRunner.ts"
+
+export interface Options {
+  /** The gateway is one that this program started itself. */
+  readonly embedded?: boolean | undefined
+}
+
+export class AgentEvents extends Context.Service<AgentEvents, {
+  readonly events: Stream.Stream<AgentEvent>
+}>()("effect-openclaw/agent/AgentEvents") {
+  static readonly layer = (
+    options?: Options
+  ): Layer.Layer<AgentEvents, never, DeviceIdentity | PairingNotifier | Supervisor | TaskRunner> =>
+    Layer.effect(this, make(options ?? {}))
+}
+
+const make = Effect.fnUntraced(function*(options: Options) {
+  const identity = yield* DeviceIdentity
+  const supervisor = yield* Supervisor
+  const notifier = yield* PairingNotifier
+  const tasks = yield* TaskRunner
+  const clock = yield* Clock.Clock
+  const now = () => iso(clock.currentTimeMillisUnsafe())
+
+  const queues = new Set<Queue.Queue<AgentEvent, Cause.Done>>()
+  const { source } = identity
+  const who: AgentEvent = {
+    at: now(),
+    event: "identity",
+    deviceId: identity.deviceId,
+    created: source._tag === "Ephemeral" || ("created" in source && source.created),
+    ...(source._tag === "File" ? { path: source.path } : {})
+  }
+  const where: AgentEvent = {
+    at: now(),
+    event: "gateway",
+    url: (yield* supervisor.gatewayScope).replace(/\/$/, ""),
+    embedded: options.embedded ?? false
+  }
+  let connection: AgentEvent | undefined
+  let notice: AgentEvent | undefined
+
+  const publish = (event: AgentEvent) => {
+    for (const queue of queues) Queue.offerUnsafe(queue, event)
+  }
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const queue of queues) Queue.endUnsafe(queue)
+    })
+  )
+  const follow = <A>(stream: Stream.Stream<A>, what: string, f: (value: A) => void) =>
+    stream.pipe(
+      Stream.runForEach((value) => Effect.sync(() => f(value))),
+      Effect.ignoreCause({ log: "Error", message: `${what} no longer followed` }),
+      Effect.forkScoped({ startImmediately: true })
+    )
+
+  yield* follow(supervisor.changes, "status", (status) => {
+    const event = fromStatus(status, now())
+    if (event === undefined) return
+    connection = event
+    publish(event)
+  })
+  yield* follow(notifier.notices, "notices", (value) => {
+    const event = fromNotice(value, now())
+    notice = value._tag === "Resolved" || value._tag === "Cancelled" ? undefined : event
+    publish(event)
+  })
+  yield* follow(tasks.events, "tasks", (value) => {
+    publish(fromTask(value, now()))
+  })
+
+  const subscribe = Effect.map(
+    Effect.acquireRelease(
+      Effect.map(Queue.unbounded<AgentEvent, Cause.Done>(), (queue) => {
+        for (const event of [who, where, connection, notice]) {
+          if (event !== undefined) Queue.offerUnsafe(queue, event)
+        }
+        queues.add(queue)
+        return queue
+      }),
+      (queue) => Effect.sync(() => void queues.delete(queue))
+    ),
+    (queue) => Stream.fromQueue(queue)
+  )
+  return AgentEvents.of({ events: Stream.unwrap(subscribe) })
+})
+
+const iso = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
+
+/** A failure for people and programs, with the catalogue's advice and without its cause. */
+export const failure = (cause: HaltCause): Failure => {
+  const reason = "reason" in cause ? cause.reason : undefined
+  const entry = ErrorCatalogue.lookup(cause._tag, reason)
+  return {
+    error: cause._tag,
+    ...(reason === undefined ? {} : { reason }),
+    message: cause._tag === "ApprovalTimedOut"
+      ? cause.replaced > 0
+        ? `the gateway replaced the approval request ${cause.replaced} times`
+        : `nobody approved this device in ${Math.round(cause.waitedMs / 60_000)} minutes`
+      : cause.message,
+    ...(entry === undefined ? {} : { owner: entry.owner, advice: ErrorCatalogue.advice(entry), next: entry.next })
+  }
+}
+
+const fromStatus = (status: ConnectionStatus, at: string): AgentEvent | undefined => {
+  switch (status._tag) {
+    case "Connecting":
+      return { at, event: "connecting", attempt: status.attempt }
+    case "Connected": {
+      const { facts } = status.session
+      return {
+        at,
+        event: "connected",
+        protocol: facts.protocol,
+        ...(facts.serverVersion === undefined ? {} : { serverVersion: facts.serverVersion }),
+        scopes: facts.scopes,
+        deviceTokenIssued: facts.deviceTokenIssued
+      }
+    }
+    case "Waiting":
+      return { at, event: "waiting", cause: failure(status.cause), retryAt: iso(status.retryAtMs) }
+    case "Halted":
+      return { at, event: "halted", error: failure(status.cause) }
+    case "Paused":
+      return { at, event: "paused" }
+    case "AwaitingApproval": // its notice says it
+    case "Stopped":
+      return undefined
+  }
+}
+
+const fromNotice = (notice: PairingNotice, at: string): AgentEvent => {
+  const subject = {
+    at,
+    deviceId: notice.deviceId,
+    reason: notice.reason,
+    ...(notice.requestId === undefined ? {} : { requestId: notice.requestId })
+  }
+  switch (notice._tag) {
+    case "Resolved":
+      return { ...subject, event: "pairing.resolved" }
+    case "Cancelled":
+      return { ...subject, event: "pairing.cancelled" }
+    case "Expired":
+      return { ...subject, event: "pairing.expired", since: notice.since, expiresAt: notice.expiresAt }
+    case "Required":
+      return { ...subject, ...instructions(notice), event: "pairing.required" }
+    case "Reminder":
+      return { ...subject, ...instructions(notice), event: "pairing.reminder", reminder: notice.reminder }
+    case "Superseded":
+      return {
+        ...subject,
+        ...instructions(notice),
+        event: "pairing.superseded",
+        ...(notice.previousRequestId === undefined ? {} : { previousRequestId: notice.previousRequestId })
+      }
+    case "Expiring":
+      return { ...subject, ...instructions(notice), event: "pairing.expiring" }
+    case "Renewed":
+      return { ...subject, ...instructions(notice), event: "pairing.renewed" }
+  }
+}
+
+const instructions = (notice: Extract<PairingNotice, { readonly list: unknown }>) => ({
+  list: notice.list,
+  since: notice.since,
+  expiresAt: notice.expiresAt,
+  ...(notice.approve === undefined ? {} : { approve: notice.approve }),
+  ...(notice.note === undefined ? {} : { note: notice.note }),
+  ...(notice.requestedScopes === undefined ? {} : { requestedScopes: notice.requestedScopes }),
+  ...(notice.approvedScopes === undefined ? {} : { approvedScopes: notice.approvedScopes })
+})
+
+const fromTask = (event: TaskEvent, at: string): AgentEvent => {
+  const { runId, taskId } = event
+  const failed = (error: string, message: string): AgentEvent => ({
+    at,
+    event: "task.failed",
+    taskId,
+    error: { error, message }
+  })
+  switch (event._tag) {
+    case "Queued":
+      return { at, event: "task.queued", taskId, reason: event.reason }
+    case "Sent":
+      return { at, event: "task.sent", taskId, runId }
+    case "Phase":
+      return { at, event: "task.phase", taskId, phase: event.phase }
+    case "Replied":
+      return { at, event: "task.reply", taskId, runId, text: event.text, ...(event.late ? { late: true } : {}) }
+    case "Failed":
+      return failed(event.error._tag, event.error.message)
+    case "Aborted":
+      return failed("Aborted", "the run was aborted on the gateway")
+    case "Expired":
+      return failed(
+        "Expired",
+        event.sent ? "no reply in time; the gateway may still be at work" : "it could not be sent in time"
+      )
+    case "Unknown":
+      return failed("Unknown", unknownOutcome[event.evidence.history])
+  }
+}
+
+const unknownOutcome = {
+  NoReply: "the link was lost; the gateway has the task, and no reply to it was found",
+  Absent: "the link was lost, and the gateway's history does not hold the task",
+  Unavailable: "the link was lost, and the gateway's history was not to be had"
+} as const

@@ -1,0 +1,39 @@
+/**
+ * What an agent needs from its host, as a server program has it: a WebSocket, an identity and device tokens in private files,
+ * keys held by the platform's own crypto.
+ */
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import type { FileSystem } from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type { Path } from "effect/Path"
+import type { GatewayInput, SettingsInvalid } from "../handshake/GatewayConfig.ts"
+import { GatewayConfig } from "../handshake/GatewayConfig.ts"
+import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import type { IdentityError } from "../identity/IdentityError.ts"
+import { Signer } from "../identity/Signer.ts"
+import { TokenStore } from "../identity/TokenStore.ts"
+import type { Transport } from "../link/Transport.ts"
+import * as TransportWs from "../link/TransportWs.ts"
+import type { Place, PlaceInvalid } from "../pairing/ApproveCommand.ts"
+import { ApproveCommands } from "../pairing/ApproveCommand.ts"
+
+export interface Options {
+  readonly gateway: GatewayInput
+  /** A directory of this program's own, durable and writable by nobody else. It is created with mode 0700. */
+  readonly stateDirectory: string
+  /** Where the gateway lives, for the commands that a person is shown; a shell on its host unless set. */
+  readonly place?: Place
+}
+
+export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
+  ApproveCommands | DeviceIdentity | GatewayConfig | SecureRandom.SecureRandom | TokenStore | Transport,
+  IdentityError | PlaceInvalid | SettingsInvalid,
+  FileSystem | Path
+> =>
+  Layer.mergeAll(
+    TransportWs.layer,
+    GatewayConfig.layer(gateway),
+    DeviceIdentity.layerFile({ path: `${stateDirectory}/identity.json` }).pipe(Layer.provide(Signer.layerNode)),
+    TokenStore.layerFile({ directory: `${stateDirectory}/tokens` }),
+    ApproveCommands.layer(place ?? { _tag: "host" })
+  ).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))

@@ -1,0 +1,135 @@
+/**
+ * The layers that the commands are made of: identity and tokens in the state directory, the agent, a one-off session.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as Agent from "../agent/Agent.ts"
+import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
+import { Supervisor } from "../connection/Supervisor.ts"
+import type { GatewayInput, GatewaySettings } from "../handshake/GatewayConfig.ts"
+import { GatewayConfig } from "../handshake/GatewayConfig.ts"
+import { Handshake } from "../handshake/Handshake.ts"
+import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import type { PrivateFile } from "../identity/PrivateFile.ts"
+import { Signer } from "../identity/Signer.ts"
+import { TokenStore } from "../identity/TokenStore.ts"
+import * as Endpoint from "../link/Endpoint.ts"
+import * as TransportWs from "../link/TransportWs.ts"
+import * as ApproveCommand from "../pairing/ApproveCommand.ts"
+import { as } from "./CommandError.ts"
+import * as GatewayFile from "./GatewayFile.ts"
+import { Invocation } from "./Invocation.ts"
+import { Output } from "./Output.ts"
+import * as Settings from "./Settings.ts"
+
+/** Checked settings; their warnings are told once, on standard error. */
+export const settings = Effect.fnUntraced(function*(flags: Settings.Flags) {
+  const invocation = yield* Invocation
+  const output = yield* Output
+  const checked = yield* Effect.mapError(Settings.read(flags, invocation), as("settings"))
+  for (const warning of checked.warnings) yield* output.warn(`warning: ${warning}`)
+  return checked
+})
+
+/**
+ * The gateway that is meant: the one given by flag or variable, else one that this program runs in the same state
+ * directory, else the default URL. A running one of ours brings its credential along.
+ */
+export const chosenGateway = Effect.fnUntraced(function*(
+  checked: Settings.Settings,
+  credential: "sharedToken" | "operatorToken",
+  other: GatewayInput = {}
+) {
+  const running = Option.map(
+    yield* Effect.mapError(GatewayFile.read(checked.files.gateway), as("settings")),
+    (gateway) => checked.gatewayWith({ ...other, url: gateway.url, token: gateway[credential] })
+  )
+  const asGiven = yield* Effect.mapError(Effect.fromResult(checked.gatewayWith(other)), as("settings"))
+  if (Option.isNone(running) || Result.isFailure(running.value)) return asGiven
+  const ours = running.value.success
+  return !checked.urlGiven || ours.endpoint.gatewayScope === asGiven.endpoint.gatewayScope ? ours : asGiven
+})
+
+const foundation = (checked: Settings.Settings) =>
+  Layer.mergeAll(TransportWs.layer, TokenStore.layerFile({ directory: checked.files.tokens }))
+
+const identityAt = (path: string) => DeviceIdentity.layerFile({ path }).pipe(Layer.provide(Signer.layerNode))
+
+/** An agent on a gateway, with the identity of the state directory. */
+export const agent = (
+  checked: Settings.Settings,
+  gateway: GatewaySettings,
+  options: {
+    readonly embedded: boolean
+    readonly commands: Layer.Layer<ApproveCommand.ApproveCommands, never, Invocation | PrivateFile>
+  }
+) =>
+  Agent.layer({
+    embedded: options.embedded,
+    sessionKey: checked.sessionKey,
+    taskTimeout: checked.taskTimeout,
+    reminderInterval: checked.reminderInterval,
+    reminders: checked.reminders
+  }).pipe(
+    Layer.provide(options.commands),
+    Layer.provide(Layer.succeed(GatewayConfig, gateway)),
+    Layer.provideMerge(Layer.mergeAll(foundation(checked), identityAt(checked.identityPath)))
+  )
+
+/** A connection for one command of a person who administers the gateway, under an identity of its own. */
+export const operator = (checked: Settings.Settings, gateway: GatewaySettings) =>
+  Supervisor.layer.pipe(
+    Layer.provide(Handshake.layer),
+    Layer.provide(Layer.succeed(GatewayConfig, gateway)),
+    Layer.provide(Layer.mergeAll(foundation(checked), identityAt(checked.files.operatorIdentity)))
+  )
+
+/** The first status that is more than an attempt under way. */
+export const settled = (supervisor: Supervisor["Service"]): Effect.Effect<ConnectionStatus> =>
+  supervisor.changes.pipe(
+    Stream.filter((status) => status._tag !== "Connecting"),
+    Stream.runHead,
+    Effect.map(Option.getOrElse((): ConnectionStatus => ({ _tag: "Stopped" })))
+  )
+
+/** Commands that start this program again, for a gateway that it runs itself. */
+export const ownCommands = (
+  checked: Settings.Settings,
+  url: string
+): Layer.Layer<ApproveCommand.ApproveCommands, never, Invocation> =>
+  Layer.effect(
+    ApproveCommand.ApproveCommands,
+    Effect.map(Invocation, ({ platform, program }) => {
+      const where = ["--gateway-url", url, "--state-dir", checked.files.directory]
+      const command = (...args: ReadonlyArray<string>) => {
+        const argv = [...program, "devices", ...args, ...where]
+        return platform === "win32" ? ApproveCommand.powerShellCommand(argv) : ApproveCommand.posixCommand(argv)
+      }
+      return ApproveCommand.ApproveCommands.of({
+        list: command("list"),
+        approve: (requestId) => command("approve", requestId)
+      })
+    })
+  )
+
+/** The commands to show: ours where the gateway is one that we run, OpenClaw's own otherwise. */
+export const approveCommands = (
+  checked: Settings.Settings,
+  gatewayScope: string
+): Layer.Layer<ApproveCommand.ApproveCommands, never, Invocation | PrivateFile> =>
+  Layer.unwrap(
+    Effect.map(Effect.option(GatewayFile.read(checked.files.gateway)), (found) =>
+      Option.match(
+        Option.filter(Option.flatten(found), ({ url }) => scopeOf(url) === gatewayScope),
+        {
+          onNone: () => Layer.orDie(ApproveCommand.ApproveCommands.layer({ _tag: "host" })),
+          onSome: ({ url }) => ownCommands(checked, url)
+        }
+      ))
+  )
+
+const scopeOf = (url: string): string | undefined =>
+  Result.getOrUndefined(Result.map(Endpoint.parse(url), ({ gatewayScope }) => gatewayScope))

@@ -1,0 +1,46 @@
+/**
+ * How a command fails: what a person reads, and the exit status that a script can act on.
+ */
+import * as CliError from "effect/cli/CliError"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+
+/** Exit statuses, after sysexits.h. Success, and an end by Ctrl-C or SIGTERM, are 0. */
+export const exitCodes = {
+  /** Anything without a status of its own. */
+  failed: 1,
+  /** The command line cannot be read. */
+  usage: 64,
+  /** No gateway answers at the URL. */
+  unreachable: 69,
+  /** The gateway or the task did not finish in time, or a person has to approve the device first: try again later. */
+  pairing: 75,
+  /** The gateway refused this client: protocol, client id, origin, proof. */
+  refused: 76,
+  /** The credential was refused. */
+  credential: 77,
+  /** A setting is wrong, or a file cannot be used. */
+  settings: 78
+} as const
+export type ExitCode = keyof typeof exitCodes
+
+export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", {
+  exit: Schema.Literals(["failed", "usage", "unreachable", "pairing", "refused", "credential", "settings"]),
+  /** The class of what failed, for `--json`. */
+  error: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return this.problem
+  }
+  override get [CliError.userMessage](): string {
+    return this.problem
+  }
+  override get [Runtime.errorExitCode](): number {
+    return exitCodes[this.exit]
+  }
+}
+
+/** A failure whose message already says everything, under a given exit status. */
+export const as = (exit: ExitCode) => (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
+  new CommandFailed({ exit, error: error._tag, problem: error.message })

@@ -1,0 +1,140 @@
+/**
+ * `devices`: what waits for approval on a gateway, and the answer to it.
+ */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { failure } from "../agent/AgentEvents.ts"
+import type { Session } from "../connection/Session.ts"
+import { Supervisor } from "../connection/Supervisor.ts"
+import { RequestId } from "../protocol/Connect.ts"
+import { printable } from "../protocol/Refusal.ts"
+import { chosenGateway, operator, settings, settled } from "./AgentLayer.ts"
+import { as, CommandFailed } from "./CommandError.ts"
+import { exitOf } from "./Delegate.ts"
+import { adviceOf, Output } from "./Output.ts"
+import { root } from "./Root.ts"
+
+const Device = Schema.Struct({
+  deviceId: Schema.String,
+  requestId: Schema.optionalKey(Schema.String),
+  displayName: Schema.optionalKey(Schema.String),
+  platform: Schema.optionalKey(Schema.String),
+  clientId: Schema.optionalKey(Schema.String),
+  role: Schema.optionalKey(Schema.String),
+  scopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  isRepair: Schema.optionalKey(Schema.Boolean)
+})
+const DeviceList = Schema.Struct({ pending: Schema.Array(Device), paired: Schema.Array(Device) })
+const decodeDeviceList = Schema.decodeUnknownEffect(DeviceList)
+
+const requestId = Argument.String("request-id").pipe(
+  Argument.withDescription("The id that the waiting program shows, or that `devices list` shows"),
+  Argument.withSchema(RequestId)
+)
+
+const list = Command.make("list", {}, () =>
+  withOperator(Effect.fnUntraced(function*(session) {
+    const output = yield* Output
+    const { paired, pending } = yield* session.request("device.pair.list", {}).pipe(
+      Effect.flatMap(decodeDeviceList),
+      Effect.mapError(as("failed"))
+    )
+    if (output.json) return yield* output.line(JSON.stringify({ pending, paired }))
+    const about = (device: typeof Device.Type) =>
+      printable(
+        [
+          `device ${device.deviceId.slice(0, 16)}…`,
+          device.displayName ?? device.clientId ?? "",
+          device.platform ?? "",
+          (device.scopes ?? []).join(" ")
+        ].filter((part) => part !== "").join("  ")
+      )
+    yield* output.line(pending.length === 0 ? "Nothing waits for approval." : "Waiting for approval:")
+    for (const device of pending) yield* output.line(`  ${printable(device.requestId ?? "?")}  ${about(device)}`)
+    yield* output.line(paired.length === 0 ? "No device is paired." : "Paired:")
+    for (const device of paired) yield* output.line(`  ${about(device)}`)
+  }))).pipe(
+    Command.withDescription("List devices that wait for approval, and paired ones"),
+    Command.withExamples([{ command: "openclaw-device devices list", description: "What waits on the local gateway" }])
+  )
+
+const answer = (name: "approve" | "reject", said: string, description: string) =>
+  Command.make(name, { requestId }, ({ requestId }) =>
+    withOperator(Effect.fnUntraced(function*(session) {
+      const output = yield* Output
+      yield* session.request(`device.pair.${name}`, { requestId }).pipe(
+        Effect.mapError((error) =>
+          error._tag === "RequestRejected" && error.gatewayMessage === "unknown requestId"
+            ? new CommandFailed({
+              exit: "failed",
+              error: "UnknownRequest",
+              problem: `the gateway has no request ${requestId}: it was answered, replaced or has expired;`
+                + " `devices list` shows what waits now"
+            })
+            : as("failed")(error)
+        )
+      )
+      yield* output.line(output.json ? JSON.stringify({ requestId, decision: said }) : `${said} ${requestId}`)
+    }))).pipe(
+      Command.withDescription(description),
+      Command.withExamples([{
+        command: `openclaw-device devices ${name} 0d1e7c9a-4f0b-4c53-9a52-0a8f6f1f6b0e`,
+        description
+      }])
+    )
+
+/** Runs one piece of administration on a connection that ends with it. */
+const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
+  Effect.gen(function*() {
+    const { gatewayUrl, json, stateDir } = yield* root
+    yield* Effect.gen(function*() {
+      const checked = yield* settings({ gatewayUrl, stateDir })
+      const gateway = yield* chosenGateway(checked, "operatorToken", {
+        clientId: "cli",
+        clientMode: "cli",
+        scopes: ["operator.admin", "operator.pairing"]
+      })
+      yield* Effect.gen(function*() {
+        const supervisor = yield* Supervisor
+        const status = yield* settled(supervisor)
+        switch (status._tag) {
+          case "Connected":
+            return yield* body(status.session)
+          case "AwaitingApproval":
+            return yield* new CommandFailed({
+              exit: "pairing",
+              error: "PairingRequired",
+              problem:
+                "this operator device is itself not approved yet; on the gateway host run: openclaw devices approve "
+                + (status.approval.requestId ?? "<id from: openclaw devices list>")
+            })
+          case "Waiting":
+          case "Halted":
+            return yield* new CommandFailed({
+              exit: exitOf(status.cause),
+              error: status.cause._tag,
+              problem: [
+                `${failure(status.cause).message} (gateway ${gateway.endpoint.gatewayScope.replace(/\/$/, "")})`,
+                ...adviceOf(failure(status.cause))
+              ].join("\n")
+            })
+          default:
+            return yield* new CommandFailed({ exit: "failed", error: "Stopped", problem: "stopped before it was done" })
+        }
+      }).pipe(
+        Effect.provide(operator(checked, gateway)),
+        Effect.mapError((error) => error._tag === "CommandFailed" ? error : as("settings")(error))
+      )
+    }).pipe(Effect.provide(Output.layer(json)))
+  })
+
+export const devices = Command.make("devices").pipe(
+  Command.withDescription("Approve, reject and list devices of a gateway"),
+  Command.withSubcommands([
+    list,
+    answer("approve", "approved", "Approve a waiting device"),
+    answer("reject", "rejected", "Reject a waiting device")
+  ])
+)

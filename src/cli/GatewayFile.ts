@@ -1,0 +1,49 @@
+/**
+ * How the other commands find a gateway that this program runs itself: a private file in the state directory with its URL
+ * and credentials, written when it listens and removed when it stops.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { PrivateFile } from "../identity/PrivateFile.ts"
+
+export const RunningGateway = Schema.Struct({
+  version: Schema.Literal(1),
+  url: Schema.String,
+  /** What devices present before they are paired. */
+  sharedToken: Schema.RedactedFromValue(Schema.String),
+  /** Admits whoever approves devices, without pairing. */
+  operatorToken: Schema.RedactedFromValue(Schema.String)
+})
+export type RunningGateway = typeof RunningGateway.Type
+
+const Document = Schema.fromJsonString(RunningGateway)
+const decode = Schema.decodeUnknownOption(Document)
+const encode = Schema.encodeEffect(Document)
+
+/** The gateway that the file names, or none: a file that is absent or not ours says nothing. */
+export const read = Effect.fn("GatewayFile.read")(function*(path: string) {
+  const files = yield* PrivateFile
+  const found = yield* files.read(path)
+  return Option.flatMap(found, ({ bytes }) => decode(new TextDecoder().decode(bytes)))
+})
+
+/** Writes the file for as long as the scope is open. At its end it is removed, unless another gateway has taken it over. */
+export const publish = Effect.fn("GatewayFile.publish")(function*(path: string, gateway: RunningGateway) {
+  const files = yield* PrivateFile
+  const text = yield* Effect.orDie(encode(gateway))
+  yield* Effect.acquireRelease(
+    files.replace(path, new TextEncoder().encode(`${text}\n`)),
+    () =>
+      Effect.flatMap(Effect.option(read(path)), (now) => {
+        const current = Option.flatten(now)
+        return Option.isSome(current) && sameGateway(current.value, gateway)
+          ? Effect.ignore(files.remove(path))
+          : Effect.void
+      }).pipe(Effect.provideService(PrivateFile, files))
+  )
+})
+
+const sameGateway = (a: RunningGateway, b: RunningGateway): boolean =>
+  a.url === b.url && Redacted.value(a.operatorToken) === Redacted.value(b.operatorToken)

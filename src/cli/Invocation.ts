@@ -1,0 +1,12 @@
+/**
+ * How this program was started, so that a printed command starts it the same way from any folder.
+ */
+import * as Context from "effect/Context"
+
+export class Invocation extends Context.Service<Invocation, {
+  /** Executable, its own options and the script, all absolute: what comes before our arguments. */
+  readonly program: ReadonlyArray<string>
+  /** Node's `process.platform`. */
+  readonly platform: string
+  readonly version: string
+}>()("effect-openclaw/cli/Invocation") {}

@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+/**
+ * The command line program: the one place that knows the platform and runs effects.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Cause from "effect/Cause"
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as References from "effect/References"
+import * as Runtime from "effect/Runtime"
+import process from "node:process"
+import { PrivateFile } from "../identity/PrivateFile.ts"
+import { exitCodes } from "./CommandError.ts"
+import { delegate } from "./Delegate.ts"
+import { devices } from "./Devices.ts"
+import { gateway } from "./Gateway.ts"
+import { identity } from "./Identity.ts"
+import { Invocation } from "./Invocation.ts"
+import { root } from "./Root.ts"
+import { run } from "./Run.ts"
+
+const version = "0.1.0"
+
+const platform = Layer.mergeAll(
+  PrivateFile.layer,
+  Layer.succeed(Invocation, {
+    program: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
+    platform: process.platform,
+    version
+  })
+).pipe(Layer.provideMerge(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)))
+
+const main = root.pipe(
+  Command.withSubcommands([run, delegate, devices, identity, gateway]),
+  Command.run({ version }),
+  Effect.provide(platform),
+  // People see what needs them; `--log-level info` shows every attempt, one line each.
+  Effect.provideService(References.MinimumLogLevel, "Warn"),
+  Effect.provideService(References.LogToStderr, true)
+)
+
+/**
+ * Ends by letting go: no `process.exit`, so that output is flushed. Being interrupted is the ordinary way to end `run`.
+ * Standard input is released, as an open one would keep the process alive.
+ */
+const teardown: Runtime.Teardown = (exit) => {
+  process.stdin.destroy()
+  process.exitCode = Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
+    ? 0
+    : exitCodeOf(Cause.squash(exit.cause))
+}
+
+const exitCodeOf = (error: unknown): number =>
+  CliError.isCliError(error) ? exitCodes.usage : Runtime.getErrorExitCode(error)
+
+NodeRuntime.runMain(main, { teardown })

@@ -1,0 +1,175 @@
+/**
+ * What a command prints: one JSON object a line for programs, or sentences for people.
+ *
+ * The answer, and nothing else, goes to standard output; logs and warnings go to standard error. Colour and the live line
+ * appear on a terminal only.
+ */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
+import { encodeAgentEvent } from "../protocol/AgentEvent.ts"
+
+export class Output extends Context.Service<Output, {
+  readonly json: boolean
+  /** A person can look at standard output right now. */
+  readonly terminal: boolean
+  readonly event: (event: AgentEvent) => Effect.Effect<void>
+  /** One line of the answer. */
+  readonly line: (text: string) => Effect.Effect<void>
+  /** A sentence for the person, on standard error. */
+  readonly warn: (text: string) => Effect.Effect<void>
+  /** Replaces the live line, or removes it when empty. Nothing on anything but a terminal. */
+  readonly live: (text: string) => Effect.Effect<void>
+}>()("effect-openclaw/cli/Output") {
+  static readonly layer = (json: boolean): Layer.Layer<Output, never, Stdio.Stdio> => Layer.effect(this, make(json))
+}
+
+const make = Effect.fnUntraced(function*(json: boolean) {
+  const stdio = yield* Stdio.Stdio
+  const terminal = !json && (yield* stdio.stdoutIsTerminal)
+  const noColor = yield* Effect.orDie(Config.option(Config.String("NO_COLOR")))
+  const style = terminal && Option.isNone(noColor) ? colored : plain
+  let shown = ""
+
+  // A reader that went away (`| head`) is no reason to stop the agent.
+  const write = (text: string) => Effect.ignore(Stream.run(Stream.succeed(text), stdio.stdout()))
+  const line = (text: string) =>
+    Effect.suspend(() => {
+      const live = shown
+      return write(live === "" ? `${text}\n` : `${erase}${text}\n${live}`)
+    })
+  return Output.of({
+    json,
+    terminal,
+    line,
+    warn: (text) => Effect.ignore(Stream.run(Stream.succeed(`${text}\n`), stdio.stderr())),
+    event: (event) => {
+      if (json) return write(`${encodeAgentEvent(event)}\n`)
+      const text = render(event, style)
+      return text === undefined ? Effect.void : line(text)
+    },
+    live: (text) =>
+      Effect.suspend(() => {
+        if (!terminal || text === shown) return Effect.void
+        shown = text
+        return write(`${erase}${text}`)
+      })
+  })
+})
+
+const erase = "\r\u001b[K"
+
+/** How words are set off. On anything but a terminal, not at all. */
+export interface Style {
+  readonly good: (text: string) => string
+  readonly bad: (text: string) => string
+  readonly attention: (text: string) => string
+  readonly dim: (text: string) => string
+  readonly strong: (text: string) => string
+}
+
+const sgr = (code: number) => (text: string) => `\u001b[${code}m${text}\u001b[0m`
+const same = (text: string) => text
+const colored: Style = { good: sgr(32), bad: sgr(31), attention: sgr(33), dim: sgr(2), strong: sgr(1) }
+export const plain: Style = { good: same, bad: same, attention: same, dim: same, strong: same }
+
+const why = {
+  "not-paired": "This device is new to the gateway.",
+  "role-upgrade": "This device asks for a role that it does not have.",
+  "scope-upgrade": "This device asks for more than it was allowed.",
+  "metadata-upgrade": "Something about this device changed since it was approved.",
+  unspecified: "The gateway wants this device approved."
+} as const
+
+/** One event as a person reads it; `undefined` for what says nothing new. Pure. */
+export const render = (event: AgentEvent, style: Style): string | undefined => {
+  switch (event.event) {
+    case "identity":
+      return `${style.dim("device  ")} ${event.deviceId.slice(0, 16)}…${
+        event.path === undefined
+          ? " (in memory only)"
+          : ` ${style.dim(`${event.created ? "created in" : "from"} ${event.path}`)}`
+      }`
+    case "gateway":
+      return `${style.dim("gateway ")} ${event.url}${event.embedded ? style.dim(" (started by this program)") : ""}`
+    case "connecting":
+      return event.attempt > 1 ? style.dim(`connecting (attempt ${event.attempt})`) : undefined
+    case "pairing.required":
+    case "pairing.superseded":
+      return [
+        "",
+        style.attention(
+          event.event === "pairing.required"
+            ? "Approval needed, once."
+            : "The gateway replaced the request; the earlier command no longer works."
+        ),
+        `${why[event.reason]} Somebody has to approve it.`,
+        ...(event.approve === undefined
+          ? [
+            "The gateway gave no request id that could be shown. List what waits, then approve it:",
+            "",
+            style.strong(event.list.text)
+          ]
+          : ["Paste this into a second terminal:", "", style.strong(event.approve.text)]),
+        "",
+        ...(event.note === undefined ? [] : [event.note]),
+        style.dim("Nothing has to be restarted: this program asks again by itself.")
+      ].join("\n")
+    case "pairing.reminder":
+      return style.attention(
+        `Still waiting for approval${event.approve === undefined ? "." : `: ${event.approve.text}`}`
+      )
+    case "pairing.expiring":
+      return style.attention("The approval request is about to expire, as the gateway cannot be asked.")
+    case "pairing.expired":
+      return style.attention("The approval request has expired; a new one follows when the gateway can be asked.")
+    case "pairing.renewed":
+      return style.dim("the approval request is alive again")
+    case "pairing.resolved":
+      return style.good("approved")
+    case "pairing.cancelled":
+      return style.dim("no longer waiting for approval")
+    case "connected":
+      return [
+        style.good("connected"),
+        style.dim(
+          `protocol ${event.protocol}, gateway ${event.serverVersion ?? "unknown"}, scopes ${
+            event.scopes.join(" ") || "none"
+          }${event.deviceTokenIssued ? "" : ", no device token (this gateway admits the client by its credential)"}`
+        )
+      ].join("  ")
+    case "waiting":
+      return style.dim(`${event.cause.message}; trying again at ${event.retryAt.slice(11, 19)} UTC`)
+    case "paused":
+      return style.dim("paused")
+    case "halted":
+      return [
+        `${style.bad("stopped trying")}: ${event.error.message}`,
+        ...adviceOf(event.error),
+        event.error.next ?? ""
+      ].join("\n")
+    case "task.queued":
+      return style.dim(`task ${short(event.taskId)} kept: ${event.reason}`)
+    case "task.sent":
+      return style.dim(`task ${short(event.taskId)} sent`)
+    case "task.phase":
+      return style.dim(`task ${short(event.taskId)} ${event.phase}`)
+    case "task.reply":
+      return `${style.good(`task ${short(event.taskId)}`)} ${event.text}`
+    case "task.failed":
+      return `${style.bad(`task ${short(event.taskId)} failed`)}: ${event.error.message}`
+    case "stopped":
+      return style.dim("stopped")
+  }
+}
+
+/** Advice on a line of its own. */
+export const adviceOf = (failure: Failure): ReadonlyArray<string> =>
+  failure.advice === undefined ? [] : [failure.advice]
+
+const short = (taskId: string): string => taskId.slice(0, 8)

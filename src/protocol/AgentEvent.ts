@@ -1,0 +1,91 @@
+/**
+ * The one outward form of what an agent lives through: connection, pairing and tasks.
+ *
+ * Lines of `--json`, server-sent events and a host's own channel are encodings of this union. `at` is ISO 8601 in UTC on
+ * this process's clock. No event holds a secret.
+ */
+import * as Schema from "effect/Schema"
+import { DeviceId, RequestId } from "./Connect.ts"
+import { ShellCommand } from "./PairingNotice.ts"
+import { PairingReason } from "./Refusal.ts"
+
+const event = <const Name extends string, Fields extends Schema.Struct.Fields>(name: Name, fields: Fields) =>
+  Schema.Struct({ at: Schema.String, event: Schema.Literal(name), ...fields })
+
+/** A failure as people and programs read it: `error` names its class, `message` holds the facts, `advice` what to do. */
+export const Failure = Schema.Struct({
+  error: Schema.String,
+  reason: Schema.optionalKey(Schema.String),
+  message: Schema.String,
+  /** Whose side it is: you, gateway host, network, this program. */
+  owner: Schema.optionalKey(Schema.String),
+  advice: Schema.optionalKey(Schema.String),
+  /** What the agent does next by itself. */
+  next: Schema.optionalKey(Schema.String)
+})
+export type Failure = typeof Failure.Type
+
+const request = {
+  requestId: Schema.optionalKey(RequestId),
+  deviceId: DeviceId,
+  reason: PairingReason
+}
+
+const times = {
+  since: Schema.String,
+  /** When the gateway drops the request unless it is asked again; the agent asks again in time. */
+  expiresAt: Schema.String
+}
+
+const instructions = {
+  ...request,
+  ...times,
+  /** Absent without a request id that is safe to show: then one lists first. */
+  approve: Schema.optionalKey(ShellCommand),
+  list: ShellCommand,
+  requestedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  approvedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** What the commands need besides, for example a credential. They never hold one. */
+  note: Schema.optionalKey(Schema.String)
+}
+
+const task = { taskId: Schema.String }
+
+export const AgentEvent = Schema.Union([
+  event("identity", {
+    deviceId: DeviceId,
+    created: Schema.Boolean,
+    /** Where the identity is kept. Absent for one that lives in memory only. */
+    path: Schema.optionalKey(Schema.String)
+  }),
+  event("gateway", { url: Schema.String, embedded: Schema.Boolean }),
+  event("connecting", { attempt: Schema.Natural }),
+  event("pairing.required", instructions),
+  event("pairing.reminder", { ...instructions, reminder: Schema.Natural }),
+  event("pairing.superseded", { ...instructions, previousRequestId: Schema.optionalKey(RequestId) }),
+  event("pairing.expiring", instructions),
+  event("pairing.expired", { ...request, ...times }),
+  event("pairing.renewed", instructions),
+  event("pairing.resolved", request),
+  event("pairing.cancelled", request),
+  event("connected", {
+    protocol: Schema.Natural,
+    serverVersion: Schema.optionalKey(Schema.String),
+    scopes: Schema.Array(Schema.String),
+    /** False is a success too: the gateway admitted this client without giving it a token. */
+    deviceTokenIssued: Schema.Boolean
+  }),
+  event("waiting", { cause: Failure, retryAt: Schema.String }),
+  event("paused", {}),
+  event("halted", { error: Failure }),
+  event("task.queued", { ...task, reason: Schema.String }),
+  event("task.sent", { ...task, runId: Schema.String }),
+  event("task.phase", { ...task, phase: Schema.String }),
+  /** `late`: the task had already ended as expired or unknown. */
+  event("task.reply", { ...task, runId: Schema.String, text: Schema.String, late: Schema.optionalKey(Schema.Boolean) }),
+  event("task.failed", { ...task, error: Failure }),
+  event("stopped", {})
+])
+export type AgentEvent = typeof AgentEvent.Type
+
+export const encodeAgentEvent = Schema.encodeSync(Schema.fromJsonString(AgentEvent))

@@ -1,0 +1,241 @@
+/**
+ * What to tell a person about each failure: what happened, whose side it is, what to do and where, and what happens next.
+ *
+ * One entry for each error class, and one for each reason that needs another answer. This is the only place with advice, so
+ * that no two parts of the program can contradict each other. Nothing here asks anybody to restart this program.
+ */
+
+/** Who can end the failure: whoever runs this program, who runs the gateway, the network between, or our authors. */
+export type Owner = "you" | "gateway host" | "network" | "this program"
+
+export interface Entry {
+  readonly problem: string
+  readonly owner: Owner
+  readonly action: string
+  /** A command to run, where one helps. Words in angle brackets are to be filled in. */
+  readonly command?: string
+  readonly next: string
+}
+
+const retries = "This program keeps trying by itself, less and less often, at most every 30 seconds."
+const stays = "This program stays up and does not try again until its settings change or it is told to."
+const polls = "This program asks again by itself and goes on as soon as the device is approved."
+
+/** Entries by class; a class with reasons names its own entry for any other reason `other`. */
+export const catalogue: Readonly<Record<string, Entry | Readonly<Record<string, Entry>>>> = {
+  PairingRequired: {
+    "not-paired": {
+      problem: "This device is new to the gateway.",
+      owner: "gateway host",
+      action: "Approve the device on the gateway host.",
+      command: "openclaw devices approve <request id>",
+      next: polls
+    },
+    "scope-upgrade": {
+      problem: "This device asks for more than it was allowed.",
+      owner: "gateway host",
+      action: "Compare the asked with the approved scopes, then approve on the gateway host.",
+      command: "openclaw devices approve <request id>",
+      next: polls
+    },
+    "role-upgrade": {
+      problem: "This device asks for a role that it does not have, for example because its token was revoked.",
+      owner: "gateway host",
+      action: "Make sure that the revocation was not meant to last, then approve on the gateway host.",
+      command: "openclaw devices approve <request id>",
+      next: polls
+    },
+    "metadata-upgrade": {
+      problem: "Something about this device, such as its platform, changed since it was approved.",
+      owner: "gateway host",
+      action: "Make sure that it is the same device, then approve on the gateway host.",
+      command: "openclaw devices approve <request id>",
+      next: polls
+    },
+    other: {
+      problem: "The gateway wants this device approved.",
+      owner: "gateway host",
+      action: "List what waits on the gateway host, then approve this device.",
+      command: "openclaw devices list",
+      next: polls
+    }
+  },
+  ApprovalTimedOut: {
+    problem: "Nobody approved this device, or its request was replaced too often.",
+    owner: "gateway host",
+    action: "Ask again when somebody can approve it; make sure that only one program uses this identity.",
+    command: "openclaw devices list",
+    next: stays
+  },
+  LinkError: {
+    Unreachable: {
+      problem: "Nothing answers at the gateway's address.",
+      owner: "gateway host",
+      action: "Start the gateway, or correct the address.",
+      command: "openclaw gateway run",
+      next: retries
+    },
+    Silent: {
+      problem: "The gateway has said nothing for two tick intervals.",
+      owner: "network",
+      action: "Nothing, unless it happens often: then look for a proxy or sleep mode that cuts idle connections.",
+      next: retries
+    },
+    other: {
+      problem: "The connection to the gateway ended.",
+      owner: "network",
+      action: "Nothing, if the gateway restarts or the network changes. Otherwise look into the gateway's log.",
+      command: "openclaw logs",
+      next: retries
+    }
+  },
+  ChallengeTimeout: {
+    problem: "The gateway did not greet this client in time.",
+    owner: "gateway host",
+    action: "Make sure that the address is that of an OpenClaw gateway, and that the gateway is not overloaded.",
+    command: "openclaw gateway status",
+    next: retries
+  },
+  ChallengeInvalid: {
+    problem: "What greets this client is not an OpenClaw gateway, or not one that this client understands.",
+    owner: "gateway host",
+    action: "Check the address, and update the gateway.",
+    command: "openclaw --version",
+    next: stays
+  },
+  HelloTimeout: {
+    problem: "The gateway took the connection and then did not answer.",
+    owner: "gateway host",
+    action: "Nothing, if the gateway is starting or busy. Otherwise look into its log.",
+    command: "openclaw logs",
+    next: retries
+  },
+  AuthRejected: {
+    TokenMissing: {
+      problem: "The gateway wants a token, and this program has none.",
+      owner: "you",
+      action: "Set OPENCLAW_GATEWAY_TOKEN to the gateway's token; on the gateway host it can be read with the command.",
+      command: "openclaw config get gateway.auth.token",
+      next: stays
+    },
+    PasswordMissing: {
+      problem: "The gateway wants a password, and this program has none.",
+      owner: "you",
+      action: "Set OPENCLAW_GATEWAY_PASSWORD to the gateway's password.",
+      next: stays
+    },
+    ScopeMismatch: {
+      problem: "The stored device token does not cover what this program asks for.",
+      owner: "you",
+      action:
+        "Ask for fewer scopes, or set OPENCLAW_GATEWAY_TOKEN so that the wider ones can be requested and approved.",
+      next: stays
+    },
+    other: {
+      problem: "The gateway refused the credential that this program sent.",
+      owner: "you",
+      action:
+        "Set OPENCLAW_GATEWAY_TOKEN (or _PASSWORD) to the gateway's present one; on the gateway host it can be read.",
+      command: "openclaw config get gateway.auth.token",
+      next: stays
+    }
+  },
+  RateLimited: {
+    problem:
+      "The gateway locked this address out after too many wrong credentials; for now it refuses even the right one.",
+    owner: "you",
+    action: "Correct the credential, and look for other programs on this machine that use a wrong one.",
+    next: "This program tries again when the lock-out is over, and not before."
+  },
+  DeviceProofRejected: {
+    SignatureExpired: {
+      problem: "The gateway found the signed time too old or too new.",
+      owner: "gateway host",
+      action: "Check the clock of the gateway host, and for a proxy that holds connections back.",
+      command: "timedatectl",
+      next: stays
+    },
+    SelfCheckFailed: {
+      problem: "This device's signature does not verify with its own public key; nothing was sent.",
+      owner: "this program",
+      action: "Report it, with the program's version and the platform.",
+      command: "openclaw-device --version",
+      next: stays
+    },
+    other: {
+      problem: "The gateway did not accept the proof of this device's identity.",
+      owner: "this program",
+      action: "Report it, with the releases of this program and of the gateway.",
+      command: "openclaw-device --version",
+      next: stays
+    }
+  },
+  ProtocolMismatch: {
+    problem: "This program and the gateway speak different versions of the protocol.",
+    owner: "gateway host",
+    action: "Update the older side; the message says which it is.",
+    command: "openclaw update",
+    next: stays
+  },
+  OriginNotAllowed: {
+    problem: "The gateway does not accept connections from this Origin.",
+    owner: "gateway host",
+    action: "Unset OPENCLAW_GATEWAY_ORIGIN, or add exactly that origin on the gateway host.",
+    command: "openclaw config set gateway.controlUi.allowedOrigins <origin>",
+    next: stays
+  },
+  ClientNotAllowed: {
+    problem: "The gateway does not know this client id or mode.",
+    owner: "you",
+    action: "Unset OPENCLAW_GATEWAY_CLIENT_ID and OPENCLAW_GATEWAY_CLIENT_MODE.",
+    next: stays
+  },
+  GatewayUnavailable: {
+    problem: "The gateway is there but not ready yet.",
+    owner: "gateway host",
+    action: "Nothing: it is usually starting.",
+    next: "This program tries again when the gateway said that it may."
+  },
+  UpgradeRejected: {
+    problem: "Something in front of the gateway, or the gateway's HTTP side, refused the WebSocket.",
+    owner: "gateway host",
+    action:
+      "Look at the status: 403 comes from a proxy or from gateway.trustedProxies, 503 from a gateway that is full.",
+    command: "openclaw config get gateway.trustedProxies",
+    next: "This program tries again by itself when the status is 500 or above; otherwise it waits to be told."
+  },
+  GatewayRejected: {
+    problem: "The gateway refused the connection for a reason that this program does not know.",
+    owner: "gateway host",
+    action: "Read the gateway's message and log; update this program if the gateway is newer.",
+    command: "openclaw logs",
+    next: stays
+  },
+  EndpointInvalid: {
+    problem: "The gateway address cannot be used.",
+    owner: "you",
+    action: "Correct OPENCLAW_GATEWAY_URL or --gateway-url.",
+    command: "openclaw-device run --gateway-url ws://127.0.0.1:18789",
+    next: "Nothing was started."
+  },
+  InsecureUrl: {
+    problem: "A plaintext connection to another machine would show tokens and tasks to the network.",
+    owner: "you",
+    action: "Use wss://, or a tunnel to the gateway host.",
+    command: "ssh -N -L 18789:127.0.0.1:18789 <gateway host>",
+    next: "Nothing was started."
+  }
+}
+
+const isEntry = (found: Entry | Readonly<Record<string, Entry>>): found is Entry => typeof found["problem"] === "string"
+
+/** The entry for a failure, by its class and its reason. */
+export const lookup = (error: string, reason?: string): Entry | undefined => {
+  const found = catalogue[error]
+  if (found === undefined || isEntry(found)) return found
+  return (reason === undefined ? undefined : found[reason]) ?? found["other"]
+}
+
+/** What happened and what to do, as sentences. What comes next is told only where the program stays up. */
+export const advice = ({ action, command, problem }: Entry): string =>
+  `${problem} ${action}${command === undefined ? "" : ` Command: ${command}`}`

@@ -1,0 +1,70 @@
+/**
+ * A transport that joins a client to a `DevGateway` of the same program, without a socket.
+ *
+ * Both sides then run on one `Clock`, so that under `TestClock` hours of outages pass in milliseconds. Delivery is
+ * synchronous and in order, which is the strictest order a client may meet.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { DevGateway } from "../devgateway/DevGateway.ts"
+import { LinkError, UpgradeRejected } from "../link/LinkError.ts"
+import type { Link, LinkHandler, Target } from "../link/Transport.ts"
+import { Transport } from "../link/Transport.ts"
+
+export const layer: Layer.Layer<Transport, never, DevGateway> = Layer.effect(
+  Transport,
+  Effect.map(DevGateway, (gateway) =>
+    Transport.of({
+      dial: Effect.fnUntraced(function*(target: Target, handler: LinkHandler) {
+        const refusal = gateway.upgrade({})
+        if (refusal?.status === 0) {
+          return yield* new LinkError({ reason: "Unreachable", phase: "dial", errno: "ECONNREFUSED" })
+        }
+        if (refusal !== undefined) return yield* new UpgradeRejected(refusal)
+        return yield* Effect.acquireRelease(
+          Effect.sync(() => join(gateway, target, handler)),
+          (joined) => Effect.sync(joined.leave)
+        )
+      })
+    }))
+)
+
+const join = (
+  gateway: DevGateway["Service"],
+  target: Target,
+  handler: LinkHandler
+): Link & { readonly leave: () => void } => {
+  let open = true
+  const peer = gateway.accept({
+    remote: true,
+    ...(target.origin === undefined ? {} : { headers: { origin: target.origin } }),
+    sendUnsafe: (text) => {
+      if (open) handler.onText(text)
+    },
+    sendBinaryUnsafe: () => {
+      if (open) handler.onText("")
+    },
+    close: (closeCode, closeReason) => {
+      if (!open) return
+      open = false
+      handler.onClose(new LinkError({ reason: "Closed", phase: "session", closeCode, closeReason }))
+    }
+  })
+  const leave = () => {
+    if (!open) return
+    open = false
+    peer.onClose()
+  }
+  return {
+    sendUnsafe: (text) => {
+      if (!open) return false
+      // The gateway may refuse and close before this returns; the text was handed over all the same.
+      peer.onText(text)
+      return true
+    },
+    closeUnsafe: leave,
+    pause: () => {},
+    resume: () => {},
+    leave
+  }
+}

@@ -1,0 +1,73 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Schema from "effect/Schema"
+import list from "./findings.json" with { type: "json" }
+
+const Findings = Schema.Array(Schema.Struct({
+  id: Schema.String.check(Schema.isPattern(/^F\d\d$/)),
+  finding: Schema.NonEmptyString,
+  closed: Schema.Boolean
+}))
+type Findings = typeof Findings.Type
+
+const expectedIds = Array.from({ length: 53 }, (_, index) => `F${String(index + 1).padStart(2, "0")}`)
+
+/** The titles of suites and tests that run. What is skipped, left to do or expected to fail proves nothing. */
+const titlesIn = (source: string): ReadonlyArray<string> =>
+  [...source.matchAll(/\b(?:it|test|describe|layer)((?:\.\w+)*)(?:\([^()]*\))?\(\s*(["'`])((?:(?!\2)[^\\]|\\.)*)\2/g)]
+    .flatMap(([, modifiers = "", , title = ""]) => /\.(skip|todo|fails)\b/.test(modifiers) ? [] : [title])
+
+/** What keeps the list from being true: ids that are missing or doubled, and closed findings that no title names. */
+const faults = (findings: Findings, titles: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const ids = findings.map(({ id }) => id)
+  return [
+    ...expectedIds.filter((id) => !ids.includes(id)).map((id) => `${id} is missing`),
+    ...ids.filter((id, index) => ids.indexOf(id) !== index).map((id) => `${id} is there twice`),
+    ...ids.filter((id) => !expectedIds.includes(id)).map((id) => `${id} is unknown`),
+    ...findings.filter(({ closed, id }) => closed && !titles.some((title) => new RegExp(`\\b${id}\\b`).test(title)))
+      .map(({ id }) => `${id} is closed, but no test names it`)
+  ]
+}
+
+describe("findings", () => {
+  it.effect("F10: every closed finding is named by a test that runs, and all 53 are listed once", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const names = (yield* fs.readDirectory(import.meta.dirname, { recursive: true }))
+        .filter((name) => name.endsWith(".test.ts") && !name.includes("node_modules"))
+      const sources = yield* Effect.forEach(names, (name) => fs.readFileString(`${import.meta.dirname}/${name}`))
+      const titles = sources.flatMap(titlesIn)
+      assert.isAbove(titles.length, 50)
+      assert.deepStrictEqual(faults(yield* Schema.decodeEffect(Findings)(list), titles), [])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it("a list that is not true is found out", () => {
+    const all = expectedIds.map((id) => ({ id, finding: "x", closed: id === "F06" || id === "F36" }))
+    assert.deepStrictEqual(faults(all, ["F06: a", "suite of F36"]), [])
+    assert.deepStrictEqual(faults(all, ["F06: a", "F366 XF36"]), ["F36 is closed, but no test names it"])
+    assert.deepStrictEqual(faults(all.slice(1), ["F06", "F36"]), ["F01 is missing"])
+    assert.deepStrictEqual(faults([...all, ...all.slice(0, 1)], ["F06", "F36"]), ["F01 is there twice"])
+    assert.deepStrictEqual(faults([...all, { id: "F54", finding: "x", closed: false }], ["F06", "F36"]), [
+      "F54 is unknown"
+    ])
+  })
+
+  it("titles are those of tests that run", () => {
+    const source = [
+      'describe("A", () => {',
+      "  it('B', () => {})",
+      "  it.effect(`C ${name}`, () => {})",
+      '  it.effect.prop(\n    "D \\"q\\" (",\n    [X]',
+      '  it.effect.each([1, 2])("E", f)',
+      '  it.skip("no 1", f)',
+      '  it.effect.skip("no 2", f)',
+      '  it.todo("no 3")',
+      '  it.fails("no 4", f)',
+      '  const title = "no 5" // it is "no 6"',
+      '  submit("no 7")'
+    ]
+    assert.deepStrictEqual(titlesIn(source.join("\n")), ["A", "B", "C ${name}", 'D \\"q\\" (', "E"])
+  })
+})

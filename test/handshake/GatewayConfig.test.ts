@@ -1,0 +1,331 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import { inspect } from "node:util"
+import packageJson from "../../package.json" with { type: "json" }
+import type { GatewayInput, GatewaySettings } from "../../src/handshake/GatewayConfig.ts"
+import { check, defaults, GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
+
+const checked = (input: GatewayInput): GatewaySettings => Result.getOrThrow(check(input))
+const problemsOf = (input: GatewayInput): ReadonlyArray<string> => {
+  const result = check(input)
+  return Result.isSuccess(result) ? [] : result.failure.problems.map(({ setting }) => setting)
+}
+
+/** Settings as plain values, secrets as what they print. */
+const plain = (settings: GatewaySettings) => ({
+  ...settings,
+  endpoint: { ...settings.endpoint, url: settings.endpoint.url.href },
+  token: settings.token === undefined ? undefined : String(settings.token),
+  password: settings.password === undefined ? undefined : String(settings.password),
+  challengeTimeout: Duration.toMillis(settings.challengeTimeout),
+  helloTimeout: Duration.toMillis(settings.helloTimeout),
+  requestTimeout: Duration.toMillis(settings.requestTimeout)
+})
+
+const resolvedDefaults = {
+  endpoint: { url: "ws://127.0.0.1:18789/", gatewayScope: "ws://127.0.0.1:18789/", loopback: true },
+  token: undefined,
+  password: undefined,
+  clientId: "gateway-client",
+  clientMode: "backend",
+  clientVersion: "0.1.0",
+  displayName: undefined,
+  deviceFamily: undefined,
+  role: "operator",
+  scopes: ["operator.read", "operator.write"],
+  caps: [],
+  origin: undefined,
+  challengeTimeout: 15_000,
+  helloTimeout: 15_000,
+  requestTimeout: 30_000,
+  legacyWithoutChallenge: false
+}
+
+/** Where a reader of the README looks for a default, and how it may be written there. */
+const documentedDefaults: ReadonlyArray<readonly [setting: RegExp, value: RegExp]> = [
+  [/OPENCLAW_GATEWAY_URL|--gateway-url/, /ws:\/\/127\.0\.0\.1:18789/],
+  [/OPENCLAW_GATEWAY_SCOPES|scopes/i, /operator\.read[, `]+operator\.write/],
+  [/OPENCLAW_GATEWAY_CLIENT_ID|client id/i, /gateway-client/],
+  [/OPENCLAW_GATEWAY_CLIENT_MODE|client mode/i, /\bbackend\b/],
+  [/challenge/i, /\b15 ?s(econds)?\b/],
+  [/hello/i, /\b15 ?s(econds)?\b/],
+  [/request/i, /\b30 ?s(econds)?\b/]
+]
+/** The rows of tables and the lines under "## Changes". */
+const linesThatDocument = (readme: string): ReadonlyArray<string> => {
+  const changes = readme.split(/^## /m).find((section) => section.startsWith("Changes")) ?? ""
+  return [...readme.split("\n").filter((line) => line.startsWith("|")), ...changes.split("\n")]
+}
+
+describe("defaults", () => {
+  it("F28: what holds when nothing is set", () => {
+    assert.deepStrictEqual<unknown>(plain(checked({})), resolvedDefaults)
+  })
+
+  it("the version that is sent is the package's", () => {
+    assert.strictEqual<string>(defaults.clientVersion, packageJson.version)
+  })
+
+  it.effect("F28: the README says each default, in the table of settings or under Changes", (context) =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const readme = (yield* Path.Path).join(import.meta.dirname, "..", "..", "README.md")
+      if (!(yield* fs.exists(readme))) return context.skip("there is no README.md yet")
+      const lines = linesThatDocument(yield* fs.readFileString(readme))
+      const missing = documentedDefaults.filter(([setting, value]) =>
+        !lines.some((line) => setting.test(line) && value.test(line))
+      )
+      assert.deepStrictEqual(missing.map(([setting, value]) => `${setting.source}: ${value.source}`), [])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it("F28: a README that misses one default is found out", () => {
+    const table = [
+      "| `--gateway-url` | `OPENCLAW_GATEWAY_URL` | `ws://127.0.0.1:18789` |",
+      "prose about challenge 15 s is not documentation",
+      "## Changes",
+      "- 0.1.0: challenge 15 s, scopes `operator.read,operator.write`",
+      "## Later",
+      "hello 15 s"
+    ]
+    const lines = linesThatDocument(table.join("\n"))
+    const found = documentedDefaults.map(([setting, value]) =>
+      lines.some((line) => setting.test(line) && value.test(line))
+    )
+    assert.deepStrictEqual(found, [true, true, false, false, true, false, false])
+  })
+})
+
+describe("check", () => {
+  it("blank counts as not set", () => {
+    const blank: GatewayInput = {
+      url: " ",
+      token: Redacted.make("  "),
+      password: Redacted.make(""),
+      scopes: " , ",
+      clientId: "",
+      clientMode: "\t",
+      clientVersion: " ",
+      displayName: "",
+      deviceFamily: " ",
+      origin: " ",
+      plaintextHost: " "
+    }
+    assert.deepStrictEqual<unknown>(plain(checked(blank)), resolvedDefaults)
+    assert.deepStrictEqual<unknown>(plain(checked({ scopes: [] })), resolvedDefaults)
+  })
+
+  it("values are trimmed", () => {
+    const settings = checked({
+      url: " wss://gateway.example ",
+      token: Redacted.make(" sekrit\n"),
+      password: Redacted.make(" pass word "),
+      scopes: " operator.read\toperator.pairing ,, operator.write ",
+      clientId: " cli ",
+      clientMode: " cli ",
+      deviceFamily: " Robot X ",
+      displayName: " agent@host ",
+      origin: " https://agent.example:8443 "
+    })
+    assert.strictEqual(settings.endpoint.gatewayScope, "wss://gateway.example:443/")
+    assert.strictEqual<unknown>(settings.token === undefined ? "" : Redacted.value(settings.token), "sekrit")
+    assert.strictEqual(settings.password === undefined ? "" : Redacted.value(settings.password), "pass word")
+    assert.deepStrictEqual<unknown>(settings.scopes, ["operator.read", "operator.pairing", "operator.write"])
+    assert.deepStrictEqual<unknown>(
+      [settings.clientId, settings.clientMode, settings.deviceFamily, settings.displayName, settings.origin],
+      ["cli", "cli", "Robot X", "agent@host", "https://agent.example:8443"]
+    )
+  })
+
+  it("scopes as a list are trimmed too, and keep their order", () => {
+    assert.deepStrictEqual<unknown>(checked({ scopes: [" operator.write ", "", "operator.read"] }).scopes, [
+      "operator.write",
+      "operator.read"
+    ])
+  })
+
+  it("the host that may be reached in plaintext is trimmed", () => {
+    assert.strictEqual(
+      checked({ url: "ws://gateway.lan", plaintextHost: " gateway.lan " }).endpoint.gatewayScope,
+      "ws://gateway.lan:80/"
+    )
+  })
+
+  const bad: GatewayInput = {
+    url: "ftp://user:sekrit-in-url@gateway/?token=sekrit-in-query",
+    token: Redacted.make("sekrit|token"),
+    clientId: "ten-agent",
+    clientMode: "operator",
+    scopes: "operator.read|operator.admin",
+    deviceFamily: "i|Phone",
+    origin: "https://agent.example/path",
+    challengeTimeout: 0,
+    helloTimeout: Duration.infinity,
+    requestTimeout: -5
+  }
+
+  it("G11: every bad value is named at once, each with what it should be", () => {
+    const result = check(bad)
+    assert.isTrue(Result.isFailure(result))
+    if (Result.isSuccess(result)) return
+    const { failure } = result
+    assert.deepStrictEqual(failure.problems.map(({ setting }) => setting).toSorted(), [
+      "challengeTimeout",
+      "clientId",
+      "clientMode",
+      "deviceFamily",
+      "helloTimeout",
+      "origin",
+      "requestTimeout",
+      "scopes",
+      "token",
+      "url"
+    ])
+    for (const wanted of ["gateway-client", "backend", "ws://", "http or https", "15 seconds"]) {
+      assert.include(failure.message, wanted)
+    }
+    for (const { problem, setting } of failure.problems) assert.include(failure.message, `${setting}: ${problem}`)
+  })
+
+  it("each problem takes one line", () => {
+    const result = check(bad)
+    assert.isTrue(Result.isFailure(result))
+    if (Result.isFailure(result)) assert.lengthOf(result.failure.message.split("\n"), result.failure.problems.length)
+  })
+
+  it("G25: no secret stands in a problem, whatever is wrong", () => {
+    for (const input of [bad, { ...bad, url: "ws://user:sekrit@h" }, { url: "wss://h:sekrit", token: bad.token }]) {
+      const result = check(input)
+      assert.isTrue(Result.isFailure(result))
+      if (Result.isSuccess(result)) continue
+      const { failure } = result
+      const printed = `${failure.message} ${String(failure)} ${JSON.stringify(failure)} ${
+        inspect(failure, { depth: 9 })
+      }`
+      assert.notInclude(printed, "sekrit")
+    }
+  })
+
+  it("G25: settings that hold secrets do not print them", () => {
+    const settings = checked({ token: Redacted.make("sekrit-token"), password: Redacted.make("sekrit-pass") })
+    const printed = `${inspect(settings, { depth: 9, showHidden: true })} ${JSON.stringify(settings)}`
+    assert.notInclude(printed, "sekrit")
+  })
+
+  it("F19: a token with a delimiter is refused by name, one with a comma is not", () => {
+    assert.deepStrictEqual(problemsOf({ token: Redacted.make("a|b") }), ["token"])
+    assert.deepStrictEqual(problemsOf({ token: Redacted.make("a\nb") }), ["token"])
+    assert.deepStrictEqual(problemsOf({ token: Redacted.make("a,b") }), [])
+    assert.deepStrictEqual(problemsOf({ password: Redacted.make("a|b\tc") }), [])
+  })
+
+  it("G10: an Origin is scheme, host and port, of http or https", () => {
+    for (const origin of ["https://agent.example", "http://127.0.0.1:8080", "https://[::1]:8443"]) {
+      assert.strictEqual(checked({ origin }).origin, origin)
+    }
+    for (
+      const origin of [
+        "agent.example",
+        "https://agent.example/",
+        "https://agent.example/x",
+        "wss://agent.example",
+        "null",
+        "*",
+        "https://user@agent.example",
+        "https://agent.example?x",
+        "file:///x"
+      ]
+    ) assert.deepStrictEqual(problemsOf({ origin }), ["origin"], origin)
+  })
+
+  it("times are at least a millisecond and end", () => {
+    assert.strictEqual(plain(checked({ challengeTimeout: "2 seconds" })).challengeTimeout, 2000)
+    assert.deepStrictEqual(problemsOf({ challengeTimeout: "0 seconds" }), ["challengeTimeout"])
+    assert.deepStrictEqual(problemsOf({ requestTimeout: Number.NaN }), ["requestTimeout"])
+    assert.deepStrictEqual(problemsOf({ helloTimeout: Number.POSITIVE_INFINITY }), ["helloTimeout"])
+  })
+})
+
+describe("layerEnv", () => {
+  const fromEnv = (env: Record<string, string>, preserveEmptyStrings = false) =>
+    Effect.provide(
+      GatewayConfig,
+      GatewayConfig.layerEnv.pipe(
+        Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env, { preserveEmptyStrings })))
+      )
+    )
+
+  it.effect("nothing set gives the defaults", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual<unknown>(plain(yield* fromEnv({})), resolvedDefaults)
+      assert.deepStrictEqual<unknown>(
+        plain(yield* fromEnv({ OPENCLAW_GATEWAY_PORT: "1", GATEWAY_URL: "x" })),
+        resolvedDefaults
+      )
+    }))
+
+  it.effect("each variable reaches its setting", () =>
+    Effect.gen(function*() {
+      const settings = yield* fromEnv({
+        OPENCLAW_GATEWAY_URL: "wss://gateway.example:8443",
+        OPENCLAW_GATEWAY_TOKEN: " sekrit-token ",
+        OPENCLAW_GATEWAY_PASSWORD: "sekrit-pass",
+        OPENCLAW_GATEWAY_SCOPES: "operator.read operator.pairing",
+        OPENCLAW_GATEWAY_CLIENT_ID: "cli",
+        OPENCLAW_GATEWAY_CLIENT_MODE: "cli",
+        OPENCLAW_GATEWAY_ORIGIN: "https://agent.example"
+      })
+      assert.deepStrictEqual<unknown>(plain(settings), {
+        ...resolvedDefaults,
+        endpoint: {
+          url: "wss://gateway.example:8443/",
+          gatewayScope: "wss://gateway.example:8443/",
+          loopback: false
+        },
+        token: "<redacted:token>",
+        password: "<redacted:password>",
+        scopes: ["operator.read", "operator.pairing"],
+        clientId: "cli",
+        clientMode: "cli",
+        origin: "https://agent.example"
+      })
+      assert.strictEqual<unknown>(settings.token === undefined ? "" : Redacted.value(settings.token), "sekrit-token")
+    }))
+
+  it.effect("a blank variable is not set", () =>
+    Effect.gen(function*() {
+      for (const preserveEmptyStrings of [false, true]) {
+        const names = ["URL", "TOKEN", "PASSWORD", "SCOPES", "CLIENT_ID", "CLIENT_MODE", "ORIGIN"]
+        for (const value of ["", "  "]) {
+          const env = Object.fromEntries(names.map((name) => [`OPENCLAW_GATEWAY_${name}`, value]))
+          assert.deepStrictEqual<unknown>(plain(yield* fromEnv(env, preserveEmptyStrings)), resolvedDefaults)
+        }
+      }
+    }))
+
+  it.effect("bad variables fail typed, all together and without secrets", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(fromEnv({
+        OPENCLAW_GATEWAY_URL: "wss://user:sekrit@gateway.example",
+        OPENCLAW_GATEWAY_TOKEN: "sekrit|token",
+        OPENCLAW_GATEWAY_CLIENT_ID: "ten-agent",
+        OPENCLAW_GATEWAY_CLIENT_MODE: "operator"
+      }))
+      assert.strictEqual(error._tag, "SettingsInvalid")
+      if (error._tag !== "SettingsInvalid") return
+      assert.deepStrictEqual(error.problems.map(({ setting }) => setting).toSorted(), [
+        "clientId",
+        "clientMode",
+        "token",
+        "url"
+      ])
+      assert.notInclude(`${error.message} ${String(error)} ${JSON.stringify(error)} ${inspect(error)}`, "sekrit")
+    }))
+})

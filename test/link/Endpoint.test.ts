@@ -1,0 +1,189 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { inspect } from "node:util"
+import * as Endpoint from "../../src/link/Endpoint.ts"
+
+const read = (url: string, plaintextHost?: string) => Result.getOrThrow(Endpoint.parse(url, { plaintextHost }))
+const refused = (url: string, plaintextHost?: string): string => {
+  const result = Endpoint.parse(url, { plaintextHost })
+  if (Result.isSuccess(result)) return `accepted as ${result.success.url.href}`
+  const { failure } = result
+  return failure._tag === "EndpointInvalid" ? failure.reason : failure._tag
+}
+
+describe("Endpoint.parse", () => {
+  it("takes http and https, which people paste, for ws and wss", () => {
+    assert.strictEqual(read("http://127.0.0.1:18789").url.href, "ws://127.0.0.1:18789/")
+    assert.strictEqual(read("HTTPS://gateway.example/x").url.href, "wss://gateway.example/x")
+    assert.strictEqual(read("  wss://gateway.example  ").url.href, "wss://gateway.example/")
+    assert.strictEqual(read("WS://LOCALHOST:1").url.href, "ws://localhost:1/")
+  })
+
+  it("G23: the scope of tokens spells out the port, and has neither query nor fragment", () => {
+    const scope = (url: string) => read(url).gatewayScope
+    assert.strictEqual(scope("wss://Gateway.Example"), "wss://gateway.example:443/")
+    assert.strictEqual(scope("wss://gateway.example:443/"), "wss://gateway.example:443/")
+    assert.strictEqual(scope("https://gateway.example"), "wss://gateway.example:443/")
+    assert.strictEqual(scope("wss://gateway.example:8443/team/a"), "wss://gateway.example:8443/team/a")
+    assert.strictEqual(scope("ws://localhost"), "ws://localhost:80/")
+    assert.strictEqual(scope("ws://127.1:80"), "ws://127.0.0.1:80/")
+    assert.strictEqual(scope("ws://[::1]:18789"), "ws://[::1]:18789/")
+    assert.strictEqual(scope("wss://gateway.example/a#sekrit"), "wss://gateway.example:443/a")
+  })
+
+  it("G23: gateways that differ in scheme, host, port or path have different scopes", () => {
+    const urls = [
+      "ws://127.0.0.1:443",
+      "wss://127.0.0.1:443",
+      "wss://127.0.0.1:444",
+      "wss://127.0.0.2:443",
+      "wss://localhost:443",
+      "wss://127.0.0.1:443/a",
+      "wss://127.0.0.1:443/a/"
+    ]
+    assert.strictEqual(new Set(urls.map((url) => read(url).gatewayScope)).size, urls.length)
+  })
+
+  it("G25: a query is refused, as it would be sent and logged with the token that people put there", () => {
+    assert.strictEqual(refused("wss://gateway.example/?token=sekrit"), "Query")
+    const result = Endpoint.parse("wss://gateway.example/?token=sekrit")
+    assert.notInclude(Result.isFailure(result) ? result.failure.message : "sekrit", "sekrit")
+  })
+
+  it("a fragment is never part of the address", () => {
+    assert.strictEqual(read("wss://gateway.example/#token=sekrit").url.href, "wss://gateway.example/")
+  })
+
+  it("G12: plaintext goes to this machine, however its address is spelled", () => {
+    for (
+      const url of [
+        "ws://localhost",
+        "ws://LocalHost:18789",
+        "ws://127.0.0.1",
+        "ws://127.255.0.3",
+        "ws://127.1",
+        "ws://2130706433",
+        "ws://0x7f000001",
+        "ws://[::1]",
+        "ws://[0:0:0:0:0:0:0:1]:9"
+      ]
+    ) assert.isTrue(read(url).loopback, url)
+  })
+
+  it("G12: plaintext to any other host is refused", () => {
+    for (
+      const url of [
+        "ws://gateway.example",
+        "http://gateway.example",
+        "ws://10.0.0.1",
+        "ws://192.168.1.2",
+        "ws://0.0.0.0",
+        "ws://[::]",
+        "ws://128.0.0.1",
+        "ws://127.0.0.1.evil.example",
+        "ws://localhost.evil.example",
+        "ws://notlocalhost",
+        "ws://[fd00::1]",
+        "ws://1270.0.0.1.example"
+      ]
+    ) {
+      assert.strictEqual(refused(url), "InsecureUrl", url)
+      assert.isFalse(read(url.replace(/^\w+:/, "wss:")).loopback, url)
+    }
+  })
+
+  it("G12: the one host that may be reached in plaintext is the one that was named, and no other", () => {
+    assert.isFalse(read("ws://gateway.lan:18789", "gateway.lan").loopback)
+    assert.isFalse(read("ws://GATEWAY.lan", "gateway.lan").loopback)
+    for (
+      const [url, host] of [
+        ["ws://gateway.lan", "gateway"],
+        ["ws://gateway", "gateway.lan"],
+        ["ws://gateway.lan.evil.example", "gateway.lan"],
+        ["ws://evil.gateway.lan", "gateway.lan"],
+        ["ws://gateway.lan", ".lan"],
+        ["ws://gateway.lan", "*"],
+        ["ws://gateway.lan", "*.lan"],
+        ["ws://gateway.lan", ""],
+        ["ws://10.0.0.2", "10.0.0.1"],
+        ["ws://10.0.0.2", "10.0.0.0/8"]
+      ] as const
+    ) assert.strictEqual(refused(url, host), "InsecureUrl", `${url} with ${host}`)
+  })
+
+  it("G12: the named host is read as it is in a URL: case and space around it do not matter", () => {
+    assert.isFalse(read("ws://gateway.lan", "Gateway.LAN").loopback)
+    assert.isFalse(read("ws://gateway.lan", " gateway.lan ").loopback)
+  })
+
+  it("G25: a user name or password in the URL is refused", () => {
+    for (
+      const url of [
+        "ws://user:sekrit@127.0.0.1",
+        "wss://sekrit@gateway.example",
+        "wss://:sekrit@gateway.example",
+        "https://a%40b:sekrit@gateway.example"
+      ]
+    ) assert.strictEqual(refused(url), "Credentials", url)
+  })
+
+  it("what is no gateway URL is refused, with the reason", () => {
+    for (
+      const url of ["", " ", "gateway", "127.0.0.1:18789", "ws://", "wss://gateway:99999", "ws://a b", "//gateway"]
+    ) {
+      assert.strictEqual(refused(url), "Malformed", JSON.stringify(url))
+    }
+    for (const url of ["ftp://gateway", "file:///etc/passwd", "localhost:18789", "javascript:alert(1)", "wss+x://h"]) {
+      assert.strictEqual(refused(url), "Scheme", url)
+    }
+  })
+
+  it("G12: what is refused says what to do instead", () => {
+    const result = Endpoint.parse("ws://gateway.lan:18789")
+    assert.isTrue(Result.isFailure(result))
+    if (Result.isFailure(result)) {
+      assert.include(result.failure.message, "wss://")
+      assert.include(result.failure.message, "ssh -N -L 18789:127.0.0.1:18789 gateway.lan")
+    }
+  })
+
+  const part = Arbitrary.map(
+    Arbitrary.array(Arbitrary.schema(Schema.Literals(["a", "1", ".", "-", "%41", "é"])), {
+      minLength: 1,
+      maxLength: 4
+    }),
+    (pieces) => pieces.join("")
+  )
+  const scheme = Arbitrary.schema(Schema.Literals(["ws", "wss", "http", "https", "ftp", "x y"]))
+  it.effect.prop(
+    "G25: no refusal and no scope shows a secret that stood in the URL",
+    [scheme, part, Arbitrary.schema(Schema.Literals(["user:sekrit@", "sekrit@", ":sekrit@", ""])), part],
+    ([protocol, host, userinfo, path]) =>
+      Effect.sync(() => {
+        const result = Endpoint.parse(`${protocol}://${userinfo}${host}/${path}?token=sekrit#sekrit`)
+        if (Result.isSuccess(result)) {
+          assert.strictEqual(userinfo, "")
+          assert.notInclude(result.success.gatewayScope, "sekrit")
+          assert.strictEqual(result.success.url.username + result.success.url.password, "")
+        } else {
+          const { failure } = result
+          const printed = `${failure.message} ${String(failure)} ${JSON.stringify(failure)} ${inspect(failure)}`
+          assert.notInclude(printed, "sekrit")
+        }
+      }),
+    { arbitrary: { seed: "endpoint", runs: 500 } }
+  )
+
+  it.effect.prop("never throws, and what it accepts is ws or wss", [Schema.String], ([text]) =>
+    Effect.sync(() => {
+      for (const url of [text, `ws://${text}`, `wss://${text}:1/`]) {
+        const result = Endpoint.parse(url)
+        if (Result.isFailure(result)) continue
+        assert.match(result.success.gatewayScope, /^wss?:\/\/.+:\d+\//)
+        assert.isTrue(result.success.url.protocol === "wss:" || result.success.loopback)
+      }
+    }), { arbitrary: { seed: "endpoint", runs: 500 } })
+})
