@@ -1,0 +1,161 @@
+/**
+ * What `chat` and `agent` events say about a run. Pure decoding, lenient: a field of an unexpected kind is left out, and an
+ * event that says nothing we know is no event.
+ *
+ * Every operator connection gets the events of every run, so `addressOf` is cheap and comes first; only an event of an own run
+ * is worth decoding.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+
+/**
+ * One step of a run, from a `chat` event. `text` is always the whole text so far, never an addition. `atMs` is on the
+ * gateway's clock, in milliseconds.
+ */
+export type ChatEvent =
+  | { readonly _tag: "Status"; readonly phase: string }
+  | { readonly _tag: "Delta"; readonly text: string }
+  /** Text is empty when the gateway sent no message: the agent said nothing, or said it in another run. */
+  | { readonly _tag: "Final"; readonly text: string; readonly atMs: number | undefined }
+  | { readonly _tag: "Error"; readonly text: string }
+  | { readonly _tag: "Aborted"; readonly text: string }
+
+/** Where an agent stands, from an `agent` event. */
+export interface AgentPhase {
+  /** `lifecycle` is all there is on releases without chat status, and repeats the status on those that have it. */
+  readonly stream: "lifecycle" | "tool"
+  /** `phase`, `phase · name` for a tool, and `: error` behind it when one is told. */
+  readonly label: string
+}
+
+/** Whose event it is. */
+export interface Address {
+  readonly runId: string
+  readonly sessionKey: string | undefined
+}
+
+export const addressOf = (payload: unknown): Address | undefined => {
+  if (!Predicate.hasProperty(payload, "runId") || typeof payload.runId !== "string") return undefined
+  const sessionKey = Predicate.hasProperty(payload, "sessionKey") ? payload.sessionKey : undefined
+  return { runId: payload.runId, sessionKey: typeof sessionKey === "string" ? sessionKey : undefined }
+}
+
+/**
+ * The key under which gateways with the usual settings file a session: `main` becomes `agent:main:main`. Keys are compared
+ * without case.
+ */
+export const canonicalSessionKey = (sessionKey: string): string => {
+  const key = sessionKey.trim().toLowerCase()
+  return key.startsWith("agent:") || key === globalKey ? key : `agent:main:${key}`
+}
+
+/** Whether an event told for one session key belongs to a run that was started with another spelling of it. */
+export const sameSession = (asked: string, told: string | undefined): boolean => {
+  if (told === undefined) return true
+  const key = told.trim().toLowerCase()
+  const wanted = asked.trim().toLowerCase()
+  return key === canonicalSessionKey(asked)
+    || key === wanted
+    // A gateway with one session for everything tells every event under this key.
+    || key === globalKey
+    // A short key belongs to the default agent, whatever its name.
+    || (!wanted.startsWith("agent:") && key.startsWith("agent:") && key.endsWith(`:${wanted}`))
+}
+const globalKey = "global"
+
+/** The step in the payload of a `chat` event. An absent state is final, as in the earliest releases. */
+export const decodeChat = (payload: unknown): Option.Option<ChatEvent> =>
+  Option.flatMap(decodeChatPayload(payload), (chat) => Option.fromUndefinedOr(fromChat(chat)))
+
+/** The phase in the payload of an `agent` event; none for streams of text, usage and the like. */
+export const decodeAgent = (payload: unknown): Option.Option<AgentPhase> => {
+  if (!Predicate.hasProperty(payload, "stream") || !Predicate.isString(payload.stream)) return Option.none()
+  if (payload.stream !== "lifecycle" && payload.stream !== "tool") return Option.none()
+  return Option.map(decodeAgentPayload(payload), ({ data, stream }) => ({
+    stream,
+    label: phaseLabel(data.phase, data.name, data.error)
+  }))
+}
+
+export const phaseLabel = (
+  phase: string,
+  name: string | null | undefined,
+  error: string | null | undefined
+): string => [phase, ...(name ? [` · ${name}`] : []), ...(error ? [`: ${error}`] : [])].join("")
+
+/**
+ * The text of a message in any of its shapes: a string; `content` as a string or as parts, of which those of type text are
+ * joined by newlines; `text`; or one of these nested under `message`. Empty when there is none.
+ */
+export const textOf = (message: unknown): string => textAt(message, 0)
+
+const deepest = 4
+const textAt = (message: unknown, depth: number): string => {
+  if (Predicate.isString(message)) return message
+  if (depth > deepest || !isMessage(message)) return ""
+  const { content } = message
+  const said = Predicate.isString(content)
+    ? content
+    : Array.isArray(content)
+    ? content.filter(isTextPart).map((part) => part.text).join("\n")
+    : ""
+  if (said !== "") return said
+  const nested = textAt(message.message, depth + 1)
+  return nested === "" && Predicate.isString(message.text) ? message.text : nested
+}
+
+/** A time on the gateway's clock in milliseconds. Sent as milliseconds, whole or not, or as ISO text with a time zone. */
+export const timeMs = (value: unknown): number | undefined => {
+  if (Predicate.isNumber(value)) return Number.isFinite(value) && value >= 0 ? Math.round(value) : undefined
+  if (!Predicate.isString(value) || !isoTime.test(value)) return undefined
+  return Option.getOrUndefined(Option.map(DateTime.make(value), (time) => time.epochMilliseconds))
+}
+const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/
+
+const ChatPayload = Schema.Struct({
+  state: Schema.optionalKey(Schema.Unknown),
+  phase: Schema.optionalKey(Schema.Unknown),
+  message: Schema.optionalKey(Schema.Unknown),
+  text: Schema.optionalKey(Schema.Unknown),
+  content: Schema.optionalKey(Schema.Unknown),
+  timestamp: Schema.optionalKey(Schema.Unknown),
+  errorMessage: Schema.optionalKey(Schema.Unknown)
+})
+const decodeChatPayload = Schema.decodeUnknownOption(ChatPayload)
+
+const OptionalText = Schema.optionalKey(Schema.NullOr(Schema.String))
+const decodeAgentPayload = Schema.decodeUnknownOption(Schema.Struct({
+  stream: Schema.Literals(["lifecycle", "tool"]),
+  data: Schema.Struct({ phase: Schema.String, name: OptionalText, error: OptionalText })
+}))
+
+const isMessage = Schema.is(Schema.Struct({
+  content: Schema.optionalKey(Schema.Unknown),
+  message: Schema.optionalKey(Schema.Unknown),
+  text: Schema.optionalKey(Schema.Unknown)
+}))
+const isTextPart = Schema.is(Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }))
+
+const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
+  switch (chat.state) {
+    case "status":
+      return Predicate.isString(chat.phase) ? { _tag: "Status", phase: chat.phase } : undefined
+    case "delta":
+      return { _tag: "Delta", text: textOf(chat) }
+    case undefined:
+    case null:
+    case "final":
+      return { _tag: "Final", text: textOf(chat), atMs: timeOf(chat.message) ?? timeMs(chat.timestamp) }
+    case "error":
+      return { _tag: "Error", text: Predicate.isString(chat.errorMessage) ? chat.errorMessage : textOf(chat) }
+    case "aborted":
+      return { _tag: "Aborted", text: textOf(chat) }
+    default:
+      return undefined
+  }
+}
+
+const timeOf = (message: unknown): number | undefined =>
+  Predicate.hasProperty(message, "timestamp") ? timeMs(message.timestamp) : undefined

@@ -1,0 +1,131 @@
+/**
+ * What the answer to `chat.history` says about one own run. Pure.
+ *
+ * Releases from 2026.9 put run ids on the messages and name the runs that are active; older ones have text and times only.
+ */
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { textOf, timeMs } from "./ChatEvent.ts"
+
+/** The run to look for. */
+export interface Sought {
+  readonly runId: string
+  /** The text as it was sent. */
+  readonly summary: string
+  /** No message from before this time is ours. Milliseconds on the gateway's clock. */
+  readonly notBeforeMs: number
+  /** The text joined another run: what stands behind it answers it, whatever run that names. */
+  readonly elsewhere?: boolean
+}
+
+export type Finding =
+  /** The gateway says that the run is at work, or waits for its turn. */
+  | { readonly _tag: "Running" }
+  | { readonly _tag: "Replied"; readonly text: string; readonly atMs: number | undefined }
+  | { readonly _tag: "Failed"; readonly text: string }
+  | { readonly _tag: "Aborted"; readonly text: string }
+  /** The message arrived, and nothing that answers it is there. */
+  | { readonly _tag: "NoReply" }
+  /** The message is not there. */
+  | { readonly _tag: "Absent" }
+  /** No history that we can read. */
+  | { readonly _tag: "Unreadable" }
+
+export const find = (payload: unknown, sought: Sought): Finding => {
+  const history = Option.getOrUndefined(decode(payload))
+  if (history === undefined) return { _tag: "Unreadable" }
+  if (isActive(history, sought.runId)) return { _tag: "Running" }
+  const messages = history.messages.flatMap((message) => Option.toArray(decodeMessage(message)))
+  const asked = messages.findLastIndex((message) => isAsking(message, sought))
+  const answer = messages.findLast((message, index) => isAnswer(message, index, asked, messages, sought))
+  if (answer === undefined) return { _tag: asked === -1 ? "Absent" : "NoReply" }
+  const text = textOf(answer)
+  switch (answer.stopReason) {
+    case "error":
+      return { _tag: "Failed", text: Predicate.isString(answer.errorMessage) ? answer.errorMessage : text }
+    case "aborted":
+      return { _tag: "Aborted", text }
+    default:
+      return { _tag: "Replied", text: text.trim() === silence ? "" : text, atMs: timeMs(answer.timestamp) }
+  }
+}
+
+/** What an agent writes that has nothing to say. Gateways keep it from events and some keep it in history. */
+const silence = "NO_REPLY"
+
+const Marks = Schema.Struct({
+  runId: Schema.optionalKey(Schema.Unknown),
+  idempotencyKey: Schema.optionalKey(Schema.Unknown)
+})
+const Message = Schema.Struct({
+  role: Schema.String,
+  content: Schema.optionalKey(Schema.Unknown),
+  text: Schema.optionalKey(Schema.Unknown),
+  timestamp: Schema.optionalKey(Schema.Unknown),
+  stopReason: Schema.optionalKey(Schema.Unknown),
+  errorMessage: Schema.optionalKey(Schema.Unknown),
+  idempotencyKey: Schema.optionalKey(Schema.Unknown),
+  __openclaw: Schema.optionalKey(Marks)
+})
+type Message = typeof Message.Type
+const decodeMessage = Schema.decodeUnknownOption(Message)
+
+const decode = Schema.decodeUnknownOption(Schema.Struct({
+  messages: Schema.Array(Schema.Unknown),
+  inFlightRun: Schema.optionalKey(Schema.Unknown),
+  sessionInfo: Schema.optionalKey(Schema.Unknown),
+  pendingInputs: Schema.optionalKey(Schema.Unknown)
+}))
+
+const isActive = (
+  history: { readonly inFlightRun?: unknown; readonly sessionInfo?: unknown; readonly pendingInputs?: unknown },
+  runId: string
+): boolean => {
+  const { inFlightRun, pendingInputs, sessionInfo } = history
+  if (hasRunId(inFlightRun, runId)) return true
+  const active = Predicate.hasProperty(sessionInfo, "activeRunIds") ? sessionInfo.activeRunIds : undefined
+  if (Array.isArray(active) && active.includes(runId)) return true
+  const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
+  return Array.isArray(pending) && pending.some((item) => hasRunId(item, runId))
+}
+const hasRunId = (value: unknown, runId: string): boolean =>
+  Predicate.hasProperty(value, "runId") && value.runId === runId
+
+/** The run that a message names: as a run id, or as the key of the message that began it, which ends in `:user`. */
+const runOf = (message: Message): string | undefined => {
+  const marks = message.__openclaw
+  for (const mark of [marks?.runId, marks?.idempotencyKey, message.idempotencyKey]) {
+    if (Predicate.isString(mark)) return mark.replace(/:user$/, "")
+  }
+  return undefined
+}
+
+const isAsking = (message: Message, sought: Sought): boolean => {
+  if (message.role !== "user") return false
+  const run = runOf(message)
+  if (run !== undefined) return run === sought.runId
+  const atMs = timeMs(message.timestamp)
+  return atMs !== undefined && atMs >= sought.notBeforeMs && withoutStamp(textOf(message)) === sought.summary.trim()
+}
+
+/** Old releases put the time before what the model sees, and the message id behind it. */
+const withoutStamp = (text: string): string =>
+  text.replace(/^\[[^\]\n]*\d\d:\d\d[^\]\n]*\] /, "").replace(/\n\[message_id: [^\]\n]*\]\s*$/, "").trim()
+
+const isAnswer = (
+  message: Message,
+  index: number,
+  asked: number,
+  messages: ReadonlyArray<Message>,
+  sought: Sought
+): boolean => {
+  // A call of a tool is a step on the way.
+  if (message.role !== "assistant" || message.stopReason === "toolUse") return false
+  if (textOf(message) === "" && message.stopReason !== "error" && message.stopReason !== "aborted") return false
+  const run = runOf(message)
+  if (run !== undefined && !(sought.elsewhere ?? false)) return run === sought.runId
+  if (asked === -1 || index < asked) return false
+  // Behind the next question it answers that one.
+  return !messages.slice(asked + 1, index).some(({ role }) => role === "user")
+}

@@ -1,0 +1,80 @@
+/**
+ * A task as others see it: what was delegated, where it stands, and what happened to it.
+ */
+import * as Schema from "effect/Schema"
+import type { TaskError } from "./TaskError.ts"
+
+/** Names a task for people and programs: eight lower-case hex characters. */
+export const TaskId = Schema.NonEmptyString.pipe(Schema.brand("TaskId"))
+export type TaskId = typeof TaskId.Type
+
+/** The idempotency key of a task for its whole life, a UUID of version 4. The gateway uses it as the run id. */
+export const RunId = Schema.NonEmptyString.pipe(Schema.brand("RunId"))
+export type RunId = typeof RunId.Type
+
+/**
+ * Why a task is kept instead of sent. `AwaitingApproval`: a person has to approve the device. `Offline`: no link at the
+ * moment. `Paused` and `Halted`: no link until somebody acts. `Busy`: an earlier own task of the same session is not done.
+ */
+export type QueuedReason = "AwaitingApproval" | "Offline" | "Paused" | "Halted" | "Busy"
+
+/** What is known of a run whose end was not seen. */
+export interface Evidence {
+  /** The gateway answered `chat.send`, so it had the task. */
+  readonly answered: boolean
+  /**
+   * What the last look into the session's history showed: the message without a reply, no such message, or nothing, because
+   * the history was not to be had.
+   */
+  readonly history: "NoReply" | "Absent" | "Unavailable"
+}
+
+/** How a task ended. Times are on the gateway's clock, in milliseconds. */
+export type TaskOutcome =
+  /** Text is empty when the agent said nothing. */
+  | { readonly _tag: "Completed"; readonly text: string; readonly atMs: number | undefined }
+  | { readonly _tag: "Failed"; readonly error: TaskError }
+  /** Text is what the agent had written until then. */
+  | { readonly _tag: "Aborted"; readonly text: string }
+  /** Not done in time. It was never sent, or the run may still be at work. */
+  | { readonly _tag: "Expired"; readonly sent: boolean }
+  /** A link was lost while the run was at work, and what became of it was not to be found out in time. */
+  | { readonly _tag: "Unknown"; readonly evidence: Evidence }
+
+export type TaskState =
+  | { readonly _tag: "Queued"; readonly reason: QueuedReason | undefined }
+  | { readonly _tag: "Sent" }
+  | { readonly _tag: "Running"; readonly phase: string }
+  | TaskOutcome
+
+export interface Task {
+  readonly taskId: TaskId
+  readonly runId: RunId
+  readonly sessionKey: string
+  readonly summary: string
+  /** Milliseconds on this process's clock. */
+  readonly acceptedAtMs: number
+  readonly state: TaskState
+}
+
+export interface TaskReceipt {
+  readonly taskId: TaskId
+  readonly runId: RunId
+  /** Why it is kept for now; absent when it is sent at once. */
+  readonly queued: QueuedReason | undefined
+}
+
+/** What happened to a task, in order for each task. `at` is on the gateway's clock, in milliseconds. */
+export type TaskEvent =
+  & { readonly taskId: TaskId; readonly runId: RunId }
+  & (
+    | { readonly _tag: "Queued"; readonly reason: QueuedReason }
+    | { readonly _tag: "Sent" }
+    | { readonly _tag: "Phase"; readonly phase: string }
+    /** `late` when the task had already ended as `Expired` or `Unknown`; the outcome stays that. */
+    | { readonly _tag: "Replied"; readonly text: string; readonly at: number | undefined; readonly late: boolean }
+    | { readonly _tag: "Failed"; readonly error: TaskError }
+    | { readonly _tag: "Aborted"; readonly text: string }
+    | { readonly _tag: "Expired"; readonly sent: boolean }
+    | { readonly _tag: "Unknown"; readonly evidence: Evidence }
+  )

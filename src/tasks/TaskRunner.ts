@@ -1,0 +1,662 @@
+/**
+ * Delegates tasks to OpenClaw's agent over `chat.send`, and gives each its own answer.
+ *
+ * A task keeps one idempotency key for its whole life; the gateway uses it as the run id, and answers are matched by it and the
+ * session key. Own tasks of one session key run one at a time and in order, because releases treat a message to a busy session
+ * differently. When a link dies under a task, the session's history decides: the same key is sent again only when the gateway
+ * neither answered nor has the message.
+ */
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
+import type { MissingScope, RequestRejected } from "../connection/RequestError.ts"
+import type { Session } from "../connection/Session.ts"
+import { Supervisor } from "../connection/Supervisor.ts"
+import type { EventFrame } from "../protocol/Frame.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
+import { addressOf, canonicalSessionKey, decodeAgent, decodeChat, sameSession } from "./ChatEvent.ts"
+import * as ChatHistory from "./ChatHistory.ts"
+import type { Evidence, QueuedReason, Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
+import { RunId, TaskId } from "./Task.ts"
+import { RunFailed, TakenAsCommand, TaskNotFound, TaskRefused } from "./TaskError.ts"
+
+export interface TaskRunnerOptions {
+  /** The session that gets tasks without one of their own. `agent:main:main` unless set. */
+  readonly sessionKey?: string
+  /**
+   * How long a task may take, 180 s unless set. The time begins when the task was accepted or, if there was no link then, with
+   * the next link: a wait for a person's approval is no reason to throw a task away. From then on it runs, link or no link.
+   */
+  readonly timeout?: Duration.Input
+  /** How many tasks may wait to be sent, 100 unless set. */
+  readonly maxQueued?: number
+  /** How long a summary may be, in UTF-8 bytes; 65536 unless set. */
+  readonly maxSummaryBytes?: number
+}
+
+export class TaskRunner extends Context.Service<TaskRunner, {
+  /** Takes a task and answers at once, link or no link. White space around the summary is not sent. */
+  readonly delegate: (
+    summary: string,
+    options?: { readonly sessionKey?: string }
+  ) => Effect.Effect<TaskReceipt, TaskRefused>
+  /**
+   * What happens to the tasks from the moment that the stream runs. Each run of it has a queue of its own without bound, so
+   * nothing is lost. It ends with the runner.
+   */
+  readonly events: Stream.Stream<TaskEvent>
+  /** Open tasks, and the last 200 that ended, in the order in which they were accepted. */
+  readonly list: Effect.Effect<ReadonlyArray<Task>>
+  /** Waits for the end of a task. Interrupted when the runner ends first. */
+  readonly await: (taskId: TaskId) => Effect.Effect<TaskOutcome, TaskNotFound>
+  /**
+   * Ends a task. One that was not sent ends at once; otherwise the gateway is asked, now or after the next reconnect, and the
+   * outcome follows from its answer. False when the task had ended, or when the gateway says that nothing runs.
+   */
+  readonly abort: (taskId: TaskId) => Effect.Effect<boolean, TaskNotFound | MissingScope | RequestRejected>
+}>()("effect-openclaw/tasks/TaskRunner") {
+  static readonly layer = (
+    options?: TaskRunnerOptions
+  ): Layer.Layer<TaskRunner, never, Supervisor | SecureRandom.SecureRandom> => Layer.effect(TaskRunner, make(options))
+}
+
+/** How long to wait for the second of two errors, which releases from 2026.6 send for one run, with a longer text. */
+const secondErrorMs = 500
+/** How often history is looked into again, for a run whose end may have been missed. */
+const recheckMs = 5000
+const historyLimit = 200
+const keptTasks = 200
+/** Every run of every client arrives here, one event for each piece of text. */
+const eventCapacity = 8192
+/** Measured clock differences are right to some milliseconds. */
+const clockErrorMs = 250
+
+/** One session with a subscription to its runs. `disturbed` ends it: the link is gone, or events were lost. */
+interface Attachment {
+  readonly session: Session
+  readonly disturbed: Deferred.Deferred<void>
+}
+
+interface Entry {
+  readonly taskId: TaskId
+  readonly runId: RunId
+  readonly sessionKey: string
+  readonly summary: string
+  readonly acceptedAtMs: number
+  /** The lane of this session key is free for us once this is done. */
+  readonly before: Deferred.Deferred<void> | undefined
+  readonly leftLane: Deferred.Deferred<void>
+  /** There has been a link since the task was accepted, so its time runs. */
+  readonly reachable: Deferred.Deferred<void>
+  readonly ended: Deferred.Deferred<TaskOutcome>
+  /** The run of a task that ended before it is over too. */
+  readonly runOver: Deferred.Deferred<void>
+  readonly failing: Deferred.Deferred<string>
+  state: TaskState
+  reachableAtMs: number
+  /** When it was first given to a link. From then on the gateway may have it. */
+  sentAtMs: number | undefined
+  answered: boolean
+  /** The gateway told something of the run besides its end. */
+  ran: boolean
+  /** The gateway answered `ok`: it knows the key, and the run is over. */
+  over: boolean
+  /** The run ended before it began: its text met a busy session, and is answered in a run that nobody was told of. */
+  elsewhere: boolean
+  /** Opened when history is worth a look now. */
+  readonly lookNow: Latch.Latch
+  /** How often history had nothing for a run that is over. */
+  looks: number
+  evidence: Evidence | undefined
+  errorText: string | undefined
+  partial: string
+  phase: string | undefined
+  hasStatus: boolean
+  abort: "No" | "Wanted" | "Confirmed"
+}
+
+/** What a driver does next with the link it has. */
+type Step =
+  | { readonly _tag: "Send" }
+  | { readonly _tag: "Look" }
+  /** Wait for events, until the link is disturbed. */
+  | { readonly _tag: "Watch" }
+  | { readonly _tag: "Pause"; readonly ms: number; readonly next: "Send" | "Look" }
+
+const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
+  const supervisor = yield* Supervisor
+  const random = yield* SecureRandom.SecureRandom
+  const clock = yield* Clock.Clock
+  const timeoutMs = Duration.toMillis(options.timeout ?? "180 seconds")
+  const maxQueued = options.maxQueued ?? 100
+  const maxSummaryBytes = options.maxSummaryBytes ?? 65_536
+  const defaultSessionKey = options.sessionKey ?? "agent:main:main"
+
+  const tasks = new Map<TaskId, Entry>()
+  const runs = new Map<string, Entry>()
+  const lanes = new Map<string, Deferred.Deferred<void>>()
+  const finished: Array<TaskId> = []
+  const subscribers = new Set<Queue.Queue<TaskEvent, Cause.Done>>()
+  let stopped = false
+  let status: ConnectionStatus = yield* supervisor.status
+  let attached: Attachment | undefined
+  let arrival = Deferred.makeUnsafe<Attachment>()
+
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const queue of subscribers) Queue.endUnsafe(queue)
+    })
+  )
+  const fibers = yield* FiberSet.make<void>()
+  // Runs before the fibers are interrupted, as finalizers run in reverse.
+  yield* Effect.addFinalizer(() => Effect.sync(() => void (stopped = true)))
+  const fork = yield* FiberSet.runtime(fibers)()
+
+  const publish = (event: TaskEvent) => {
+    for (const queue of subscribers) Queue.offerUnsafe(queue, event)
+  }
+
+  // Completing a deferred or offering to a queue may run the fiber that waits for it before the call returns, so state is
+  // brought up to date before either.
+  const finish = (entry: Entry, outcome: TaskOutcome) => {
+    if (!isOpen(entry)) return
+    entry.state = outcome
+    const { runId, taskId } = entry
+    finished.push(taskId)
+    publish(
+      outcome._tag === "Completed"
+        ? { _tag: "Replied", taskId, runId, text: outcome.text, at: outcome.atMs, late: false }
+        : { ...outcome, taskId, runId }
+    )
+    while (finished.length > keptTasks) {
+      const oldest = finished.shift()
+      if (oldest !== undefined) tasks.delete(oldest)
+    }
+    Deferred.doneUnsafe(entry.ended, Effect.succeed(outcome))
+  }
+
+  /** The gateway has the task: it answered, or told something of the run. */
+  const received = (entry: Entry) => {
+    entry.evidence = undefined
+    if (entry.state._tag !== "Queued" || !isOpen(entry)) return
+    entry.state = { _tag: "Sent" }
+    publish({ _tag: "Sent", taskId: entry.taskId, runId: entry.runId })
+  }
+
+  const showPhase = (entry: Entry, phase: string) => {
+    if (entry.phase === phase) return
+    entry.phase = phase
+    entry.state = { _tag: "Running", phase }
+    publish({ _tag: "Phase", taskId: entry.taskId, runId: entry.runId, phase })
+  }
+
+  const fail = (entry: Entry, text: string) =>
+    finish(entry, { _tag: "Failed", error: new RunFailed({ runId: entry.runId, gatewayMessage: text }) })
+
+  const onLateChat = (entry: Entry, event: ChatEvent) => {
+    if (event._tag === "Status" || event._tag === "Delta" || Deferred.isDoneUnsafe(entry.runOver)) return
+    if (event._tag === "Final") {
+      const { runId, taskId } = entry
+      publish({ _tag: "Replied", taskId, runId, text: event.text, at: event.atMs, late: true })
+    }
+    Deferred.doneUnsafe(entry.runOver, Effect.void)
+  }
+
+  const answeredElsewhere = (entry: Entry) => {
+    entry.over = true
+    entry.elsewhere = true
+    entry.lookNow.openUnsafe()
+  }
+
+  const onChat = (entry: Entry, event: ChatEvent) => {
+    if (!isOpen(entry)) return onLateChat(entry, event)
+    if (entry.errorText !== undefined) {
+      return event._tag === "Error" ? fail(entry, joinErrors(entry.errorText, event.text)) : undefined
+    }
+    received(entry)
+    switch (event._tag) {
+      case "Status":
+        entry.ran = true
+        entry.hasStatus = true
+        return showPhase(entry, event.phase)
+      case "Delta":
+        entry.ran = true
+        entry.partial = event.text
+        return
+      case "Final":
+        // Gateways tell that a run ended a moment before its session is free, so that even the next own task can meet a
+        // busy one.
+        if (event.text === "" && !entry.ran) return answeredElsewhere(entry)
+        return finish(entry, { _tag: "Completed", text: event.text, atMs: event.atMs })
+      case "Aborted":
+        return finish(entry, { _tag: "Aborted", text: event.text === "" ? entry.partial : event.text })
+      case "Error":
+        entry.errorText = event.text
+        Deferred.doneUnsafe(entry.failing, Effect.succeed(event.text))
+    }
+  }
+
+  /** The end of another run may be that of the one that answers us. Only history can tell. */
+  const onForeignChat = (payload: unknown, sessionKey: string | undefined) => {
+    for (const entry of runs.values()) {
+      if (!entry.elsewhere || !isOpen(entry) || !sameSession(entry.sessionKey, sessionKey)) continue
+      if (Option.exists(decodeChat(payload), ({ _tag }) => _tag === "Final")) entry.lookNow.openUnsafe()
+    }
+  }
+
+  const onEvent = (frame: EventFrame) => {
+    const address = addressOf(frame.payload)
+    if (address === undefined) return
+    const entry = runs.get(address.runId)
+    if (entry === undefined) {
+      if (frame.event === "chat") onForeignChat(frame.payload, address.sessionKey)
+      return
+    }
+    if (!sameSession(entry.sessionKey, address.sessionKey)) return
+    if (frame.event === "chat") {
+      const event = Option.getOrUndefined(decodeChat(frame.payload))
+      if (event !== undefined) onChat(entry, event)
+      return
+    }
+    entry.ran = true
+    if (!isOpen(entry) || entry.errorText !== undefined) return
+    const phase = Option.getOrUndefined(decodeAgent(frame.payload))
+    if (phase === undefined || (phase.stream === "lifecycle" && entry.hasStatus)) return
+    received(entry)
+    showPhase(entry, phase.label)
+  }
+
+  const reasonFor = (entry: Entry): QueuedReason | undefined =>
+    queuedReason(status)
+      ?? (entry.before !== undefined && !Deferred.isDoneUnsafe(entry.before) ? "Busy" : undefined)
+
+  const keepWaiting = (entry: Entry) => {
+    if (entry.state._tag !== "Queued" || entry.sentAtMs !== undefined) return
+    const reason = reasonFor(entry)
+    if (reason === entry.state.reason) return
+    entry.state = { _tag: "Queued", reason }
+    if (reason !== undefined) publish({ _tag: "Queued", taskId: entry.taskId, runId: entry.runId, reason })
+  }
+
+  const becomeReachable = (entry: Entry) => {
+    if (Deferred.isDoneUnsafe(entry.reachable)) return
+    entry.reachableAtMs = clock.currentTimeMillisUnsafe()
+    Deferred.doneUnsafe(entry.reachable, Effect.void)
+  }
+
+  const detach = (attachment: Attachment) => {
+    if (attached === attachment) {
+      attached = undefined
+      arrival = Deferred.makeUnsafe()
+    }
+    Deferred.doneUnsafe(attachment.disturbed, Effect.void)
+  }
+  const attach = (session: Session): Attachment => {
+    if (attached !== undefined) detach(attached)
+    const attachment = { session, disturbed: Deferred.makeUnsafe<void>() }
+    attached = attachment
+    for (const entry of tasks.values()) becomeReachable(entry)
+    Deferred.doneUnsafe(arrival, Effect.succeed(attachment))
+    return attachment
+  }
+
+  /** Reads the events of one session to their end. What came before the link died is read before anybody hears of its death. */
+  const follow = Effect.fnUntraced(function*(session: Session) {
+    const subscription = yield* session.subscribe(["chat", "agent"], { capacity: eventCapacity })
+    let lost = subscription.lost()
+    let attachment = attach(session)
+    const read = (frames: ReadonlyArray<EventFrame>) => {
+      for (const frame of frames) onEvent(frame)
+      if (subscription.lost() === lost) return
+      lost = subscription.lost()
+      attachment = attach(session)
+    }
+    yield* Stream.runForEachArray(subscription.events, (frames) => Effect.sync(() => read(frames))).pipe(
+      Effect.ensuring(Effect.sync(() => detach(attachment)))
+    )
+  }, Effect.scoped)
+
+  const logged = Effect.ignoreCause({ log: "Error", message: "task fiber died" })
+
+  const onStatus = (next: ConnectionStatus) => {
+    const before = status._tag === "Connected" ? status.session : undefined
+    status = next
+    if (next._tag === "Connected" && next.session !== before) fork(logged(follow(next.session)))
+    for (const entry of tasks.values()) keepWaiting(entry)
+  }
+
+  const askToAbort = Effect.fnUntraced(function*({ runId, sessionKey }: Entry, { session }: Attachment) {
+    const answer = yield* session.request("chat.abort", { sessionKey, runId })
+    return Option.exists(decodeAbortAnswer(answer), ({ aborted, runIds }) => aborted && runIds.includes(runId))
+  })
+
+  const send = Effect.fnUntraced(function*(entry: Entry, { session }: Attachment): Effect.fn.Return<Step> {
+    const { runId, sessionKey, summary } = entry
+    entry.sentAtMs ??= clock.currentTimeMillisUnsafe()
+    runs.set(runId, entry)
+    const answer = yield* Effect.result(
+      session.request("chat.send", { sessionKey, message: summary, deliver: false, idempotencyKey: runId })
+    )
+    if (Result.isFailure(answer)) {
+      const error = answer.failure
+      switch (error._tag) {
+        case "LinkError":
+          return { _tag: "Watch" }
+        case "RequestTimeout":
+          return { _tag: "Look" }
+        case "MissingScope":
+          finish(entry, { _tag: "Failed", error })
+          return { _tag: "Watch" }
+        case "RequestRejected":
+          if (error.retryAfterMs !== undefined) return { _tag: "Pause", ms: error.retryAfterMs, next: "Send" }
+          finish(entry, { _tag: "Failed", error })
+          return { _tag: "Watch" }
+      }
+    }
+    const stop = Option.getOrUndefined(decodeStopAnswer(answer.success))
+    if (stop !== undefined) {
+      finish(entry, { _tag: "Failed", error: new TakenAsCommand({ stoppedRunIds: stop.runIds }) })
+      return { _tag: "Watch" }
+    }
+    entry.answered = true
+    received(entry)
+    entry.over = Option.exists(decodeSendAnswer(answer.success), ({ status }) => status === "ok")
+    return { _tag: entry.over ? "Look" : "Watch" }
+  })
+
+  /** Finds out from history what became of a run, and how to go on. */
+  const look = Effect.fnUntraced(function*(entry: Entry, attachment: Attachment): Effect.fn.Return<Step> {
+    const { session } = attachment
+    entry.lookNow.closeUnsafe()
+    if (entry.abort === "Wanted") {
+      const aborted = yield* Effect.result(askToAbort(entry, attachment))
+      if (Result.isSuccess(aborted)) entry.abort = aborted.success ? "Confirmed" : "No"
+    }
+    const answer = yield* Effect.result(
+      session.request("chat.history", { sessionKey: entry.sessionKey, limit: historyLimit })
+    )
+    const again: Step = { _tag: "Pause", ms: recheckMs, next: "Look" }
+    const unavailable: Evidence = { answered: entry.answered, history: "Unavailable" }
+    if (Result.isFailure(answer)) {
+      entry.evidence ??= unavailable
+      return answer.failure._tag === "LinkError" ? { _tag: "Watch" } : again
+    }
+    // A reply that arrived meanwhile is newer than what we read.
+    if (!isOpen(entry)) return { _tag: "Watch" }
+    const finding = ChatHistory.find(answer.success, {
+      runId: entry.runId,
+      summary: entry.summary,
+      notBeforeMs: (entry.sentAtMs ?? 0) + (session.facts.clockDeltaMs ?? 0) - clockErrorMs,
+      elsewhere: entry.elsewhere
+    })
+    switch (finding._tag) {
+      case "Running":
+        received(entry)
+        return entry.elsewhere ? again : { _tag: "Watch" }
+      case "Replied":
+        received(entry)
+        finish(entry, { _tag: "Completed", text: finding.text, atMs: finding.atMs })
+        return { _tag: "Watch" }
+      case "Failed":
+        received(entry)
+        fail(entry, finding.text)
+        return { _tag: "Watch" }
+      case "Aborted":
+        received(entry)
+        finish(entry, { _tag: "Aborted", text: finding.text })
+        return { _tag: "Watch" }
+      case "Unreadable":
+        entry.evidence = unavailable
+        return again
+      case "NoReply":
+      case "Absent":
+        break
+    }
+    const absent = finding._tag === "Absent"
+    if (!absent) received(entry)
+    entry.evidence = { answered: entry.answered, history: finding._tag }
+    if (entry.abort === "Confirmed") {
+      finish(entry, { _tag: "Aborted", text: entry.partial })
+      return { _tag: "Watch" }
+    }
+    if (absent && !entry.answered && !entry.over) return { _tag: "Send" }
+    if (entry.elsewhere) {
+      entry.evidence = undefined
+      return again
+    }
+    // Gateways say that a run is over a moment before its message is in history.
+    if (!entry.over || ++entry.looks < 2) return again
+    finish(
+      entry,
+      absent ? { _tag: "Unknown", evidence: entry.evidence } : { _tag: "Completed", text: "", atMs: undefined }
+    )
+    return { _tag: "Watch" }
+  })
+
+  /** Sends a task when its turn comes, and stays with it over any number of links. Never ends by itself. */
+  const drive = Effect.fnUntraced(function*(entry: Entry) {
+    if (entry.before !== undefined) yield* Deferred.await(entry.before)
+    let next: "Send" | "Look" = "Send"
+    while (true) {
+      const attachment = attached ?? (yield* Deferred.await(arrival))
+      if (!isOpen(entry)) return yield* Effect.never
+      const step: Step = next === "Send" ? yield* send(entry, attachment) : yield* look(entry, attachment)
+      switch (step._tag) {
+        case "Send":
+        case "Look":
+          next = step._tag
+          break
+        case "Watch":
+          yield* Effect.raceFirst(Deferred.await(attachment.disturbed), entry.lookNow.await)
+          next = "Look"
+          break
+        case "Pause":
+          next = step.next
+          yield* Effect.raceFirst(
+            Effect.sleep(Duration.millis(step.ms)),
+            Effect.raceFirst(Deferred.await(attachment.disturbed), entry.lookNow.await)
+          )
+      }
+    }
+  })
+
+  const expire = Effect.fnUntraced(function*(entry: Entry) {
+    yield* Deferred.await(entry.reachable)
+    yield* Effect.sleep(Duration.millis(entry.reachableAtMs + timeoutMs - clock.currentTimeMillisUnsafe()))
+    if (entry.errorText !== undefined) return fail(entry, entry.errorText)
+    if (entry.sentAtMs === undefined) return finish(entry, { _tag: "Expired", sent: false })
+    const lost: Evidence | undefined = attached === undefined
+      ? { answered: entry.answered, history: "Unavailable" }
+      : undefined
+    const evidence = entry.evidence ?? lost
+    finish(entry, evidence === undefined ? { _tag: "Expired", sent: true } : { _tag: "Unknown", evidence })
+  })
+
+  const settleFailure = Effect.fnUntraced(function*(entry: Entry) {
+    const text = yield* Deferred.await(entry.failing)
+    yield* Effect.sleep(Duration.millis(secondErrorMs))
+    fail(entry, text)
+  })
+
+  const leave = (entry: Entry, lane: string) => {
+    runs.delete(entry.runId)
+    if (lanes.get(lane) === entry.leftLane) lanes.delete(lane)
+    Deferred.doneUnsafe(entry.leftLane, Effect.void)
+    // Whoever still waits would wait for ever: the runner ends, or this task's fiber died.
+    if (stopped) Deferred.doneUnsafe(entry.ended, Effect.interrupt)
+    else finish(entry, { _tag: "Unknown", evidence: { answered: entry.answered, history: "Unavailable" } })
+    for (const other of tasks.values()) keepWaiting(other)
+  }
+
+  const run = Effect.fnUntraced(function*(entry: Entry) {
+    yield* Effect.raceFirst(
+      Deferred.await(entry.ended),
+      Effect.all([drive(entry), expire(entry), settleFailure(entry)], { concurrency: "unbounded", discard: true })
+    )
+    if (entry.before !== undefined) yield* Deferred.await(entry.before)
+    const { _tag } = entry.state
+    // The session is still busy, as far as we know: whoever comes next would have its text answered under another run.
+    if (entry.sentAtMs !== undefined && (_tag === "Expired" || _tag === "Unknown")) {
+      yield* Effect.timeoutOption(Deferred.await(entry.runOver), Duration.millis(timeoutMs))
+    }
+  })
+
+  const accept = (summary: string, sessionKey: string, taskId: TaskId, runId: RunId): TaskReceipt => {
+    const lane = canonicalSessionKey(sessionKey)
+    const entry: Entry = {
+      taskId,
+      runId,
+      sessionKey,
+      summary,
+      acceptedAtMs: clock.currentTimeMillisUnsafe(),
+      before: lanes.get(lane),
+      leftLane: Deferred.makeUnsafe(),
+      reachable: Deferred.makeUnsafe(),
+      ended: Deferred.makeUnsafe(),
+      runOver: Deferred.makeUnsafe(),
+      failing: Deferred.makeUnsafe(),
+      state: { _tag: "Queued", reason: undefined },
+      reachableAtMs: 0,
+      sentAtMs: undefined,
+      answered: false,
+      ran: false,
+      over: false,
+      elsewhere: false,
+      lookNow: Latch.makeUnsafe(false),
+      looks: 0,
+      evidence: undefined,
+      errorText: undefined,
+      partial: "",
+      phase: undefined,
+      hasStatus: false,
+      abort: "No"
+    }
+    lanes.set(lane, entry.leftLane)
+    tasks.set(taskId, entry)
+    keepWaiting(entry)
+    if (attached !== undefined) becomeReachable(entry)
+    fork(logged(Effect.ensuring(run(entry), Effect.sync(() => leave(entry, lane)))))
+    return { taskId, runId, queued: reasonFor(entry) }
+  }
+
+  const freshTaskId = Effect.gen(function*() {
+    while (true) {
+      const taskId = TaskId.make((yield* random.uuidV4()).slice(0, 8))
+      if (!tasks.has(taskId)) return taskId
+    }
+  })
+
+  const entryOf = (taskId: TaskId): Effect.Effect<Entry, TaskNotFound> =>
+    Effect.suspend(() => {
+      const entry = tasks.get(taskId)
+      return entry === undefined ? Effect.fail(new TaskNotFound({ taskId })) : Effect.succeed(entry)
+    })
+
+  fork(logged(Stream.runForEach(supervisor.changes, (next) => Effect.sync(() => onStatus(next)))))
+  if (status._tag === "Connected") fork(logged(follow(status.session)))
+
+  return TaskRunner.of({
+    delegate: Effect.fn("TaskRunner.delegate")(function*(summary, { sessionKey = defaultSessionKey } = {}) {
+      const text = summary.trim()
+      if (text === "") return yield* new TaskRefused({ reason: "Empty" })
+      if (new TextEncoder().encode(text).length > maxSummaryBytes) {
+        return yield* new TaskRefused({ reason: "TooLarge", limit: maxSummaryBytes })
+      }
+      const runId = RunId.make(yield* random.uuidV4())
+      const taskId = yield* freshTaskId
+      status = yield* supervisor.status
+      if (stopped || status._tag === "Stopped") return yield* new TaskRefused({ reason: "Stopped" })
+      let waiting = 0
+      for (const { state } of tasks.values()) if (state._tag === "Queued") waiting++
+      if (waiting >= maxQueued) return yield* new TaskRefused({ reason: "TooMany", limit: maxQueued })
+      return accept(text, sessionKey, taskId, runId)
+    }),
+    events: Stream.unwrap(Effect.map(
+      Effect.acquireRelease(
+        Effect.map(Queue.unbounded<TaskEvent, Cause.Done>(), (queue) => {
+          if (stopped) Queue.endUnsafe(queue)
+          else subscribers.add(queue)
+          return queue
+        }),
+        (queue) => Effect.sync(() => void subscribers.delete(queue))
+      ),
+      Stream.fromQueue
+    )),
+    list: Effect.sync(() =>
+      [...tasks.values()].map(({ acceptedAtMs, runId, sessionKey, state, summary, taskId }) => ({
+        taskId,
+        runId,
+        sessionKey,
+        summary,
+        acceptedAtMs,
+        state
+      }))
+    ),
+    await: Effect.fn("TaskRunner.await")(function*(taskId) {
+      return yield* Deferred.await((yield* entryOf(taskId)).ended)
+    }),
+    abort: Effect.fn("TaskRunner.abort")(function*(taskId) {
+      const entry = yield* entryOf(taskId)
+      if (!isOpen(entry)) return false
+      if (entry.sentAtMs === undefined) {
+        finish(entry, { _tag: "Aborted", text: "" })
+        return true
+      }
+      entry.abort = "Wanted"
+      if (attached === undefined) return true
+      const aborted = yield* Effect.result(askToAbort(entry, attached))
+      if (Result.isSuccess(aborted)) {
+        entry.abort = aborted.success ? "Confirmed" : "No"
+        return aborted.success
+      }
+      const error = aborted.failure
+      // Lost on the way: it is asked again when history is looked into.
+      return error._tag === "LinkError" || error._tag === "RequestTimeout" ? true : yield* error
+    })
+  })
+})
+
+const isOpen = ({ state }: Entry): boolean =>
+  state._tag === "Queued" || state._tag === "Sent" || state._tag === "Running"
+
+const queuedReason = (status: ConnectionStatus): QueuedReason | undefined => {
+  switch (status._tag) {
+    case "Connected":
+      return undefined
+    case "AwaitingApproval":
+      return "AwaitingApproval"
+    case "Connecting":
+    case "Stopped":
+      return "Offline"
+    case "Waiting":
+      return status.approval === undefined ? "Offline" : "AwaitingApproval"
+    case "Paused":
+      return "Paused"
+    case "Halted":
+      return "Halted"
+  }
+}
+
+/** The second text mostly repeats the first with words before it. */
+const joinErrors = (first: string, second: string): string =>
+  second.includes(first) ? second : first.includes(second) ? first : `${first}\n${second}`
+
+const decodeSendAnswer = Schema.decodeUnknownOption(Schema.Struct({ status: Schema.String }))
+/** A stop command is answered like `chat.abort`, with no run id of its own. */
+const AbortAnswer = Schema.Struct({ aborted: Schema.Boolean, runIds: Schema.Array(Schema.String) })
+const decodeAbortAnswer = Schema.decodeUnknownOption(AbortAnswer)
+const decodeStopAnswer = (answer: unknown) =>
+  Option.isSome(decodeSendAnswer(answer)) ? Option.none() : decodeAbortAnswer(answer)
