@@ -4,6 +4,7 @@
 import type { SecureRandom } from "effect/crypto/SecureRandom"
 import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
+import type { Admission } from "../connection/Admission.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { Handshake } from "../handshake/Handshake.ts"
@@ -30,6 +31,7 @@ export interface Options {
 
 /** What an agent needs from its host. */
 export type Requirements =
+  | Admission
   | ApproveCommands
   | DeviceIdentity
   | GatewayConfig

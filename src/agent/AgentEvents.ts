@@ -61,12 +61,14 @@ const make = Effect.fnUntraced(function*(options: Options) {
   }
   let connection: AgentEvent | undefined
   let notice: AgentEvent | undefined
+  let open = true
 
   const publish = (event: AgentEvent) => {
     for (const queue of queues) Queue.offerUnsafe(queue, event)
   }
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
+      open = false
       for (const queue of queues) Queue.endUnsafe(queue)
     })
   )
@@ -98,7 +100,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
         for (const event of [who, where, connection, notice]) {
           if (event !== undefined) Queue.offerUnsafe(queue, event)
         }
-        queues.add(queue)
+        if (open) queues.add(queue)
+        else Queue.endUnsafe(queue)
         return queue
       }),
       (queue) => Effect.sync(() => void queues.delete(queue))
@@ -117,12 +120,21 @@ export const failure = (cause: HaltCause): Failure => {
   return {
     error: cause._tag,
     ...(reason === undefined ? {} : { reason }),
-    message: cause._tag === "ApprovalTimedOut"
-      ? cause.replaced > 0
+    message: messageOf(cause),
+    ...(entry === undefined ? {} : { owner: entry.owner, advice: ErrorCatalogue.advice(entry), next: entry.next })
+  }
+}
+
+const messageOf = (cause: HaltCause): string => {
+  switch (cause._tag) {
+    case "ApprovalTimedOut":
+      return cause.replaced > 0
         ? `the gateway replaced the approval request ${cause.replaced} times`
         : `nobody approved this device in ${Math.round(cause.waitedMs / 60_000)} minutes`
-      : cause.message,
-    ...(entry === undefined ? {} : { owner: entry.owner, advice: ErrorCatalogue.advice(entry), next: entry.next })
+    case "InternalError":
+      return "an internal error"
+    default:
+      return cause.message
   }
 }
 

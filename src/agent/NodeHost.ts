@@ -6,6 +6,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import type { FileSystem } from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type { Path } from "effect/Path"
+import { Admission } from "../connection/Admission.ts"
 import type { GatewayInput, SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
@@ -26,11 +27,12 @@ export interface Options {
 }
 
 export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
-  ApproveCommands | DeviceIdentity | GatewayConfig | SecureRandom.SecureRandom | TokenStore | Transport,
+  Admission | ApproveCommands | DeviceIdentity | GatewayConfig | SecureRandom.SecureRandom | TokenStore | Transport,
   IdentityError | PlaceInvalid | SettingsInvalid,
   FileSystem | Path
 > =>
   Layer.mergeAll(
+    Admission.layer,
     TransportWs.layer,
     GatewayConfig.layer(gateway),
     DeviceIdentity.layerFile({ path: `${stateDirectory}/identity.json` }).pipe(Layer.provide(Signer.layerNode)),

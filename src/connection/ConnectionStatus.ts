@@ -33,7 +33,12 @@ export interface ApprovalTimedOut {
   readonly replaced: number
 }
 
-export type HaltCause = ConnectError | ApprovalTimedOut
+/** A bug of this program, or of a service that it was given. The log has it. */
+export interface InternalError {
+  readonly _tag: "InternalError"
+}
+
+export type HaltCause = ConnectError | ApprovalTimedOut | InternalError
 
 export type ConnectionStatus =
   | { readonly _tag: "Connecting"; readonly attempt: number }

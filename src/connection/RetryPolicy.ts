@@ -58,6 +58,8 @@ export const constants = {
   lockoutSpreadMs: 5000,
   /** A gateway that asks for no wait at all gets this one, or two programs would spin. The ladder waits no less. */
   shortestWaitMs: 500,
+  /** How often a gateway that is not ready is asked at the pace that it names itself. */
+  patientTries: 20,
   /** A wait the gateway asked for is prolonged by up to this share, so that its clients do not come back together. */
   retryAfterSpread: 0.1,
   attendedPollMs: 3000,
@@ -117,9 +119,13 @@ export const decide = (
       return error._tag === "LinkError" && error.closeCode === tooBig ? [history, halt(error)] : ladder()
     case "retryAfter": {
       const retryAfterMs = "retryAfterMs" in error ? error.retryAfterMs : undefined
-      return retryAfterMs === undefined
-        ? ladder()
-        : waitAtLeast(retryAfterMs, retryAfterMs * constants.retryAfterSpread)
+      if (retryAfterMs === undefined) return ladder()
+      // A gateway that starts says so for some seconds. One that says so for ever is asked less and less often.
+      const patienceMs = history.rung < constants.patientTries
+        ? 0
+        : Math.min(constants.ladderBaseMs * 2 ** (history.rung - constants.patientTries), constants.ladderTopMs)
+      const [, decision] = waitAtLeast(Math.max(retryAfterMs, patienceMs), retryAfterMs * constants.retryAfterSpread)
+      return [{ ...history, rung: history.rung + 1 }, decision]
     }
     case "lockout": {
       const retryAfterMs = "retryAfterMs" in error ? error.retryAfterMs : undefined

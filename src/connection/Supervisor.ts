@@ -27,6 +27,7 @@ import type { HandshakeError } from "../handshake/HandshakeError.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { StoredToken, TokenKey } from "../identity/TokenStore.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
+import { Admission } from "./Admission.ts"
 import type { ConnectionStatus } from "./ConnectionStatus.ts"
 import type { Offer, Refused } from "./Credentials.ts"
 import * as Credentials from "./Credentials.ts"
@@ -51,8 +52,11 @@ export class Supervisor extends Context.Service<Supervisor, {
   /** Starts afresh with other settings, for example a new token. */
   readonly reconfigure: (settings: GatewaySettings) => Effect.Effect<void>
 }>()("effect-openclaw/connection/Supervisor") {
-  static readonly layer: Layer.Layer<Supervisor, never, GatewayConfig | DeviceIdentity | Handshake | TokenStore> = Layer
-    .effect(this, Effect.suspend(() => make))
+  static readonly layer: Layer.Layer<
+    Supervisor,
+    never,
+    Admission | DeviceIdentity | GatewayConfig | Handshake | TokenStore
+  > = Layer.effect(this, Effect.suspend(() => make))
 }
 
 /** How an attempt ended: it was refused, or the link it gave was lost after a while. */
@@ -63,6 +67,7 @@ interface Ended {
 
 const make = Effect.gen(function*() {
   const identity = yield* DeviceIdentity
+  const admission = yield* Admission
   const handshake = yield* Handshake
   const tokens = yield* TokenStore
   const clock = yield* Clock.Clock
@@ -87,7 +92,7 @@ const make = Effect.gen(function*() {
   const situation = Effect.map(Random.next, (unit) => ({ nowMs: clock.currentTimeMillisUnsafe(), unit }))
 
   /** A store that cannot be read or written costs a pairing at most, so it is told and not fatal. */
-  const storedToken = tokens.get(tokenKey()).pipe(
+  const storedToken = Effect.suspend(() => tokens.get(tokenKey())).pipe(
     Effect.map(Option.getOrUndefined),
     Effect.catch((error) => Effect.as(Effect.logWarning("stored device token not readable", error.message), undefined))
   )
@@ -104,7 +109,10 @@ const make = Effect.gen(function*() {
   const live = Effect.fnUntraced(function*(history: History, offer: Offer) {
     const plan = Plan.make(settings, identity, { ...offer, proof: history.proof })
     const prepared = yield* Session.prepare
-    const established = yield* handshake.connect(plan, settings, prepared.handler)
+    const established = yield* admission.admit(
+      settings.endpoint.gatewayScope,
+      handshake.connect(plan, settings, prepared.handler)
+    )
     const connectedAtMs = clock.currentTimeMillisUnsafe()
     const granted = established.hello.auth?.scopes ?? offer.scopes
     yield* keepToken(established, granted)
@@ -139,6 +147,9 @@ const make = Effect.gen(function*() {
       return true
     }
     return clock.currentTimeMillisUnsafe() >= untilMs
+  })
+  const untilAsked = Effect.gen(function*() {
+    while (!(yield* waitUntil(Number.POSITIVE_INFINITY, 0))) { /* attendance ends no halt */ }
   })
   const sleepUntil = (untilMs: number) =>
     Effect.suspend(() =>
@@ -188,6 +199,7 @@ const make = Effect.gen(function*() {
         history = { ...history, attempt: 0, approval: undefined }
       }
       if (error._tag === "AuthRejected") {
+        if (offer.credential._tag !== "None") yield* admission.refused(settings.endpoint.gatewayScope)
         const judgement = Credentials.judge(error, offer, settings, stored, refused)
         refused = judgement.refused
         if (judgement.forgetStored && stored !== undefined) {
@@ -215,7 +227,7 @@ const make = Effect.gen(function*() {
           break
         case "Halt":
           yield* SubscriptionRef.set(status, { _tag: "Halted", cause: decision.cause, approval: history.approval })
-          while (!(yield* waitUntil(Number.POSITIVE_INFINITY, 0))) { /* only being asked ends a halt */ }
+          yield* untilAsked
           refused = Credentials.nothingRefused
           history = RetryPolicy.resume(history, clock.currentTimeMillisUnsafe())
           break
@@ -223,8 +235,14 @@ const make = Effect.gen(function*() {
     }
   })
 
+  /** A defect is a bug of ours or of a service we were given. It is told, and the status does not pretend. */
+  const failed = Effect.fnUntraced(function*(defect: unknown) {
+    yield* Effect.logError("connection failed with a defect", defect)
+    yield* SubscriptionRef.set(status, { _tag: "Halted", cause: { _tag: "InternalError" }, approval: undefined })
+    yield* untilAsked
+  })
   const start = Effect.asVoid(
-    FiberHandle.run(loop, Effect.tapDefect(run, (defect) => Effect.logError("supervisor died", defect)))
+    FiberHandle.run(loop, Effect.forever(Effect.catchDefect(run, failed)))
   )
   yield* start
 

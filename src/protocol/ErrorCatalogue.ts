@@ -67,6 +67,12 @@ export const catalogue: Readonly<Record<string, Entry | Readonly<Record<string, 
     command: "openclaw devices list",
     next: stays
   },
+  InternalError: {
+    problem: "Something failed that must not fail; the log has the details.",
+    owner: "this program",
+    action: "Report it, with the log.",
+    next: stays
+  },
   LinkError: {
     Unreachable: {
       problem: "Nothing answers at the gateway's address.",

@@ -4,6 +4,7 @@
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { Admission } from "../connection/Admission.ts"
 import type { Options } from "../devgateway/DevGateway.ts"
 import { DevGateway } from "../devgateway/DevGateway.ts"
 import type { GatewayInput, SettingsInvalid } from "../handshake/GatewayConfig.ts"
@@ -23,13 +24,21 @@ export const layer = (options?: {
   readonly gateway?: Partial<Options>
   readonly client?: GatewayInput
 }): Layer.Layer<
-  DevGateway | Transport | GatewayConfig | DeviceIdentity | TokenStore | ApproveCommands | SecureRandom.SecureRandom,
+  | Admission
+  | DevGateway
+  | Transport
+  | GatewayConfig
+  | DeviceIdentity
+  | TokenStore
+  | ApproveCommands
+  | SecureRandom.SecureRandom,
   SettingsInvalid
 > =>
   Layer.mergeAll(
     MemoryTransport.layer.pipe(Layer.provideMerge(DevGateway.layerTest(options?.gateway))),
     GatewayConfig.layer({ token: sharedToken, ...options?.client }),
     Layer.orDie(DeviceIdentity.layerEphemeral()).pipe(Layer.provide(Signer.layer)),
+    Admission.layer,
     TokenStore.layerMemory,
     Layer.orDie(ApproveCommands.layer({ _tag: "host" }))
   ).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))

@@ -62,7 +62,11 @@ const join = (
       peer.onText(text)
       return true
     },
-    closeUnsafe: leave,
+    closeUnsafe: (closeCode, closeReason) => {
+      if (!open) return
+      leave()
+      handler.onClose(new LinkError({ reason: "Closed", phase: "session", closeCode, closeReason }))
+    },
     pause: () => {},
     resume: () => {},
     leave
