@@ -1,0 +1,426 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import type { Session } from "../../src/connection/Session.ts"
+import * as Sessions from "../../src/connection/Session.ts"
+import { LinkError } from "../../src/link/LinkError.ts"
+import * as Frame from "../../src/protocol/Frame.ts"
+import * as Census from "../support/Census.ts"
+
+interface Wire {
+  readonly sent: Array<{ readonly id: string; readonly method: string; readonly params: unknown }>
+  readonly closed: Array<readonly [number, string]>
+  /** What the link says to a send. */
+  takes: boolean
+  onSend: () => void
+  readonly deliver: (text: string) => void
+  readonly close: (closeCode: number, closeReason?: string) => void
+}
+
+const facts: Sessions.SessionFacts = {
+  protocol: 4,
+  serverVersion: "2026.9.6",
+  scopes: ["operator.read"],
+  deviceTokenIssued: true,
+  connectedAtMs: 0,
+  clockDeltaMs: 0,
+  handshakeMs: 1
+}
+
+const opened = Effect.fnUntraced(function*(options: {
+  readonly tickIntervalMs?: number
+  readonly handshakeTakes?: Duration.Input
+} = {}) {
+  const prepared = yield* Sessions.prepare
+  const wire: Wire = {
+    sent: [],
+    closed: [],
+    takes: true,
+    onSend: () => {},
+    deliver: prepared.handler.onText,
+    close: (closeCode, closeReason = "") =>
+      prepared.handler.onClose(new LinkError({ reason: "Closed", phase: "session", closeCode, closeReason }))
+  }
+  const link = {
+    sendUnsafe: (text: string) => {
+      if (!wire.takes) return false
+      wire.sent.push(JSON.parse(text))
+      wire.onSend()
+      return true
+    },
+    closeUnsafe: (code: number, reason: string) => void wire.closed.push([code, reason]),
+    pause: () => {},
+    resume: () => {}
+  }
+  yield* TestClock.adjust(options.handshakeTakes ?? 0)
+  const session = yield* prepared.open(
+    {
+      link,
+      hello: {
+        type: "hello-ok",
+        protocol: 4,
+        ...(options.tickIntervalMs === undefined ? {} : { policy: { tickIntervalMs: options.tickIntervalMs } })
+      },
+      clockDeltaMs: 0,
+      elapsedMs: 1
+    },
+    facts,
+    { requestTimeout: Duration.seconds(30) }
+  )
+  return { session, wire }
+})
+
+/** A request under way: its frame has been handed to the link. */
+const asked = (session: Session, method: string, timeout?: Duration.Duration) =>
+  Effect.forkScoped(session.request(method, { a: 1 }, timeout === undefined ? {} : { timeout }), {
+    startImmediately: true
+  })
+
+const failure = <A, E>(fiber: Fiber.Fiber<A, E>) => Effect.flip(Fiber.join(fiber))
+const tick = (seq?: number) => Frame.encodeEvent("tick", { ts: 1 }, seq)
+
+describe("Session", () => {
+  it.effect("an answer reaches the request with its id, in whatever order answers come", () =>
+    Effect.gen(function*() {
+      const { session, wire } = yield* opened()
+      const [first, second] = [yield* asked(session, "a"), yield* asked(session, "b")]
+      assert.deepStrictEqual(wire.sent.map(({ method }) => method), ["a", "b"])
+      assert.deepStrictEqual(wire.sent[0]?.params, { a: 1 })
+      wire.deliver(Frame.encodeResponse(wire.sent[1]?.id ?? "", "two"))
+      wire.deliver(Frame.encodeResponse(wire.sent[0]?.id ?? "", "one"))
+      assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], ["one", "two"])
+      assert.strictEqual(session.counts().pending, 0)
+    }))
+
+  it.effect("an answer that comes while the frame is still being sent counts", () =>
+    Effect.gen(function*() {
+      const { session, wire } = yield* opened()
+      wire.onSend = () => wire.deliver(Frame.encodeResponse(wire.sent.at(-1)?.id ?? "", "at once"))
+      assert.strictEqual(yield* session.request("a", {}), "at once")
+      assert.strictEqual(session.counts().pending, 0)
+    }))
+
+  it.effect("F42: on a close with 1012 all three pending requests fail at once, with code and reason", () =>
+    Effect.gen(function*() {
+      const { session, wire } = yield* opened()
+      const fibers = [yield* asked(session, "a"), yield* asked(session, "b"), yield* asked(session, "c")]
+      assert.strictEqual(session.counts().pending, 3)
+      wire.close(1012, "service restart")
+      assert.strictEqual(session.counts().pending, 0)
+      for (const fiber of fibers) {
+        const error = yield* failure(fiber)
+        assert.isTrue(error._tag === "LinkError" && error.closeCode === 1012 && error.closeReason === "service restart")
+      }
+      const late = yield* Effect.flip(session.request("d", {}))
+      assert.isTrue(late._tag === "LinkError" && late.closeCode === 1012)
+      assert.strictEqual((yield* session.ended).closeCode, 1012)
+      assert.strictEqual(wire.sent.length, 3)
+    }))
+
+  it.effect("the first end of a link is the one that counts", () =>
+    Effect.gen(function*() {
+      const { session, wire } = yield* opened()
+      wire.close(1012, "first")
+      wire.close(1006, "second")
+      assert.strictEqual((yield* session.ended).closeReason, "first")
+    }))
+
+  it.effect("F42: closing the session's own scope fails what is pending as Ended", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { session } = yield* Scope.provide(opened(), scope)
+      const fiber = yield* asked(session, "a")
+      yield* Scope.close(scope, Exit.void)
+      const error = yield* failure(fiber)
+      assert.isTrue(error._tag === "LinkError" && error.reason === "Ended")
+    }))
+
+  describe("F49: a registration ends with its request", () => {
+    it.effect("F49: an interrupted request leaves no registration, and its late answer is noise", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const fiber = yield* asked(session, "a")
+        assert.strictEqual(session.counts().pending, 1)
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual(session.counts().pending, 0)
+        wire.deliver(Frame.encodeResponse(wire.sent[0]?.id ?? "", "late"))
+        assert.strictEqual(session.counts().noise, 1)
+      }))
+
+    it.effect("F49: a send that the link does not take fails and leaves none", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        wire.takes = false
+        const error = yield* Effect.flip(session.request("a", {}))
+        assert.strictEqual(error._tag, "LinkError")
+        assert.strictEqual(session.counts().pending, 0)
+      }))
+
+    it.effect("F49: parameters that are no JSON leave none", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const exit = yield* Effect.exit(session.request("a", { count: 1n }))
+        assert.isTrue(Exit.hasDies(exit))
+        assert.strictEqual(session.counts().pending, 0)
+        assert.deepStrictEqual(wire.sent, [])
+      }))
+
+    it.effect("F49: a request that timed out leaves none", () =>
+      Effect.gen(function*() {
+        const { session } = yield* opened()
+        const fiber = yield* asked(session, "slow", Duration.seconds(5))
+        yield* TestClock.adjust("5 seconds")
+        const error = yield* failure(fiber)
+        assert.isTrue(error._tag === "RequestTimeout" && error.timeoutMs === 5_000 && error.method === "slow")
+        assert.strictEqual(session.counts().pending, 0)
+      }))
+  })
+
+  describe("deadlines", () => {
+    it.effect("each of many requests expires at its own time, whatever the order they were sent in", () =>
+      Effect.gen(function*() {
+        const { session } = yield* opened()
+        const seconds = [7, 3, 30, 1, 3, 12, 2, 29]
+        const fibers = yield* Effect.forEach(seconds, (each) => asked(session, `m${each}`, Duration.seconds(each)))
+        for (let now = 1; now <= 30; now++) {
+          yield* TestClock.adjust("999 millis")
+          assert.strictEqual(session.counts().pending, seconds.filter((each) => each >= now).length)
+          yield* TestClock.adjust("1 millis")
+          assert.strictEqual(session.counts().pending, seconds.filter((each) => each > now).length)
+        }
+        for (const fiber of fibers) assert.strictEqual((yield* failure(fiber))._tag, "RequestTimeout")
+      }))
+
+    it.effect("a request without a timeout of its own gets the session's, and an endless one never expires", () =>
+      Effect.gen(function*() {
+        const { session } = yield* opened()
+        const [usual, endless] = [yield* asked(session, "a"), yield* asked(session, "b", Duration.infinity)]
+        yield* TestClock.adjust("30 seconds")
+        assert.strictEqual((yield* failure(usual))._tag, "RequestTimeout")
+        yield* TestClock.adjust("30 days")
+        assert.isUndefined(endless.pollUnsafe())
+      }))
+
+    it.effect("one fiber and one timer serve them all, and an answered request arms none", () =>
+      Census.taken((census) =>
+        Effect.gen(function*() {
+          const { session, wire } = yield* opened()
+          yield* asked(session, "first")
+          yield* TestClock.adjust(0)
+          assert.strictEqual(census.sleeps(), 1)
+          const [begun, fibers] = [census.sleepsBegun(), census.fibers()]
+          wire.onSend = () => wire.deliver(Frame.encodeResponse(wire.sent.at(-1)?.id ?? "", null))
+          for (let count = 0; count < 100; count++) yield* session.request("fast", {})
+          yield* TestClock.adjust("1 second")
+          assert.deepStrictEqual([census.sleepsBegun(), census.fibers()], [begun, fibers])
+          wire.onSend = () => {}
+          const sooner = yield* asked(session, "sooner", Duration.seconds(2))
+          yield* TestClock.adjust("2 seconds")
+          assert.strictEqual((yield* failure(sooner))._tag, "RequestTimeout")
+          assert.isAtMost(census.sleepsBegun() - begun, 2)
+        })
+      ))
+
+    it.effect("what a caller does on its timeout may send again at once", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const fiber = yield* Effect.forkScoped(
+          Effect.retry(session.request("again", {}, { timeout: Duration.seconds(1) }), { times: 2 }),
+          { startImmediately: true }
+        )
+        yield* asked(session, "long", Duration.seconds(20))
+        yield* TestClock.adjust("3 seconds")
+        assert.strictEqual((yield* failure(fiber))._tag, "RequestTimeout")
+        assert.strictEqual(wire.sent.filter(({ method }) => method === "again").length, 3)
+        assert.strictEqual(session.counts().pending, 1)
+      }))
+  })
+
+  describe("tick watchdog", () => {
+    it.effect("G20: silence of two tick intervals ends the session as Silent and closes with 4000", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened({ tickIntervalMs: 30_000 })
+        const fiber = yield* asked(session, "a", Duration.minutes(10))
+        yield* TestClock.adjust("30 seconds")
+        wire.deliver(tick())
+        yield* TestClock.adjust("59999 millis")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("1 millis")
+        const error = yield* failure(fiber)
+        assert.isTrue(error._tag === "LinkError" && error.reason === "Silent" && error.closeCode === 4000)
+        assert.deepStrictEqual(wire.closed, [[4000, "tick timeout"]])
+        assert.strictEqual((yield* session.ended).reason, "Silent")
+      }))
+
+    it.effect("any frame counts as a sign of life, noise too", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened({ tickIntervalMs: 1_000 })
+        for (const text of [tick(1), "noise", "", Frame.encodeResponse("9", null), tick(2)]) {
+          yield* TestClock.adjust("1900 millis")
+          wire.deliver(text)
+        }
+        assert.deepStrictEqual(wire.closed, [])
+        assert.strictEqual(session.counts().noise, 3)
+      }))
+
+    it.effect("a slow handshake is no silence", () =>
+      Effect.gen(function*() {
+        const { wire } = yield* opened({ tickIntervalMs: 1_000, handshakeTakes: "14 seconds" })
+        yield* TestClock.adjust("1999 millis")
+        assert.deepStrictEqual(wire.closed, [])
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(wire.closed.length, 1)
+      }))
+
+    it.effect("a gateway that names no interval is not watched", () =>
+      Census.taken((census) =>
+        Effect.gen(function*() {
+          const { wire } = yield* opened()
+          yield* TestClock.adjust("1 day")
+          assert.deepStrictEqual(wire.closed, [])
+          assert.strictEqual(census.sleeps(), 0)
+        })
+      ))
+  })
+
+  describe("events", () => {
+    it.effect("a subscriber gets its events in order, and the stream ends with the session", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const { events, lost } = yield* session.subscribe(["chat"])
+        wire.deliver(Frame.encodeEvent("chat", 1, 1))
+        wire.deliver(tick(2))
+        wire.deliver(Frame.encodeEvent("chat", 2, 3))
+        wire.close(1012)
+        assert.deepStrictEqual((yield* Stream.runCollect(events)).map(({ payload }) => payload), [1, 2])
+        assert.strictEqual(lost(), 0)
+        const late = yield* session.subscribe(["chat"])
+        assert.deepStrictEqual(yield* Stream.runCollect(late.events), [])
+      }))
+
+    it.effect("missing sequence numbers are counted, for the session and for each subscriber", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const early = yield* session.subscribe(["chat"])
+        for (const seq of [5, 6]) wire.deliver(tick(seq))
+        assert.strictEqual(session.counts().missed, 0, "a connection may begin at any number")
+        wire.deliver(tick(9))
+        const late = yield* session.subscribe(["chat"])
+        wire.deliver(tick())
+        wire.deliver(tick(11))
+        wire.deliver(tick(2))
+        assert.strictEqual(session.counts().missed, 3)
+        assert.deepStrictEqual([early.lost(), late.lost()], [3, 1])
+      }))
+
+    it.effect("what a slow subscriber loses is counted, and nobody else loses it", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const slow = yield* session.subscribe(["chat"], { capacity: 2 })
+        const quick = yield* session.subscribe(["chat"])
+        for (let seq = 1; seq <= 5; seq++) wire.deliver(Frame.encodeEvent("chat", seq, seq))
+        wire.close(1000)
+        assert.deepStrictEqual((yield* Stream.runCollect(slow.events)).map(({ payload }) => payload), [1, 2])
+        assert.strictEqual((yield* Stream.runCollect(quick.events)).length, 5)
+        assert.deepStrictEqual([slow.lost(), quick.lost(), session.counts().dropped], [3, 0, 3])
+      }))
+
+    it.effect("a subscription that is given up costs nothing more", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        yield* Effect.scoped(session.subscribe(["chat"], { capacity: 1 }))
+        for (let seq = 1; seq <= 5; seq++) wire.deliver(Frame.encodeEvent("chat", seq, seq))
+        assert.strictEqual(session.counts().dropped, 0)
+      }))
+
+    it.effect("F48: messages that are no frames are counted and ignored", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const noise = [
+          `["x"]`,
+          "1",
+          "null",
+          "true",
+          `"text"`,
+          "",
+          "not json",
+          "{}",
+          `{"type":"mystery","id":"1"}`,
+          `{"type":"event"}`,
+          `{"type":"event","event":"tick","seq":"1"}`,
+          `{"type":"res","id":1,"ok":true}`,
+          `{"type":"res","id":"77","ok":true}`
+        ]
+        for (const text of noise) wire.deliver(text)
+        assert.strictEqual(session.counts().noise, noise.length)
+        wire.onSend = () => wire.deliver(Frame.encodeResponse(wire.sent.at(-1)?.id ?? "", "alive"))
+        assert.strictEqual(yield* session.request("a", {}), "alive")
+      }))
+  })
+
+  describe("refusals of requests", () => {
+    const refused = Effect.fnUntraced(function*(error: Frame.ErrorShape) {
+      const { session, wire } = yield* opened()
+      const fiber = yield* asked(session, "chat.send")
+      wire.deliver(Frame.encodeRefusal(wire.sent[0]?.id ?? "", error))
+      return yield* failure(fiber)
+    })
+
+    const missing: ReadonlyArray<readonly [string, Frame.ErrorShape]> = [
+      ["releases without details", { code: "INVALID_REQUEST", message: "missing scope: operator.write" }],
+      ["releases with details", {
+        code: "FORBIDDEN",
+        message: "whatever",
+        details: { code: "MISSING_SCOPE", missingScope: "operator.write", requiredScopes: ["operator.write"] }
+      }]
+    ]
+    it.effect.each(missing)(
+      "F34: a missing scope is MissingScope and never a pairing matter (%s)",
+      ([, error]) =>
+        Effect.gen(function*() {
+          const result = yield* refused(error)
+          assert.isTrue(
+            result._tag === "MissingScope" && result.scope === "operator.write" && result.method === "chat.send"
+          )
+        })
+    )
+
+    it.effect("F34: the same words inside another error do not count", () =>
+      Effect.gen(function*() {
+        const error = { code: "INVALID_REQUEST", message: "tool said: missing scope: operator.write" }
+        assert.strictEqual((yield* refused(error))._tag, "RequestRejected")
+      }))
+
+    it.effect("any other refusal keeps its codes, its text and its wait", () =>
+      Effect.gen(function*() {
+        const result = yield* refused({
+          code: "UNAVAILABLE",
+          message: "busy\u001b[31m",
+          retryAfterMs: 700,
+          details: { code: "SESSION_BUSY" }
+        })
+        assert.isTrue(result._tag === "RequestRejected")
+        if (result._tag !== "RequestRejected") return
+        assert.deepInclude({ ...result }, {
+          method: "chat.send",
+          code: "UNAVAILABLE",
+          detailCode: "SESSION_BUSY",
+          gatewayMessage: "busy [31m",
+          retryAfterMs: 700
+        })
+      }))
+
+    it.effect("a refusal without an error object is still a refusal", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const fiber = yield* asked(session, "a")
+        wire.deliver(`{"type":"res","id":"${wire.sent[0]?.id}","ok":false}`)
+        assert.strictEqual((yield* failure(fiber))._tag, "RequestRejected")
+      }))
+  })
+})
