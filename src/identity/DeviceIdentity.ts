@@ -217,6 +217,8 @@ export const describeWarning = (warning: IdentityWarning): string => {
       return "the file system keeps no modes, so the private key is only as private as the mount makes it"
     case "LinksUnsupported":
       return "the file system has no hard links, so two first starts at the same instant may not agree on one identity"
+    case "ParentWritable":
+      return "everybody may write a directory above the identity, and could put another one in its place"
     case "NotEncrypted":
       return "a passphrase is configured, but the private key is not encrypted: run `identity encrypt`"
     case "EphemeralPlace":

@@ -19,6 +19,7 @@ import * as IdentityDocument from "./IdentityDocument.ts"
 import {
   IdentityAbsent,
   IdentityExists,
+  type IdentityExposed,
   type IdentityInconsistent,
   type IdentityInvalid,
   IdentityLocked,
@@ -84,7 +85,7 @@ export class IdentityAdmin extends Context.Service<IdentityAdmin, {
     options: FileOptions
   ): Layer.Layer<
     IdentityAdmin,
-    IdentityPathReserved,
+    IdentityPathReserved | IdentityExposed,
     Signer | FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
   > => IdentityAdmin.layerNoDeps.pipe(Layer.provide(IdentityStore.layerFile(options)))
 }

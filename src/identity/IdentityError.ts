@@ -88,7 +88,7 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
     const next = this.reason === "UnknownVersion"
       ? "Update this program."
       : this.reason === "ForeignFormat"
-      ? "Import it into a file of this program's own."
+      ? "Import it with `identity import`, which reads it without changing it."
       : "Restore it from a backup, or give it up with `identity reset --yes`, which keeps a backup and needs a new approval."
     return `${this.path} ${invalidText[this.reason]}${field}. The file was not touched. ${next}`
   }

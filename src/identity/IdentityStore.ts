@@ -14,19 +14,18 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import { detect, type EphemeralPlace } from "./EphemeralPlace.ts"
-import {
-  type IdentityExposed,
-  IdentityPathReserved,
-  type IdentityUnreadable,
-  IdentityUnwritable
-} from "./IdentityError.ts"
+import { IdentityExposed, IdentityPathReserved, type IdentityUnreadable, IdentityUnwritable } from "./IdentityError.ts"
 import { type PrivacyWarning, PrivateFile } from "./PrivateFile.ts"
 import { reserved } from "./StateDirectory.ts"
 
 export type Document = Redacted.Redacted<Uint8Array>
 
 /** What people should know about the place, and what did not stop it from being used. */
-export type StoreWarning = PrivacyWarning | EphemeralPlace
+export type StoreWarning =
+  | PrivacyWarning
+  | EphemeralPlace
+  /** A directory above may be written by other users, who could put a directory of their own in the place of ours. */
+  | { readonly _tag: "ParentWritable"; readonly path: string; readonly mode: number }
 
 export type StoreError = IdentityUnreadable | IdentityUnwritable | IdentityExposed
 
@@ -52,12 +51,16 @@ export class IdentityStore extends Context.Service<IdentityStore, {
 }>()("effect-openclaw/identity/IdentityStore") {
   /**
    * A private file. Building the layer fails when the path, or what its directory really is behind symbolic links, belongs
-   * to OpenClaw itself (under a `.openclaw` directory, or under `OPENCLAW_STATE_DIR`).
+   * to OpenClaw itself (under a `.openclaw` directory, or under `OPENCLAW_STATE_DIR`), and when `strict`, also when
+   * everybody may write a directory above it.
    */
   static readonly layerFile = (
     options: FileOptions
-  ): Layer.Layer<IdentityStore, IdentityPathReserved, FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom> =>
-    Layer.effect(IdentityStore, makeFile(options)).pipe(Layer.provide(PrivateFile.layer))
+  ): Layer.Layer<
+    IdentityStore,
+    IdentityPathReserved | IdentityExposed,
+    FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
+  > => Layer.effect(IdentityStore, makeFile(options)).pipe(Layer.provide(PrivateFile.layer))
 }
 
 export interface FileOptions {
@@ -108,7 +111,14 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   const fs = yield* FileSystem.FileSystem
   const files = yield* PrivateFile
   const path = yield* refuseReserved(options.path)
-  const ephemeral = yield* detect(yield* realPathOf(fs, yield* Path.Path, path))
+  const paths = yield* Path.Path
+  const real = yield* realPathOf(fs, paths, path)
+  const ephemeral = yield* detect(real)
+  const parent = yield* writableParentOf(fs, paths, paths.dirname(real))
+  if (options.strict === true && Option.isSome(parent)) {
+    const { mode, path: above } = parent.value
+    return yield* new IdentityExposed({ path: above, reason: "DirectoryWritable", mode })
+  }
   // what a killed process left behind is removed at the next start, which is now
   yield* files.sweep(path)
   return IdentityStore.of({
@@ -118,7 +128,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
       files.read(path, options),
       Option.map(({ bytes, warnings }) => ({
         document: redactDocument(bytes),
-        warnings: [...warnings, ...Option.toArray(ephemeral)]
+        warnings: [...warnings, ...Option.toArray(ephemeral), ...Option.toArray(parent)]
       }))
     ),
     create: (document) => files.create(path, Redacted.value(document), options),
@@ -134,6 +144,23 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
       }
     }).pipe(Effect.withSpan("IdentityStore.retire"))
   })
+})
+
+/**
+ * The nearest directory above `directory` that everybody may write and rename in. One whose entries only their owners may
+ * rename (the sticky bit of `/tmp`) is safe, and so is one that only a group may write, as it is on many systems by default.
+ */
+const writableParentOf = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, paths: Path.Path, directory: string) {
+  for (let below = directory, above = paths.dirname(directory); above !== below;) {
+    const found = yield* Effect.option(fs.stat(above))
+    const mode = Option.match(found, { onNone: () => 0, onSome: (info) => info.mode & 0o7777 })
+    if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0) {
+      return Option.some({ _tag: "ParentWritable", path: above, mode } satisfies StoreWarning)
+    }
+    below = above
+    above = paths.dirname(above)
+  }
+  return Option.none()
 })
 
 /** Marks a document as secret: it prints as a label wherever it turns up. */

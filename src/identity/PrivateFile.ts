@@ -311,7 +311,8 @@ const make = Effect.gen(function*() {
     return { mode, bytes: bytes.subarray(0, filled) }
   })
 
-  const read = Effect.fn("PrivateFile.read")(function*(path: string, options?: Options) {
+  // without a span: a tracer keeps what a span ended with, and that is the content
+  const read = Effect.fnUntraced(function*(path: string, options?: Options) {
     const found = yield* fs.lstat(path).pipe(
       Effect.asSome,
       Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.succeedNone),

@@ -110,7 +110,7 @@ const signingKey = (publicKey: Uint8Array, sign: SigningKey["sign"]): SigningKey
 const wellFormed = (publicKey: Uint8Array, signature: Uint8Array): boolean =>
   publicKey.length === 32 && signature.length === 64 && isCanonical(publicKey) && !hasSmallOrder(publicKey)
 
-// Libraries disagree on the keys that these two refuse, so they are refused before any library is asked.
+// Libraries disagree on the keys that these two refuse (OpenSSL 3.0, which Node 22 carries, takes them), so no library is asked.
 
 /** Whether the y coordinate is below the field's prime, 2^255 - 19. */
 const isCanonical = (publicKey: Uint8Array): boolean =>

@@ -1,0 +1,244 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as TestClock from "effect/testing/TestClock"
+import { PrivateFile } from "../../src/identity/PrivateFile.ts"
+import { interleaved, killAt, privateFile } from "./Fixture.ts"
+import { copyDisk, failure, makeDisk, place, snapshot } from "./MemoryFiles.ts"
+
+const text = (value: string): Uint8Array => new TextEncoder().encode(value)
+const read = (file: PrivateFile["Service"], path: string) =>
+  Effect.map(file.read(path), Option.map(({ bytes }) => new TextDecoder().decode(bytes)))
+
+/** The real file system, with whatever the test wants to do around each call. */
+const onDisk = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, SecureRandom.layerWebCrypto)
+const real = Effect.gen(function*() {
+  const context = yield* Layer.build(Layer.provideMerge(PrivateFile.layer, onDisk))
+  const fs = Context.get(context, FileSystem.FileSystem)
+  const paths = Context.get(context, Path.Path)
+  const directory = yield* fs.makeTempDirectoryScoped({ prefix: "private-file-" })
+  return { file: Context.get(context, PrivateFile), fs, paths, directory }
+})
+
+describe("PrivateFile", () => {
+  it.effect("creates once, never overwrites, and leaves nothing else behind", () =>
+    Effect.gen(function*() {
+      const { directory, file, fs, paths } = yield* real
+      const path = paths.join(directory, "made", "deep", "file")
+      assert.isTrue((yield* file.create(path, text("one"))).created)
+      assert.isFalse((yield* file.create(path, text("two"))).created)
+      assert.deepStrictEqual(yield* read(file, path), Option.some("one"))
+      assert.isTrue((yield* file.replace(path, text("three"))).created)
+      assert.deepStrictEqual(yield* read(file, path), Option.some("three"))
+      assert.deepStrictEqual(yield* fs.readDirectory(paths.dirname(path)), ["file"])
+      assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
+      assert.strictEqual((yield* fs.stat(paths.dirname(path))).mode & 0o777, 0o700)
+      assert.strictEqual((yield* fs.stat(paths.join(directory, "made"))).mode & 0o777, 0o700)
+      yield* file.remove(path)
+      yield* file.remove(path)
+      assert.deepStrictEqual(yield* read(file, path), Option.none())
+      assert.deepStrictEqual(yield* read(file, paths.join(directory, "none", "file")), Option.none())
+    }))
+
+  it.effect("F18: a symbolic link, a directory and a pipe are refused, and what they lead to is not read", () =>
+    Effect.gen(function*() {
+      const { directory, file, fs, paths } = yield* real
+      const target = paths.join(directory, "target")
+      const link = paths.join(directory, "link")
+      yield* fs.writeFileString(target, "secret", { mode: 0o600 })
+      yield* fs.symlink(target, link)
+      yield* fs.makeDirectory(paths.join(directory, "folder"))
+      const reasonOf = (path: string) =>
+        Effect.map(Effect.flip(file.read(path)), (error) => "reason" in error && error.reason)
+      assert.strictEqual(yield* reasonOf(link), "SymbolicLink")
+      assert.strictEqual(yield* reasonOf(paths.join(directory, "folder")), "NotRegularFile")
+      // a dangling link is not absent either: creating through it would write wherever it leads
+      yield* fs.remove(target)
+      assert.strictEqual(yield* reasonOf(link), "SymbolicLink")
+      assert.isFalse((yield* file.create(link, text("x"))).created)
+      assert.isFalse(yield* fs.exists(target))
+    }))
+
+  it.effect("F18: a directory that others may write is refused before anything is written", () =>
+    Effect.gen(function*() {
+      const { directory, file, fs, paths } = yield* real
+      for (const mode of [0o777, 0o775, 0o722, 0o1777]) {
+        const open = paths.join(directory, `open-${mode}`)
+        yield* fs.makeDirectory(open)
+        yield* fs.chmod(open, mode)
+        for (
+          const attempt of [
+            file.create(paths.join(open, "file"), text("x")),
+            file.replace(paths.join(open, "file"), text("x"))
+          ]
+        ) {
+          const error = yield* Effect.flip(attempt)
+          assert.deepStrictEqual([error._tag, "reason" in error && error.reason], [
+            "IdentityExposed",
+            "DirectoryWritable"
+          ])
+          assert.include(error.message, `chmod go-w ${open}`)
+        }
+        yield* fs.writeFileString(paths.join(open, "file"), "planted", { mode: 0o600 })
+        assert.strictEqual((yield* Effect.flip(file.read(paths.join(open, "file"))))._tag, "IdentityExposed")
+        assert.deepStrictEqual(yield* fs.readDirectory(open), ["file"])
+      }
+      const group = paths.join(directory, "readable")
+      yield* fs.makeDirectory(group, { mode: 0o755 })
+      assert.isTrue((yield* file.create(paths.join(group, "file"), text("x"))).created)
+    }))
+
+  it.effect("F05: an exposed file is repaired and reported, or refused when strict", () =>
+    Effect.gen(function*() {
+      const { directory, file, fs, paths } = yield* real
+      const path = paths.join(directory, "file")
+      yield* file.create(path, text("x"))
+      yield* fs.chmod(path, 0o664)
+      assert.strictEqual((yield* Effect.flip(file.read(path, { strict: true })))._tag, "IdentityExposed")
+      const found = Option.getOrThrow(yield* file.read(path))
+      assert.deepStrictEqual(found.warnings, [{ _tag: "ModeRepaired", path, mode: 0o664 }])
+      assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
+    }))
+
+  it.effect("a file of more than a mebibyte is not read", () =>
+    Effect.gen(function*() {
+      const { directory, file, fs, paths } = yield* real
+      const path = paths.join(directory, "file")
+      yield* fs.writeFile(path, new Uint8Array(1024 * 1024 + 1), { mode: 0o600 })
+      const error = yield* Effect.flip(file.read(path))
+      assert.deepStrictEqual([error._tag, "errno" in error && error.errno], ["IdentityUnreadable", "EFBIG"])
+    }))
+
+  it.effect("temporary files of ours go after a minute, those of others and of a live process stay", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const file = yield* privateFile(disk)
+      const old = "/s/file.0123456789abcdef.tmp"
+      const fresh = "/s/file.fedcba9876543210.tmp"
+      const others = [
+        "/s/other.0123456789abcdef.tmp",
+        "/s/file.0123.tmp",
+        "/s/file.backup",
+        "/s/file.0123456789abcdef.tmp2"
+      ]
+      place(disk, "/s/file", "content")
+      place(disk, old, "old")
+      for (const other of others) place(disk, other, "keep")
+      yield* TestClock.adjust("60 seconds")
+      assert.strictEqual(yield* file.sweep("/s/file"), 0)
+      place(disk, fresh, "fresh", 0o600, 60_000)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* file.sweep("/s/file"), 1)
+      assert.deepStrictEqual(Object.keys(snapshot(disk)).toSorted(), ["/s/file", fresh, ...others].toSorted())
+      assert.strictEqual(yield* file.sweep("/nowhere/file"), 0)
+    }))
+
+  it.effect("a temporary file that is another name of the file goes at once", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      place(disk, "/s/file", "secret")
+      const inode = disk.entries.get("/s/file")
+      if (inode !== undefined) disk.entries.set("/s/file.0123456789abcdef.tmp", inode)
+      const file = yield* privateFile(disk)
+      yield* file.replace("/s/file", text("sealed"))
+      assert.deepStrictEqual(snapshot(disk), { "/s/file": "sealed" })
+    }))
+
+  it.effect("F18: killed at any operation of a replacement, a reader finds the old or the new content", () =>
+    Effect.gen(function*() {
+      const whole = killAt(Number.POSITIVE_INFINITY)
+      const start = makeDisk()
+      place(start, "/s/file", "the old content")
+      yield* Effect.flatMap(
+        privateFile(copyDisk(start), whole),
+        (file) => file.replace("/s/file", text("the new content"))
+      )
+      const seen = new Set<string | undefined>()
+      for (let operation = 0; operation <= whole.count(); operation++) {
+        const disk = copyDisk(start)
+        const killed = yield* privateFile(disk, killAt(operation))
+        yield* Effect.exit(killed.replace("/s/file", text("the new content")))
+        seen.add(snapshot(disk)["/s/file"])
+      }
+      assert.deepStrictEqual(seen, new Set(["the old content", "the new content"]))
+    }))
+
+  it.effect("a temporary file that vanishes under the writer is written again", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      let vanished = 0
+      const gate = (operation: string) =>
+        Effect.sync(() => {
+          if (operation !== "link" && operation !== "rename") return
+          if (vanished++ > 0) return
+          for (const name of disk.entries.keys()) if (name.endsWith(".tmp")) disk.entries.delete(name)
+        })
+      const file = yield* privateFile(disk, { gate })
+      assert.isTrue((yield* file.create("/s/file", text("x"))).created)
+      vanished = 0
+      yield* file.replace("/s/file", text("y"))
+      assert.deepStrictEqual(snapshot(disk), { "/s/file": "y" })
+    }))
+
+  it.effect("a failed write is named, removes its temporary file and leaves the old content", () =>
+    Effect.gen(function*() {
+      for (const operation of ["open", "write", "sync", "link", "rename"]) {
+        const disk = makeDisk()
+        const good = yield* privateFile(disk)
+        yield* good.create("/s/kept", text("kept"))
+        const gate = (done: string, at: string) =>
+          done === operation && at.includes("/s/") ? Effect.fail(failure("Unknown", "ENOSPC", done, at)) : Effect.void
+        const bad = yield* privateFile(disk, { gate, seed: "bad" })
+        if (operation !== "rename") {
+          const error = yield* Effect.flip(bad.create("/s/file", text("x")))
+          assert.deepStrictEqual(
+            [error._tag, "errno" in error && error.errno],
+            ["IdentityUnwritable", "ENOSPC"],
+            operation
+          )
+        }
+        if (operation !== "link") {
+          assert.isTrue((yield* Effect.exit(bad.replace("/s/kept", text("x"))))._tag === "Failure")
+        }
+        assert.deepStrictEqual(snapshot(disk), { "/s/kept": "kept" }, operation)
+      }
+    }))
+
+  it.effect("writers that create at once: exactly one wins, and its content is what is there", () =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 100; round++) {
+        const disk = makeDisk()
+        const writers = yield* Effect.forEach(
+          [0, 1, 2, 3],
+          (index) => privateFile(disk, { seed: `${round}:${index}`, ...interleaved(`${round}:${index}`) })
+        )
+        const written = yield* Effect.forEach(
+          writers,
+          (file, index) => file.create("/s/file", text(`writer ${index}`)),
+          { concurrency: "unbounded" }
+        )
+        const winners = written.flatMap(({ created }, index) => created ? [`writer ${index}`] : [])
+        assert.deepStrictEqual(snapshot(disk), { "/s/file": winners[0] ?? "" })
+        assert.strictEqual(winners.length, 1)
+      }
+    }))
+
+  it.effect("an interrupt does not leave a half-done file", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const file = yield* privateFile(disk, { gate: () => Effect.sleep("1 second") })
+      const writing = yield* Effect.forkChild(file.create("/s/file", text("content")))
+      yield* TestClock.adjust("3 seconds")
+      const stopping = yield* Effect.forkChild(Effect.sync(() => writing.interruptUnsafe()))
+      yield* TestClock.adjust("1 minute")
+      assert.isDefined(stopping.pollUnsafe())
+      assert.deepStrictEqual(snapshot(disk), { "/s/file": "content" })
+    }))
+})

@@ -1,0 +1,233 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/testing/TestClock"
+import { inspect } from "node:util"
+import type { TokenStoreError } from "../../src/identity/IdentityError.ts"
+import { type StoredToken, type TokenKey, TokenStore } from "../../src/identity/TokenStore.ts"
+import { AuthToken, DeviceId } from "../../src/protocol/Connect.ts"
+import { interleaved, killAt, tokenStore } from "./Fixture.ts"
+import { copyDisk, failure, makeDisk, snapshot } from "./MemoryFiles.ts"
+
+const key: TokenKey = {
+  gatewayScope: "wss://gateway.example:443/",
+  deviceId: DeviceId.make("a".repeat(64)),
+  role: "operator"
+}
+const token = (value: string) => Redacted.make(AuthToken.make(value), { label: "token" })
+const entry = (value: string, scopes: ReadonlyArray<string> = ["operator.read"], storedAtMs = 1): StoredToken => ({
+  token: token(value),
+  scopes,
+  storedAtMs
+})
+const shown = (found: Option.Option<StoredToken>): ReadonlyArray<unknown> | undefined =>
+  Option.getOrUndefined(
+    Option.map(found, ({ scopes, storedAtMs, token }) => [Redacted.value(token), scopes, storedAtMs])
+  )
+
+const memory = Effect.map(Layer.build(TokenStore.layerMemory), Context.get(TokenStore))
+const stores = {
+  layerFile: Effect.suspend(() => tokenStore(makeDisk())),
+  layerMemory: memory
+}
+
+describe("TokenStore", () => {
+  for (const [name, make] of Object.entries(stores)) {
+    describe(name, () => {
+      it.effect("gives back what was stored, with scopes and time", () =>
+        Effect.gen(function*() {
+          const store = yield* make
+          assert.deepStrictEqual(yield* store.get(key), Option.none())
+          yield* store.put(key, entry("one", ["operator.read", "operator.write"], 7))
+          assert.deepStrictEqual(shown(yield* store.get(key)), ["one", ["operator.read", "operator.write"], 7])
+          yield* store.put(key, entry("two", [], 8))
+          assert.deepStrictEqual(shown(yield* store.get(key)), ["two", [], 8])
+        }))
+
+      it.effect("G23: a token belongs to one gateway, one device and one role", () =>
+        Effect.gen(function*() {
+          const store = yield* make
+          const keys: ReadonlyArray<TokenKey> = [
+            key,
+            { ...key, gatewayScope: "ws://gateway.example:443/" },
+            { ...key, gatewayScope: "wss://gateway.example:444/" },
+            { ...key, gatewayScope: "wss://gateway.example:443/path" },
+            { ...key, deviceId: DeviceId.make("b".repeat(64)) },
+            { ...key, role: "node" }
+          ]
+          yield* Effect.forEach(keys, (each, index) => store.put(each, entry(`token ${index}`)))
+          const found = yield* Effect.forEach(keys, (each) => store.get(each))
+          assert.deepStrictEqual(found.map((each) => shown(each)?.[0]), keys.map((_, index) => `token ${index}`))
+        }))
+
+      it.effect("an equal token keeps the scopes and the time that were stored with it", () =>
+        Effect.gen(function*() {
+          const store = yield* make
+          yield* store.put(key, entry("one", ["operator.read", "operator.write"], 7))
+          const kept = yield* store.put(key, entry("one", ["operator.read"], 9))
+          assert.deepStrictEqual(shown(Option.some(kept)), ["one", ["operator.read", "operator.write"], 7])
+          assert.deepStrictEqual(shown(yield* store.get(key)), ["one", ["operator.read", "operator.write"], 7])
+        }))
+
+      it.effect("G03: removes a token only while it is still that one", () =>
+        Effect.gen(function*() {
+          const store = yield* make
+          assert.isFalse(yield* store.remove(key, token("one")))
+          yield* store.put(key, entry("one"))
+          yield* store.put(key, entry("two"))
+          assert.isFalse(yield* store.remove(key, token("one")))
+          assert.deepStrictEqual(shown(yield* store.get(key))?.[0], "two")
+          assert.isTrue(yield* store.remove(key, token("two")))
+          assert.deepStrictEqual(yield* store.get(key), Option.none())
+          assert.isFalse(yield* store.remove(key, token("two")))
+          yield* store.put(key, entry("two", ["operator.write"]))
+          assert.deepStrictEqual(shown(yield* store.get(key))?.[1], ["operator.write"])
+        }))
+    })
+  }
+
+  it.effect("a second process reads what the first stored, in private files", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      yield* Effect.flatMap(tokenStore(disk), (store) => store.put(key, entry("one")))
+      assert.deepStrictEqual(shown(yield* Effect.flatMap(tokenStore(disk), (store) => store.get(key)))?.[0], "one")
+      for (const [path, inode] of disk.entries) {
+        if (path.startsWith("/state/tokens")) {
+          assert.strictEqual(inode.mode, inode.type === "File" ? 0o600 : 0o700, path)
+        }
+      }
+    }))
+
+  it.effect("nothing is made before the first token, and one file per key stays", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const store = yield* tokenStore(disk)
+      yield* store.get(key)
+      yield* store.remove(key, token("one"))
+      assert.deepStrictEqual([...disk.entries.keys()], ["/"])
+      for (let index = 0; index < 20; index++) yield* store.put(key, entry(`token ${index}`))
+      assert.strictEqual(Object.keys(snapshot(disk)).length, 1)
+      yield* store.remove(key, token("token 19"))
+      assert.strictEqual(Object.keys(snapshot(disk)).length, 1)
+      assert.notInclude(JSON.stringify(snapshot(disk)), "token 19")
+    }))
+
+  it.effect("a damaged or foreign file is named and not believed; the next token replaces it", () =>
+    Effect.gen(function*() {
+      const other = makeDisk()
+      yield* Effect.flatMap(tokenStore(other), (store) => store.put({ ...key, role: "node" }, entry("foreign")))
+      const foreign = Object.values(snapshot(other))[0] ?? ""
+      for (const content of ["", "{", "[]", `{"token":"x"}`, foreign]) {
+        const disk = makeDisk()
+        const store = yield* tokenStore(disk)
+        yield* store.put(key, entry("one"))
+        const file = [...disk.entries].find(([path]) => path.endsWith(".json"))
+        if (file === undefined) return assert.fail("no file")
+        file[1].bytes = new TextEncoder().encode(content)
+        const error = yield* Effect.flip(store.get(key))
+        assert.deepStrictEqual([error._tag, error.reason, error.path], ["TokenStoreError", "Invalid", file[0]])
+        assert.isFalse(yield* store.remove(key, token("one")))
+        assert.strictEqual(snapshot(disk)[file[0]], content)
+        yield* store.put(key, entry("two"))
+        assert.deepStrictEqual(shown(yield* store.get(key))?.[0], "two")
+      }
+    }))
+
+  it.effect("a disk that fails is a typed error", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      yield* Effect.flatMap(tokenStore(disk), (store) => store.put(key, entry("one")))
+      const broken = yield* tokenStore(disk, {
+        gate: (operation, path) => Effect.fail(failure("PermissionDenied", "EACCES", operation, path))
+      })
+      assert.strictEqual((yield* Effect.flip(broken.get(key))).reason, "Unreadable")
+      assert.strictEqual((yield* Effect.flip(broken.put(key, entry("two")))).reason, "Unreadable")
+      const full = yield* tokenStore(disk, {
+        gate: (operation, path) =>
+          operation === "write" ? Effect.fail(failure("Unknown", "ENOSPC", operation, path)) : Effect.void
+      })
+      assert.strictEqual((yield* Effect.flip(full.put(key, entry("two")))).reason, "Unwritable")
+      assert.deepStrictEqual(shown(yield* full.get(key))?.[0], "one")
+    }))
+
+  it.effect("F18: killed at any operation of an update, the old token or the new one is there", () =>
+    Effect.gen(function*() {
+      const start = makeDisk()
+      yield* Effect.flatMap(tokenStore(start), (store) => store.put(key, entry("old")))
+      const updates: Record<string, (store: TokenStore["Service"]) => Effect.Effect<unknown, TokenStoreError>> = {
+        put: (store) => store.put(key, entry("new")),
+        remove: (store) => store.remove(key, token("old"))
+      }
+      for (const [name, update] of Object.entries(updates)) {
+        const whole = killAt(Number.POSITIVE_INFINITY)
+        yield* Effect.flatMap(tokenStore(copyDisk(start), whole), update)
+        const seen = new Set<unknown>()
+        for (let operation = 0; operation <= whole.count(); operation++) {
+          const disk = copyDisk(start)
+          yield* Effect.exit(Effect.flatMap(tokenStore(disk, killAt(operation)), update))
+          const next = yield* tokenStore(disk, { seed: "next" })
+          seen.add(shown(yield* next.get(key))?.[0])
+          yield* TestClock.adjust("61 seconds")
+          yield* next.put(key, entry("last"))
+          assert.deepStrictEqual(shown(yield* next.get(key))?.[0], "last")
+          assert.strictEqual(Object.keys(snapshot(disk)).length, 1, `${name} killed at ${operation}`)
+        }
+        assert.deepStrictEqual(seen, new Set(name === "put" ? ["old", "new"] : ["old", undefined]))
+      }
+    }))
+
+  it.effect("G03: processes that renew and remove at once never undo what they have not seen", () =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 150; round++) {
+        const disk = makeDisk()
+        const store = (name: string) =>
+          tokenStore(disk, { seed: `${round}:${name}`, ...interleaved(`${round}:${name}`) })
+        yield* Effect.flatMap(store("first"), (first) => first.put(key, entry("stale")))
+        const [removedA, removedB] = yield* Effect.all([
+          Effect.flatMap(store("a"), (a) => a.remove(key, token("stale"))),
+          Effect.flatMap(store("b"), (b) => b.remove(key, token("stale"))),
+          Effect.flatMap(store("c"), (c) => c.put(key, entry("fresh"))),
+          Effect.flatMap(store("d"), (d) => d.get(key))
+        ], { concurrency: "unbounded" })
+        // whatever the order: the fresh token is there, and the stale one was removed at most once
+        assert.deepStrictEqual(
+          shown(yield* Effect.flatMap(store("e"), (e) => e.get(key)))?.[0],
+          "fresh",
+          `round ${round}`
+        )
+        assert.isFalse(removedA && removedB)
+      }
+    }))
+
+  it.effect("many writers at once: one of their tokens is there, and one file", () =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 20; round++) {
+        const disk = makeDisk()
+        const values = Array.from({ length: 8 }, (_, index) => `token ${index}`)
+        yield* Effect.forEach(values, (value) =>
+          Effect.flatMap(
+            tokenStore(disk, { seed: `${round}:${value}`, ...interleaved(`${round}:${value}`) }),
+            (store) => store.put(key, entry(value))
+          ), { concurrency: "unbounded" })
+        const last = yield* Effect.flatMap(tokenStore(disk), (store) => store.get(key))
+        assert.include(values, String(shown(last)?.[0]))
+        yield* Effect.flatMap(tokenStore(disk), (store) => store.put(key, entry("last")))
+        assert.strictEqual(Object.keys(snapshot(disk)).length, 1)
+      }
+    }))
+
+  it.effect("G25: a token is not shown by what holds it", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const store = yield* tokenStore(disk)
+      const stored = yield* store.put(key, entry("very-secret"))
+      const found = yield* store.get(key)
+      const everything = [stored, found, store].map((value) =>
+        inspect(value, { depth: 10, showHidden: true }) + JSON.stringify(value)
+      )
+      assert.notInclude(everything.join(), "very-secret")
+    }))
+})
