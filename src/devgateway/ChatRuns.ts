@@ -312,7 +312,7 @@ export const make = (options: {
       Effect.andThen(
         Stream.runForEach(
           Stream.suspend(() => options.agent({ sessionKey: session.key, message: text, runId })),
-          (step) => Effect.sync(() => run.ended ? undefined : take(run, step))
+          (step) => Effect.sync(() => take(run, step))
         )
       ),
       Effect.matchCauseEffect({

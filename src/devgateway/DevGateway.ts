@@ -358,7 +358,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   }
 
   const ask = (asker: PairingBook.Asker, supersede: boolean) => {
-    const { entry, isNew } = book.ask(asker, nowMs(), supersede)
+    const { entry, isNew, replaced } = book.ask(asker, nowMs(), supersede)
+    if (replaced !== undefined) resolve(replaced.requestId, replaced.deviceId, "rejected")
     if (isNew) {
       methods.pairingChanged()
       toEach("device.pair.requested", entry, toScope("operator.pairing"))

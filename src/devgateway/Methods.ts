@@ -128,12 +128,13 @@ export const make = (options: {
         if (!(own || isAdmin) || !book.revoke(deviceId, role, nowMs())) return deny("device token revocation denied")
         respond({ payload: { deviceId, role, revokedAtMs: nowMs() } })
         return options.closeDevice(deviceId)
-      case "device.scopes.requestUpgrade":
-        return session.asker === undefined
-          ? deny("device identity required")
-          : respond({
-            payload: { requestId: options.ask({ ...session.asker, scopes: params.scopes ?? [] }).requestId }
-          })
+      case "device.scopes.requestUpgrade": {
+        const scopes = (params.scopes ?? []).toSorted()
+        if (session.asker === undefined) return deny("device identity required")
+        return session.scopes.every((scope) => scopes.includes(scope))
+          ? respond({ payload: { requestId: options.ask({ ...session.asker, scopes }).requestId } })
+          : deny("requested scopes must include the connection's current scopes")
+      }
       case "device.scopes.waitUpgrade":
         return session.asker === undefined
           ? deny("device identity required")
@@ -155,7 +156,7 @@ export const make = (options: {
       const { scopes, value } = token
       respond({ payload: { status: "approved", requestId, deviceToken: Redacted.value(value), scopes } })
     }
-    if (!known) return respond({ error: Refusals.requestError("unknown requestId") })
+    if (!known) return respond({ error: Refusals.requestError("scope upgrade expired or not found") })
     if (pending() === undefined) return answer()
     const look = () => {
       if (pending() !== undefined || !waiters.delete(look)) return

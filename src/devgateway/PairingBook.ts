@@ -116,12 +116,15 @@ export interface PairingBook {
   readonly approvedOf: (deviceId: string, role: string) =>
     | { readonly roles: ReadonlyArray<string>; readonly scopes: ReadonlyArray<string> }
     | undefined
-  /** Keeps, renews or replaces the one pending request of this device. `isNew` when its id was not pending before. */
+  /**
+   * Keeps, renews or replaces the one pending request of this device. `isNew` when its id was not pending before; `replaced`
+   * is the request that was, if its id is not kept.
+   */
   readonly ask: (
     asker: Asker,
     nowMs: number,
     supersede: boolean
-  ) => { readonly entry: PendingEntry; readonly isNew: boolean }
+  ) => { readonly entry: PendingEntry; readonly isNew: boolean; readonly replaced: PendingEntry | undefined }
   readonly approve: (requestId: string, nowMs: number) => PairedEntry | undefined
   readonly reject: (requestId: string, nowMs: number) => PendingEntry | undefined
   /** The device's valid token for this role, if it is this text. */
@@ -232,7 +235,7 @@ export const make = (options: {
         ts: nowMs
       }
       requests.set(asker.deviceId, entry)
-      return { entry, isNew: !kept }
+      return { entry, isNew: !kept, replaced: kept ? undefined : before }
     },
 
     approve: (requestId, nowMs) => {

@@ -179,6 +179,7 @@ describe("chat.send", () => {
           assert.deepStrictEqual(states(client, "key-2"), ["final"])
           assert.deepStrictEqual(finalText(client, "key-1"), ["word0 word1"])
           const last = client.events("chat").at(-1)
+          assert.notInclude(states(client, String(at(last, "payload", "runId"))), "status")
           assert.deepStrictEqual(keys(at(last, "payload")), keys(at(expected[2], "payload")))
           assert.notInclude(["key-1", "key-2"], at(last, "payload", "runId"))
         }))
@@ -249,6 +250,61 @@ describe("chat.abort", () => {
     }))
 })
 
+describe("the end of a run", () => {
+  /** An agent that waits for ever and tells when it is interrupted. */
+  const watched = (interrupted: Deferred.Deferred<void>): Agent => () =>
+    Stream.fromEffect(Effect.onInterrupt(Effect.never, () => Effect.asVoid(Deferred.succeed(interrupted, undefined))))
+
+  it.effect("an abort interrupts the agent", () =>
+    Effect.gen(function*() {
+      const interrupted = yield* Deferred.make<void>()
+      yield* withGateway({ agent: watched(interrupted) }, (gateway) =>
+        Effect.gen(function*() {
+          const client = enter(gateway)
+          say(client, "x", "key-1")
+          yield* settle
+          client.request("chat.abort", { sessionKey: "main" })
+          yield* Deferred.await(interrupted)
+        }))
+    }))
+
+  it.effect("an agent that cannot be interrupted is not heard after the abort", () =>
+    withGateway({
+      agent: () =>
+        Stream.fromEffect(
+          Effect.uninterruptible(Effect.delay(Effect.succeed({ _tag: "Text" as const, delta: "late" }), "1 second"))
+        )
+    }, (gateway) =>
+      Effect.gen(function*() {
+        const client = enter(gateway)
+        say(client, "x", "key-1")
+        yield* settle
+        client.request("chat.abort", { sessionKey: "main" })
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(states(client, "key-1").at(-1), "aborted")
+      })))
+
+  it.effect("a stop interrupts the agent, and after it the session is free and its keys are forgotten", () =>
+    Effect.gen(function*() {
+      const interrupted = yield* Deferred.make<void>()
+      yield* withGateway({ agent: watched(interrupted) }, (gateway) =>
+        Effect.gen(function*() {
+          const client = enter(gateway)
+          say(client, "x", "key-1")
+          say(client, "y", "key-2")
+          yield* settle
+          yield* gateway.stop
+          yield* Deferred.await(interrupted)
+          yield* gateway.start
+          const again = enter(gateway)
+          assert.strictEqual(at(say(again, "x", "key-1"), "payload", "status"), "started")
+          yield* settle
+          assert.deepStrictEqual(states(again, "key-1"), ["status", "status", "status"])
+          assert.strictEqual((yield* gateway.stats).runs.get("key-1"), 2)
+        }))
+    }))
+})
+
 describe("chat.history", () => {
   it.effect("keeps what was said on both sides, with the recorded keys", () =>
     withGateway({}, (gateway) =>
@@ -272,6 +328,14 @@ describe("chat.history", () => {
         const last = client.request("chat.history", { sessionKey: "main", limit: 1 })
         assert.strictEqual(at(last, "payload", "messages", "0", "role"), "assistant")
         assert.strictEqual(at(last, "payload", "hasMore"), true)
+      })))
+
+  it.effect("may be read by whoever may write", () =>
+    withGateway({}, (gateway) =>
+      Effect.sync(() => {
+        const writer = enter(gateway, ["operator.write"])
+        const answer = writer.request("chat.history", { sessionKey: "main" })
+        assert.strictEqual(at(answer, "payload", "totalMessages"), 0)
       })))
 
   it.effect("refuses bad parameters as recorded", () =>

@@ -303,6 +303,8 @@ describe("a device token", () => {
         const params = { deviceId: alice.id, role: "operator" }
         assert.strictEqual(outcome(pairer.request("device.token.revoke", params)), "device token revocation denied")
         assert.strictEqual(outcome(pairer.request("device.token.rotate", params)), "device token rotation denied")
+        const removed = pairer.request("device.pair.remove", { deviceId: alice.id })
+        assert.strictEqual(outcome(removed), "device pairing removal denied")
         const scopes = ["operator.pairing"]
         const token = yield* pair(gateway, bob, { scopes })
         const own = link(gateway)
@@ -352,6 +354,18 @@ describe("a scope upgrade on a live link", () => {
       })
     ))
 
+  it.effect("is of no use to another device", () =>
+    withGateway((gateway) =>
+      Effect.gen(function*() {
+        yield* pair(gateway)
+        yield* pair(gateway, bob)
+        const requestId = requestIdOf(ask(gateway, { scopes: wider }))
+        const other = link(gateway)
+        other.connect(bob)
+        assert.strictEqual(outcome(other.request("device.scopes.waitUpgrade", { requestId })), "unknown requestId")
+      })
+    ))
+
   it.effect("answers rejected or expired", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
@@ -368,7 +382,11 @@ describe("a scope upgrade on a live link", () => {
         yield* gateway.reject(first)
         assert.deepStrictEqual(at(live.response("first"), "payload"), { status: "rejected", requestId: first })
         const second = askFor("second")
-        yield* TestClock.adjust("300 seconds")
+        yield* TestClock.adjust("200 seconds")
+        live.request("device.scopes.requestUpgrade", { scopes: ["operator.approvals"] }) // asked again: it lives on
+        yield* TestClock.adjust("299 seconds")
+        assert.isUndefined(live.response("second"))
+        yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(at(live.response("second"), "payload"), { status: "expired", requestId: second })
       })
     ))
