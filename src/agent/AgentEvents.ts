@@ -150,6 +150,8 @@ const fromStatus = (status: ConnectionStatus, at: string): AgentEvent | undefine
         protocol: facts.protocol,
         ...(facts.serverVersion === undefined ? {} : { serverVersion: facts.serverVersion }),
         scopes: facts.scopes,
+        ...(facts.missingScopes.length === 0 ? {} : { missingScopes: facts.missingScopes }),
+        ...(facts.clockDeltaMs === undefined ? {} : { clockDeltaMs: facts.clockDeltaMs }),
         deviceTokenIssued: facts.deviceTokenIssued
       }
     }

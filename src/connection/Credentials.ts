@@ -9,6 +9,7 @@ import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import type { AuthRejected } from "../handshake/HandshakeError.ts"
 import type { StoredToken } from "../identity/TokenStore.ts"
 import type { ScopeName } from "../protocol/Connect.ts"
+import { covers } from "../protocol/Connect.ts"
 
 /** Which credentials were refused since the last hello-ok or change of settings. */
 export interface Refused {
@@ -40,12 +41,6 @@ export const choose = (settings: GatewaySettings, stored: StoredToken | undefine
     scopes: scopes.filter((scope) => covers(stored.scopes, scope))
   }
 }
-
-/** Whether granted scopes satisfy one: admin all of an operator's, write also read and talk (OpenClaw docs, scopes). */
-const covers = (granted: ReadonlyArray<string>, scope: string): boolean =>
-  granted.includes(scope)
-  || (scope.startsWith("operator.") && granted.includes("operator.admin"))
-  || ((scope === "operator.read" || scope === "operator.talk") && granted.includes("operator.write"))
 
 export interface Judgement {
   readonly refused: Refused

@@ -19,18 +19,17 @@ export interface History {
   readonly seenAtMs: number
 }
 
-export const begin = (nowMs: number): History => ({
+export const begin = (nowMs: number, proof: History["proof"] = "v3"): History => ({
   attempt: 0,
   rung: 0,
-  proof: "v3",
+  proof,
   approval: undefined,
   seenAtMs: nowMs
 })
 
 /** What is left of the history when somebody ends a halt: a wait that was given up goes on, with its limits fresh. */
 export const resume = (history: History, nowMs: number): History => ({
-  ...begin(nowMs),
-  proof: history.proof,
+  ...begin(nowMs, history.proof),
   approval: history.approval === undefined ? undefined : { ...history.approval, replaced: 0 }
 })
 
@@ -91,7 +90,8 @@ export const rules: Readonly<Record<HandshakeError["_tag"], Rule>> = {
   OriginNotAllowed: "halt",
   ClientNotAllowed: "halt",
   ChallengeInvalid: "halt",
-  GatewayRejected: "halt"
+  GatewayRejected: "halt",
+  ScopesNarrowed: "halt"
 }
 
 /** Decides what follows a failed attempt, or the loss of a link that had lived `livedMs`. */

@@ -26,6 +26,8 @@ export interface SessionFacts {
   readonly serverVersion: string | undefined
   /** What the gateway says it granted; what was asked for, on releases that say nothing. */
   readonly scopes: ReadonlyArray<string>
+  /** What was asked for and not granted. A method that needs one of them fails with `MissingScope`. */
+  readonly missingScopes: ReadonlyArray<string>
   /** False is a success too: local backends and some releases get no device token. */
   readonly deviceTokenIssued: boolean
   /** Milliseconds on this process's clock. */

@@ -24,9 +24,11 @@ import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import type { Established } from "../handshake/Handshake.ts"
 import { Handshake } from "../handshake/Handshake.ts"
 import type { HandshakeError } from "../handshake/HandshakeError.ts"
+import { ScopesNarrowed } from "../handshake/HandshakeError.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { StoredToken, TokenKey } from "../identity/TokenStore.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
+import { covers } from "../protocol/Connect.ts"
 import { Admission } from "./Admission.ts"
 import type { ConnectionStatus } from "./ConnectionStatus.ts"
 import type { Offer, Refused } from "./Credentials.ts"
@@ -79,6 +81,8 @@ const make = Effect.gen(function*() {
   const loop = yield* FiberHandle.make<never>()
   const commands = yield* Semaphore.make(1)
   const nudged = Latch.makeUnsafe(false)
+  /** Gateways, by scope, that did not take proof version 3. They are offered version 2 from the start on. */
+  const withoutV3 = new Set<string>()
   let attending = 0
   let attendedUntilMs = 0
   let askedToCheck = false
@@ -116,10 +120,15 @@ const make = Effect.gen(function*() {
     const connectedAtMs = clock.currentTimeMillisUnsafe()
     const granted = established.hello.auth?.scopes ?? offer.scopes
     yield* keepToken(established, granted)
+    const missing = settings.scopes.filter((scope) => !covers(granted, scope))
+    if (missing.length > 0 && (settings.narrowedScopes === "refuse" || missing.length === settings.scopes.length)) {
+      return yield* new ScopesNarrowed({ requested: settings.scopes, granted, missing })
+    }
     const facts: SessionFacts = {
       protocol: established.hello.protocol,
       serverVersion: established.hello.server?.version,
       scopes: granted,
+      missingScopes: missing,
       deviceTokenIssued: established.hello.auth?.deviceToken !== undefined,
       connectedAtMs,
       clockDeltaMs: established.clockDeltaMs,
@@ -181,7 +190,11 @@ const make = Effect.gen(function*() {
   })
 
   const run = Effect.gen(function*() {
-    let history = RetryPolicy.begin(clock.currentTimeMillisUnsafe())
+    const { gatewayScope } = settings.endpoint
+    let history = RetryPolicy.begin(
+      clock.currentTimeMillisUnsafe(),
+      withoutV3.has(gatewayScope) ? "v2" : "v3"
+    )
     let refused: Refused = Credentials.nothingRefused
     let polling = false
     while (true) {
@@ -199,7 +212,7 @@ const make = Effect.gen(function*() {
         history = { ...history, attempt: 0, approval: undefined }
       }
       if (error._tag === "AuthRejected") {
-        if (offer.credential._tag !== "None") yield* admission.refused(settings.endpoint.gatewayScope)
+        if (offer.credential._tag !== "None") yield* admission.refused(gatewayScope)
         const judgement = Credentials.judge(error, offer, settings, stored, refused)
         refused = judgement.refused
         if (judgement.forgetStored && stored !== undefined) {
@@ -209,6 +222,7 @@ const make = Effect.gen(function*() {
       }
       const [next, decision] = RetryPolicy.decide(history, error, yield* situation, livedMs)
       history = next
+      if (history.proof === "v2") withoutV3.add(gatewayScope)
       polling = decision._tag === "AskAgain"
       switch (decision._tag) {
         case "AtOnce":

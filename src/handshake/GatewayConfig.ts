@@ -31,6 +31,11 @@ export interface GatewaySettings {
   readonly role: Role
   readonly scopes: ReadonlyArray<ScopeName>
   readonly caps: ReadonlyArray<string>
+  /**
+   * What a grant of fewer scopes than asked means: `accept` connects with them, `refuse` halts with `ScopesNarrowed`. A grant
+   * of none of them is always refused.
+   */
+  readonly narrowedScopes: "accept" | "refuse"
   /** Sent as the Origin header when set. A client that is no browser sends none. */
   readonly origin: string | undefined
   /** From the start of dialling to the challenge. */
@@ -55,6 +60,7 @@ export interface GatewayInput {
   readonly displayName?: string | undefined
   readonly deviceFamily?: string | undefined
   readonly caps?: ReadonlyArray<string> | undefined
+  readonly narrowedScopes?: "accept" | "refuse" | undefined
   readonly origin?: string | undefined
   readonly plaintextHost?: string | undefined
   readonly challengeTimeout?: Duration.Input | undefined
@@ -142,6 +148,7 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
     role: "operator",
     scopes,
     caps: input.caps ?? [],
+    narrowedScopes: input.narrowedScopes ?? "accept",
     origin,
     challengeTimeout,
     helloTimeout,

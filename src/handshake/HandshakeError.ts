@@ -153,6 +153,17 @@ export class GatewayRejected extends Schema.TaggedError<GatewayRejected>()("Gate
   }
 }
 
+/** The gateway let this device in and granted less than was asked for, and the settings do not accept that. */
+export class ScopesNarrowed extends Schema.TaggedError<ScopesNarrowed>()("ScopesNarrowed", {
+  requested: Schema.Array(Schema.String),
+  granted: Schema.Array(Schema.String),
+  missing: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `the gateway did not grant ${this.missing.join(", ")} (granted: ${this.granted.join(", ") || "nothing"})`
+  }
+}
+
 export type HandshakeError =
   | PairingRequired
   | ChallengeTimeout
@@ -166,6 +177,7 @@ export type HandshakeError =
   | ClientNotAllowed
   | GatewayUnavailable
   | GatewayRejected
+  | ScopesNarrowed
   | UpgradeRejected
   | LinkError
 

@@ -72,6 +72,10 @@ export const AgentEvent = Schema.Union([
     protocol: Schema.Natural,
     serverVersion: Schema.optionalKey(Schema.String),
     scopes: Schema.Array(Schema.String),
+    /** What was asked for and not granted; absent when nothing is missing. */
+    missingScopes: Schema.optionalKey(Schema.Array(Schema.String)),
+    /** The gateway's clock minus this machine's, in milliseconds; absent when the gateway sent no challenge. */
+    clockDeltaMs: Schema.optionalKey(Schema.Finite),
     /** False is a success too: the gateway admitted this client without giving it a token. */
     deviceTokenIssued: Schema.Boolean
   }),

@@ -94,6 +94,12 @@ export const knownScopes = [
   "operator.talk.secrets"
 ] as const
 
+/** Whether granted scopes satisfy one: admin all of an operator's, write also read and talk (OpenClaw docs, scopes). */
+export const covers = (granted: ReadonlyArray<string>, scope: string): boolean =>
+  granted.includes(scope)
+  || (scope.startsWith("operator.") && granted.includes("operator.admin"))
+  || ((scope === "operator.read" || scope === "operator.talk") && granted.includes("operator.write"))
+
 /** A pairing request id that is safe to show and to put on a command line. Anything else from the wire is not an id. */
 export const RequestId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/)).pipe(
   Schema.brand("RequestId")

@@ -210,6 +210,13 @@ export const catalogue: Readonly<Record<string, Entry | Readonly<Record<string, 
     command: "openclaw config get gateway.trustedProxies",
     next: "This program tries again by itself when the status is 500 or above; otherwise it waits to be told."
   },
+  ScopesNarrowed: {
+    problem: "The gateway let this device in without the scopes that it needs.",
+    owner: "gateway host",
+    action: "Approve the wider scopes on the gateway host, or ask for fewer with OPENCLAW_GATEWAY_SCOPES.",
+    command: "openclaw devices list",
+    next: stays
+  },
   GatewayRejected: {
     problem: "The gateway refused the connection for a reason that this program does not know.",
     owner: "gateway host",

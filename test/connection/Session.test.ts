@@ -26,6 +26,7 @@ const facts: Sessions.SessionFacts = {
   protocol: 4,
   serverVersion: "2026.9.6",
   scopes: ["operator.read"],
+  missingScopes: [],
   deviceTokenIssued: true,
   connectedAtMs: 0,
   clockDeltaMs: 0,

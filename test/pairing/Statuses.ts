@@ -52,6 +52,7 @@ export const connected: ConnectionStatus = {
       protocol: 4,
       serverVersion: undefined,
       scopes: [],
+      missingScopes: [],
       deviceTokenIssued: false,
       connectedAtMs: 0,
       clockDeltaMs: undefined,

@@ -84,6 +84,7 @@ export const makeGateway = (facts: Partial<Session["facts"]> = {}): Effect.Effec
         protocol: 4,
         serverVersion: "2026.9.6",
         scopes: ["operator.read", "operator.write"],
+        missingScopes: [],
         deviceTokenIssued: true,
         connectedAtMs: 0,
         clockDeltaMs: 0,
