@@ -7,14 +7,13 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Agent from "../agent/Agent.ts"
+import { Admission } from "../connection/Admission.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { GatewayInput, GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { Handshake } from "../handshake/Handshake.ts"
-import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { PrivateFile } from "../identity/PrivateFile.ts"
-import { Signer } from "../identity/Signer.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
 import * as Endpoint from "../link/Endpoint.ts"
 import * as TransportWs from "../link/TransportWs.ts"
@@ -23,6 +22,7 @@ import { as } from "./CommandError.ts"
 import * as GatewayFile from "./GatewayFile.ts"
 import { Invocation } from "./Invocation.ts"
 import { Output } from "./Output.ts"
+import * as OwnIdentity from "./OwnIdentity.ts"
 import * as Settings from "./Settings.ts"
 
 /** Checked settings; their warnings are told once, on standard error. */
@@ -44,21 +44,29 @@ export const chosenGateway = Effect.fnUntraced(function*(
   other: GatewayInput = {}
 ) {
   const running = Option.map(
-    yield* Effect.mapError(GatewayFile.read(checked.files.gateway), as("settings")),
+    yield* GatewayFile.read(checked.files.gateway),
     (gateway) => checked.gatewayWith({ ...other, url: gateway.url, token: gateway[credential] })
   )
-  const asGiven = yield* Effect.mapError(Effect.fromResult(checked.gatewayWith(other)), as("settings"))
+  const asGiven = yield* Effect.fromResult(checked.gatewayWith(other))
   if (Option.isNone(running) || Result.isFailure(running.value)) return asGiven
   const ours = running.value.success
   return !checked.urlGiven || ours.endpoint.gatewayScope === asGiven.endpoint.gatewayScope ? ours : asGiven
-})
+}, Effect.mapError(as("settings")))
 
 const foundation = (checked: Settings.Settings) =>
-  Layer.mergeAll(TransportWs.layer, TokenStore.layerFile({ directory: checked.files.tokens }))
+  Layer.mergeAll(Admission.layer, TransportWs.layer, TokenStore.layerFile({ directory: checked.files.tokens }))
 
-const identityAt = (path: string) => DeviceIdentity.layerFile({ path }).pipe(Layer.provide(Signer.layerNode))
+/** The identity of this device, created or taken over where there is none. */
+export const ownIdentity = (checked: Settings.Settings) =>
+  Layer.unwrap(
+    Effect.map(Invocation, ({ version }) =>
+      OwnIdentity.layer(checked, { create: true, createdBy: OwnIdentity.createdBy(version) }))
+  )
 
-/** An agent on a gateway, with the identity of the state directory. */
+/**
+ * An agent on a gateway. Its identity comes from outside, so that one that cannot be opened ends a command before anything
+ * is started or written.
+ */
 export const agent = (
   checked: Settings.Settings,
   gateway: GatewaySettings,
@@ -76,7 +84,7 @@ export const agent = (
   }).pipe(
     Layer.provide(options.commands),
     Layer.provide(Layer.succeed(GatewayConfig, gateway)),
-    Layer.provideMerge(Layer.mergeAll(foundation(checked), identityAt(checked.identityPath)))
+    Layer.provideMerge(foundation(checked))
   )
 
 /** A connection for one command of a person who administers the gateway, under an identity of its own. */
@@ -84,7 +92,10 @@ export const operator = (checked: Settings.Settings, gateway: GatewaySettings) =
   Supervisor.layer.pipe(
     Layer.provide(Handshake.layer),
     Layer.provide(Layer.succeed(GatewayConfig, gateway)),
-    Layer.provide(Layer.mergeAll(foundation(checked), identityAt(checked.files.operatorIdentity)))
+    Layer.provide(Layer.mergeAll(
+      foundation(checked),
+      OwnIdentity.operatorLayer(checked)
+    ))
   )
 
 /** The first status that is more than an attempt under way. */

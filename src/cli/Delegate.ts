@@ -12,7 +12,7 @@ import { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
-import { agent, approveCommands, chosenGateway, settings } from "./AgentLayer.ts"
+import { agent, approveCommands, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
 import type { ExitCode } from "./CommandError.ts"
 import { as, CommandFailed } from "./CommandError.ts"
 import { adviceOf, Output } from "./Output.ts"
@@ -81,6 +81,7 @@ export const delegate = Command.make("delegate", {
       }).pipe(
         Effect.scoped,
         Effect.provide(agent(checked, gateway, { embedded: false, commands })),
+        Effect.provide(ownIdentity(checked)),
         Effect.mapError((error) => error._tag === "CommandFailed" ? error : as("settings")(error))
       )
     }).pipe(Effect.provide(Output.layer(json)))

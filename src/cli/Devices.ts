@@ -31,7 +31,10 @@ const decodeDeviceList = Schema.decodeUnknownEffect(DeviceList)
 
 const requestId = Argument.String("request-id").pipe(
   Argument.withDescription("The id that the waiting program shows, or that `devices list` shows"),
-  Argument.withSchema(RequestId)
+  Argument.filterMap(
+    Schema.decodeUnknownOption(RequestId),
+    () => "a request id: a letter or digit, then at most 127 letters, digits or any of . _ : -"
+  )
 )
 
 const list = Command.make("list", {}, () =>
@@ -132,6 +135,7 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
 
 export const devices = Command.make("devices").pipe(
   Command.withDescription("Approve, reject and list devices of a gateway"),
+  Command.withExamples([{ command: "openclaw-device devices list", description: "What waits for approval" }]),
   Command.withSubcommands([
     list,
     answer("approve", "approved", "Approve a waiting device"),

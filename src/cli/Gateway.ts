@@ -21,17 +21,17 @@ export const gateway = Command.make("gateway", {
 }, ({ port }) =>
   Effect.gen(function*() {
     const { gatewayUrl, json, stateDir } = yield* root
-    yield* Effect.gen(function*() {
+    return yield* Effect.gen(function*() {
       const output = yield* Output
       const checked = yield* settings({ gatewayUrl, stateDir })
       const now = Effect.map(Clock.currentTimeMillis, (ms) => DateTime.formatIso(DateTime.makeUnsafe(ms)))
-      yield* Effect.gen(function*() {
+      return yield* Effect.gen(function*() {
         const { url } = yield* EmbeddedGateway.start(checked.files.gateway, {
           port,
           sharedToken: checked.gateway.token
         })
         yield* output.event({ at: yield* now, event: "gateway", url, embedded: true })
-        yield* Effect.never
+        return yield* Effect.never
       }).pipe(
         Effect.scoped,
         Effect.ensuring(Effect.flatMap(now, (at) => output.event({ at, event: "stopped" })))

@@ -4,12 +4,11 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
-import { Signer } from "../identity/Signer.ts"
 import { settings } from "./AgentLayer.ts"
 import { as } from "./CommandError.ts"
 import { Output } from "./Output.ts"
+import * as OwnIdentity from "./OwnIdentity.ts"
 import { root } from "./Root.ts"
 
 const show = Command.make("show", {
@@ -23,21 +22,19 @@ const show = Command.make("show", {
     yield* Effect.gen(function*() {
       const output = yield* Output
       const checked = yield* settings({ gatewayUrl, stateDir })
-      const layer = DeviceIdentity.layerFile({ path: checked.identityPath, create }).pipe(
-        Layer.provide(Signer.layerNode)
+      const identity = yield* DeviceIdentity.pipe(
+        Effect.provide(OwnIdentity.layer(checked, { create })),
+        Effect.mapError(as("settings"))
       )
-      const identity = yield* DeviceIdentity.pipe(Effect.provide(layer), Effect.mapError(as("settings")))
-      const created = identity.source._tag === "File" && identity.source.created
-      const { deviceId, platform, publicKey } = identity
+      const { deviceId, platform, publicKey, source } = identity
+      const { created, path } = source._tag === "File" ? source : { created: false, path: checked.identityPath }
       if (output.json) {
-        return yield* output.line(
-          JSON.stringify({ deviceId, publicKey, platform, path: checked.identityPath, created })
-        )
+        return yield* output.line(JSON.stringify({ deviceId, publicKey, platform, path, created }))
       }
       yield* output.line(`device id   ${deviceId}`)
       yield* output.line(`public key  ${publicKey}`)
       yield* output.line(`platform    ${platform}`)
-      yield* output.line(`kept in     ${checked.identityPath}${created ? " (just created)" : ""}`)
+      yield* output.line(`kept in     ${path}${created ? " (just created)" : ""}`)
     }).pipe(Effect.provide(Output.layer(json)))
   })).pipe(
     Command.withDescription("Show the device identity; the private key is never shown"),
@@ -49,5 +46,6 @@ const show = Command.make("show", {
 
 export const identity = Command.make("identity").pipe(
   Command.withDescription("The identity of this device"),
+  Command.withExamples([{ command: "openclaw-device identity show", description: "Who this device is" }]),
   Command.withSubcommands([show])
 )

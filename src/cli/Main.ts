@@ -6,6 +6,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
@@ -23,6 +24,7 @@ import { identity } from "./Identity.ts"
 import { Invocation } from "./Invocation.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
+import { presenter } from "./Usage.ts"
 
 const version = "0.1.0"
 
@@ -38,6 +40,7 @@ const platform = Layer.mergeAll(
 const main = root.pipe(
   Command.withSubcommands([run, delegate, devices, identity, gateway]),
   Command.run({ version }),
+  Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
   // People see what needs them; `--log-level info` shows every attempt, one line each.
   Effect.provideService(References.MinimumLogLevel, "Warn"),

@@ -86,17 +86,19 @@ const why = {
   unspecified: "The gateway wants this device approved."
 } as const
 
-/** One event as a person reads it; `undefined` for what says nothing new. Pure. */
+/** One event as a person reads it; `undefined` for what says nothing new. Pure. No text in it acts on a terminal. */
 export const render = (event: AgentEvent, style: Style): string | undefined => {
   switch (event.event) {
     case "identity":
       return `${style.dim("device  ")} ${event.deviceId.slice(0, 16)}…${
         event.path === undefined
           ? " (in memory only)"
-          : ` ${style.dim(`${event.created ? "created in" : "from"} ${event.path}`)}`
+          : ` ${style.dim(`${event.created ? "created in" : "from"} ${visible(event.path)}`)}`
       }`
     case "gateway":
-      return `${style.dim("gateway ")} ${event.url}${event.embedded ? style.dim(" (started by this program)") : ""}`
+      return `${style.dim("gateway ")} ${visible(event.url)}${
+        event.embedded ? style.dim(" (started by this program)") : ""
+      }`
     case "connecting":
       return event.attempt > 1 ? style.dim(`connecting (attempt ${event.attempt})`) : undefined
     case "pairing.required":
@@ -113,16 +115,16 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
           ? [
             "The gateway gave no request id that could be shown. List what waits, then approve it:",
             "",
-            style.strong(event.list.text)
+            style.strong(visible(event.list.text))
           ]
-          : ["Paste this into a second terminal:", "", style.strong(event.approve.text)]),
+          : ["Paste this into a second terminal:", "", style.strong(visible(event.approve.text))]),
         "",
-        ...(event.note === undefined ? [] : [event.note]),
+        ...(event.note === undefined ? [] : [visible(event.note)]),
         style.dim("Nothing has to be restarted: this program asks again by itself.")
       ].join("\n")
     case "pairing.reminder":
       return style.attention(
-        `Still waiting for approval${event.approve === undefined ? "." : `: ${event.approve.text}`}`
+        `Still waiting for approval${event.approve === undefined ? "." : `: ${visible(event.approve.text)}`}`
       )
     case "pairing.expiring":
       return style.attention("The approval request is about to expire, as the gateway cannot be asked.")
@@ -138,38 +140,62 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
       return [
         style.good("connected"),
         style.dim(
-          `protocol ${event.protocol}, gateway ${event.serverVersion ?? "unknown"}, scopes ${
-            event.scopes.join(" ") || "none"
+          `protocol ${event.protocol}, gateway ${visible(event.serverVersion ?? "unknown")}, scopes ${
+            visible(event.scopes.join(" ")) || "none"
           }${event.deviceTokenIssued ? "" : ", no device token (this gateway admits the client by its credential)"}`
-        )
+        ),
+        ...(event.missingScopes === undefined
+          ? []
+          : [style.attention(`not granted: ${visible(event.missingScopes.join(" "))}`)]),
+        ...clockNote(event.clockDeltaMs).map(style.attention)
       ].join("  ")
     case "waiting":
-      return style.dim(`${event.cause.message}; trying again at ${event.retryAt.slice(11, 19)} UTC`)
+      return style.dim(`${visible(event.cause.message)}; trying again at ${visible(event.retryAt.slice(11, 19))} UTC`)
     case "paused":
       return style.dim("paused")
     case "halted":
       return [
-        `${style.bad("stopped trying")}: ${event.error.message}`,
-        ...adviceOf(event.error),
-        event.error.next ?? ""
+        `${style.bad("stopped trying")}: ${visible(event.error.message)}`,
+        ...adviceOf(event.error).map(visible),
+        ...(event.error.next === undefined ? [] : [visible(event.error.next)])
       ].join("\n")
     case "task.queued":
-      return style.dim(`task ${short(event.taskId)} kept: ${event.reason}`)
+      return style.dim(`task ${short(event.taskId)} kept: ${visible(event.reason)}`)
     case "task.sent":
       return style.dim(`task ${short(event.taskId)} sent`)
     case "task.phase":
-      return style.dim(`task ${short(event.taskId)} ${event.phase}`)
+      return style.dim(`task ${short(event.taskId)} ${visible(event.phase)}`)
     case "task.reply":
-      return `${style.good(`task ${short(event.taskId)}`)} ${event.text}`
+      return `${style.good(`task ${short(event.taskId)}`)} ${visible(event.text)}`
     case "task.failed":
-      return `${style.bad(`task ${short(event.taskId)} failed`)}: ${event.error.message}`
+      return `${style.bad(`task ${short(event.taskId)} failed`)}: ${visible(event.error.message)}`
     case "stopped":
       return style.dim("stopped")
   }
 }
 
+/** Gateways accept two minutes; half a minute is worth a word before that. */
+const notedDeltaMs = 30_000
+
+const clockNote = (deltaMs: number | undefined): ReadonlyArray<string> =>
+  deltaMs === undefined || Math.abs(deltaMs) < notedDeltaMs
+    ? []
+    : [
+      `this machine's clock is ${Math.round(Math.abs(deltaMs) / 1000)} s ${
+        deltaMs > 0 ? "behind" : "ahead of"
+      } the gateway's`
+    ]
+
 /** Advice on a line of its own. */
 export const adviceOf = (failure: Failure): ReadonlyArray<string> =>
   failure.advice === undefined ? [] : [failure.advice]
 
-const short = (taskId: string): string => taskId.slice(0, 8)
+const short = (taskId: string): string => visible(taskId.slice(0, 8))
+
+/**
+ * Text of others without what a terminal would obey, or what would reorder what a reader sees. Line ends stay, tabs become
+ * blanks. Joiners stay too, as emoji and some scripts are written with them.
+ */
+const visible = (text: string): string =>
+  text.replace(/\r\n?|[\p{Zl}\p{Zp}]/gu, "\n").replaceAll("\t", "  ")
+    .replace(/(?!\n)[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/gu, "\ufffd")

@@ -19,5 +19,6 @@ export const root = Command.make("openclaw-device").pipe(
       Flag.optional
     )
   }),
-  Command.withDescription("Be a paired device of an OpenClaw gateway: connect, get approved once, delegate tasks")
+  Command.withDescription("Be a paired device of an OpenClaw gateway: connect, get approved once, delegate tasks"),
+  Command.withExamples([{ command: "openclaw-device run", description: "Try it out with a gateway of its own" }])
 )

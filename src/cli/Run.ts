@@ -12,7 +12,7 @@ import { AgentEvents } from "../agent/AgentEvents.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
-import { agent, approveCommands, ownCommands, settings } from "./AgentLayer.ts"
+import { agent, approveCommands, chosenGateway, ownCommands, ownIdentity, settings } from "./AgentLayer.ts"
 import { as } from "./CommandError.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import { Output } from "./Output.ts"
@@ -26,7 +26,7 @@ export const run = Command.make("run", {
 }, ({ session }) =>
   Effect.gen(function*() {
     const { gatewayUrl, json, stateDir } = yield* root
-    yield* Effect.gen(function*() {
+    return yield* Effect.gen(function*() {
       const output = yield* Output
       const checked = yield* settings({ gatewayUrl, stateDir, session })
       const stopped = Effect.flatMap(Clock.currentTimeMillis, (now) =>
@@ -35,27 +35,29 @@ export const run = Command.make("run", {
           output.event({ at: DateTime.formatIso(DateTime.makeUnsafe(now)), event: "stopped" })
         ))
       const life = checked.urlGiven
-        ? serve({ embedded: false }).pipe(
-          Effect.provide(agent(checked, checked.gateway, {
-            embedded: false,
-            commands: approveCommands(checked, checked.gateway.endpoint.gatewayScope)
-          }))
-        )
+        ? Effect.flatMap(chosenGateway(checked, "sharedToken"), (gateway) =>
+          serve({ embedded: false }).pipe(
+            Effect.provide(agent(checked, gateway, {
+              embedded: false,
+              commands: approveCommands(checked, gateway.endpoint.gatewayScope)
+            }))
+          ))
         : Effect.gen(function*() {
           const running = yield* EmbeddedGateway.start(checked.files.gateway, { port: 0 })
           const gateway = yield* Effect.mapError(
             Effect.fromResult(checked.gatewayWith({ url: running.url, token: running.sharedToken })),
             as("settings")
           )
-          yield* Effect.provide(
+          return yield* Effect.provide(
             serve({ embedded: true }),
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url) })
           )
         })
-      yield* life.pipe(
+      return yield* life.pipe(
         Effect.scoped,
-        Effect.mapError((error) => error._tag === "CommandFailed" ? error : as("settings")(error)),
-        Effect.ensuring(stopped)
+        Effect.ensuring(stopped),
+        Effect.provide(ownIdentity(checked)),
+        Effect.mapError((error) => error._tag === "CommandFailed" ? error : as("settings")(error))
       )
     }).pipe(Effect.provide(Output.layer(json)))
   })).pipe(
@@ -76,7 +78,8 @@ const serve = Effect.fnUntraced(function*({ embedded }: { readonly embedded: boo
   yield* Effect.forkScoped(
     Effect.ignoreCause(Stream.runForEach(events.events, output.event), { log: "Error", message: "output ended" })
   )
-  // A terminal is somebody who waits; an embedded gateway is asked for nobody else's sake.
+  // A terminal is somebody who waits, and so is whoever may still write to standard input, below. An embedded gateway is
+  // asked for nobody else's sake.
   if (output.terminal || embedded) yield* supervisor.attend
   if (output.terminal) yield* Effect.forkScoped(Effect.ignoreCause(liveLine, { log: "Error" }))
 
@@ -90,7 +93,7 @@ const serve = Effect.fnUntraced(function*({ embedded }: { readonly embedded: boo
     ),
     Effect.ignoreCause({ log: "Error", message: "standard input ended with an error" })
   )
-  yield* Effect.forkScoped(lines)
+  yield* Effect.forkScoped(Effect.scoped(Effect.andThen(supervisor.attend, lines)))
   return yield* Effect.never
 })
 

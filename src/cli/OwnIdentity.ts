@@ -1,0 +1,107 @@
+/**
+ * The identity of this device: that of a configured seed, or loaded from its file, created where there is none, or taken
+ * over from a file of OpenClaw or TEN that the settings name. Such a file is read once, and never written.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import { IdentityAdmin } from "../identity/IdentityAdmin.ts"
+import * as IdentityDocument from "../identity/IdentityDocument.ts"
+import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
+import { redactDocument } from "../identity/IdentityStore.ts"
+import { Signer } from "../identity/Signer.ts"
+import { CommandFailed } from "./CommandError.ts"
+import { Output } from "./Output.ts"
+import type { Settings } from "./Settings.ts"
+
+export interface Options {
+  /** False: an identity that is absent is neither created nor taken over. */
+  readonly create: boolean
+  /** A comment in a new file. */
+  readonly createdBy?: string
+}
+
+/**
+ * With a configured seed nothing is read or stored. Otherwise the configured passphrase opens what is stored encrypted, and
+ * what is created or taken over is encrypted with it.
+ */
+export const layer = (checked: Settings, { create, createdBy }: Options) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const seed = yield* IdentitySecrets.seed
+    if (Option.isSome(seed)) return DeviceIdentity.layerSeed({ seed: seed.value })
+    const passphrase = Option.getOrUndefined(yield* IdentitySecrets.passphrase)
+    const { path, source } = yield* places(checked)
+    if (create && source !== undefined) yield* takeOver(path, source, passphrase)
+    return DeviceIdentity.layerFile({ path, create, createdBy, passphrase })
+  })).pipe(Layer.provide(Signer.layerNode))
+
+/** The identity of the `devices` commands: always a file, under the same passphrase. */
+export const operatorLayer = (checked: Settings) =>
+  Layer.unwrap(
+    Effect.map(IdentitySecrets.passphrase, (passphrase) =>
+      DeviceIdentity.layerFile({
+        path: checked.files.operatorIdentity,
+        passphrase: Option.getOrUndefined(passphrase)
+      }))
+  ).pipe(
+    Layer.provide(Signer.layerNode),
+    Layer.catch((error) => Layer.effect(DeviceIdentity, Effect.fail(ofOperator(error))))
+  )
+
+/** Advice that means the operator's file, where without more it would cost the device its identity. */
+export const ofOperator = (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
+  new CommandFailed({
+    exit: "settings",
+    error: error._tag,
+    problem: error.message.replaceAll("`identity reset --yes`", "`identity reset --operator --yes`")
+  })
+
+/** What a new identity says of the program that made it. */
+export const createdBy = (version: string): string => `effect-openclaw ${version}`
+
+/** The file that is ours, and one of another program that an identity may come from. */
+export const places = Effect.fnUntraced(function*(checked: Settings) {
+  const { files, foreignIdentityPath, identityPath } = checked
+  if (identityPath === files.identity) return { path: identityPath, source: foreignIdentityPath }
+  // Elsewhere only the content tells whose file it is. Whatever keeps it from being read is told when it is loaded.
+  const fs = yield* FileSystem.FileSystem
+  const foreign = yield* Effect.match(fs.readFile(identityPath), {
+    onFailure: () => false,
+    onSuccess: (bytes) =>
+      Result.match(IdentityDocument.parse(redactDocument(bytes), identityPath), {
+        onFailure: (error) => error._tag === "IdentityInvalid" && error.reason === "ForeignFormat",
+        onSuccess: () => false
+      })
+  })
+  return foreign ? { path: files.identity, source: identityPath } : { path: identityPath, source: undefined }
+})
+
+const takeOver = Effect.fnUntraced(function*(
+  path: string,
+  source: string,
+  passphrase: Redacted.Redacted | undefined
+) {
+  const fs = yield* FileSystem.FileSystem
+  const output = yield* Output
+  // A file that cannot be looked at counts as there: a new identity beside it would cost the pairing.
+  const there = (file: string) => Effect.orElseSucceed(fs.exists(file), () => true)
+  if ((yield* there(path)) || !(yield* there(source))) return
+  yield* Effect.flatMap(IdentityAdmin, (admin) => admin.importFile(source, { passphrase, sealWith: passphrase })).pipe(
+    Effect.provide(IdentityAdmin.layerFile({ path })),
+    Effect.flatMap(({ imported, summary }) =>
+      imported
+        ? output.warn(
+          `warning: device ${
+            summary.deviceId.slice(0, 16)
+          }… was taken over from ${source}, which was only read, into ${path}.`
+        )
+        : Effect.void
+    ),
+    // Another start of this program was first; what it stored is what counts.
+    Effect.catchTag("IdentityExists", () => Effect.void)
+  )
+})

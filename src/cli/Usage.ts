@@ -1,0 +1,21 @@
+/**
+ * What a wrong command line is answered: sentences on standard error. Standard output holds help only where it was asked for.
+ */
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+
+export const presenter: CliOutput.Presenter = {
+  present: Effect.fnUntraced(function*(event) {
+    if (event._tag === "InvalidInvocation") {
+      const formatter = yield* CliOutput.Formatter
+      yield* Console.error(formatter.formatErrors(event.errors))
+      return yield* Console.error(`\nSee: ${event.commandPath.join(" ")} --help`)
+    }
+    if (event._tag === "Help" && event.reason === "Implicit") {
+      const formatter = yield* CliOutput.Formatter
+      return yield* Console.error(formatter.formatHelpDoc(event.helpDoc))
+    }
+    return yield* CliOutput.defaultPresenter.present(event)
+  })
+}

@@ -1,0 +1,197 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as Agent from "../../src/agent/Agent.ts"
+import { AgentEvents } from "../../src/agent/AgentEvents.ts"
+import { Supervisor } from "../../src/connection/Supervisor.ts"
+import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
+import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
+import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
+
+/** Follows the events from now on; `next` waits for one by its name and forgets those before it. */
+const watch = Effect.fnUntraced(function*(events: Stream.Stream<AgentEvent>) {
+  const seen: Array<AgentEvent> = []
+  const coming = yield* Queue.unbounded<AgentEvent>()
+  const reading = yield* events.pipe(
+    Stream.runForEach((event) =>
+      Effect.sync(() => {
+        seen.push(event)
+        Queue.offerUnsafe(coming, event)
+      })
+    ),
+    Effect.forkScoped
+  )
+  const next = (name: AgentEvent["event"]): Effect.Effect<AgentEvent> =>
+    Effect.filterOrElse(Queue.take(coming), (event) => event.event === name, () => next(name))
+  return { seen, next, ended: Fiber.join(reading) }
+})
+
+/** An agent on a gateway in memory, until the scope is closed. */
+const agent = Effect.fnUntraced(function*(
+  options: Parameters<typeof MemoryGateway.layer>[0] & { readonly agent?: Agent.Options } = {}
+) {
+  const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+  const context = yield* Layer.buildWithScope(
+    Agent.layer(options.agent).pipe(Layer.provideMerge(MemoryGateway.layer(options))),
+    scope
+  )
+  const gateway = Context.get(context, DevGateway)
+  const { events } = Context.get(context, AgentEvents)
+  return {
+    gateway,
+    events,
+    watching: yield* watch(events),
+    supervisor: Context.get(context, Supervisor),
+    tasks: Context.get(context, TaskRunner),
+    close: Scope.close(scope, Exit.void),
+    approveFirst: gateway.awaitState(({ pending }) => pending.length > 0).pipe(
+      Effect.flatMap(({ pending: [request] }) => gateway.approve(request?.requestId ?? ""))
+    )
+  }
+})
+
+const names = (events: ReadonlyArray<AgentEvent>) => events.map(({ event }) => event)
+/** What a subscriber that comes now is told, up to an event. */
+const told = (events: Stream.Stream<AgentEvent>, last: AgentEvent["event"]) =>
+  Stream.runCollect(Stream.takeUntil(events, ({ event }) => event === last))
+const encode = Schema.encodeEffect(Schema.fromJsonString(AgentEvent))
+const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(AgentEvent), { onExcessProperty: "error" })
+
+describe("AgentEvents", () => {
+  it.effect("a late subscriber is told who, where, how the connection stands, and the open notice", () =>
+    Effect.gen(function*() {
+      const { approveFirst, events, gateway, watching } = yield* agent({ agent: { embedded: true } })
+      const required = yield* watching.next("pairing.required")
+      const late = yield* told(events, "pairing.required")
+      assert.deepStrictEqual(names(late).filter((name) => name !== "connecting"), [
+        "identity",
+        "gateway",
+        "pairing.required"
+      ])
+      assert.include(late[1], { url: "ws://127.0.0.1:18789", embedded: true })
+      assert.deepStrictEqual(late.at(-1), required)
+
+      yield* TestClock.adjust("31 seconds")
+      const reminder = yield* watching.next("pairing.reminder")
+      assert.deepStrictEqual((yield* told(events, "pairing.reminder")).at(-1), reminder)
+
+      yield* approveFirst
+      yield* TestClock.adjust("15 seconds")
+      const connected = yield* watching.next("connected")
+      yield* watching.next("pairing.resolved")
+      const after = yield* told(events, "connected")
+      assert.deepStrictEqual(names(after), ["identity", "gateway", "connected"])
+      assert.deepStrictEqual(after.at(-1), connected)
+
+      yield* gateway.dropAll(1012)
+      const waiting = yield* watching.next("waiting")
+      assert.deepStrictEqual((yield* told(events, "waiting")).at(-1), waiting)
+    }))
+
+  it.effect("a subscriber that does not read yet loses nothing, and each has everything in order", () =>
+    Effect.gen(function*() {
+      const { approveFirst, events, tasks, watching } = yield* agent()
+      const subscribed = yield* Deferred.make<void>()
+      const reads = yield* Deferred.make<void>()
+      const slow: Array<AgentEvent> = []
+      const texts = (found: ReadonlyArray<AgentEvent>) =>
+        found.flatMap((event) => event.event === "task.reply" ? [event.text] : [])
+      const slowly = yield* events.pipe(
+        Stream.runForEachWhile((event) =>
+          Effect.gen(function*() {
+            slow.push(event)
+            yield* Deferred.succeed(subscribed, undefined)
+            yield* Deferred.await(reads)
+            return texts(slow).length < 50
+          })
+        ),
+        Effect.forkScoped
+      )
+      yield* Deferred.await(subscribed)
+      for (let index = 0; index < 50; index++) yield* tasks.delegate(`task ${index}`)
+      yield* approveFirst
+      yield* TestClock.adjust("15 seconds")
+      const expected = Array.from({ length: 50 }, (_, index) => `echo: task ${index}`)
+      for (const text of expected) assert.include(yield* watching.next("task.reply"), { text })
+      assert.lengthOf(slow, 1)
+      yield* Deferred.succeed(reads, undefined)
+      yield* Fiber.join(slowly)
+      assert.deepStrictEqual(texts(slow), expected)
+      assert.deepStrictEqual(names(slow), names(watching.seen.slice(0, slow.length)))
+    }))
+
+  it.effect("the stream ends with its scope", () =>
+    Effect.gen(function*() {
+      const { close, events, gateway, watching } = yield* agent()
+      yield* watching.next("pairing.required")
+      yield* close
+      yield* watching.ended
+      assert.notInclude(names(watching.seen), "stopped")
+      yield* gateway.awaitState(({ stats }) => stats.openPeers === 0)
+      assert.isAtMost((yield* Stream.runCollect(events)).length, 4)
+    }))
+
+  it.effect("every event of a whole life encodes, decodes to itself, and holds no secret", () =>
+    Effect.gen(function*() {
+      const { approveFirst, close, gateway, supervisor, tasks, watching } = yield* agent()
+      yield* watching.next("pairing.required")
+      yield* TestClock.adjust("31 seconds")
+      yield* watching.next("pairing.reminder")
+      yield* tasks.delegate("hello")
+      yield* approveFirst
+      yield* TestClock.adjust("15 seconds")
+      yield* watching.next("task.reply")
+      yield* gateway.stop
+      yield* watching.next("waiting")
+      yield* gateway.start
+      yield* TestClock.adjust("5 seconds")
+      yield* watching.next("connected")
+      yield* supervisor.pause
+      yield* watching.next("paused")
+      yield* supervisor.resume
+      yield* TestClock.adjust("5 seconds")
+      yield* watching.next("connected")
+      yield* close
+      yield* watching.ended
+      assert.includeMembers([...new Set(names(watching.seen))], [
+        "identity",
+        "gateway",
+        "connecting",
+        "pairing.required",
+        "pairing.reminder",
+        "pairing.resolved",
+        "connected",
+        "task.queued",
+        "task.sent",
+        "task.reply",
+        "waiting",
+        "paused"
+      ])
+      for (const event of watching.seen) {
+        const text = yield* encode(event)
+        assert.deepStrictEqual(yield* decode(text), event)
+        assert.notInclude(text, Redacted.value(MemoryGateway.sharedToken))
+      }
+    }))
+
+  it.effect("a refusal for good is one halted event that says whose side it is", () =>
+    Effect.gen(function*() {
+      const { events, watching } = yield* agent({ client: { token: Redacted.make("wrong-token") } })
+      const halted = yield* watching.next("halted")
+      assert.isTrue(halted.event === "halted" && halted.error.error === "AuthRejected")
+      assert.isTrue(halted.event === "halted" && halted.error.owner !== undefined)
+      assert.notInclude(yield* encode(halted), "wrong-token")
+      assert.deepStrictEqual((yield* told(events, "halted")).at(-1), halted)
+    }))
+})

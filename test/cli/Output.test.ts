@@ -1,0 +1,137 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Sink from "effect/Sink"
+import * as Stdio from "effect/Stdio"
+import { Output, plain, render } from "../../src/cli/Output.ts"
+import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
+import { DeviceId } from "../../src/protocol/Connect.ts"
+
+const hostile = "a\u001b[31mb\u0007\u009bc\u202ed\u2028e\rf\tg\ud800"
+
+const anything = Arbitrary.schema(AgentEvent)
+
+/** The same event with every text field that schemas leave free replaced; literals and ids stay what they are. */
+const poisoned = (event: AgentEvent): unknown => {
+  const poison = (value: unknown, key: string): unknown =>
+    typeof value === "string"
+      ? ["event", "deviceId", "requestId", "previousRequestId", "reason"].includes(key) ? value : `${value}${hostile}`
+      : Array.isArray(value)
+      ? value.map((item) => poison(item, key))
+      : typeof value === "object" && value !== null
+      ? Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, poison(inner, name)]))
+      : value
+  return poison(event, "")
+}
+const decode = Schema.decodeUnknownSync(AgentEvent)
+
+describe("render", () => {
+  it.effect.prop(
+    "plain text has no control characters but line ends, whatever an event holds",
+    [anything],
+    ([event]) =>
+      Effect.sync(() => {
+        for (const shown of [render(event, plain), render(decode(poisoned(event)), plain)]) {
+          assert.notMatch(shown ?? "", /(?!\n)[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u)
+          assert.notMatch(shown ?? "", /\bundefined\b|\[object/)
+        }
+      }),
+    { arbitrary: { seed: 1, runs: 400 } }
+  )
+
+  it.effect.prop("a style changes nothing but how words are set off", [anything], ([event]) =>
+    Effect.sync(() => {
+      const marked = (text: string) => `\ue000${text}\ue001`
+      const style = { good: marked, bad: marked, attention: marked, dim: marked, strong: marked }
+      assert.strictEqual(render(event, style)?.replace(/[\ue000\ue001]/g, ""), render(event, plain))
+    }), { arbitrary: { seed: 2, runs: 200 } })
+
+  const at = "2026-01-02T03:04:05.678Z"
+  const deviceId = DeviceId.make("0123456789abcdef".repeat(4))
+  const shell = (text: string) => ({ argv: text.split(" "), text })
+
+  it("an approval shows the command on a line of its own, or how to list without one", () => {
+    const event = {
+      at,
+      deviceId,
+      reason: "not-paired" as const,
+      since: at,
+      expiresAt: at,
+      list: shell("openclaw devices list"),
+      event: "pairing.required" as const
+    }
+    const lines = (render({ ...event, approve: shell("openclaw devices approve 1") }, plain) ?? "").split("\n")
+    assert.include(lines, "openclaw devices approve 1")
+    assert.include(lines, "Approval needed, once.")
+    assert.notInclude(lines, "openclaw devices list")
+    const without = (render({ ...event, note: "Export a credential first." }, plain) ?? "").split("\n")
+    assert.include(without, "openclaw devices list")
+    assert.include(without, "Export a credential first.")
+  })
+
+  it("every event but a first attempt says something", () => {
+    assert.isUndefined(render({ at, event: "connecting", attempt: 1 }, plain))
+    assert.strictEqual(render({ at, event: "connecting", attempt: 2 }, plain), "connecting (attempt 2)")
+    assert.strictEqual(render({ at, event: "stopped" }, plain), "stopped")
+    assert.strictEqual(
+      render({ at, event: "task.reply", taskId: "0123456789", runId: "r", text: "one\r\n\ttwo" }, plain),
+      "task 01234567 one\n  two"
+    )
+  })
+})
+
+/** What the service writes, on a standard output that is a terminal or not. */
+const written = Effect.fnUntraced(function*(
+  options: { readonly json: boolean; readonly terminal: boolean; readonly env?: Record<string, string> },
+  use: (output: Output["Service"]) => Effect.Effect<void>
+) {
+  const out: Array<string> = []
+  const err: Array<string> = []
+  const into = (kept: Array<string>) => () =>
+    Sink.forEach((text: string | Uint8Array) => Effect.sync(() => void kept.push(String(text))))
+  const stdio = Stdio.layerTest({
+    stdout: into(out),
+    stderr: into(err),
+    stdoutIsTerminal: Effect.succeed(options.terminal)
+  })
+  yield* Effect.flatMap(Output, use).pipe(
+    Effect.provide(Output.layer(options.json).pipe(Layer.provide(stdio))),
+    Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord(options.env ?? {}))
+  )
+  return { out: out.join(""), err: err.join("") }
+})
+
+describe("Output", () => {
+  const stopped: AgentEvent = { at: "2026-01-02T03:04:05.678Z", event: "stopped" }
+  const escape = "\u001b"
+
+  it.effect("colour and the live line are for terminals only, and NO_COLOR is obeyed", () =>
+    Effect.gen(function*() {
+      const both = (output: Output["Service"]) => Effect.andThen(output.live("waiting"), output.event(stopped))
+      assert.deepStrictEqual(yield* written({ json: false, terminal: false }, both), { out: "stopped\n", err: "" })
+      const terminal = yield* written({ json: false, terminal: true }, both)
+      assert.include(terminal.out, `${escape}[2mstopped${escape}[0m\n`)
+      assert.isTrue(terminal.out.endsWith("waiting"))
+      const noColor = yield* written({ json: false, terminal: true, env: { NO_COLOR: "1" } }, (output) =>
+        output.event(stopped))
+      assert.strictEqual(noColor.out, "stopped\n")
+    }))
+
+  it.effect("JSON is one event a line and nothing else; sentences go to standard error", () =>
+    Effect.gen(function*() {
+      const { err, out } = yield* written({ json: true, terminal: true }, (output) =>
+        Effect.all([output.live("waiting"), output.event(stopped), output.warn("a sentence")], { discard: true }))
+      assert.strictEqual(out, `${JSON.stringify(stopped)}\n`)
+      assert.strictEqual(err, "a sentence\n")
+    }))
+
+  it.effect.prop("an event is one line that decodes to it", [anything], ([event]) =>
+    Effect.gen(function*() {
+      const { out } = yield* written({ json: true, terminal: false }, (output) => output.event(event))
+      assert.match(out, /^[^\n]*\n$/)
+      assert.deepStrictEqual(decode(JSON.parse(out)), event)
+    }), { arbitrary: { seed: 3, runs: 100 } })
+})

@@ -1,0 +1,156 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Schema from "effect/Schema"
+import { fileURLToPath } from "node:url"
+import * as ProcessGroup from "../interop/support/ProcessGroup.ts"
+
+const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "")
+
+const Manifest = Schema.fromJsonString(Schema.Struct({
+  version: Schema.String,
+  devDependencies: Schema.Record(Schema.String, Schema.String)
+}))
+const Packed = Schema.fromJsonString(Schema.Array(Schema.Struct({
+  filename: Schema.String,
+  files: Schema.Array(Schema.Struct({ path: Schema.String }))
+})))
+const Installed = Schema.fromJsonString(
+  Schema.Array(Schema.Struct({ version: Schema.String, location: Schema.String }))
+)
+const Outcome = Schema.fromJsonString(Schema.Struct({
+  queued: Schema.String,
+  outcome: Schema.Struct({ _tag: Schema.Literal("Completed"), text: Schema.String })
+}))
+
+/** Runs a command to its end and answers its standard output; a status other than 0 fails with all that it printed. */
+const command = Effect.fnUntraced(function*(cwd: string, name: string, ...args: ReadonlyArray<string>) {
+  const stdout: Array<string> = []
+  const all: Array<string> = []
+  const inherited = Object.entries(process.env).flatMap(([key, value]) =>
+    // what `npm run` and vitest say about this project is not about the other one
+    value === undefined || /^(?:npm_(?:package|lifecycle)|VITEST|NODE_OPTIONS$|INIT_CWD$)/.test(key)
+      ? []
+      : [[key, value]]
+  )
+  const child = yield* ProcessGroup.spawn(name, args, {
+    cwd,
+    env: { ...Object.fromEntries(inherited), PATH: `${root}/node_modules/.bin:${process.env["PATH"] ?? ""}` },
+    onStdout: (line) => {
+      stdout.push(line)
+      all.push(line)
+    },
+    onStderr: (line) => void all.push(line)
+  })
+  yield* child.endInput
+  const { code } = yield* child.drained
+  assert.strictEqual(code, 0, [name, ...args, "", ...all].join("\n"))
+  return stdout.join("\n")
+}, Effect.scoped)
+
+const temporary = Effect.flatMap(
+  FileSystem.FileSystem,
+  (fs) => fs.makeTempDirectoryScoped({ prefix: "effect-openclaw-pack-" })
+)
+
+/** Packs a copy of what is in this folder: the build that belongs to packing must not touch the one that others use. */
+const pack = Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  const copy = yield* temporary
+  for (const name of ["src", "test/pack", "package.json", "tsconfig.json", "README.md", "LICENSE"]) {
+    yield* fs.copy(`${root}/${name}`, `${copy}/${name}`)
+  }
+  yield* fs.symlink(`${root}/node_modules`, `${copy}/node_modules`)
+  // In one step, what the build prints would stand before the JSON.
+  yield* command(copy, "npm", "run", "prepare", "--loglevel=error")
+  const printed = yield* command(copy, "npm", "pack", "--json", "--ignore-scripts", "--loglevel=error")
+  const [packed] = yield* Schema.decodeUnknownEffect(Packed)(printed)
+  return { files: (packed?.files ?? []).map(({ path }) => path), tarball: `${copy}/${packed?.filename ?? ""}` }
+})
+
+/** The programs that the README shows, by the file that it names. */
+const shown = (readme: string) =>
+  [...readme.matchAll(/<!-- (\S+\.ts) -->\s*```ts\n([^]*?)```/g)].map(([, path = "", code = ""]) => ({
+    name: path.replace(/^.*\//, ""),
+    code
+  }))
+
+const compilerOptions = {
+  target: "es2023",
+  lib: ["es2023", "dom"],
+  module: "nodenext",
+  types: ["node"],
+  noEmit: true,
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  skipLibCheck: false
+}
+
+describe("the packed package", () => {
+  it.live("holds nothing but dist, src and what npm wants; and works in an empty strict project", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const { devDependencies, version } = yield* Effect.flatMap(
+        fs.readFileString(`${root}/package.json`),
+        Schema.decodeUnknownEffect(Manifest)
+      )
+      const { files, tarball } = yield* pack
+
+      const others = files.filter((path) => !/^(?:dist|src)\//.test(path))
+      assert.deepStrictEqual(others.toSorted(), ["LICENSE", "README.md", "package.json"])
+      assert.deepStrictEqual(files.filter((path) => /tsconfig|\.test\.|tsbuildinfo|node_modules/.test(path)), [])
+      const sources = files.filter((path) => /^src\/.*\.ts$/.test(path))
+      assert.isAbove(sources.length, 40)
+      for (const source of sources) {
+        const built = source.replace(/^src\//, "dist/").replace(/\.ts$/, "")
+        assert.includeMembers(files, [`${built}.js`, `${built}.d.ts`])
+      }
+
+      const project = yield* temporary
+      const pinned = (...names: ReadonlyArray<string>) =>
+        Object.fromEntries(names.map((name) => [name, devDependencies[name] ?? ""]))
+      yield* fs.writeFileString(
+        `${project}/package.json`,
+        JSON.stringify({
+          name: "embedding",
+          private: true,
+          type: "module",
+          dependencies: { "effect-openclaw": `file:${tarball}`, ...pinned("effect", "@effect/platform-node") },
+          devDependencies: pinned("typescript", "@types/node", "vitest", "@effect/vitest")
+        })
+      )
+      yield* fs.writeFileString(`${project}/tsconfig.json`, JSON.stringify({ compilerOptions, include: ["*.ts"] }))
+      yield* fs.copyFile(`${root}/test/pack/Embedding.ts`, `${project}/Program.ts`)
+      const programs = shown(yield* fs.readFileString(`${root}/README.md`))
+      assert.isAtLeast(programs.length, 2)
+      for (const { code, name } of programs) yield* fs.writeFileString(`${project}/${name}`, code)
+      yield* command(project, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
+
+      for (const name of ["effect", "@effect/platform-node", "effect-openclaw"]) {
+        const copies = yield* Effect.flatMap(
+          command(project, "npm", "query", `[name="${name}"]:not(:root)`, "--loglevel=error"),
+          Schema.decodeUnknownEffect(Installed)
+        )
+        assert.deepStrictEqual(copies.map(({ location }) => location), [`node_modules/${name}`])
+      }
+
+      yield* command(project, `${project}/node_modules/.bin/tsc`, "-p", ".")
+
+      const printed = yield* command(project, "node", "Program.ts")
+      // the lines before it are the log
+      const { outcome, queued } = yield* Schema.decodeUnknownEffect(Outcome)(printed.split("\n").at(-1))
+      assert.strictEqual(outcome.text, "echo: water the plants")
+      assert.include(["AwaitingApproval", "Offline"], queued)
+      const tests = programs.map(({ name }) => name).filter((name) => name.endsWith(".test.ts"))
+      assert.isNotEmpty(tests)
+      yield* command(project, `${project}/node_modules/.bin/vitest`, "run", ...tests)
+
+      const bin = `${project}/node_modules/.bin/openclaw-device`
+      assert.include(yield* command(project, bin, "--version"), version)
+      const state = `${project}/state`
+      const identity = yield* command(project, bin, "identity", "show", "--json", "--state-dir", state)
+      assert.deepInclude(JSON.parse(identity), { created: true, path: `${state}/identity.json` })
+    }).pipe(Effect.provide(NodeServices.layer)))
+})
