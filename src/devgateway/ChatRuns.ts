@@ -106,14 +106,19 @@ export const make = (options: {
     return session
   }
 
-  const record = (session: Session, runId: string, message: Readonly<Record<string, unknown>>) => {
+  /** `marks` tell which run a message belongs to. */
+  const record = (
+    session: Session,
+    message: Readonly<Record<string, unknown>>,
+    marks: Readonly<Record<string, string>>
+  ) => {
     const seq = session.messages.length + 1
     const nowMs = options.nowMs()
     session.messages.push({
       ...message,
       timestamp: nowMs,
       __openclaw: {
-        runId,
+        ...marks,
         id: options.newId(),
         recordTimestampMs: nowMs,
         transcriptPosition: { source: session.id, rawSeq: seq },
@@ -122,8 +127,14 @@ export const make = (options: {
     })
   }
 
+  /** A question has the key it was sent with, and no run id. */
+  const recordQuestion = (session: Session, key: string, text: string) => {
+    const idempotencyKey = `${key}:user`
+    record(session, { role: "user", content: text, idempotencyKey }, { idempotencyKey })
+  }
+
   const recordReply = (run: Run, stopReason: string) =>
-    record(run.session, run.runId, {
+    record(run.session, {
       role: "assistant",
       content: textContent(run.text),
       api: "openai-completions",
@@ -132,7 +143,7 @@ export const make = (options: {
       usage,
       stopReason,
       responseId: run.itemId
-    })
+    }, { runId: run.runId })
 
   const agentEvent = (
     run: Run,
@@ -350,7 +361,7 @@ export const make = (options: {
       }
       known.add(runId)
       started.set(runId, (started.get(runId) ?? 0) + 1)
-      record(session, runId, { role: "user", content: textContent(params.message) })
+      recordQuestion(session, runId, params.message)
       respond({ payload: { runId, status: "started" } })
       if (session.active === undefined) launch(session, runId, params.message, false)
       else {
@@ -365,27 +376,31 @@ export const make = (options: {
       if ("code" in session) return respond({ error: session })
       const messages = session.messages.slice(-(params.limit ?? 1000))
       const hasMore = messages.length < session.messages.length
+      const begun = session.messages.length > 0
+      const deltaCursor = Buffer.from(`${session.id}:${session.messages.length}`, "utf8").toString("base64url")
       respond({
         payload: {
           sessionKey: session.key,
-          sessionId: session.id,
+          ...(begun ? { sessionId: session.id, deltaCursor } : {}),
           messages,
-          activity: [],
           pendingInputs: { items: [], total: 0 },
-          deltaCursor: Buffer.from(`${session.id}:${session.messages.length}`, "utf8").toString("base64url"),
           ...(hasMore ? { nextOffset: messages.length } : {}),
           hasMore,
           totalMessages: session.messages.length,
           defaults: { modelProvider: provider, model, contextTokens: 200_000 },
           sessionInfo: {
             key: session.key,
-            visibility: "shared",
-            createdAt: session.createdAtMs,
             kind: "direct",
             agentId: "main",
             isMain: session.key === mainSessionKey,
-            sessionId: session.id,
-            status: session.active === undefined ? "done" : "running",
+            ...(begun
+              ? {
+                visibility: "shared",
+                createdAt: session.createdAtMs,
+                sessionId: session.id,
+                status: session.active === undefined ? "done" : "running"
+              }
+              : {}),
             modelProvider: provider,
             model,
             hasActiveRun: session.active !== undefined,
@@ -411,6 +426,7 @@ export const make = (options: {
       chatEvent(run, seq, { state: "aborted", stopReason: "rpc", ...spoken })
       const stopped = { aborted: true, startedAt: run.startedAtMs, endedAt }
       lifecycle(run, seq, { phase: "end", status: "cancelled", stopReason: "rpc", ...stopped })
+      lifecycle(run, ++run.seq, { phase: "model", provider, model })
       respond({ payload: { ok: true, aborted: true, runIds: [run.runId] } })
       modelLeft(run, ++run.seq)
       const error = "This operation was aborted"

@@ -106,10 +106,9 @@ export const hello = (facts: {
       mainSessionKey,
       scope: "per-sender"
     },
-    updateSchedule: { channel: "stable", autoEnabled: false }
+    ...(facts.scopes.length === 0 ? {} : { updateSchedule: { channel: "stable", autoEnabled: false } })
   },
-  controlUiWidgetKinds: [],
-  controlUiLinkReaders: [],
+  ...(facts.scopes.length === 0 ? {} : { controlUiWidgetKinds: [], controlUiLinkReaders: [] }),
   pluginSurfaceUrls: {},
   auth: {
     method: facts.method,

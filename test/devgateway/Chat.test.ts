@@ -317,8 +317,8 @@ describe("chat.history", () => {
         assert.includeMembers(keys(at(answer, "payload")), Object.keys(rest))
         const messages = at(answer, "payload", "messages")
         assert.deepStrictEqual(
-          [at(messages, "0", "role"), at(messages, "0", "content", "0", "text")],
-          ["user", "hello"]
+          [at(messages, "0", "role"), at(messages, "0", "content"), at(messages, "0", "idempotencyKey")],
+          ["user", "hello", "key-1:user"]
         )
         assert.deepStrictEqual(
           [at(messages, "1", "role"), at(messages, "1", "content", "0", "text")],

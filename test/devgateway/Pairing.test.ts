@@ -337,7 +337,7 @@ describe("a scope upgrade on a live link", () => {
         const token = yield* pair(gateway)
         const live = link(gateway)
         live.connect(alice, { token })
-        const asked = live.request("device.scopes.requestUpgrade", { scopes: ["operator.approvals"] })
+        const asked = live.request("device.scopes.requestUpgrade", { scopes: wider })
         const requestId = String(at(asked, "payload", "requestId"))
         live.send({ type: "req", id: "wait", method: "device.scopes.waitUpgrade", params: { requestId } })
         yield* TestClock.adjust("4 minutes")
@@ -362,7 +362,10 @@ describe("a scope upgrade on a live link", () => {
         const requestId = requestIdOf(ask(gateway, { scopes: wider }))
         const other = link(gateway)
         other.connect(bob)
-        assert.strictEqual(outcome(other.request("device.scopes.waitUpgrade", { requestId })), "unknown requestId")
+        assert.strictEqual(
+          outcome(other.request("device.scopes.waitUpgrade", { requestId })),
+          "scope upgrade expired or not found"
+        )
       })
     ))
 
@@ -373,7 +376,7 @@ describe("a scope upgrade on a live link", () => {
         const live = link(gateway)
         live.connect(alice, { token })
         const askFor = (id: string) => {
-          const asked = live.request("device.scopes.requestUpgrade", { scopes: ["operator.approvals"] })
+          const asked = live.request("device.scopes.requestUpgrade", { scopes: wider })
           const requestId = String(at(asked, "payload", "requestId"))
           live.send({ type: "req", id, method: "device.scopes.waitUpgrade", params: { requestId } })
           return requestId
@@ -383,7 +386,7 @@ describe("a scope upgrade on a live link", () => {
         assert.deepStrictEqual(at(live.response("first"), "payload"), { status: "rejected", requestId: first })
         const second = askFor("second")
         yield* TestClock.adjust("200 seconds")
-        live.request("device.scopes.requestUpgrade", { scopes: ["operator.approvals"] }) // asked again: it lives on
+        live.request("device.scopes.requestUpgrade", { scopes: wider }) // asked again: it lives on
         yield* TestClock.adjust("299 seconds")
         assert.isUndefined(live.response("second"))
         yield* TestClock.adjust("1 second")
