@@ -1,0 +1,155 @@
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import { type EventLog, makeEventLog } from "./EventLog.ts"
+import { InteropError } from "./InteropError.ts"
+
+// A model provider without a model: it answers OpenAI chat completions with `echo: <the last user text>`.
+
+const Part = Schema.Struct({ type: Schema.String, text: Schema.optionalKey(Schema.String) })
+const Message = Schema.Struct({
+  role: Schema.String,
+  content: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Array(Part)])))
+})
+const Completion = Schema.Struct({
+  stream: Schema.optionalKey(Schema.Boolean),
+  messages: Schema.Array(Message)
+})
+const decodeCompletion = Schema.decodeUnknownOption(Schema.fromJsonString(Completion))
+
+export interface ModelStub {
+  readonly port: number
+  /** The last user text of every call so far as the model saw it, with whatever the gateway wrapped around it. */
+  readonly prompts: ReadonlyArray<string>
+  /** The next call whose last user text contains `text`; calls passed over stay in `prompts`. 60 s unless set. */
+  readonly nextPrompt: (text: string, timeout?: Duration.Input) => Effect.Effect<string, InteropError>
+  /** Lets the answers to texts marked `[hold]` go on, those that wait now and those to come. */
+  readonly release: Effect.Effect<void>
+}
+
+/**
+ * Takes off what releases put around a text, or into a message of its own behind it: blocks of context and metadata, a
+ * line with the message id, a time in brackets.
+ */
+const unwrap = (prompt: string): string =>
+  prompt
+    .replace(/<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>[\s\S]*?<<<END_OPENCLAW_INTERNAL_CONTEXT>>>/g, "")
+    .replace(/^[^\n]*\(untrusted[^\n]*\):\n```json\n[\s\S]*?\n```\n*/gm, "")
+    .replace(/^\[message_id:[^\n]*\]\n?/gm, "")
+    .replace(/\n\nRuntime: agent=[^\n]*/g, "")
+    .trim()
+    .replace(/^\[[^\]\n]*\d{4}-\d{2}-\d{2}[^\]\n]*\] */, "")
+    .trim()
+
+const textOf = ({ content }: typeof Message.Type): string =>
+  typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join("\n")
+
+/** The last message of a person. An earlier one may still stand there unanswered, so they are not joined. */
+const lastUserText = (completion: typeof Completion.Type): string => {
+  const texts = completion.messages.filter(({ role }) => role === "user").map(textOf)
+  return texts.findLast((text) => unwrap(text) !== "") ?? ""
+}
+
+const completionChunk = (delta: object, finishReason: "stop" | null) =>
+  `data: ${
+    JSON.stringify({
+      id: "echo",
+      object: "chat.completion.chunk",
+      created: 0,
+      model: "echo",
+      choices: [{ index: 0, delta, finish_reason: finishReason }]
+    })
+  }\n\n`
+
+const json = (response: ServerResponse, status: number, body: object) =>
+  void response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body))
+
+const readBody = (request: IncomingMessage) =>
+  Effect.callback<string>((resume) => {
+    const chunks: Array<Buffer> = []
+    request.on("data", (chunk: Buffer) => void chunks.push(chunk))
+    request.on("end", () => resume(Effect.succeed(Buffer.concat(chunks).toString())))
+  })
+
+const answer = Effect.fnUntraced(
+  function*(request: IncomingMessage, response: ServerResponse, log: EventLog<string>, held: Latch.Latch) {
+    const completion = decodeCompletion(yield* readBody(request))
+    if (request.method !== "POST" || request.url !== "/v1/chat/completions" || Option.isNone(completion)) {
+      return json(response, 404, { error: { message: "the stub knows POST /v1/chat/completions only" } })
+    }
+    const prompt = lastUserText(completion.value)
+    log.offerUnsafe(prompt)
+    if (prompt.includes("[fail]")) {
+      return json(response, 400, { error: { message: "the stub was told to fail", type: "invalid_request_error" } })
+    }
+    const reply = `echo: ${unwrap(prompt)}`
+    if (completion.value.stream !== true) {
+      return json(response, 200, {
+        id: "echo",
+        object: "chat.completion",
+        created: 0,
+        model: "echo",
+        choices: [{ index: 0, message: { role: "assistant", content: reply }, finish_reason: "stop" }]
+      })
+    }
+    const slow = prompt.includes("[slow]")
+    const words = reply.split(/(?<=\s)/)
+    const tail = slow ? Array.from({ length: 10 }, (_, index) => ` ${index + 1}`) : []
+    response.writeHead(200, { "content-type": "text/event-stream" })
+    response.write(completionChunk({ role: "assistant", content: "" }, null))
+    for (const [index, word] of [...words, ...tail].entries()) {
+      if (index > 0 && slow) yield* Effect.sleep("400 millis")
+      if (index === 1 && prompt.includes("[hold]")) yield* held.await
+      response.write(completionChunk({ content: word }, null))
+    }
+    response.write(completionChunk({}, "stop"))
+    response.end("data: [DONE]\n\n")
+  }
+)
+
+/**
+ * A model provider on loopback. The answer to a text is `echo: ` and that text, streamed word by word. Markers anywhere
+ * in the text change that: `[slow]` puts 400 ms between the words and appends ` 1` to ` 10`, `[hold]` stops after the
+ * first word until `release`, and `[fail]` gives HTTP 400.
+ */
+export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
+  const log: EventLog<string> = yield* makeEventLog<string>()
+  const held = yield* Latch.make()
+  const run = yield* FiberSet.makeRuntime()
+  const listen = Effect.callback<Server, InteropError>((resume) => {
+    const server = createServer((request, response) => {
+      run(Effect.ignoreCause(answer(request, response, log, held), { log: "Error", message: "model stub failed" }))
+    })
+    server.once(
+      "error",
+      (cause) => resume(Effect.fail(new InteropError({ step: "listen", detail: "model stub", cause })))
+    )
+    server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+  })
+  const server = yield* Effect.acquireRelease(listen, (server) =>
+    Effect.callback<void>((resume) => {
+      server.close(() => resume(Effect.void))
+      server.closeAllConnections()
+    }))
+  const address = server.address()
+  if (address === null || typeof address === "string") {
+    return yield* new InteropError({ step: "listen", detail: "model stub has no port" })
+  }
+  const stub: ModelStub = {
+    port: address.port,
+    prompts: log.all,
+    nextPrompt: (text, timeout = "60 seconds") =>
+      log.next({
+        describe: `a prompt that contains ${JSON.stringify(text)}`,
+        where: (prompt) => prompt.includes(text),
+        timeout,
+        context: () => log.all.map((prompt) => JSON.stringify(prompt).slice(0, 300))
+      }),
+    release: held.open
+  }
+  return stub
+})
