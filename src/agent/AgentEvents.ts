@@ -14,6 +14,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import { compareCode } from "../identity/CompareCode.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { PairingNotifier } from "../pairing/PairingNotifier.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
@@ -50,6 +51,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     at: now(),
     event: "identity",
     deviceId: identity.deviceId,
+    compareCode: compareCode(identity.deviceId).words,
     created: source._tag === "Ephemeral" || ("created" in source && source.created),
     ...(source._tag === "File" ? { path: source.path } : {})
   }

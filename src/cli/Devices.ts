@@ -8,7 +8,8 @@ import * as Schema from "effect/Schema"
 import { failure } from "../agent/AgentEvents.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
-import { RequestId } from "../protocol/Connect.ts"
+import { compareCode } from "../identity/CompareCode.ts"
+import { DeviceId, RequestId } from "../protocol/Connect.ts"
 import { printable } from "../protocol/Refusal.ts"
 import { chosenGateway, operator, settings, settled } from "./AgentLayer.ts"
 import { as, CommandFailed } from "./CommandError.ts"
@@ -28,6 +29,11 @@ const Device = Schema.Struct({
 })
 const DeviceList = Schema.Struct({ pending: Schema.Array(Device), paired: Schema.Array(Device) })
 const decodeDeviceList = Schema.decodeUnknownEffect(DeviceList)
+const isDeviceId = Schema.is(DeviceId)
+
+/** What the person at the device can compare; nothing for an id that is none. */
+const codeOf = ({ deviceId }: typeof Device.Type): { readonly compareCode?: string } =>
+  isDeviceId(deviceId) ? { compareCode: compareCode(deviceId).words } : {}
 
 const requestId = Argument.String("request-id").pipe(
   Argument.withDescription("The id that the waiting program shows, or that `devices list` shows"),
@@ -44,7 +50,10 @@ const list = Command.make("list", {}, () =>
       Effect.flatMap(decodeDeviceList),
       Effect.mapError(as("failed"))
     )
-    if (output.json) return yield* output.line(JSON.stringify({ pending, paired }))
+    if (output.json) {
+      const coded = (all: typeof pending) => all.map((device) => ({ ...device, ...codeOf(device) }))
+      return yield* output.line(JSON.stringify({ pending: coded(pending), paired: coded(paired) }))
+    }
     const about = (device: typeof Device.Type) =>
       printable(
         [
@@ -54,10 +63,20 @@ const list = Command.make("list", {}, () =>
           (device.scopes ?? []).join(" ")
         ].filter((part) => part !== "").join("  ")
       )
+    const code = (device: typeof Device.Type) => {
+      const { compareCode } = codeOf(device)
+      return compareCode === undefined ? Effect.void : output.line(`    code: ${compareCode}`)
+    }
     yield* output.line(pending.length === 0 ? "Nothing waits for approval." : "Waiting for approval:")
-    for (const device of pending) yield* output.line(`  ${printable(device.requestId ?? "?")}  ${about(device)}`)
+    for (const device of pending) {
+      yield* output.line(`  ${printable(device.requestId ?? "?")}  ${about(device)}`)
+      yield* code(device)
+    }
     yield* output.line(paired.length === 0 ? "No device is paired." : "Paired:")
-    for (const device of paired) yield* output.line(`  ${about(device)}`)
+    for (const device of paired) {
+      yield* output.line(`  ${about(device)}`)
+      yield* code(device)
+    }
   }))).pipe(
     Command.withDescription("List devices that wait for approval, and paired ones"),
     Command.withExamples([{ command: "openclaw-device devices list", description: "What waits on the local gateway" }])

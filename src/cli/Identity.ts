@@ -1,15 +1,44 @@
 /**
- * `identity`: who this device is.
+ * `identity`: who this device is, and what can be done with the file that says so. The private key is never shown.
  */
+import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
-import { settings } from "./AgentLayer.ts"
-import { as } from "./CommandError.ts"
-import { Output } from "./Output.ts"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as References from "effect/References"
+import * as Schema from "effect/Schema"
+import { compareCode } from "../identity/CompareCode.ts"
+import type { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import type { IdentityInconsistent, IdentityInvalid, IdentityUnreadable } from "../identity/IdentityError.ts"
+import { IdentityAbsent, IdentityExists } from "../identity/IdentityError.ts"
+import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
+import { PlatformName } from "../protocol/Connect.ts"
+import { as, CommandFailed } from "./CommandError.ts"
+import { changePassphrase, decrypt, encrypt } from "./IdentityPassphrase.ts"
+import * as IdentityReport from "./IdentityReport.ts"
+import { Invocation } from "./Invocation.ts"
+import { Output, visible } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
-import { root } from "./Root.ts"
+import type { Settings } from "./Settings.ts"
+
+/** Creates or loads the identity. What doing so would log is in the answer. */
+const load = Effect.fnUntraced(function*(checked: Settings, passphrase: OwnIdentity.Passphrase) {
+  const { version } = yield* Invocation
+  const options = { create: true, createdBy: OwnIdentity.createdBy(version) }
+  const { source } = yield* OwnIdentity.load(checked, passphrase, options).pipe(
+    Effect.provideService(References.MinimumLogLevel, "Error")
+  )
+  return { created: source._tag === "File" && source.created }
+})
+
+/** What is stored now, by somebody who has just opened it. */
+const opened = Effect.fnUntraced(function*(path: string) {
+  const summary = yield* Effect.flatMap(IdentityReport.adminOf(path), (admin) => admin.inspect())
+  return Option.isNone(summary) ? yield* new IdentityAbsent({ path }) : { ...summary.value, verified: true }
+})
 
 const show = Command.make("show", {
   create: Flag.Boolean("create").pipe(
@@ -17,26 +46,24 @@ const show = Command.make("show", {
     Flag.withDefault(true)
   )
 }, ({ create }) =>
-  Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
-    yield* Effect.gen(function*() {
-      const output = yield* Output
-      const checked = yield* settings({ gatewayUrl, stateDir })
-      const identity = yield* DeviceIdentity.pipe(
-        Effect.provide(OwnIdentity.layer(checked, { create })),
-        Effect.mapError(as("settings"))
-      )
-      const { deviceId, platform, publicKey, source } = identity
-      const { created, path } = source._tag === "File" ? source : { created: false, path: checked.identityPath }
-      if (output.json) {
-        return yield* output.line(JSON.stringify({ deviceId, publicKey, platform, path, created }))
-      }
-      yield* output.line(`device id   ${deviceId}`)
-      yield* output.line(`public key  ${publicKey}`)
-      yield* output.line(`platform    ${platform}`)
-      yield* output.line(`kept in     ${path}${created ? " (just created)" : ""}`)
-    }).pipe(Effect.provide(Output.layer(json)))
-  })).pipe(
+  IdentityReport.withSettings(Effect.fnUntraced(function*(checked) {
+    const configured = yield* OwnIdentity.fromSeed
+    if (Option.isSome(configured)) return yield* showConfigured(configured.value)
+    const secret = Option.getOrUndefined(yield* IdentitySecrets.passphrase)
+    const passphrase = secret !== undefined
+    const { path } = yield* OwnIdentity.places(checked)
+    const found = yield* Effect.flatMap(IdentityReport.adminOf(path), (admin) => admin.inspect(secret))
+    if (Option.isSome(found)) {
+      return yield* IdentityReport.show(found.value, { facts: { created: false }, heading: undefined, passphrase })
+    }
+    if (!create) return yield* new IdentityAbsent({ path })
+    const { created } = yield* load(checked, secret)
+    yield* IdentityReport.show(yield* opened(path), {
+      facts: { created },
+      heading: created ? "created just now" : undefined,
+      passphrase
+    })
+  }))).pipe(
     Command.withDescription("Show the device identity; the private key is never shown"),
     Command.withExamples([{
       command: "openclaw-device identity show --no-create",
@@ -44,8 +71,196 @@ const show = Command.make("show", {
     }])
   )
 
+const showConfigured = Effect.fnUntraced(function*({ deviceId, platform, publicKey }: DeviceIdentity["Service"]) {
+  const output = yield* Output
+  const { digits, words } = compareCode(deviceId)
+  if (output.json) {
+    return yield* output.line(JSON.stringify({
+      created: false,
+      deviceId,
+      compareCode: words,
+      compareDigits: digits,
+      publicKey,
+      platform,
+      warnings: []
+    }))
+  }
+  yield* output.line(`device id   ${deviceId}`)
+  yield* output.line(`code        ${words}`)
+  yield* output.line(`            ${digits}`)
+  yield* output.line(`public key  ${publicKey}`)
+  yield* output.line(`platform    ${platform}`)
+  yield* output.line("kept in     the configuration (OPENCLAW_DEVICE_IDENTITY_SEED or OPENCLAW_DEVICE_IDENTITY_PEM)")
+})
+
+/** A file beside a configured key would not be used, and its device id is another one. */
+const refuseConfigured = Effect.flatMap(
+  OwnIdentity.fromSeed,
+  (configured) =>
+    Option.isNone(configured) ? Effect.void : Effect.fail(
+      new CommandFailed({
+        exit: "settings",
+        error: "IdentityConfigured",
+        problem:
+          "OPENCLAW_DEVICE_IDENTITY_SEED or OPENCLAW_DEVICE_IDENTITY_PEM gives this device its key, so a file would"
+          + " not be used. Nothing was changed. Unset the variable to keep the identity in a file."
+      })
+    )
+)
+
+const create = Command.make("create", {}, () =>
+  IdentityReport.withSettings(Effect.fnUntraced(function*(checked) {
+    yield* refuseConfigured
+    const secret = Option.getOrUndefined(yield* IdentitySecrets.passphrase)
+    const fs = yield* FileSystem.FileSystem
+    const { path, source } = yield* OwnIdentity.places(checked)
+    const found = yield* Effect.flatMap(IdentityReport.adminOf(path), (admin) => admin.inspect())
+    if (Option.isSome(found)) return yield* new IdentityExists({ path, deviceId: found.value.deviceId })
+    if (source !== undefined && (yield* Effect.orElseSucceed(fs.exists(source), () => true))) {
+      return yield* new CommandFailed({
+        exit: "settings",
+        error: "IdentityExists",
+        problem:
+          `OPENCLAW_GATEWAY_DEVICE_IDENTITY_PATH names the identity of another program, ${visible(source)}. Nothing`
+          + " was created. Take it over with `identity import`, which keeps its pairing; or unset the variable to create a"
+          + " new one, which needs an approval."
+      })
+    }
+    const { created } = yield* load(checked, secret)
+    const summary = yield* opened(path)
+    if (!created) return yield* new IdentityExists({ path, deviceId: summary.deviceId })
+    yield* IdentityReport.show(summary, { facts: { created }, heading: undefined, passphrase: secret !== undefined })
+  }))).pipe(
+    Command.withDescription(
+      "Create the identity; fail when there is one. With a configured passphrase it is encrypted"
+    ),
+    Command.withExamples([{
+      command: "openclaw-device identity create",
+      description: "Before the first start, for example while a volume is set up"
+    }])
+  )
+
+const importFile = Command.make("import", {
+  file: Argument.String("file").pipe(
+    Argument.withDescription("A device.json of OpenClaw or TEN, a PKCS#8 PEM file, or a file or backup of this program")
+  ),
+  platform: Flag.String("platform").pipe(
+    Flag.withDescription("The platform that the device was approved with, where the file does not say it"),
+    Flag.filterMap(
+      Schema.decodeUnknownOption(PlatformName),
+      () => "a platform name such as linux, macos, darwin or ten"
+    ),
+    Flag.optional
+  )
+}, ({ file, platform }) =>
+  IdentityReport.withSettings(Effect.fnUntraced(function*(checked) {
+    yield* refuseConfigured
+    const secret = Option.getOrUndefined(yield* IdentitySecrets.passphrase)
+    const from = (yield* Path.Path).resolve(file)
+    const { path } = yield* OwnIdentity.places(checked)
+    const admin = yield* IdentityReport.adminOf(path)
+    const { imported, source, summary } = yield* Effect.mapError(
+      admin.importFile(from, {
+        platform: Option.getOrUndefined(platform),
+        passphrase: secret,
+        sealWith: secret
+      }),
+      (error) => isAboutContent(error) && error.path === from ? notImported(error) : error
+    )
+    yield* IdentityReport.show(summary, {
+      facts: { imported, from, format: source },
+      heading: imported
+        ? `imported from ${from} (${formats[source]}), which was only read`
+        : "nothing to do: this identity is stored already",
+      passphrase: secret !== undefined
+    })
+  }))).pipe(
+    Command.withDescription("Bring an identity in from a file, which is only read, so that its device stays approved"),
+    Command.withExamples([{
+      command: "openclaw-device identity import ~/.openclaw/identity/device.json",
+      description: "Go on as the device that OpenClaw or TEN was"
+    }])
+  )
+
+const formats = {
+  OpenClaw: "of OpenClaw",
+  Ten: "of TEN",
+  Pem: "a PEM file",
+  Own: "of this program"
+} as const
+
+type AboutContent = IdentityInvalid | IdentityInconsistent | IdentityUnreadable
+
+const isAboutContent = <E extends { readonly _tag: string }>(error: E): error is Extract<E, AboutContent> =>
+  error._tag === "IdentityInvalid" || error._tag === "IdentityInconsistent" || error._tag === "IdentityUnreadable"
+
+/** What is wrong with a file that is only a source, where the advice for an identity in use would mislead. */
+const notImported = (error: AboutContent): CommandFailed => {
+  if (error._tag === "IdentityUnreadable" && error.errno !== "ENOENT") return as("settings")(error)
+  const what = error._tag === "IdentityUnreadable"
+    ? `There is no file ${error.path}.`
+    : error.problem
+  return new CommandFailed({
+    exit: "settings",
+    error: error._tag,
+    problem: `${what} Nothing was imported. What can be imported: device.json of OpenClaw or TEN, an Ed25519 key in`
+      + " PKCS#8 PEM, and a file or a backup of this program."
+  })
+}
+
+const reset = Command.make("reset", {
+  yes: Flag.Boolean("yes").pipe(
+    Flag.withDescription("Do it; without this flag it is only said what would be done"),
+    Flag.withDefault(false)
+  ),
+  operator: Flag.Boolean("operator").pipe(
+    Flag.withDescription("The identity with which `devices` approves others, instead of the device's own"),
+    Flag.withDefault(false)
+  )
+}, ({ operator, yes }) =>
+  IdentityReport.withSettings(Effect.fnUntraced(function*(checked, output) {
+    const own = yield* OwnIdentity.places(checked)
+    const { path, source } = operator ? { path: checked.files.operatorIdentity, source: undefined } : own
+    const admin = yield* IdentityReport.adminOf(path)
+    // a file that is no identity any more can be given up as well
+    const found = yield* Effect.option(admin.inspect())
+    const summary = Option.getOrUndefined(Option.flatten(found))
+    if (Option.isSome(found) && summary === undefined) return yield* new IdentityAbsent({ path })
+    const device = summary === undefined ? "" : ` (device ${summary.deviceId})`
+    const after = source === undefined
+      ? "The next start creates a new identity, which has to be approved again."
+      : `The next start takes over the identity in ${source}, if it is still there.`
+    if (!yes) {
+      return yield* new CommandFailed({
+        exit: "usage",
+        error: "ConfirmationMissing",
+        problem:
+          visible(`This would give up the identity in ${path}${device} and keep it as a backup beside it. ${after}`)
+          + " Nothing was changed. Add --yes to do it."
+      })
+    }
+    const backup = Option.getOrUndefined(yield* admin.reset)
+    if (backup === undefined) return yield* new IdentityAbsent({ path })
+    const deviceId = summary?.deviceId
+    if (output.json) {
+      return yield* output.line(JSON.stringify({ path, backup, ...(deviceId === undefined ? {} : { deviceId }) }))
+    }
+    yield* output.line(visible(`gave up     ${path}${device}`))
+    yield* output.line(visible(`backup      ${backup}`))
+    yield* output.line(visible(after))
+    if (deviceId !== undefined) {
+      yield* output.line(`On the gateway host, to forget it: openclaw devices remove ${deviceId}`)
+    }
+  }))).pipe(
+    Command.withDescription("Give the identity up, whatever state its file is in, and keep a backup"),
+    Command.withExamples([{
+      command: "openclaw-device identity reset --yes",
+      description: "The next start creates a new identity, which has to be approved again"
+    }])
+  )
+
 export const identity = Command.make("identity").pipe(
   Command.withDescription("The identity of this device"),
   Command.withExamples([{ command: "openclaw-device identity show", description: "Who this device is" }]),
-  Command.withSubcommands([show])
+  Command.withSubcommands([show, create, importFile, encrypt, decrypt, changePassphrase, reset])
 )

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import { compareCode } from "../identity/CompareCode.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { encodeAgentEvent } from "../protocol/AgentEvent.ts"
 
@@ -90,11 +91,18 @@ const why = {
 export const render = (event: AgentEvent, style: Style): string | undefined => {
   switch (event.event) {
     case "identity":
-      return `${style.dim("device  ")} ${event.deviceId.slice(0, 16)}…${
-        event.path === undefined
-          ? " (in memory only)"
-          : ` ${style.dim(`${event.created ? "created in" : "from"} ${visible(event.path)}`)}`
-      }`
+      return [
+        `${style.dim("device  ")} ${event.deviceId.slice(0, 16)}… ${
+          style.dim(
+            event.path !== undefined
+              ? `${event.created ? "created in" : "from"} ${visible(event.path)}`
+              : event.created
+              ? "(in memory only)"
+              : "from the configuration"
+          )
+        }`,
+        `${style.dim("code    ")} ${visible(event.compareCode)}`
+      ].join("\n")
     case "gateway":
       return `${style.dim("gateway ")} ${visible(event.url)}${
         event.embedded ? style.dim(" (started by this program)") : ""
@@ -111,6 +119,9 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
             : "The gateway replaced the request; the earlier command no longer works."
         ),
         `${why[event.reason]} Somebody has to approve it.`,
+        `It is this device if they see ${event.deviceId.slice(0, 16)}… or this code: ${
+          style.strong(compareCode(event.deviceId).words)
+        }`,
         ...(event.approve === undefined
           ? [
             "The gateway gave no request id that could be shown. List what waits, then approve it:",
@@ -196,6 +207,6 @@ const short = (taskId: string): string => visible(taskId.slice(0, 8))
  * Text of others without what a terminal would obey, or what would reorder what a reader sees. Line ends stay, tabs become
  * blanks. Joiners stay too, as emoji and some scripts are written with them.
  */
-const visible = (text: string): string =>
+export const visible = (text: string): string =>
   text.replace(/\r\n?|[\p{Zl}\p{Zp}]/gu, "\n").replaceAll("\t", "  ")
     .replace(/(?!\n)[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/gu, "\ufffd")

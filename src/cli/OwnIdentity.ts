@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { IdentityAdmin } from "../identity/IdentityAdmin.ts"
 import * as IdentityDocument from "../identity/IdentityDocument.ts"
+import { IdentityInconsistent, IdentityInvalid } from "../identity/IdentityError.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { redactDocument } from "../identity/IdentityStore.ts"
 import { Signer } from "../identity/Signer.ts"
@@ -18,26 +19,52 @@ import { CommandFailed } from "./CommandError.ts"
 import { Output } from "./Output.ts"
 import type { Settings } from "./Settings.ts"
 
+export type Passphrase = Redacted.Redacted | undefined
+
 export interface Options {
   /** False: an identity that is absent is neither created nor taken over. */
   readonly create: boolean
   /** A comment in a new file. */
-  readonly createdBy?: string
+  readonly createdBy?: string | undefined
 }
 
+/** With a configured seed nothing is read or stored; otherwise it is the one of `load`, under the configured passphrase. */
+export const layer = (checked: Settings, options: Options) =>
+  Layer.effect(
+    DeviceIdentity,
+    Effect.gen(function*() {
+      const configured = yield* fromSeed
+      return Option.isSome(configured)
+        ? configured.value
+        : yield* load(checked, Option.getOrUndefined(yield* IdentitySecrets.passphrase), options)
+    })
+  )
+
+/** The identity that the configuration itself holds, if it does. */
+export const fromSeed = Effect.flatMap(
+  IdentitySecrets.seed,
+  Option.match({
+    onNone: () => Effect.succeedNone,
+    onSome: (seed) =>
+      Effect.asSome(
+        Effect.provide(DeviceIdentity, DeviceIdentity.layerSeed({ seed }).pipe(Layer.provide(Signer.layerNode)))
+      )
+  })
+)
+
 /**
- * With a configured seed nothing is read or stored. Otherwise the configured passphrase opens what is stored encrypted, and
- * what is created or taken over is encrypted with it.
+ * The identity of the file. The passphrase opens one that is stored encrypted, and what is created or taken over is
+ * encrypted with it.
  */
-export const layer = (checked: Settings, { create, createdBy }: Options) =>
-  Layer.unwrap(Effect.gen(function*() {
-    const seed = yield* IdentitySecrets.seed
-    if (Option.isSome(seed)) return DeviceIdentity.layerSeed({ seed: seed.value })
-    const passphrase = Option.getOrUndefined(yield* IdentitySecrets.passphrase)
-    const { path, source } = yield* places(checked)
-    if (create && source !== undefined) yield* takeOver(path, source, passphrase)
-    return DeviceIdentity.layerFile({ path, create, createdBy, passphrase })
-  })).pipe(Layer.provide(Signer.layerNode))
+export const load = Effect.fnUntraced(function*(
+  checked: Settings,
+  passphrase: Passphrase,
+  { create, createdBy }: Options
+) {
+  const { path, source } = yield* places(checked)
+  if (create && source !== undefined) yield* takeOver(path, source, passphrase)
+  return yield* Effect.provide(DeviceIdentity, DeviceIdentity.layerFile({ path, create, createdBy, passphrase }))
+}, Effect.provide(Signer.layerNode))
 
 /** The identity of the `devices` commands: always a file, under the same passphrase. */
 export const operatorLayer = (checked: Settings) =>
@@ -57,7 +84,9 @@ export const ofOperator = (error: { readonly _tag: string; readonly message: str
   new CommandFailed({
     exit: "settings",
     error: error._tag,
-    problem: error.message.replaceAll("`identity reset --yes`", "`identity reset --operator --yes`")
+    problem: error instanceof IdentityInvalid || error instanceof IdentityInconsistent
+      ? error.told("identity reset --operator --yes")
+      : error.message
   })
 
 /** What a new identity says of the program that made it. */
@@ -83,7 +112,7 @@ export const places = Effect.fnUntraced(function*(checked: Settings) {
 const takeOver = Effect.fnUntraced(function*(
   path: string,
   source: string,
-  passphrase: Redacted.Redacted | undefined
+  passphrase: Passphrase
 ) {
   const fs = yield* FileSystem.FileSystem
   const output = yield* Output

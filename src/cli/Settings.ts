@@ -42,6 +42,7 @@ const times = {
     about: "for one request to be answered"
   },
   taskTimeout: {
+    flag: "--timeout",
     variable: "OPENCLAW_TASK_TIMEOUT",
     default: "180 seconds",
     least: "1 second",
@@ -119,6 +120,34 @@ export const table: ReadonlyArray<Row> = [
     about: "where the device identity is kept"
   },
   {
+    flag: undefined,
+    variable: "OPENCLAW_DEVICE_IDENTITY_PASSPHRASE",
+    default: "",
+    range: "any text; also with `_FILE` or `_FD`",
+    about: "opens the identity; a new one is encrypted with it"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_DEVICE_IDENTITY_NEW_PASSPHRASE",
+    default: "",
+    range: "any text; also with `_FILE` or `_FD`",
+    about: "the next one, for identity change-passphrase"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_DEVICE_IDENTITY_SEED",
+    default: "",
+    range: "32 bytes in hex or base64; also with `_FILE` or `_FD`",
+    about: "the private key itself; no file is used then"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_DEVICE_IDENTITY_PEM",
+    default: "",
+    range: "an Ed25519 key in PKCS#8; also with `_FILE` or `_FD`",
+    about: "the same in another form; set one of the two"
+  },
+  {
     flag: "--state-dir",
     variable: "OPENCLAW_DEVICE_STATE_DIR",
     default: "the platform's place for state",
@@ -133,7 +162,7 @@ export const table: ReadonlyArray<Row> = [
     about: "the conversation that tasks go to"
   },
   ...Object.values(times).map((time) => ({
-    flag: undefined,
+    flag: "flag" in time ? time.flag : undefined,
     variable: time.variable,
     default: time.default,
     range: `${time.least} to ${time.most}`,

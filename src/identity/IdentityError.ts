@@ -67,6 +67,10 @@ const invalidText = {
   DamagedKey: "holds a private key that cannot be parsed"
 } as const
 
+const resetCommand = "identity reset --yes"
+const restoreOr = (reset: string): string =>
+  `Restore it from a backup, or give it up with \`${reset}\`, which keeps a backup and needs a new approval.`
+
 /** There is a file, and it is no identity that this release can use. It is left exactly as it is. */
 export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("IdentityInvalid", {
   path: Schema.String,
@@ -83,14 +87,21 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
   /** Name of the field in question, never its value. */
   field: Schema.optionalKey(Schema.String)
 }) {
-  override get message(): string {
-    const field = this.field === undefined ? "" : ` (field ${this.field})`
+  /** What is wrong with the file, without advice. */
+  get problem(): string {
+    return `${this.path} ${invalidText[this.reason]}${this.field === undefined ? "" : ` (field ${this.field})`}.`
+  }
+  /** Problem and advice, where `reset` is the command that gives this identity up. */
+  told(reset: string): string {
     const next = this.reason === "UnknownVersion"
       ? "Update this program."
       : this.reason === "ForeignFormat"
       ? "Import it with `identity import`, which reads it without changing it."
-      : "Restore it from a backup, or give it up with `identity reset --yes`, which keeps a backup and needs a new approval."
-    return `${this.path} ${invalidText[this.reason]}${field}. The file was not touched. ${next}`
+      : restoreOr(reset)
+    return `${this.problem} The file was not touched. ${next}`
+  }
+  override get message(): string {
+    return this.told(resetCommand)
   }
 }
 
@@ -105,14 +116,23 @@ export class IdentityInconsistent extends Schema.TaggedError<IdentityInconsisten
   path: Schema.String,
   reason: Schema.Literals(["PublicKey", "DeviceId", "Checksum"])
 }) {
+  /** What is wrong with the file, without advice. */
+  get problem(): string {
+    return `${this.path}: ${inconsistentText[this.reason]}.`
+  }
+  /** Problem and advice, where `reset` is the command that gives this identity up. */
+  told(reset: string): string {
+    return `${this.problem} The file was not touched. ${restoreOr(reset)}`
+  }
   override get message(): string {
-    return `${this.path}: ${inconsistentText[this.reason]}. The file was not touched. Restore it from a backup, `
-      + "or give it up with `identity reset --yes`, which keeps a backup and needs a new approval."
+    return this.told(resetCommand)
   }
 }
 
 const lockedText = {
-  PassphraseMissing: "is encrypted and no passphrase was configured. Set one by environment, file or file descriptor",
+  PassphraseMissing:
+    "is encrypted and no passphrase was configured. Set OPENCLAW_DEVICE_IDENTITY_PASSPHRASE, or the same"
+    + " name with _FILE or _FD",
   PassphraseWrong: "is encrypted and the passphrase does not open it. Check the passphrase",
   AlreadyEncrypted: "is encrypted already. Use `identity change-passphrase` to encrypt it anew",
   NotEncrypted: "is not encrypted, so there is no passphrase to change. Use `identity encrypt`"

@@ -54,6 +54,8 @@ const task = { taskId: Schema.String }
 export const AgentEvent = Schema.Union([
   event("identity", {
     deviceId: DeviceId,
+    /** Eight words read off the device id, to be compared with what the approver sees. */
+    compareCode: Schema.String,
     created: Schema.Boolean,
     /** Where the identity is kept. Absent for one that lives in memory only. */
     path: Schema.optionalKey(Schema.String)

@@ -1,0 +1,84 @@
+/**
+ * What the `identity` commands have in common: their settings, their errors, and how they show an identity.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { IdentityWarning } from "../identity/DeviceIdentity.ts"
+import { describeWarning } from "../identity/DeviceIdentity.ts"
+import type { Summary } from "../identity/IdentityAdmin.ts"
+import { IdentityAdmin } from "../identity/IdentityAdmin.ts"
+import { Signer } from "../identity/Signer.ts"
+import { settings } from "./AgentLayer.ts"
+import { as, CommandFailed } from "./CommandError.ts"
+import { Output, visible } from "./Output.ts"
+import { root } from "./Root.ts"
+import type { Settings } from "./Settings.ts"
+
+interface Told {
+  readonly _tag: string
+  readonly message: string
+}
+
+/** Runs a command on checked settings. Whatever is wrong with an identity ends it with status 78. */
+export const withSettings = <E extends Told, R>(
+  body: (checked: Settings, output: Output["Service"]) => Effect.Effect<void, E | CommandFailed, R>
+) =>
+  Effect.gen(function*() {
+    const { gatewayUrl, json, stateDir } = yield* root
+    yield* Effect.gen(function*() {
+      const output = yield* Output
+      const checked = yield* settings({ gatewayUrl, stateDir })
+      yield* Effect.mapError(body(checked, output), (error) =>
+        error instanceof CommandFailed ? error : as("settings")(error))
+    }).pipe(Effect.provide(Output.layer(json)))
+  })
+
+/** What can be done to the identity at a path. */
+export const adminOf = (path: string) =>
+  Effect.provide(IdentityAdmin, IdentityAdmin.layerFile({ path }).pipe(Layer.provide(Signer.layerNode)))
+
+/** Shows an identity: as one object with `facts` first, or as lines of which `heading` is the first. */
+export const show = Effect.fnUntraced(function*(
+  summary: Summary,
+  { facts, heading, passphrase }: {
+    readonly facts: Readonly<Record<string, unknown>>
+    readonly heading: string | undefined
+    /** Whether a passphrase is configured. */
+    readonly passphrase: boolean
+  }
+) {
+  const output = yield* Output
+  const { compareCode, createdAt, createdBy, deviceId, encrypted, path, platform, publicKey, verified } = summary
+  const warnings: ReadonlyArray<IdentityWarning> = passphrase && !encrypted
+    ? [...summary.warnings, { _tag: "NotEncrypted", path }]
+    : summary.warnings
+  if (output.json) {
+    return yield* output.line(JSON.stringify({
+      ...facts,
+      deviceId,
+      compareCode: compareCode.words,
+      compareDigits: compareCode.digits,
+      publicKey,
+      platform,
+      path,
+      encrypted,
+      verified,
+      createdAt,
+      createdBy,
+      warnings: warnings.map((warning) => ({ ...warning, message: describeWarning(warning) }))
+    }))
+  }
+  if (heading !== undefined) yield* output.line(visible(heading))
+  const lines: ReadonlyArray<readonly [string, string]> = [
+    ["device id", deviceId],
+    ["code", compareCode.words],
+    ["", compareCode.digits],
+    ["public key", publicKey],
+    ["platform", platform],
+    ["kept in", path],
+    ["encrypted", encrypted ? (verified ? "yes" : "yes; not opened, as no passphrase is configured") : "no"],
+    ["created", `${createdAt} by ${createdBy}`],
+    ...warnings.map((warning) => ["warning", `${describeWarning(warning)} (${warning.path})`] as const)
+  ]
+  for (const [name, value] of lines) yield* output.line(`${name.padEnd(12)}${visible(value)}`)
+})
