@@ -10,6 +10,7 @@ import { DevGateway } from "../devgateway/DevGateway.ts"
 import * as DevGatewayWs from "../devgateway/DevGatewayWs.ts"
 import { as } from "./CommandError.ts"
 import * as GatewayFile from "./GatewayFile.ts"
+import { Processes } from "./Invocation.ts"
 
 /** Starts a gateway that lives as long as the scope. Port 0 takes a free one. */
 export const start = Effect.fn("EmbeddedGateway.start")(function*(
@@ -29,6 +30,7 @@ export const start = Effect.fn("EmbeddedGateway.start")(function*(
   )
   const running: GatewayFile.RunningGateway = {
     version: 1,
+    pid: (yield* Processes).own,
     url: url.href.replace(/\/$/, ""),
     sharedToken,
     operatorToken

@@ -7,9 +7,12 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { PrivateFile } from "../identity/PrivateFile.ts"
+import { Processes } from "./Invocation.ts"
 
 export const RunningGateway = Schema.Struct({
   version: Schema.Literal(1),
+  /** The process that listens. A file whose process is gone was left behind by a crash, and says nothing. */
+  pid: Schema.Natural,
   url: Schema.String,
   /** What devices present before they are paired. */
   sharedToken: Schema.RedactedFromValue(Schema.String),
@@ -22,11 +25,15 @@ const Document = Schema.fromJsonString(RunningGateway)
 const decode = Schema.decodeUnknownOption(Document)
 const encode = Schema.encodeEffect(Document)
 
-/** The gateway that the file names, or none: a file that is absent or not ours says nothing. */
+/** The gateway that the file names, or none: a file that is absent, not ours, or left behind by a crash says nothing. */
 export const read = Effect.fn("GatewayFile.read")(function*(path: string) {
   const files = yield* PrivateFile
+  const { isAlive } = yield* Processes
   const found = yield* files.read(path)
-  return Option.flatMap(found, ({ bytes }) => decode(new TextDecoder().decode(bytes)))
+  return found.pipe(
+    Option.flatMap(({ bytes }) => decode(new TextDecoder().decode(bytes))),
+    Option.filter(({ pid }) => isAlive(pid))
+  )
 })
 
 /** Writes the file for as long as the scope is open. At its end it is removed, unless another gateway has taken it over. */

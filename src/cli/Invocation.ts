@@ -3,6 +3,12 @@
  */
 import * as Context from "effect/Context"
 
+/** The processes of this machine, as far as a file that names one needs them. */
+export const Processes = Context.Reference<{
+  readonly own: number
+  readonly isAlive: (pid: number) => boolean
+}>("effect-openclaw/cli/Processes", { defaultValue: () => ({ own: 0, isAlive: () => true }) })
+
 export class Invocation extends Context.Service<Invocation, {
   /** Executable, its own options and the script, all absolute: what comes before our arguments. */
   readonly program: ReadonlyArray<string>
