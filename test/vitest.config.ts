@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/interop/**", "test/pack/**", "**/node_modules/**"],
+    // Files share a worker: loading Effect anew for each of them cost half a minute. No module here keeps state.
+    isolate: false,
     testTimeout: 20_000,
     hookTimeout: 20_000
   }

@@ -13,6 +13,7 @@ import type { TokenStore } from "../identity/TokenStore.ts"
 import type { Transport } from "../link/Transport.ts"
 import type { ApproveCommands } from "../pairing/ApproveCommand.ts"
 import { PairingNotifier } from "../pairing/PairingNotifier.ts"
+import type { TaskJournal } from "../tasks/TaskJournal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { AgentEvents } from "./AgentEvents.ts"
 
@@ -36,6 +37,7 @@ export type Requirements =
   | DeviceIdentity
   | GatewayConfig
   | SecureRandom
+  | TaskJournal
   | TokenStore
   | Transport
 
@@ -43,7 +45,7 @@ export const layer = (
   options: Options = {}
 ): Layer.Layer<AgentEvents | PairingNotifier | Supervisor | TaskRunner, never, Requirements> => {
   const { embedded, reminderInterval, reminders, sessionKey, taskTimeout } = options
-  return AgentEvents.layer({ embedded }).pipe(
+  const agent = AgentEvents.layer({ embedded }).pipe(
     Layer.provideMerge(PairingNotifier.layer({
       ...(reminderInterval === undefined ? {} : { reminderInterval }),
       ...(reminders === undefined ? {} : { reminders })
@@ -55,4 +57,6 @@ export const layer = (
     Layer.provideMerge(Supervisor.layer),
     Layer.provide(Handshake.layer)
   )
+  // Fresh, because a `LayerMap` builds all its keys with one memo map, and every agent needs a supervisor of its own.
+  return Layer.fresh(agent)
 }

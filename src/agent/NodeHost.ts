@@ -1,6 +1,6 @@
 /**
- * What an agent needs from its host, as a server program has it: a WebSocket, an identity and device tokens in private files,
- * keys held by the platform's own crypto.
+ * What an agent needs from its host, as a server program has it: a WebSocket, an identity, device tokens and open tasks in
+ * private files, keys held by the platform's own crypto.
  */
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import type { FileSystem } from "effect/FileSystem"
@@ -17,6 +17,7 @@ import type { Transport } from "../link/Transport.ts"
 import * as TransportWs from "../link/TransportWs.ts"
 import type { Place, PlaceInvalid } from "../pairing/ApproveCommand.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
+import { TaskJournal } from "../tasks/TaskJournal.ts"
 
 export interface Options {
   readonly gateway: GatewayInput
@@ -27,7 +28,14 @@ export interface Options {
 }
 
 export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
-  Admission | ApproveCommands | DeviceIdentity | GatewayConfig | SecureRandom.SecureRandom | TokenStore | Transport,
+  | Admission
+  | ApproveCommands
+  | DeviceIdentity
+  | GatewayConfig
+  | SecureRandom.SecureRandom
+  | TaskJournal
+  | TokenStore
+  | Transport,
   IdentityError | PlaceInvalid | SettingsInvalid,
   FileSystem | Path
 > =>
@@ -37,5 +45,6 @@ export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
     GatewayConfig.layer(gateway),
     DeviceIdentity.layerFile({ path: `${stateDirectory}/identity.json` }).pipe(Layer.provide(Signer.layerNode)),
     TokenStore.layerFile({ directory: `${stateDirectory}/tokens` }),
+    TaskJournal.layerFile({ directory: `${stateDirectory}/tasks` }),
     ApproveCommands.layer(place ?? { _tag: "host" })
   ).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))

@@ -18,6 +18,7 @@ import { TokenStore } from "../identity/TokenStore.ts"
 import * as Endpoint from "../link/Endpoint.ts"
 import * as TransportWs from "../link/TransportWs.ts"
 import * as ApproveCommand from "../pairing/ApproveCommand.ts"
+import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { as } from "./CommandError.ts"
 import * as GatewayFile from "./GatewayFile.ts"
 import { Invocation } from "./Invocation.ts"
@@ -73,6 +74,11 @@ export const agent = (
   options: {
     readonly embedded: boolean
     readonly commands: Layer.Layer<ApproveCommand.ApproveCommands, never, Invocation | PrivateFile>
+    /**
+     * Open tasks outlive the command, and those of before are taken up. Not for a command that gives its one task up with
+     * itself: whoever repeats it would have the task done twice.
+     */
+    readonly keepTasks?: boolean
   }
 ) =>
   Agent.layer({
@@ -83,6 +89,11 @@ export const agent = (
     reminders: checked.reminders
   }).pipe(
     Layer.provide(options.commands),
+    Layer.provide(
+      options.keepTasks === true
+        ? TaskJournal.layerFile({ directory: `${checked.files.directory}/tasks` })
+        : TaskJournal.layerMemory
+    ),
     Layer.provide(Layer.succeed(GatewayConfig, gateway)),
     Layer.provideMerge(foundation(checked))
   )

@@ -21,9 +21,11 @@ import { delegate } from "./Delegate.ts"
 import { devices } from "./Devices.ts"
 import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
-import { Invocation } from "./Invocation.ts"
+import { Invocation, Processes } from "./Invocation.ts"
+import { mcp } from "./Mcp.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
+import { tasks } from "./Tasks.ts"
 import { presenter } from "./Usage.ts"
 
 const version = "0.1.0"
@@ -37,11 +39,21 @@ const platform = Layer.mergeAll(
   })
 ).pipe(Layer.provideMerge(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)))
 
+/** Signal 0 asks only whether a process is there; one of another user answers by refusing. */
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM"
+  }
+}
+
 const main = root.pipe(
-  Command.withSubcommands([run, delegate, devices, identity, gateway]),
+  Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway]),
   Command.run({ version }),
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
+  Effect.provideService(Processes, { own: process.pid, isAlive }),
   // People see what needs them; `--log-level info` shows every attempt, one line each.
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   Effect.provideService(References.LogToStderr, true)

@@ -17,6 +17,8 @@ export interface Sought {
   readonly notBeforeMs: number
   /** The text joined another run: what stands behind it answers it, whatever run that names. */
   readonly elsewhere?: boolean
+  /** Runs whose replies were given to other tasks. */
+  readonly taken?: ReadonlySet<string>
 }
 
 export type Finding =
@@ -49,6 +51,23 @@ export const find = (payload: unknown, sought: Sought): Finding => {
     default:
       return { _tag: "Replied", text: text.trim() === silence ? "" : text, atMs: timeMs(answer.timestamp) }
   }
+}
+
+/** Whether any run of the session is at work or waits for its turn. Nothing on releases that do not say. */
+export const isBusy = (payload: unknown): boolean | undefined => {
+  const history = Option.getOrUndefined(decode(payload))
+  if (history === undefined) return undefined
+  const { inFlightRun, pendingInputs, sessionInfo } = history
+  const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
+  if (Predicate.hasProperty(inFlightRun, "runId") || (Array.isArray(pending) && pending.length > 0)) return true
+  const told = Predicate.hasProperty(sessionInfo, "hasActiveRun") ? sessionInfo.hasActiveRun : undefined
+  return Predicate.isBoolean(told) ? told : undefined
+}
+
+/** The key under which the gateway files the session that was asked for, on releases that say it. */
+export const sessionKeyOf = (payload: unknown): string | undefined => {
+  const sessionInfo = Option.getOrUndefined(decode(payload))?.sessionInfo
+  return Predicate.hasProperty(sessionInfo, "key") && Predicate.isString(sessionInfo.key) ? sessionInfo.key : undefined
 }
 
 /** What an agent writes that has nothing to say. Gateways keep it from events and some keep it in history. */
@@ -124,7 +143,8 @@ const isAnswer = (
   if (message.role !== "assistant" || message.stopReason === "toolUse") return false
   if (textOf(message) === "" && message.stopReason !== "error" && message.stopReason !== "aborted") return false
   const run = runOf(message)
-  if (run !== undefined && !(sought.elsewhere ?? false)) return run === sought.runId
+  if (run !== undefined && sought.elsewhere !== true) return run === sought.runId
+  if (run !== undefined && sought.taken?.has(run) === true) return false
   if (asked === -1 || index < asked) return false
   // Behind the next question it answers that one.
   return !messages.slice(asked + 1, index).some(({ role }) => role === "user")

@@ -38,7 +38,10 @@ export type TaskOutcome =
   | { readonly _tag: "Aborted"; readonly text: string }
   /** Not done in time. It was never sent, or the run may still be at work. */
   | { readonly _tag: "Expired"; readonly sent: boolean }
-  /** A link was lost while the run was at work, and what became of it was not to be found out in time. */
+  /**
+   * A link was lost while the run was at work, and what became of it was not to be found out: in time, or at all, as the
+   * gateway has no such run any more.
+   */
   | { readonly _tag: "Unknown"; readonly evidence: Evidence }
 
 export type TaskState =

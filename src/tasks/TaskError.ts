@@ -8,9 +8,10 @@ import type { MissingScope, RequestRejected } from "../connection/RequestError.t
 export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused", {
   /**
    * `Empty`: no text but white space. `TooLarge`: more UTF-8 bytes than `limit`. `TooMany`: `limit` tasks wait to be sent
-   * already. `Stopped`: the connection is over for good.
+   * already. `Stopped`: the connection is over for good. `NotKept`: the journal could not be written, so that the task might
+   * have run twice, or never.
    */
-  reason: Schema.Literals(["Empty", "TooLarge", "TooMany", "Stopped"]),
+  reason: Schema.Literals(["Empty", "TooLarge", "TooMany", "Stopped", "NotKept"]),
   limit: Schema.optional(Schema.Int)
 }) {
   override get message(): string {
@@ -23,6 +24,8 @@ export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused"
         return `task refused: ${this.limit} tasks wait to be sent already`
       case "Stopped":
         return "task refused: the connection to the gateway has been stopped"
+      case "NotKept":
+        return "task refused: the task journal could not be written"
     }
   }
 }
@@ -56,4 +59,25 @@ export class TakenAsCommand extends Schema.TaggedError<TakenAsCommand>()("TakenA
   }
 }
 
-export type TaskError = RunFailed | TakenAsCommand | RequestRejected | MissingScope
+/**
+ * OpenClaw 2026.6 gave up before it began, because other work of the session was just being recorded. The gateway keeps
+ * this answer under the task's key for five minutes, so that sending it again changes nothing; newer releases try again by
+ * themselves.
+ */
+export class SessionConflicted extends Schema.TaggedError<SessionConflicted>()("SessionConflicted", {
+  runId: Schema.String,
+  gatewayMessage: Schema.String
+}) {
+  override get message(): string {
+    return "the OpenClaw gateway could not begin the task, because its session was in use at that moment; "
+      + "nothing ran, and it may be delegated again"
+  }
+}
+
+/** A run that could not be finished, or not even begun, by what the gateway said about it. */
+export const runError = (runId: string, gatewayMessage: string): RunFailed | SessionConflicted =>
+  /reply session initialization conflicted for \S+/.test(gatewayMessage)
+    ? new SessionConflicted({ runId, gatewayMessage })
+    : new RunFailed({ runId, gatewayMessage })
+
+export type TaskError = RunFailed | TakenAsCommand | SessionConflicted | RequestRejected | MissingScope

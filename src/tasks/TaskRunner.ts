@@ -3,8 +3,8 @@
  *
  * A task keeps one idempotency key for its whole life; the gateway uses it as the run id, and answers are matched by it and the
  * session key. Own tasks of one session key run one at a time and in order, because releases treat a message to a busy session
- * differently. When a link dies under a task, the session's history decides: the same key is sent again only when the gateway
- * neither answered nor has the message.
+ * differently. When a link or this process dies under a task, the session's history decides: the same key is sent again only
+ * when the gateway neither answered nor has the message.
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -20,6 +20,7 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import type { MissingScope, RequestRejected } from "../connection/RequestError.ts"
@@ -31,7 +32,10 @@ import { addressOf, canonicalSessionKey, decodeAgent, decodeChat, sameSession } 
 import * as ChatHistory from "./ChatHistory.ts"
 import type { Evidence, QueuedReason, Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
 import { RunId, TaskId } from "./Task.ts"
-import { RunFailed, TakenAsCommand, TaskNotFound, TaskRefused } from "./TaskError.ts"
+import type { SessionConflicted } from "./TaskError.ts"
+import { runError, TakenAsCommand, TaskNotFound, TaskRefused } from "./TaskError.ts"
+import type { JournalEntry } from "./TaskJournal.ts"
+import { TaskJournal } from "./TaskJournal.ts"
 
 export interface TaskRunnerOptions {
   /** The session that gets tasks without one of their own. `agent:main:main` unless set. */
@@ -39,8 +43,11 @@ export interface TaskRunnerOptions {
   /**
    * How long a task may take, 180 s unless set. The time begins when the task was accepted or, if there was no link then, with
    * the next link: a wait for a person's approval is no reason to throw a task away. From then on it runs, link or no link.
+   * A task of an earlier process gets all of it once more.
    */
   readonly timeout?: Duration.Input
+  /** Whether the run of a task whose time is up is stopped at the gateway. Unless set it goes on, and may be told as late. */
+  readonly abortExpired?: boolean
   /** How many tasks may wait to be sent, 100 unless set. */
   readonly maxQueued?: number
   /** How long a summary may be, in UTF-8 bytes; 65536 unless set. */
@@ -48,17 +55,20 @@ export interface TaskRunnerOptions {
 }
 
 export class TaskRunner extends Context.Service<TaskRunner, {
-  /** Takes a task and answers at once, link or no link. White space around the summary is not sent. */
+  /**
+   * Takes a task and answers as soon as the journal has it, link or no link. White space around the summary is not sent.
+   */
   readonly delegate: (
     summary: string,
     options?: { readonly sessionKey?: string }
   ) => Effect.Effect<TaskReceipt, TaskRefused>
   /**
-   * What happens to the tasks from the moment that the stream runs. Each run of it has a queue of its own without bound, so
-   * nothing is lost. It ends with the runner.
+   * What happens to the tasks from the moment that the stream runs; its first run also gets what happened to tasks of an
+   * earlier process before. Each run has a queue of its own without bound, so nothing is lost. It ends with the runner. An end is told before the journal forgets the task: whoever is killed between
+   * the two is told it once more after the restart.
    */
   readonly events: Stream.Stream<TaskEvent>
-  /** Open tasks, and the last 200 that ended, in the order in which they were accepted. */
+  /** Open tasks, also those of an earlier process, and the last 200 that ended, in the order in which they were accepted. */
   readonly list: Effect.Effect<ReadonlyArray<Task>>
   /** Waits for the end of a task. Interrupted when the runner ends first. */
   readonly await: (taskId: TaskId) => Effect.Effect<TaskOutcome, TaskNotFound>
@@ -70,7 +80,8 @@ export class TaskRunner extends Context.Service<TaskRunner, {
 }>()("effect-openclaw/tasks/TaskRunner") {
   static readonly layer = (
     options?: TaskRunnerOptions
-  ): Layer.Layer<TaskRunner, never, Supervisor | SecureRandom.SecureRandom> => Layer.effect(TaskRunner, make(options))
+  ): Layer.Layer<TaskRunner, never, Supervisor | SecureRandom.SecureRandom | TaskJournal> =>
+    Layer.effect(TaskRunner, make(options))
 }
 
 /** How long to wait for the second of two errors, which releases from 2026.6 send for one run, with a longer text. */
@@ -95,7 +106,11 @@ interface Entry {
   readonly runId: RunId
   readonly sessionKey: string
   readonly summary: string
+  readonly gatewayScope: string
+  readonly position: number
   readonly acceptedAtMs: number
+  /** Only one write of its journal entry at a time, as each writes all of it. */
+  readonly writing: Semaphore.Semaphore
   /** The lane of this session key is free for us once this is done. */
   readonly before: Deferred.Deferred<void> | undefined
   readonly leftLane: Deferred.Deferred<void>
@@ -109,7 +124,10 @@ interface Entry {
   reachableAtMs: number
   /** When it was first given to a link. From then on the gateway may have it. */
   sentAtMs: number | undefined
-  answered: boolean
+  /** The run that the gateway answered with: ours, or one that has the same text at work already. */
+  answeredRunId: string | undefined
+  /** An event named a session that is not known to be ours. History says which is. */
+  misaddressed: boolean
   /** The gateway told something of the run besides its end. */
   ran: boolean
   /** The gateway answered `ok`: it knows the key, and the run is over. */
@@ -118,7 +136,7 @@ interface Entry {
   elsewhere: boolean
   /** Opened when history is worth a look now. */
   readonly lookNow: Latch.Latch
-  /** How often history had nothing for a run that is over. */
+  /** How often in a row history had nothing for a run that is over. */
   looks: number
   evidence: Evidence | undefined
   errorText: string | undefined
@@ -138,19 +156,31 @@ type Step =
 
 const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   const supervisor = yield* Supervisor
+  const journal = yield* TaskJournal
   const random = yield* SecureRandom.SecureRandom
   const clock = yield* Clock.Clock
   const timeoutMs = Duration.toMillis(options.timeout ?? "180 seconds")
   const maxQueued = options.maxQueued ?? 100
   const maxSummaryBytes = options.maxSummaryBytes ?? 65_536
+  const abortExpired = options.abortExpired ?? false
   const defaultSessionKey = options.sessionKey ?? "agent:main:main"
 
   const tasks = new Map<TaskId, Entry>()
   const runs = new Map<string, Entry>()
   const lanes = new Map<string, Deferred.Deferred<void>>()
   const finished: Array<TaskId> = []
+  /** The gateway's own keys of sessions, by the canonical form of ours. */
+  const aliases = new Map<string, string>()
   const subscribers = new Set<Queue.Queue<TaskEvent, Cause.Done>>()
+  /** Tasks of an earlier process, and what happened to them before anybody could listen. */
+  const takenUp = new Set<TaskId>()
+  let unheard: Array<TaskEvent> | undefined = []
   let stopped = false
+  let lastPosition = 0
+  /** Tasks on their way into the journal. */
+  let arriving = 0
+  /** Runs whose replies were given to their own tasks. */
+  const taken = new Set<string>()
   let status: ConnectionStatus = yield* supervisor.status
   let attached: Attachment | undefined
   let arrival = Deferred.makeUnsafe<Attachment>()
@@ -166,8 +196,19 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   const fork = yield* FiberSet.runtime(fibers)()
 
   const publish = (event: TaskEvent) => {
+    if (subscribers.size === 0 && takenUp.has(event.taskId)) unheard?.push(event)
     for (const queue of subscribers) Queue.offerUnsafe(queue, event)
   }
+
+  const save = (entry: Entry) =>
+    entry.writing.withPermit(Effect.suspend(() => isOpen(entry) ? journal.put(recordOf(entry)) : Effect.void))
+  const forget = ({ runId, writing }: Entry) =>
+    Effect.ignore(writing.withPermit(journal.remove(runId)), {
+      log: "Warn",
+      message: "a task that is done stays in the journal"
+    })
+  const saveSoon = (entry: Entry) =>
+    fork(Effect.ignoreCause(save(entry), { log: "Warn", message: "the task journal could not be written" }))
 
   // Completing a deferred or offering to a queue may run the fiber that waits for it before the call returns, so state is
   // brought up to date before either.
@@ -181,9 +222,12 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
         ? { _tag: "Replied", taskId, runId, text: outcome.text, at: outcome.atMs, late: false }
         : { ...outcome, taskId, runId }
     )
+    if (outcome._tag === "Completed" && !entry.elsewhere) taken.add(entry.answeredRunId ?? runId)
     while (finished.length > keptTasks) {
-      const oldest = finished.shift()
-      if (oldest !== undefined) tasks.delete(oldest)
+      const oldest = tasks.get(finished.shift() ?? taskId)
+      if (oldest === undefined) continue
+      tasks.delete(oldest.taskId)
+      taken.delete(oldest.answeredRunId ?? oldest.runId)
     }
     Deferred.doneUnsafe(entry.ended, Effect.succeed(outcome))
   }
@@ -191,6 +235,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   /** The gateway has the task: it answered, or told something of the run. */
   const received = (entry: Entry) => {
     entry.evidence = undefined
+    entry.sentAtMs ??= entry.acceptedAtMs
     if (entry.state._tag !== "Queued" || !isOpen(entry)) return
     entry.state = { _tag: "Sent" }
     publish({ _tag: "Sent", taskId: entry.taskId, runId: entry.runId })
@@ -203,8 +248,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     publish({ _tag: "Phase", taskId: entry.taskId, runId: entry.runId, phase })
   }
 
-  const fail = (entry: Entry, text: string) =>
-    finish(entry, { _tag: "Failed", error: new RunFailed({ runId: entry.runId, gatewayMessage: text }) })
+  const fail = (entry: Entry, text: string) => finish(entry, { _tag: "Failed", error: runError(entry.runId, text) })
 
   const onLateChat = (entry: Entry, event: ChatEvent) => {
     if (event._tag === "Status" || event._tag === "Delta" || Deferred.isDoneUnsafe(entry.runOver)) return
@@ -218,6 +262,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   const answeredElsewhere = (entry: Entry) => {
     entry.over = true
     entry.elsewhere = true
+    saveSoon(entry)
     entry.lookNow.openUnsafe()
   }
 
@@ -249,10 +294,23 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     }
   }
 
+  const isOwnSession = ({ sessionKey }: Entry, told: string | undefined): boolean =>
+    sameSession(sessionKey, told)
+    || (told !== undefined && aliases.get(canonicalSessionKey(sessionKey)) === told.trim().toLowerCase())
+  const learnAlias = ({ sessionKey }: Entry, told: string | undefined): boolean => {
+    if (told === undefined || sameSession(sessionKey, told)) return false
+    aliases.set(canonicalSessionKey(sessionKey), told.trim().toLowerCase())
+    return true
+  }
+  const laneOf = (sessionKey: string): string => {
+    const key = canonicalSessionKey(sessionKey)
+    return aliases.get(key) ?? key
+  }
+
   /** The end of another run may be that of the one that answers us. Only history can tell. */
   const onForeignChat = (payload: unknown, sessionKey: string | undefined) => {
     for (const entry of runs.values()) {
-      if (!entry.elsewhere || !isOpen(entry) || !sameSession(entry.sessionKey, sessionKey)) continue
+      if (!entry.elsewhere || !isOpen(entry) || !isOwnSession(entry, sessionKey)) continue
       if (Option.exists(decodeChat(payload), ({ _tag }) => _tag === "Final")) entry.lookNow.openUnsafe()
     }
   }
@@ -265,7 +323,12 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       if (frame.event === "chat") onForeignChat(frame.payload, address.sessionKey)
       return
     }
-    if (!sameSession(entry.sessionKey, address.sessionKey)) return
+    if (!isOwnSession(entry, address.sessionKey)) {
+      // Ours under a key that only this gateway's settings explain, or not ours at all.
+      if (!entry.misaddressed) entry.lookNow.openUnsafe()
+      entry.misaddressed = true
+      return
+    }
     if (frame.event === "chat") {
       const event = Option.getOrUndefined(decodeChat(frame.payload))
       if (event !== undefined) onChat(entry, event)
@@ -343,9 +406,22 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     return Option.exists(decodeAbortAnswer(answer), ({ aborted, runIds }) => aborted && runIds.includes(runId))
   })
 
+  /** The gateway may name a run of another client that has the same text at work: its reply is ours too. */
+  const join = (entry: Entry, told: string) => {
+    const other = runs.get(told)
+    if (other === undefined) runs.set(told, entry)
+    else if (other !== entry) entry.elsewhere = true
+  }
+
   const send = Effect.fnUntraced(function*(entry: Entry, { session }: Attachment): Effect.fn.Return<Step> {
     const { runId, sessionKey, summary } = entry
-    entry.sentAtMs ??= clock.currentTimeMillisUnsafe()
+    if (entry.sentAtMs === undefined) {
+      entry.sentAtMs = clock.currentTimeMillisUnsafe()
+      if (Result.isFailure(yield* Effect.result(save(entry)))) {
+        entry.sentAtMs = undefined
+        return { _tag: "Pause", ms: recheckMs, next: "Send" }
+      }
+    }
     runs.set(runId, entry)
     const answer = yield* Effect.result(
       session.request("chat.send", { sessionKey, message: summary, deliver: false, idempotencyKey: runId })
@@ -362,7 +438,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
           return { _tag: "Watch" }
         case "RequestRejected":
           if (error.retryAfterMs !== undefined) return { _tag: "Pause", ms: error.retryAfterMs, next: "Send" }
-          finish(entry, { _tag: "Failed", error })
+          finish(entry, { _tag: "Failed", error: refusalError(runId, error) })
           return { _tag: "Watch" }
       }
     }
@@ -371,10 +447,28 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       finish(entry, { _tag: "Failed", error: new TakenAsCommand({ stoppedRunIds: stop.runIds }) })
       return { _tag: "Watch" }
     }
-    entry.answered = true
+    const told = Option.getOrUndefined(decodeSendAnswer(answer.success))
+    entry.answeredRunId = told?.runId ?? runId
+    join(entry, entry.answeredRunId)
     received(entry)
-    entry.over = Option.exists(decodeSendAnswer(answer.success), ({ status }) => status === "ok")
-    return { _tag: entry.over ? "Look" : "Watch" }
+    yield* Effect.ignore(save(entry), { log: "Warn", message: "the task journal could not be written" })
+    entry.over = told?.status === "ok"
+    return { _tag: entry.over || entry.elsewhere ? "Look" : "Watch" }
+  })
+
+  /**
+   * Whether the gateway remembers the end of a run. It does for some minutes, unless it was started anew; on releases
+   * that do not tell, or do not let us ask, nothing is known.
+   */
+  const askHowItEnded = Effect.fnUntraced(function*({ answeredRunId, runId }: Entry, { session }: Attachment) {
+    const answer = yield* Effect.option(
+      session.request("agent.wait", { runId: answeredRunId ?? runId, timeoutMs: 0 })
+    )
+    const told = Option.getOrUndefined(Option.flatMap(answer, decodeWaitAnswer))
+    if (told?.status === "ok") return { _tag: "Ended" as const }
+    return told?.status === "error" && told.error !== undefined
+      ? { _tag: "Failed" as const, text: told.error }
+      : undefined
   })
 
   /** Finds out from history what became of a run, and how to go on. */
@@ -389,25 +483,33 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       session.request("chat.history", { sessionKey: entry.sessionKey, limit: historyLimit })
     )
     const again: Step = { _tag: "Pause", ms: recheckMs, next: "Look" }
-    const unavailable: Evidence = { answered: entry.answered, history: "Unavailable" }
+    const unavailable: Evidence = { answered: entry.answeredRunId !== undefined, history: "Unavailable" }
     if (Result.isFailure(answer)) {
       entry.evidence ??= unavailable
       return answer.failure._tag === "LinkError" ? { _tag: "Watch" } : again
     }
     // A reply that arrived meanwhile is newer than what we read.
     if (!isOpen(entry)) return { _tag: "Watch" }
-    const finding = ChatHistory.find(answer.success, {
-      runId: entry.runId,
+    const history = answer.success
+    const renamed = learnAlias(entry, ChatHistory.sessionKeyOf(history))
+    const busy = ChatHistory.isBusy(history)
+    const finding = ChatHistory.find(history, {
+      runId: entry.answeredRunId ?? entry.runId,
       summary: entry.summary,
-      notBeforeMs: (entry.sentAtMs ?? 0) + (session.facts.clockDeltaMs ?? 0) - clockErrorMs,
-      elsewhere: entry.elsewhere
+      notBeforeMs: (entry.sentAtMs ?? entry.acceptedAtMs) + (session.facts.clockDeltaMs ?? 0) - clockErrorMs,
+      elsewhere: entry.elsewhere,
+      taken
     })
     switch (finding._tag) {
       case "Running":
         received(entry)
-        return entry.elsewhere ? again : { _tag: "Watch" }
+        entry.looks = 0
+        // What was told under the other key until now was not listened to.
+        return entry.elsewhere || renamed ? again : { _tag: "Watch" }
       case "Replied":
         received(entry)
+        // What is there may be the end of the run before ours, and ours be at work.
+        if (entry.elsewhere && busy === true) return again
         finish(entry, { _tag: "Completed", text: finding.text, atMs: finding.atMs })
         return { _tag: "Watch" }
       case "Failed":
@@ -426,22 +528,37 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
         break
     }
     const absent = finding._tag === "Absent"
+    const answered = entry.answeredRunId !== undefined
     if (!absent) received(entry)
-    entry.evidence = { answered: entry.answered, history: finding._tag }
+    entry.evidence = { answered, history: finding._tag }
     if (entry.abort === "Confirmed") {
       finish(entry, { _tag: "Aborted", text: entry.partial })
       return { _tag: "Watch" }
     }
-    if (absent && !entry.answered && !entry.over) return { _tag: "Send" }
-    if (entry.elsewhere) {
-      entry.evidence = undefined
+    if (absent && !answered && !entry.over) return { _tag: "Send" }
+    if (entry.elsewhere) entry.evidence = undefined
+    if (!entry.over && !entry.elsewhere) {
+      const ended = yield* askHowItEnded(entry, attachment)
+      if (!isOpen(entry)) return { _tag: "Watch" }
+      if (ended?._tag === "Failed") {
+        fail(entry, ended.text)
+        return { _tag: "Watch" }
+      }
+      entry.over = ended !== undefined
+    }
+    const silent = entry.over && !entry.elsewhere
+    if (busy === true || (busy === undefined && !silent)) {
+      entry.looks = 0
       return again
     }
-    // Gateways say that a run is over a moment before its message is in history.
-    if (!entry.over || ++entry.looks < 2) return again
+    // Gateways say that a run is over a moment before its message is in history, and have a task before it is a run.
+    if (++entry.looks < 2) return again
+    Deferred.doneUnsafe(entry.runOver, Effect.void)
     finish(
       entry,
-      absent ? { _tag: "Unknown", evidence: entry.evidence } : { _tag: "Completed", text: "", atMs: undefined }
+      silent && !absent
+        ? { _tag: "Completed", text: "", atMs: undefined }
+        : { _tag: "Unknown", evidence: { answered, history: finding._tag } }
     )
     return { _tag: "Watch" }
   })
@@ -449,7 +566,8 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   /** Sends a task when its turn comes, and stays with it over any number of links. Never ends by itself. */
   const drive = Effect.fnUntraced(function*(entry: Entry) {
     if (entry.before !== undefined) yield* Deferred.await(entry.before)
-    let next: "Send" | "Look" = "Send"
+    // Another process on the same journal may have sent it since it was read.
+    let next: "Send" | "Look" = takenUp.has(entry.taskId) ? "Look" : "Send"
     while (true) {
       const attachment = attached ?? (yield* Deferred.await(arrival))
       if (!isOpen(entry)) return yield* Effect.never
@@ -479,7 +597,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     if (entry.errorText !== undefined) return fail(entry, entry.errorText)
     if (entry.sentAtMs === undefined) return finish(entry, { _tag: "Expired", sent: false })
     const lost: Evidence | undefined = attached === undefined
-      ? { answered: entry.answered, history: "Unavailable" }
+      ? { answered: entry.answeredRunId !== undefined, history: "Unavailable" }
       : undefined
     const evidence = entry.evidence ?? lost
     finish(entry, evidence === undefined ? { _tag: "Expired", sent: true } : { _tag: "Unknown", evidence })
@@ -491,50 +609,83 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     fail(entry, text)
   })
 
+  /** Asks the gateway until it says that the run is stopped, or that there is none. */
+  const stopRun = Effect.fnUntraced(function*(entry: Entry) {
+    while (true) {
+      const attachment = attached ?? (yield* Deferred.await(arrival))
+      const asked = yield* Effect.result(askToAbort(entry, attachment))
+      if (Result.isSuccess(asked)) return
+      yield* asked.failure._tag === "LinkError"
+        ? Deferred.await(attachment.disturbed)
+        : Effect.sleep(Duration.millis(recheckMs))
+    }
+  })
+
   const leave = (entry: Entry, lane: string) => {
-    runs.delete(entry.runId)
+    for (const runId of [entry.runId, entry.answeredRunId]) {
+      if (runId !== undefined && runs.get(runId) === entry) runs.delete(runId)
+    }
     if (lanes.get(lane) === entry.leftLane) lanes.delete(lane)
+    takenUp.delete(entry.taskId)
     Deferred.doneUnsafe(entry.leftLane, Effect.void)
     // Whoever still waits would wait for ever: the runner ends, or this task's fiber died.
     if (stopped) Deferred.doneUnsafe(entry.ended, Effect.interrupt)
-    else finish(entry, { _tag: "Unknown", evidence: { answered: entry.answered, history: "Unavailable" } })
+    else {
+      const { answeredRunId } = entry
+      finish(entry, { _tag: "Unknown", evidence: { answered: answeredRunId !== undefined, history: "Unavailable" } })
+    }
     for (const other of tasks.values()) keepWaiting(other)
   }
 
   const run = Effect.fnUntraced(function*(entry: Entry) {
-    yield* Effect.raceFirst(
-      Deferred.await(entry.ended),
-      Effect.all([drive(entry), expire(entry), settleFailure(entry)], { concurrency: "unbounded", discard: true })
+    yield* Effect.uninterruptibleMask((restore) =>
+      Effect.andThen(
+        restore(Effect.raceFirst(
+          Deferred.await(entry.ended),
+          Effect.all([drive(entry), expire(entry), settleFailure(entry)], { concurrency: "unbounded", discard: true })
+        )),
+        forget(entry)
+      )
     )
     if (entry.before !== undefined) yield* Deferred.await(entry.before)
     const { _tag } = entry.state
     // The session is still busy, as far as we know: whoever comes next would have its text answered under another run.
     if (entry.sentAtMs !== undefined && (_tag === "Expired" || _tag === "Unknown")) {
-      yield* Effect.timeoutOption(Deferred.await(entry.runOver), Duration.millis(timeoutMs))
+      const over = Deferred.await(entry.runOver)
+      yield* Effect.timeoutOption(
+        abortExpired ? Effect.raceFirst(over, stopRun(entry)) : over,
+        Duration.millis(timeoutMs)
+      )
     }
   })
 
-  const accept = (summary: string, sessionKey: string, taskId: TaskId, runId: RunId): TaskReceipt => {
-    const lane = canonicalSessionKey(sessionKey)
+  /** Takes up a task from here or, with what it knows, from the journal. */
+  const accept = (record: JournalEntry): TaskReceipt => {
+    const { answeredRunId, runId, sentAtMs, sessionKey, taskId } = record
+    const lane = laneOf(sessionKey)
     const entry: Entry = {
       taskId,
       runId,
       sessionKey,
-      summary,
-      acceptedAtMs: clock.currentTimeMillisUnsafe(),
+      summary: record.summary,
+      gatewayScope: record.gatewayScope,
+      position: record.position,
+      acceptedAtMs: record.acceptedAtMs,
+      writing: Semaphore.makeUnsafe(1),
       before: lanes.get(lane),
       leftLane: Deferred.makeUnsafe(),
       reachable: Deferred.makeUnsafe(),
       ended: Deferred.makeUnsafe(),
       runOver: Deferred.makeUnsafe(),
       failing: Deferred.makeUnsafe(),
-      state: { _tag: "Queued", reason: undefined },
+      state: answeredRunId === undefined ? { _tag: "Queued", reason: undefined } : { _tag: "Sent" },
       reachableAtMs: 0,
-      sentAtMs: undefined,
-      answered: false,
+      sentAtMs,
+      answeredRunId,
+      misaddressed: false,
       ran: false,
       over: false,
-      elsewhere: false,
+      elsewhere: record.elsewhere ?? false,
       lookNow: Latch.makeUnsafe(false),
       looks: 0,
       evidence: undefined,
@@ -546,11 +697,32 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     }
     lanes.set(lane, entry.leftLane)
     tasks.set(taskId, entry)
+    if (takenUp.has(taskId)) runs.set(runId, entry)
+    if (answeredRunId !== undefined) join(entry, answeredRunId)
     keepWaiting(entry)
     if (attached !== undefined) becomeReachable(entry)
-    fork(logged(Effect.ensuring(run(entry), Effect.sync(() => leave(entry, lane)))))
+    const left = Effect.suspend(() => {
+      const died = isOpen(entry) && !stopped
+      leave(entry, lane)
+      return died ? forget(entry) : Effect.void
+    })
+    fork(logged(Effect.ensuring(run(entry), left)))
     return { taskId, runId, queued: reasonFor(entry) }
   }
+
+  /** What the journal has, is taken: also from a caller who does not wait for the receipt. */
+  const keep = Effect.fnUntraced(function*(record: JournalEntry) {
+    arriving++
+    const kept = yield* Effect.result(journal.put(record))
+    arriving--
+    if (Result.isFailure(kept)) {
+      yield* Effect.logError(kept.failure.message)
+      return yield* new TaskRefused({ reason: "NotKept" })
+    }
+    if (!stopped) return accept(record)
+    yield* Effect.ignore(journal.remove(record.runId), { log: "Warn" })
+    return yield* new TaskRefused({ reason: "Stopped" })
+  }, Effect.uninterruptible)
 
   const freshTaskId = Effect.gen(function*() {
     while (true) {
@@ -565,6 +737,14 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       return entry === undefined ? Effect.fail(new TaskNotFound({ taskId })) : Effect.succeed(entry)
     })
 
+  const scope = yield* supervisor.gatewayScope
+  const open = yield* Effect.catch(journal.read, (error) => Effect.as(Effect.logError(error.message), []))
+  for (const record of open) {
+    lastPosition = Math.max(lastPosition, record.position)
+    if (record.gatewayScope !== scope) continue
+    takenUp.add(record.taskId)
+    accept(record)
+  }
   fork(logged(Stream.runForEach(supervisor.changes, (next) => Effect.sync(() => onStatus(next)))))
   if (status._tag === "Connected") fork(logged(follow(status.session)))
 
@@ -579,14 +759,25 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       const taskId = yield* freshTaskId
       status = yield* supervisor.status
       if (stopped || status._tag === "Stopped") return yield* new TaskRefused({ reason: "Stopped" })
-      let waiting = 0
+      let waiting = arriving
       for (const { state } of tasks.values()) if (state._tag === "Queued") waiting++
       if (waiting >= maxQueued) return yield* new TaskRefused({ reason: "TooMany", limit: maxQueued })
-      return accept(text, sessionKey, taskId, runId)
+      const record: JournalEntry = {
+        taskId,
+        runId,
+        gatewayScope: yield* supervisor.gatewayScope,
+        sessionKey,
+        summary: text,
+        position: ++lastPosition,
+        acceptedAtMs: clock.currentTimeMillisUnsafe()
+      }
+      return yield* keep(record)
     }),
     events: Stream.unwrap(Effect.map(
       Effect.acquireRelease(
         Effect.map(Queue.unbounded<TaskEvent, Cause.Done>(), (queue) => {
+          for (const event of unheard ?? []) Queue.offerUnsafe(queue, event)
+          unheard = undefined
           if (stopped) Queue.endUnsafe(queue)
           else subscribers.add(queue)
           return queue
@@ -632,6 +823,25 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
 const isOpen = ({ state }: Entry): boolean =>
   state._tag === "Queued" || state._tag === "Sent" || state._tag === "Running"
 
+const recordOf = (entry: Entry): JournalEntry => ({
+  taskId: entry.taskId,
+  runId: entry.runId,
+  gatewayScope: entry.gatewayScope,
+  sessionKey: entry.sessionKey,
+  summary: entry.summary,
+  position: entry.position,
+  acceptedAtMs: entry.acceptedAtMs,
+  sentAtMs: entry.sentAtMs,
+  answeredRunId: entry.answeredRunId,
+  elsewhere: entry.elsewhere
+})
+
+/** The gateway answers a key whose run came to nothing with what that run said. */
+const refusalError = (runId: string, error: RequestRejected): RequestRejected | SessionConflicted => {
+  const said = runError(runId, error.gatewayMessage)
+  return said._tag === "SessionConflicted" ? said : error
+}
+
 const queuedReason = (status: ConnectionStatus): QueuedReason | undefined => {
   switch (status._tag) {
     case "Connected":
@@ -654,7 +864,12 @@ const queuedReason = (status: ConnectionStatus): QueuedReason | undefined => {
 const joinErrors = (first: string, second: string): string =>
   second.includes(first) ? second : first.includes(second) ? first : `${first}\n${second}`
 
-const decodeSendAnswer = Schema.decodeUnknownOption(Schema.Struct({ status: Schema.String }))
+const decodeSendAnswer = Schema.decodeUnknownOption(
+  Schema.Struct({ status: Schema.String, runId: Schema.optionalKey(Schema.NonEmptyString) })
+)
+const decodeWaitAnswer = Schema.decodeUnknownOption(
+  Schema.Struct({ status: Schema.String, error: Schema.optionalKey(Schema.String) })
+)
 /** A stop command is answered like `chat.abort`, with no run id of its own. */
 const AbortAnswer = Schema.Struct({ aborted: Schema.Boolean, runIds: Schema.Array(Schema.String) })
 const decodeAbortAnswer = Schema.decodeUnknownOption(AbortAnswer)

@@ -14,6 +14,7 @@ import { Signer } from "../identity/Signer.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
 import type { Transport } from "../link/Transport.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
+import { TaskJournal } from "../tasks/TaskJournal.ts"
 import * as MemoryTransport from "./MemoryTransport.ts"
 
 /** The shared token of `DevGateway.layerTest`. */
@@ -31,6 +32,7 @@ export const layer = (options?: {
   | DeviceIdentity
   | TokenStore
   | ApproveCommands
+  | TaskJournal
   | SecureRandom.SecureRandom,
   SettingsInvalid
 > =>
@@ -40,5 +42,6 @@ export const layer = (options?: {
     Layer.orDie(DeviceIdentity.layerEphemeral()).pipe(Layer.provide(Signer.layer)),
     Admission.layer,
     TokenStore.layerMemory,
+    TaskJournal.layerMemory,
     Layer.orDie(ApproveCommands.layer({ _tag: "host" }))
   ).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))

@@ -12,8 +12,10 @@ import { devices } from "../../src/cli/Devices.ts"
 import { gateway } from "../../src/cli/Gateway.ts"
 import { identity } from "../../src/cli/Identity.ts"
 import { Invocation } from "../../src/cli/Invocation.ts"
+import { mcp } from "../../src/cli/Mcp.ts"
 import { root } from "../../src/cli/Root.ts"
 import { run } from "../../src/cli/Run.ts"
+import { tasks } from "../../src/cli/Tasks.ts"
 import { PrivateFile } from "../../src/identity/PrivateFile.ts"
 import * as Cli from "./Cli.ts"
 
@@ -31,7 +33,7 @@ const Shown = Schema.fromJsonString(Schema.Struct({
   path: Schema.String,
   created: Schema.Boolean
 }))
-const decodeShown = Schema.decodeUnknownEffect(Shown, { onExcessProperty: "error" })
+const decodeShown = Schema.decodeUnknownEffect(Shown)
 
 /** One message and no trace of the program's inside. */
 const assertSentence = (stderr: string, sentence: RegExp) => {
@@ -193,7 +195,7 @@ describe.concurrent("commands by themselves", () => {
 })
 
 /** The commands as `Main` puts them together; the test below holds the two equal. */
-const program = root.pipe(Command.withSubcommands([run, delegate, devices, identity, gateway]))
+const program = root.pipe(Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway]))
 
 const paths = (command: Command.Command.Any, above: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => [
   above,
@@ -230,8 +232,18 @@ describe("help", () => {
         "devices reject",
         "gateway",
         "identity",
+        "identity change-passphrase",
+        "identity create",
+        "identity decrypt",
+        "identity encrypt",
+        "identity import",
+        "identity reset",
         "identity show",
-        "run"
+        "mcp",
+        "run",
+        "tasks",
+        "tasks list",
+        "tasks show"
       ]
     )
   })

@@ -46,7 +46,8 @@ const resolvedDefaults = {
   challengeTimeout: 15_000,
   helloTimeout: 15_000,
   requestTimeout: 30_000,
-  legacyWithoutChallenge: false
+  legacyWithoutChallenge: false,
+  narrowedScopes: "accept"
 }
 
 /** Where a reader of the README looks for a default, and how it may be written there. */
