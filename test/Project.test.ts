@@ -2,6 +2,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Schema from "effect/Schema"
 import { fileURLToPath } from "node:url"
 import linter from "../.oxlintrc.json" with { type: "json" }
 import manifest from "../package.json" with { type: "json" }
@@ -12,6 +13,16 @@ const file = (path: string) =>
     FileSystem.FileSystem,
     (fs) => fs.readFileString(fileURLToPath(new URL(`../${path}`, import.meta.url)))
   ).pipe(Effect.provide(NodeServices.layer))
+
+const decodeLock = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct({
+  packages: Schema.Record(
+    Schema.String,
+    Schema.Struct({
+      resolved: Schema.optionalKey(Schema.String),
+      optionalDependencies: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
+    })
+  )
+})))
 
 describe("the project's own rules", () => {
   it("F15: nothing unused passes the check: compiler and linter refuse it, and a warning is a failure", () => {
@@ -27,6 +38,18 @@ describe("the project's own rules", () => {
     assert.strictEqual(manifest.scripts["check:format"], "dprint check")
     assert.include(manifest.scripts.check, "check:format")
   })
+
+  it.effect("npm ci works on every platform: the lock file has each optional package of each tool, and no registry", () =>
+    Effect.gen(function*() {
+      const { packages } = yield* Effect.flatMap(file("package-lock.json"), decodeLock)
+      const missing = Object.entries(packages).flatMap(([where, { optionalDependencies = {} }]) =>
+        Object.keys(optionalDependencies).filter((name) =>
+          packages[`node_modules/${name}`] === undefined && packages[`${where}/node_modules/${name}`] === undefined
+        )
+      )
+      assert.deepStrictEqual(missing, [])
+      assert.deepStrictEqual(Object.values(packages).filter(({ resolved }) => resolved !== undefined), [])
+    }))
 
   it.effect("F22: the gate runs the suite on exactly the oldest Node that the engines field names, and on 24", () =>
     Effect.gen(function*() {

@@ -39,7 +39,8 @@ export const run = Command.make("run", {
           serve({ embedded: false }).pipe(
             Effect.provide(agent(checked, gateway, {
               embedded: false,
-              commands: approveCommands(checked, gateway.endpoint.gatewayScope)
+              commands: approveCommands(checked, gateway.endpoint.gatewayScope),
+              keepTasks: true
             }))
           ))
         : Effect.gen(function*() {

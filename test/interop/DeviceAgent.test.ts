@@ -175,8 +175,11 @@ describe.each(Effect.runSync(releases))("the device agent on OpenClaw %s", (rele
         }
         assert.deepStrictEqual((yield* fs.readDirectory(stateDir)).toSorted(), [
           "identity.json",
+          "tasks",
           ...(asked ? ["tokens"] : [])
         ])
+        // Every task was answered, so the journal has nothing left to do.
+        assert.deepStrictEqual(yield* fs.readDirectory(`${stateDir}/tasks`), [])
       }).pipe(Effect.provide(NodeServices.layer)),
     600_000
   )

@@ -19,6 +19,7 @@ import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { LinkError } from "../../src/link/LinkError.ts"
 import type { EventFrame } from "../../src/protocol/Frame.ts"
 import type { TaskEvent } from "../../src/tasks/Task.ts"
+import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
 import type { TaskRunnerOptions } from "../../src/tasks/TaskRunner.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 
@@ -48,6 +49,8 @@ export interface Gateway {
   readonly tell: (event: string, payload: unknown) => void
   /** Events that never reach the subscribers. */
   readonly lose: (count: number) => void
+  /** What `agent.wait` is answered for a run from now on; otherwise that it knows nothing. It is no request to be taken. */
+  readonly remember: (runId: string, ended: unknown) => void
   readonly end: () => void
   /** Requests nobody took yet. */
   readonly untaken: () => number
@@ -77,6 +80,7 @@ export const makeGateway = (facts: Partial<Session["facts"]> = {}): Effect.Effec
     const ended = Deferred.makeUnsafe<LinkError>()
     const subscribers = new Set<{ readonly queue: Queue.Queue<EventFrame, Cause.Done>; lost: number }>()
     const pending = new Set<(error: LinkError) => void>()
+    const remembered = new Map<string, unknown>()
     let end: LinkError | undefined
     let seq = 0
     const session: Session = {
@@ -94,6 +98,10 @@ export const makeGateway = (facts: Partial<Session["facts"]> = {}): Effect.Effec
       request: (method, params) =>
         Effect.callback((resume) => {
           if (end !== undefined) return resume(Effect.fail(end))
+          if (method === "agent.wait") {
+            const { runId } = decodeParams({ sessionKey: "", ...Object(params) })
+            return resume(Effect.succeed(remembered.get(runId ?? "") ?? { runId, status: "timeout" }))
+          }
           const fail = (error: LinkError) => resume(Effect.fail(error))
           pending.add(fail)
           const finish = (result: Effect.Effect<unknown, RequestError.RequestError>) => {
@@ -139,6 +147,7 @@ export const makeGateway = (facts: Partial<Session["facts"]> = {}): Effect.Effec
       lose: (count) => {
         for (const subscriber of subscribers) subscriber.lost += count
       },
+      remember: (runId, payload) => void remembered.set(runId, payload),
       end: () => {
         end = new LinkError({ reason: "Closed", phase: "session", closeCode: 1006 })
         for (const fail of pending) fail(end)
@@ -188,7 +197,11 @@ export interface Running {
 }
 
 /** A runner in the test's scope, not connected yet. */
-export const start = Effect.fnUntraced(function*(options?: TaskRunnerOptions, first: ConnectionStatus = connecting) {
+export const start = Effect.fnUntraced(function*(
+  options?: TaskRunnerOptions,
+  first: ConnectionStatus = connecting,
+  journal: Layer.Layer<TaskJournal> = TaskJournal.layerMemory
+) {
   const status = yield* SubscriptionRef.make<ConnectionStatus>(first)
   const supervisor = Supervisor.of({
     status: SubscriptionRef.get(status),
@@ -202,7 +215,7 @@ export const start = Effect.fnUntraced(function*(options?: TaskRunnerOptions, fi
   })
   const context = yield* Layer.build(
     TaskRunner.layer(options).pipe(
-      Layer.provide([Layer.succeed(Supervisor, supervisor), SecureRandom.layerWebCrypto])
+      Layer.provide([Layer.succeed(Supervisor, supervisor), SecureRandom.layerWebCrypto, journal])
     )
   )
   const runner = Context.get(context, TaskRunner)

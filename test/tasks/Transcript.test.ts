@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import type { TaskOutcome } from "../../src/tasks/Task.ts"
-import type { Asked, Gateway } from "./Fixture.ts"
 import { start } from "./Fixture.ts"
 import * as Transcript from "./Transcript.ts"
+import * as Wire from "./Wire.ts"
 
 /** What the recorded run came to, told from its frames alone. */
 const expected = ({ ended, frames, request }: Transcript.Recorded) => {
@@ -44,47 +44,49 @@ const seen = (outcome: TaskOutcome) => {
   }
 }
 
-/** Gives one recorded frame to the session. The first answer belongs to `chat.send`, the others to requests of the recorder. */
-const play = (gateway: Gateway, asked: Asked, frame: Transcript.Recorded["frames"][number], first: boolean) => {
-  if (frame.type === "event") return gateway.tell(frame.event ?? "", frame.payload)
-  if (!first) return
-  return frame.ok === false ? asked.refuse(frame.error) : asked.answer(frame.payload)
-}
+/** A runner with a real session on a gateway that only plays what was recorded. */
+const startOnWire = Effect.gen(function*() {
+  const { become, runner } = yield* start()
+  const wire = yield* Wire.make
+  yield* become({ _tag: "Connected", session: wire.session })
+  return { runner, wire }
+})
+
+/** The first answer belongs to `chat.send`, the others to requests of the recorder. */
+const plays = (frame: Transcript.Recorded["frames"][number], first: boolean) => first || frame.type === "event"
 
 describe("recorded transcripts", () => {
   for (const release of Transcript.releases) {
     it.effect(`F09 F51: every run recorded with ${release} ends as it did`, () =>
       Effect.gen(function*() {
-        const { connect, runner } = yield* start()
-        const gateway = yield* connect()
+        const { runner, wire } = yield* startOnWire
         for (const [name, recorded] of yield* Transcript.runs(release)) {
           const { request } = recorded
           const receipt = yield* runner.delegate(request.message, { sessionKey: request.sessionKey })
-          const asked = yield* gateway.next("chat.send")
+          const asked = yield* wire.next("chat.send")
           const { frames } = Transcript.withKey(recorded, receipt.runId)
-          for (const [index, frame] of frames.entries()) play(gateway, asked, frame, index === 0)
+          for (const [index, frame] of frames.entries()) if (plays(frame, index === 0)) wire.play(frame, asked)
           yield* TestClock.adjust("1 second")
           assert.deepStrictEqual(seen(yield* runner.await(receipt.taskId)), expected(recorded), name)
         }
-        assert.strictEqual(gateway.pending(), 0)
+        assert.deepInclude(wire.session.counts(), { pending: 0, dropped: 0, missed: 0 })
       }))
   }
 
   const Order = Schema.Array(Schema.Boolean)
   for (const release of Transcript.releases) {
     it.effect.prop(
-      `F43: in any interleaving of two runs recorded with ${release}, each task ends as its own run did`,
+      `F43 G14: in any interleaving of two runs recorded with ${release}, each task ends as its own run did`,
       [Order, Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 99 }))],
       ([order, pick]) =>
         Effect.gen(function*() {
           const all = (yield* Transcript.runs(release)).filter(([name]) => name !== "failure")
           const chosen = [all[pick % 10 % all.length], all[Math.floor(pick / 10) % all.length]]
-          const { connect, runner } = yield* start()
-          const gateway = yield* connect()
+          const { runner, wire } = yield* startOnWire
           const tasks: Array<{
             readonly recorded: Transcript.Recorded
             readonly taskId: Parameters<typeof runner.await>[0]
-            readonly asked: Asked
+            readonly asked: Effect.Success<ReturnType<Wire.Wire["next"]>>
             readonly frames: Array<Transcript.Recorded["frames"][number]>
             begun: boolean
           }> = []
@@ -95,7 +97,7 @@ describe("recorded transcripts", () => {
             const receipt = yield* runner.delegate(recorded.request.message, {
               sessionKey: recorded.request.sessionKey
             })
-            const asked = yield* gateway.next("chat.send")
+            const asked = yield* wire.next("chat.send")
             const frames = [...Transcript.withKey(recorded, receipt.runId).frames]
             tasks.push({ recorded, taskId: receipt.taskId, asked, frames, begun: false })
           }
@@ -104,7 +106,7 @@ describe("recorded transcripts", () => {
             const task = tasks[turn]
             const frame = task?.frames.shift()
             if (task === undefined || frame === undefined) continue
-            play(gateway, task.asked, frame, !task.begun)
+            if (plays(frame, !task.begun)) wire.play(frame, task.asked)
             task.begun = true
           }
           yield* TestClock.adjust("1 second")

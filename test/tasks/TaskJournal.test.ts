@@ -1,0 +1,160 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import { RunId, TaskId } from "../../src/tasks/Task.ts"
+import type { JournalEntry } from "../../src/tasks/TaskJournal.ts"
+import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import type { Disk } from "../identity/MemoryFiles.ts"
+import { copyDisk, makeDisk, makeFileSystem } from "../identity/MemoryFiles.ts"
+
+const entry = (position: number, more: Partial<JournalEntry> = {}): JournalEntry => ({
+  taskId: TaskId.make(`0000000${position}`),
+  runId: RunId.make(`0000000${position}-0000-4000-8000-000000000000`),
+  gatewayScope: "ws://127.0.0.1:18789/",
+  sessionKey: "agent:main:main",
+  summary: 'wässere die Pflanzen\n"now"',
+  position,
+  acceptedAtMs: 1_795_330_230_896,
+  ...more
+})
+
+const open = (directory: string) =>
+  Effect.map(
+    Layer.build(
+      Layer.fresh(TaskJournal.layerFile({ directory })).pipe(
+        Layer.provide([NodeServices.layer, SecureRandom.layerWebCrypto])
+      )
+    ),
+    Context.get(TaskJournal)
+  )
+
+const inDirectory = Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  return `${yield* fs.makeTempDirectoryScoped()}/state/tasks`
+})
+
+describe("TaskJournal", () => {
+  for (const kind of ["file", "memory"] as const) {
+    const make = kind === "file"
+      ? Effect.flatMap(inDirectory, open)
+      : Effect.map(Layer.build(TaskJournal.layerMemory), Context.get(TaskJournal))
+    it.effect(`B07: the ${kind} layer keeps what is open, in order, and forgets what is done`, () =>
+      Effect.gen(function*() {
+        const journal = yield* make
+        assert.deepStrictEqual(yield* journal.read, [])
+        const sent = entry(1, { sentAtMs: 1_795_330_230_897, answeredRunId: "another", elsewhere: true })
+        yield* journal.put(entry(2))
+        yield* journal.put(entry(1))
+        yield* journal.put(entry(3))
+        yield* journal.put(sent)
+        const read = yield* journal.read
+        assert.deepStrictEqual(read.map(({ position }) => position), [1, 2, 3])
+        assert.deepInclude(read[0], sent)
+        yield* journal.remove(entry(2).runId)
+        yield* journal.remove(entry(2).runId)
+        assert.deepStrictEqual((yield* journal.read).map(({ position }) => position), [1, 3])
+      }).pipe(Effect.provide(NodeServices.layer)))
+  }
+
+  it.effect("B07: another process reads it; files and directory are private", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* inDirectory
+      yield* Effect.scoped(Effect.flatMap(open(directory), (journal) => journal.put(entry(1))))
+      const [name = ""] = yield* fs.readDirectory(directory)
+      assert.strictEqual((yield* fs.stat(`${directory}/${name}`)).mode & 0o777, 0o600)
+      assert.strictEqual((yield* fs.stat(directory)).mode & 0o777, 0o700)
+      const journal = yield* open(directory)
+      assert.deepInclude((yield* journal.read)[0], entry(1))
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("B07: what a killed writer left, and what is not understood, harms no other entry", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* inDirectory
+      const journal = yield* open(directory)
+      yield* journal.put(entry(1))
+      yield* journal.put(entry(2))
+      const torn = `${directory}/${entry(3).runId}.json.0123456789abcdef.tmp`
+      yield* fs.writeFileString(torn, '{"format":"effect-op')
+      yield* fs.utimes(torn, new Date(0), new Date(0))
+      const broken = `${directory}/${entry(4).runId}.json`
+      yield* fs.writeFileString(broken, '{"format":"effect-op')
+      yield* fs.symlink(broken, `${directory}/${entry(5).runId}.json`)
+      yield* fs.copyFile(`${directory}/${entry(2).runId}.json`, `${directory}/${entry(6).runId}.json`)
+      yield* fs.writeFileString(`${directory}/notes.txt`, "mine")
+      assert.deepStrictEqual((yield* journal.read).map(({ position }) => position), [1, 2])
+      assert.isTrue(yield* fs.exists(broken))
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("B07: a process killed at any operation of the file system leaves each entry as it was or as it was to be", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const on = (of: Disk, gate: () => void) =>
+        Effect.map(
+          Layer.build(
+            Layer.fresh(TaskJournal.layerFile({ directory: "/state/tasks" })).pipe(
+              Layer.provide(Layer.effect(
+                FileSystem.FileSystem,
+                makeFileSystem(of, { gate: () => Effect.sync(gate) })
+              )),
+              Layer.provide([Path.layer, SecureRandom.layerWebCrypto])
+            )
+          ),
+          Context.get(TaskJournal)
+        ).pipe(Effect.provide(Path.layer))
+      const texts = (entries: ReadonlyArray<JournalEntry>) => JSON.stringify(entries)
+      const copies: Array<{ readonly disk: Disk; readonly step: number }> = []
+      let step = 0
+      const journal = yield* on(disk, () => void copies.push({ disk: copyDisk(disk), step }))
+      const states: Array<string> = []
+      for (
+        const change of [
+          journal.put(entry(1)),
+          journal.put(entry(1, { sentAtMs: 1 })),
+          journal.put(entry(2)),
+          journal.remove(entry(1).runId),
+          journal.put(entry(2, { sentAtMs: 2, answeredRunId: "2" })),
+          journal.remove(entry(2).runId)
+        ]
+      ) {
+        step = Number.NaN
+        states.push(texts(yield* journal.read))
+        step = states.length - 1
+        yield* change
+      }
+      step = Number.NaN
+      states.push(texts(yield* journal.read))
+      const left = copies.filter((copy) => !Number.isNaN(copy.step))
+      assert.isAbove(left.length, 60)
+      for (const copy of left) {
+        const after = yield* on(copy.disk, () => {})
+        assert.include([states[copy.step], states[copy.step + 1]], texts(yield* after.read))
+      }
+    }))
+
+  it.effect("says what is wrong with its place, and never what the task is", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* inDirectory
+      const journal = yield* open(directory)
+      const large = yield* Effect.flip(journal.put(entry(1, { summary: "x".repeat(1024 * 1024) })))
+      assert.strictEqual(large.reason, "TooLarge")
+      yield* journal.put(entry(1))
+      yield* fs.chmod(directory, 0o777)
+      const exposed = yield* Effect.flip(journal.put(entry(2, { summary: "my secret errand" })))
+      assert.strictEqual(exposed.reason, "Exposed")
+      assert.notInclude(JSON.stringify(exposed), "errand")
+      yield* fs.chmod(directory, 0o700)
+      const occupied = `${directory}/file`
+      yield* fs.writeFileString(occupied, "")
+      const nowhere = yield* open(`${occupied}/tasks`)
+      assert.strictEqual((yield* Effect.flip(nowhere.put(entry(1)))).reason, "Unwritable")
+      assert.strictEqual((yield* Effect.flip(nowhere.read)).reason, "Unreadable")
+    }).pipe(Effect.provide(NodeServices.layer)))
+})
