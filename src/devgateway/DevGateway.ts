@@ -203,6 +203,12 @@ const uuidOf = (bytes: Uint8Array) => {
     .join("-")
 }
 
+/** As releases up to 2026.2.19 refuse: the message is all that they say. */
+const withoutDetails = ({ closeCode, error: { code, message } }: Refusals.Refusal): Refusals.Refusal => ({
+  error: { code, message },
+  closeCode
+})
+
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Interface, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
@@ -278,7 +284,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   const sendEvent = (connection: Connection, event: string, payload: unknown) => {
     if (connection.state !== "open" || connection.session === undefined) return
-    connection.seq += connection.seq === 0 && connection.fault.sequenceGap === true ? 2 : 1
+    connection.seq += connection.seq === 1 && connection.fault.sequenceGap === true ? 2 : 1
     send(connection, Frame.encodeEvent(event, payload, connection.seq))
   }
 
@@ -435,7 +441,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       allowedOrigins: options.allowedOrigins ?? [],
       open: options.auth.mode === "none"
     })
-    if (Result.isFailure(checked)) return refuse(connection, id, checked.failure)
+    if (Result.isFailure(checked)) {
+      return refuse(connection, id, fault.refuseProofV3 === true ? withoutDetails(checked.failure) : checked.failure)
+    }
     const caller = checked.success
     const { asker, role, scopes } = caller
     if (fault.lockout !== undefined) return refuse(connection, id, Refusals.lockedOut(fault.lockout))

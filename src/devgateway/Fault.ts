@@ -34,11 +34,11 @@ export interface Fault {
   readonly lockout?: number
   /** `connect` is answered with this error, and the link closed with 1008. */
   readonly refuse?: ErrorShape
-  /** Version 3 proofs are refused as an invalid signature, as releases before 2026.2.26 do. */
+  /** Version 3 proofs are refused as an invalid signature, and what is refused has no details: so did old releases. */
   readonly refuseProofV3?: boolean
   /** No tick is ever sent. */
   readonly tickLoss?: boolean
-  /** The first event after hello-ok skips one sequence number. */
+  /** The second event after hello-ok skips one sequence number; before the first, no client could tell. */
   readonly sequenceGap?: boolean
   /** An ask for pairing on this connection always makes a new request id. */
   readonly supersede?: boolean

@@ -9,17 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { Target } from "../link/Transport.ts"
-import type {
-  AuthToken,
-  Challenge,
-  ClientId,
-  ClientMode,
-  ConnectParams,
-  DeviceFamily,
-  DisplayName,
-  Role,
-  ScopeName
-} from "../protocol/Connect.ts"
+import type { AuthToken, Challenge, ConnectParams, ScopeName } from "../protocol/Connect.ts"
 import { protocolRange } from "../protocol/Connect.ts"
 import type { ProofVersion } from "../protocol/DeviceProof.ts"
 import * as DeviceProof from "../protocol/DeviceProof.ts"
@@ -40,19 +30,22 @@ export type Credential =
   }
   | { readonly _tag: "None" }
 
-export interface ConnectPlan {
+/** What of the settings a plan takes over as it is. */
+type Described =
+  | "caps"
+  | "clientId"
+  | "clientMode"
+  | "clientVersion"
+  | "deviceFamily"
+  | "displayName"
+  | "role"
+  | "scopes"
+
+export interface ConnectPlan extends Pick<GatewaySettings, Described> {
   readonly target: Target
   readonly identity: DeviceIdentity["Service"]
   readonly proof: "v2" | "v3"
   readonly credential: Credential
-  readonly clientId: ClientId
-  readonly clientMode: ClientMode
-  readonly clientVersion: string
-  readonly displayName: DisplayName | undefined
-  readonly deviceFamily: DeviceFamily | undefined
-  readonly role: Role
-  readonly scopes: ReadonlyArray<ScopeName>
-  readonly caps: ReadonlyArray<string>
   readonly minProtocol: number
   readonly maxProtocol: number
 }

@@ -45,6 +45,13 @@ export interface Read {
 
 export type WriteError = IdentityUnwritable | IdentityUnreadable | IdentityExposed
 
+/** What a failure of a private file means for what is kept in it. */
+export const fileFault = {
+  IdentityUnreadable: "Unreadable",
+  IdentityUnwritable: "Unwritable",
+  IdentityExposed: "Exposed"
+} as const
+
 export class PrivateFile extends Context.Service<PrivateFile, {
   /**
    * Creates a 0600 file that readers see whole or not at all, and never overwrites one. A missing directory is made with

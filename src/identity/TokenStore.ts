@@ -24,7 +24,7 @@ import {
   type IdentityUnwritable,
   TokenStoreError
 } from "./IdentityError.ts"
-import { errnoOf, PrivateFile } from "./PrivateFile.ts"
+import { errnoOf, fileFault, PrivateFile } from "./PrivateFile.ts"
 
 export interface TokenKey {
   /** Scheme, host, port and path of the gateway: `wss://host:443/path`. Tokens of one gateway are no business of another. */
@@ -152,11 +152,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
   const failed = (cause: IdentityUnreadable | IdentityUnwritable | IdentityExposed) =>
     new TokenStoreError({
       path: cause.path,
-      reason: cause._tag === "IdentityUnreadable"
-        ? "Unreadable"
-        : cause._tag === "IdentityUnwritable"
-        ? "Unwritable"
-        : "Exposed",
+      reason: fileFault[cause._tag],
       cause
     })
 

@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import type { IdentityExposed, IdentityUnreadable, IdentityUnwritable } from "../identity/IdentityError.ts"
-import { errnoOf, PrivateFile } from "../identity/PrivateFile.ts"
+import { errnoOf, fileFault, PrivateFile } from "../identity/PrivateFile.ts"
 import { RunId, TaskId } from "./Task.ts"
 
 /** An open task. Times are milliseconds on this machine's clock. */
@@ -138,11 +138,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
   const failed = (cause: IdentityUnreadable | IdentityUnwritable | IdentityExposed) =>
     new TaskJournalError({
       path: cause.path,
-      reason: cause._tag === "IdentityUnreadable"
-        ? "Unreadable"
-        : cause._tag === "IdentityUnwritable"
-        ? "Unwritable"
-        : "Exposed",
+      reason: fileFault[cause._tag],
       cause
     })
 

@@ -443,19 +443,23 @@ describe("Supervisor", () => {
     it.effect("a gateway that does not know v3 proofs gets v2 at once, and from then on first", () =>
       Effect.gen(function*() {
         const gateway = yield* DevGateway
-        yield* gateway.script({ refuse: { code: "INVALID_REQUEST", message: "device signature invalid" } })
+        yield* gateway.scriptEach(() => ({ refuseProofV3: true }))
         const running = yield* MemoryAgent.start
         yield* running.reached("Connected")
         assert.strictEqual(yield* Clock.currentTimeMillis, 0)
         yield* gateway.dropAll(1012)
         yield* TestClock.adjust("1 second")
         assert.strictEqual((yield* running.supervisor.status)._tag, "Connected")
+        // Nor does a pause forget it.
+        yield* running.supervisor.pause
+        yield* running.supervisor.resume
+        yield* running.reached("Connected")
         const { verify } = yield* DeviceIdentity
         const versions = (yield* gateway.frames).flatMap(({ direction, text }) => {
           const proof = direction === "in" ? sentProof(text) : undefined
           return proof === undefined ? [] : [verify(proof.v2, proof.signature) ? "v2" : "v3"]
         })
-        assert.deepStrictEqual(versions, ["v3", "v2", "v2"])
+        assert.deepStrictEqual(versions, ["v3", "v2", "v2", "v2"])
       }).pipe(
         Effect.provide(
           MemoryAgent.layer({ client: { token: MemoryAgent.operatorToken }, gateway: { recordFrames: true } })
