@@ -7,7 +7,6 @@
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -16,8 +15,10 @@ import type { ConnectionStatus, HaltCause } from "../connection/ConnectionStatus
 import { Supervisor } from "../connection/Supervisor.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import * as Endpoint from "../link/Endpoint.ts"
 import { PairingNotifier } from "../pairing/PairingNotifier.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
+import { isoTime } from "../protocol/AgentEvent.ts"
 import * as ErrorCatalogue from "../protocol/ErrorCatalogue.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import type { TaskEvent } from "../tasks/Task.ts"
@@ -43,7 +44,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const notifier = yield* PairingNotifier
   const tasks = yield* TaskRunner
   const clock = yield* Clock.Clock
-  const now = () => iso(clock.currentTimeMillisUnsafe())
+  const now = () => isoTime(clock.currentTimeMillisUnsafe())
 
   const queues = new Set<Queue.Queue<AgentEvent, Cause.Done>>()
   const { source } = identity
@@ -58,7 +59,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const where: AgentEvent = {
     at: now(),
     event: "gateway",
-    url: (yield* supervisor.gatewayScope).replace(/\/$/, ""),
+    url: Endpoint.shown(yield* supervisor.gatewayScope),
     embedded: options.embedded ?? false
   }
   let connection: AgentEvent | undefined
@@ -113,8 +114,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
   return AgentEvents.of({ events: Stream.unwrap(subscribe) })
 })
 
-const iso = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
-
 /** A failure for people and programs, with the catalogue's advice and without its cause. */
 export const failure = (cause: HaltCause): Failure => {
   const reason = "reason" in cause ? cause.reason : undefined
@@ -158,7 +157,7 @@ const fromStatus = (status: ConnectionStatus, at: string): AgentEvent | undefine
       }
     }
     case "Waiting":
-      return { at, event: "waiting", cause: failure(status.cause), retryAt: iso(status.retryAtMs) }
+      return { at, event: "waiting", cause: failure(status.cause), retryAt: isoTime(status.retryAtMs) }
     case "Halted":
       return { at, event: "halted", error: failure(status.cause) }
     case "Paused":

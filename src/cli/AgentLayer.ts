@@ -13,9 +13,7 @@ import { Supervisor } from "../connection/Supervisor.ts"
 import type { GatewayInput, GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { Handshake } from "../handshake/Handshake.ts"
-import type { PrivateFile } from "../identity/PrivateFile.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
-import * as Endpoint from "../link/Endpoint.ts"
 import * as TransportWs from "../link/TransportWs.ts"
 import * as ApproveCommand from "../pairing/ApproveCommand.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
@@ -24,6 +22,7 @@ import * as GatewayFile from "./GatewayFile.ts"
 import { Invocation } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
+import { onRoot } from "./Root.ts"
 import * as Settings from "./Settings.ts"
 
 /** Checked settings; their warnings are told once, on standard error. */
@@ -35,23 +34,40 @@ export const settings = Effect.fnUntraced(function*(flags: Settings.Flags) {
   return checked
 })
 
+/** Runs a command on checked settings. */
+export const withSettings = <E extends { readonly _tag: string; readonly message: string }, R>(
+  body: (checked: Settings.Settings, output: Output["Service"]) => Effect.Effect<void, E, R>,
+  session: Option.Option<string> = Option.none()
+) => onRoot((flags, output) => Effect.flatMap(settings({ ...flags, session }), (checked) => body(checked, output)))
+
+/** A gateway, and the commands with which a person approves devices on it. */
+export interface Chosen {
+  readonly gateway: GatewaySettings
+  readonly commands: Layer.Layer<ApproveCommand.ApproveCommands, never, Invocation>
+}
+
 /**
  * The gateway that is meant: the one given by flag or variable, else one that this program runs in the same state
- * directory, else the default URL. A running one of ours brings its credential along.
+ * directory, else the default URL. A running one of ours brings its credential along, and our own commands to approve on it.
  */
 export const chosenGateway = Effect.fnUntraced(function*(
   checked: Settings.Settings,
   credential: "sharedToken" | "operatorToken",
   other: GatewayInput = {}
 ) {
-  const running = Option.map(
-    yield* GatewayFile.read(checked.files.gateway),
-    (gateway) => checked.gatewayWith({ ...other, url: gateway.url, token: gateway[credential] })
-  )
   const asGiven = yield* Effect.fromResult(checked.gatewayWith(other))
-  if (Option.isNone(running) || Result.isFailure(running.value)) return asGiven
-  const ours = running.value.success
-  return !checked.urlGiven || ours.endpoint.gatewayScope === asGiven.endpoint.gatewayScope ? ours : asGiven
+  const host: Chosen = {
+    gateway: asGiven,
+    commands: Layer.orDie(ApproveCommand.ApproveCommands.layer({ _tag: "host" }))
+  }
+  const running = yield* GatewayFile.read(checked.files.gateway)
+  if (Option.isNone(running)) return host
+  const { url } = running.value
+  const ours = checked.gatewayWith({ ...other, url, token: running.value[credential] })
+  return Result.isSuccess(ours)
+      && (!checked.urlGiven || ours.success.endpoint.gatewayScope === asGiven.endpoint.gatewayScope)
+    ? { gateway: ours.success, commands: ownCommands(checked, url) } satisfies Chosen
+    : host
 }, Effect.mapError(as("settings")))
 
 const foundation = (checked: Settings.Settings) =>
@@ -73,7 +89,7 @@ export const agent = (
   gateway: GatewaySettings,
   options: {
     readonly embedded: boolean
-    readonly commands: Layer.Layer<ApproveCommand.ApproveCommands, never, Invocation | PrivateFile>
+    readonly commands: Chosen["commands"]
     /**
      * Open tasks outlive the command, and those of before are taken up. Not for a command that gives its one task up with
      * itself: whoever repeats it would have the task done twice.
@@ -91,7 +107,7 @@ export const agent = (
     Layer.provide(options.commands),
     Layer.provide(
       options.keepTasks === true
-        ? TaskJournal.layerFile({ directory: `${checked.files.directory}/tasks` })
+        ? TaskJournal.layerFile({ directory: checked.files.tasks })
         : TaskJournal.layerMemory
     ),
     Layer.provide(Layer.succeed(GatewayConfig, gateway)),
@@ -121,7 +137,7 @@ export const settled = (supervisor: Supervisor["Service"]): Effect.Effect<Connec
 export const ownCommands = (
   checked: Settings.Settings,
   url: string
-): Layer.Layer<ApproveCommand.ApproveCommands, never, Invocation> =>
+): Chosen["commands"] =>
   Layer.effect(
     ApproveCommand.ApproveCommands,
     Effect.map(Invocation, ({ platform, program }) => {
@@ -136,22 +152,3 @@ export const ownCommands = (
       })
     })
   )
-
-/** The commands to show: ours where the gateway is one that we run, OpenClaw's own otherwise. */
-export const approveCommands = (
-  checked: Settings.Settings,
-  gatewayScope: string
-): Layer.Layer<ApproveCommand.ApproveCommands, never, Invocation | PrivateFile> =>
-  Layer.unwrap(
-    Effect.map(Effect.option(GatewayFile.read(checked.files.gateway)), (found) =>
-      Option.match(
-        Option.filter(Option.flatten(found), ({ url }) => scopeOf(url) === gatewayScope),
-        {
-          onNone: () => Layer.orDie(ApproveCommand.ApproveCommands.layer({ _tag: "host" })),
-          onSome: ({ url }) => ownCommands(checked, url)
-        }
-      ))
-  )
-
-const scopeOf = (url: string): string | undefined =>
-  Result.getOrUndefined(Result.map(Endpoint.parse(url), ({ gatewayScope }) => gatewayScope))

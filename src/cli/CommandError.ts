@@ -44,3 +44,30 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
 /** A failure whose message already says everything, under a given exit status. */
 export const as = (exit: ExitCode) => (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
   new CommandFailed({ exit, error: error._tag, problem: error.message })
+
+/** The failure of a command, where everything that is not one already is about settings or a file. */
+export const orSettings = (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
+  error instanceof CommandFailed ? error : as("settings")(error)
+
+/** The exit status for a connection that did not come about. */
+export const exitOf = (cause: { readonly _tag: string }): ExitCode => {
+  switch (cause._tag) {
+    case "PairingRequired":
+    case "ApprovalTimedOut":
+      return "pairing"
+    case "AuthRejected":
+    case "RateLimited":
+      return "credential"
+    case "LinkError":
+    case "ChallengeTimeout":
+    case "HelloTimeout":
+    case "GatewayUnavailable":
+    case "UpgradeRejected":
+      return "unreachable"
+    case "EndpointInvalid":
+    case "InsecureUrl":
+      return "settings"
+    default:
+      return "refused"
+  }
+}

@@ -6,66 +6,33 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
-import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
+import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import { printable } from "../protocol/Refusal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
-import { agent, approveCommands, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
+import { agent, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
 import type { ExitCode } from "./CommandError.ts"
-import { as, CommandFailed } from "./CommandError.ts"
-import { adviceOf, Output } from "./Output.ts"
-import { root } from "./Root.ts"
-
-/** The exit status for a connection that did not come about. */
-export const exitOf = (cause: { readonly _tag: string }): ExitCode => {
-  switch (cause._tag) {
-    case "PairingRequired":
-    case "ApprovalTimedOut":
-      return "pairing"
-    case "AuthRejected":
-    case "RateLimited":
-      return "credential"
-    case "LinkError":
-    case "ChallengeTimeout":
-    case "HelloTimeout":
-    case "GatewayUnavailable":
-    case "UpgradeRejected":
-      return "unreachable"
-    case "EndpointInvalid":
-    case "InsecureUrl":
-      return "settings"
-    default:
-      return "refused"
-  }
-}
-
-const decodeTime = Schema.decodeUnknownOption(Schema.DurationFromString)
-const inRange = Duration.between({ minimum: Duration.seconds(1), maximum: Duration.hours(24) })
-/** A bare number is refused: it does not say its unit. */
-const parseTimeout = (text: string): Option.Option<Duration.Duration> =>
-  /[a-z]/.test(text) ? Option.filter(decodeTime(text.trim()), inRange) : Option.none()
+import { as, CommandFailed, exitOf } from "./CommandError.ts"
+import { Output, told } from "./Output.ts"
+import { onRoot, session } from "./Root.ts"
+import { taskTime } from "./Settings.ts"
 
 export const delegate = Command.make("delegate", {
   task: Argument.String("task").pipe(
     Argument.withDescription("What to do, in words; without it, all of standard input"),
     Argument.optional
   ),
-  session: Flag.String("session").pipe(
-    Flag.withDescription("The conversation it goes to"),
-    Flag.optional
-  ),
+  session: session("The conversation it goes to"),
   timeout: Flag.String("timeout").pipe(
     Flag.withDescription('How long the task may take once it can be sent, such as "5 minutes"'),
-    Flag.filterMap(parseTimeout, () => 'a time from 1 second to 24 hours, written like "5 minutes"'),
+    Flag.filterMap(taskTime.parse, () => `a time from ${taskTime.least} to ${taskTime.most}, written like "5 minutes"`),
     Flag.optional
   ),
   wait: Flag.Boolean("wait").pipe(
@@ -73,46 +40,40 @@ export const delegate = Command.make("delegate", {
     Flag.withDefault(false)
   )
 }, ({ session, task, timeout, wait }) =>
-  Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
+  onRoot(Effect.fnUntraced(function*(flags, output) {
+    const summary = Option.isSome(task) ? task.value : yield* piped
+    const usual = yield* settings({ ...flags, session })
+    const checked = { ...usual, taskTimeout: Option.getOrElse(timeout, () => usual.taskTimeout) }
+    const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
     yield* Effect.gen(function*() {
-      const output = yield* Output
-      const summary = Option.isSome(task) ? task.value : yield* piped
-      const usual = yield* settings({ gatewayUrl, stateDir, session })
-      const checked = { ...usual, taskTimeout: Option.getOrElse(timeout, () => usual.taskTimeout) }
-      const gateway = yield* chosenGateway(checked, "sharedToken")
-      const commands = approveCommands(checked, gateway.endpoint.gatewayScope)
-      yield* Effect.gen(function*() {
-        const events = yield* AgentEvents
-        const tasks = yield* TaskRunner
-        const supervisor = yield* Supervisor
-        if (wait) yield* supervisor.attend
-        const done = yield* Deferred.make<void, CommandFailed>()
-        let taskId = ""
-        let doing = "connecting"
-        const follow = (event: AgentEvent) =>
-          Effect.andThen(
-            output.event(event),
-            Effect.suspend(() => {
-              doing = underWay(event) ?? doing
-              const end = ending(event, taskId, wait)
-              return end === undefined ? Effect.void : Deferred.done(done, end)
-            })
-          )
-        yield* Effect.forkScoped(Effect.ignoreCause(Stream.runForEach(events.events, follow), { log: "Error" }))
-        const receipt = yield* Effect.mapError(tasks.delegate(summary), as("usage"))
-        taskId = receipt.taskId
-        if (output.terminal) yield* Effect.forkScoped(Effect.ignoreCause(progress(() => doing), { log: "Error" }))
-        yield* Effect.ensuring(Deferred.await(done), output.live(""))
-      }).pipe(
-        Effect.scoped,
-        Effect.provide(
-          agent(checked, gateway, { embedded: false, commands }).pipe(Layer.provide(ownIdentity(checked)))
-        ),
-        Effect.mapError((error) => error._tag === "CommandFailed" ? error : as("settings")(error))
+      const events = yield* AgentEvents
+      const tasks = yield* TaskRunner
+      const supervisor = yield* Supervisor
+      if (wait) yield* supervisor.attend
+      const done = yield* Deferred.make<void, CommandFailed>()
+      let taskId = ""
+      let doing = "connecting"
+      const follow = (event: AgentEvent) =>
+        Effect.andThen(
+          output.event(event),
+          Effect.suspend(() => {
+            doing = underWay(event) ?? doing
+            const end = ending(event, taskId, wait)
+            return end === undefined ? Effect.void : Deferred.done(done, end)
+          })
+        )
+      yield* Effect.forkScoped(Effect.ignoreCause(Stream.runForEach(events.events, follow), { log: "Error" }))
+      const receipt = yield* Effect.mapError(tasks.delegate(summary), as("usage"))
+      taskId = receipt.taskId
+      if (output.terminal) yield* Effect.forkScoped(Effect.ignoreCause(progress(() => doing), { log: "Error" }))
+      yield* Effect.ensuring(Deferred.await(done), output.live(""))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        agent(checked, gateway, { embedded: false, commands }).pipe(Layer.provide(ownIdentity(checked)))
       )
-    }).pipe(Effect.provide(Output.layer(json)))
-  })).pipe(
+    )
+  }))).pipe(
     Command.withDescription("Delegate one task and print its reply"),
     Command.withExamples([
       {
@@ -186,8 +147,6 @@ const progress = Effect.fnUntraced(function*(doing: () => string) {
       )
   )
 })
-
-const told = (failure: Failure): string => [failure.message, ...adviceOf(failure)].join("\n")
 
 /** Whether an event ends the command, and how. */
 const ending = (event: AgentEvent, taskId: string, wait: boolean): Exit.Exit<void, CommandFailed> | undefined => {

@@ -9,13 +9,12 @@ import { failure } from "../agent/AgentEvents.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { compareCode } from "../identity/CompareCode.ts"
+import * as Endpoint from "../link/Endpoint.ts"
 import { DeviceId, RequestId } from "../protocol/Connect.ts"
 import { printable } from "../protocol/Refusal.ts"
-import { chosenGateway, operator, settings, settled } from "./AgentLayer.ts"
-import { as, CommandFailed } from "./CommandError.ts"
-import { exitOf } from "./Delegate.ts"
-import { adviceOf, Output } from "./Output.ts"
-import { root } from "./Root.ts"
+import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
+import { as, CommandFailed, exitOf } from "./CommandError.ts"
+import { Output, told } from "./Output.ts"
 
 const Device = Schema.Struct({
   deviceId: Schema.String,
@@ -109,48 +108,40 @@ const answer = (name: "approve" | "reject", said: string, description: string) =
 
 /** Runs one piece of administration on a connection that ends with it. */
 const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
-  Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
+  withSettings(Effect.fnUntraced(function*(checked) {
+    const { gateway } = yield* chosenGateway(checked, "operatorToken", {
+      clientId: "cli",
+      clientMode: "cli",
+      scopes: ["operator.admin", "operator.pairing"]
+    })
     yield* Effect.gen(function*() {
-      const checked = yield* settings({ gatewayUrl, stateDir })
-      const gateway = yield* chosenGateway(checked, "operatorToken", {
-        clientId: "cli",
-        clientMode: "cli",
-        scopes: ["operator.admin", "operator.pairing"]
-      })
-      yield* Effect.gen(function*() {
-        const supervisor = yield* Supervisor
-        const status = yield* settled(supervisor)
-        switch (status._tag) {
-          case "Connected":
-            return yield* body(status.session)
-          case "AwaitingApproval":
-            return yield* new CommandFailed({
-              exit: "pairing",
-              error: "PairingRequired",
-              problem:
-                "this operator device is itself not approved yet; on the gateway host run: openclaw devices approve "
-                + (status.approval.requestId ?? "<id from: openclaw devices list>")
-            })
-          case "Waiting":
-          case "Halted":
-            return yield* new CommandFailed({
-              exit: exitOf(status.cause),
-              error: status.cause._tag,
-              problem: [
-                `${failure(status.cause).message} (gateway ${gateway.endpoint.gatewayScope.replace(/\/$/, "")})`,
-                ...adviceOf(failure(status.cause))
-              ].join("\n")
-            })
-          default:
-            return yield* new CommandFailed({ exit: "failed", error: "Stopped", problem: "stopped before it was done" })
+      const status = yield* Effect.flatMap(Supervisor, settled)
+      switch (status._tag) {
+        case "Connected":
+          return yield* body(status.session)
+        case "AwaitingApproval":
+          return yield* new CommandFailed({
+            exit: "pairing",
+            error: "PairingRequired",
+            problem:
+              "this operator device is itself not approved yet; on the gateway host run: openclaw devices approve "
+              + (status.approval.requestId ?? "<id from: openclaw devices list>")
+          })
+        case "Waiting":
+        case "Halted": {
+          const why = failure(status.cause)
+          const message = `${why.message} (gateway ${Endpoint.shown(gateway.endpoint.gatewayScope)})`
+          return yield* new CommandFailed({
+            exit: exitOf(status.cause),
+            error: why.error,
+            problem: told({ ...why, message })
+          })
         }
-      }).pipe(
-        Effect.provide(operator(checked, gateway)),
-        Effect.mapError((error) => error._tag === "CommandFailed" ? error : as("settings")(error))
-      )
-    }).pipe(Effect.provide(Output.layer(json)))
-  })
+        default:
+          return yield* new CommandFailed({ exit: "failed", error: "Stopped", problem: "stopped before it was done" })
+      }
+    }).pipe(Effect.provide(operator(checked, gateway)))
+  }))
 
 export const devices = Command.make("devices").pipe(
   Command.withDescription("Approve, reject and list devices of a gateway"),

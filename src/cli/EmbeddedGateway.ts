@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { DevGateway } from "../devgateway/DevGateway.ts"
 import * as DevGatewayWs from "../devgateway/DevGatewayWs.ts"
+import * as Endpoint from "../link/Endpoint.ts"
 import { as } from "./CommandError.ts"
 import * as GatewayFile from "./GatewayFile.ts"
 import { Processes } from "./Invocation.ts"
@@ -31,7 +32,7 @@ export const start = Effect.fn("EmbeddedGateway.start")(function*(
   const running: GatewayFile.RunningGateway = {
     version: 1,
     pid: (yield* Processes).own,
-    url: url.href.replace(/\/$/, ""),
+    url: Endpoint.shown(url.href),
     sharedToken,
     operatorToken
   }

@@ -3,14 +3,11 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { settings } from "./AgentLayer.ts"
+import { withSettings } from "./AgentLayer.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
-import { Output } from "./Output.ts"
-import { root } from "./Root.ts"
+import { now, stopped } from "./Output.ts"
 
 export const gateway = Command.make("gateway", {
   port: Flag.Int("port").pipe(
@@ -19,25 +16,13 @@ export const gateway = Command.make("gateway", {
     Flag.withDefault(18_789)
   )
 }, ({ port }) =>
-  Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
-    return yield* Effect.gen(function*() {
-      const output = yield* Output
-      const checked = yield* settings({ gatewayUrl, stateDir })
-      const now = Effect.map(Clock.currentTimeMillis, (ms) => DateTime.formatIso(DateTime.makeUnsafe(ms)))
-      return yield* Effect.gen(function*() {
-        const { url } = yield* EmbeddedGateway.start(checked.files.gateway, {
-          port,
-          sharedToken: checked.gateway.token
-        })
-        yield* output.event({ at: yield* now, event: "gateway", url, embedded: true })
-        return yield* Effect.never
-      }).pipe(
-        Effect.scoped,
-        Effect.ensuring(Effect.flatMap(now, (at) => output.event({ at, event: "stopped" })))
-      )
-    }).pipe(Effect.provide(Output.layer(json)))
-  })).pipe(
+  withSettings((checked, output) =>
+    Effect.gen(function*() {
+      const { url } = yield* EmbeddedGateway.start(checked.files.gateway, { port, sharedToken: checked.gateway.token })
+      yield* output.event({ at: yield* now, event: "gateway", url, embedded: true })
+      return yield* Effect.never
+    }).pipe(Effect.scoped, Effect.ensuring(stopped(output)))
+  )).pipe(
     Command.withDescription("Run a development gateway on this machine; the other commands find it by themselves"),
     Command.withExamples([{ command: "openclaw-device gateway --port 18789", description: "Until Ctrl-C" }])
   )

@@ -16,6 +16,7 @@ import type { IdentityInconsistent, IdentityInvalid, IdentityUnreadable } from "
 import { IdentityAbsent, IdentityExists } from "../identity/IdentityError.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { PlatformName } from "../protocol/Connect.ts"
+import { withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed } from "./CommandError.ts"
 import { changePassphrase, decrypt, encrypt } from "./IdentityPassphrase.ts"
 import * as IdentityReport from "./IdentityReport.ts"
@@ -46,7 +47,7 @@ const show = Command.make("show", {
     Flag.withDefault(true)
   )
 }, ({ create }) =>
-  IdentityReport.withSettings(Effect.fnUntraced(function*(checked) {
+  withSettings(Effect.fnUntraced(function*(checked) {
     const configured = yield* OwnIdentity.fromSeed
     if (Option.isSome(configured)) return yield* showConfigured(configured.value)
     const secret = Option.getOrUndefined(yield* IdentitySecrets.passphrase)
@@ -109,7 +110,7 @@ const refuseConfigured = Effect.flatMap(
 )
 
 const create = Command.make("create", {}, () =>
-  IdentityReport.withSettings(Effect.fnUntraced(function*(checked) {
+  withSettings(Effect.fnUntraced(function*(checked) {
     yield* refuseConfigured
     const secret = Option.getOrUndefined(yield* IdentitySecrets.passphrase)
     const fs = yield* FileSystem.FileSystem
@@ -153,7 +154,7 @@ const importFile = Command.make("import", {
     Flag.optional
   )
 }, ({ file, platform }) =>
-  IdentityReport.withSettings(Effect.fnUntraced(function*(checked) {
+  withSettings(Effect.fnUntraced(function*(checked) {
     yield* refuseConfigured
     const secret = Option.getOrUndefined(yield* IdentitySecrets.passphrase)
     const from = (yield* Path.Path).resolve(file)
@@ -218,7 +219,7 @@ const reset = Command.make("reset", {
     Flag.withDefault(false)
   )
 }, ({ operator, yes }) =>
-  IdentityReport.withSettings(Effect.fnUntraced(function*(checked, output) {
+  withSettings(Effect.fnUntraced(function*(checked, output) {
     const own = yield* OwnIdentity.places(checked)
     const { path, source } = operator ? { path: checked.files.operatorIdentity, source: undefined } : own
     const admin = yield* IdentityReport.adminOf(path)

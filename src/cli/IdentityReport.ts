@@ -1,5 +1,5 @@
 /**
- * What the `identity` commands have in common: their settings, their errors, and how they show an identity.
+ * What the `identity` commands have in common: what they act on, and how they show it.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -8,30 +8,7 @@ import { describeWarning } from "../identity/DeviceIdentity.ts"
 import type { Summary } from "../identity/IdentityAdmin.ts"
 import { IdentityAdmin } from "../identity/IdentityAdmin.ts"
 import { Signer } from "../identity/Signer.ts"
-import { settings } from "./AgentLayer.ts"
-import { as, CommandFailed } from "./CommandError.ts"
 import { Output, visible } from "./Output.ts"
-import { root } from "./Root.ts"
-import type { Settings } from "./Settings.ts"
-
-interface Told {
-  readonly _tag: string
-  readonly message: string
-}
-
-/** Runs a command on checked settings. Whatever is wrong with an identity ends it with status 78. */
-export const withSettings = <E extends Told, R>(
-  body: (checked: Settings, output: Output["Service"]) => Effect.Effect<void, E | CommandFailed, R>
-) =>
-  Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
-    yield* Effect.gen(function*() {
-      const output = yield* Output
-      const checked = yield* settings({ gatewayUrl, stateDir })
-      yield* Effect.mapError(body(checked, output), (error) =>
-        error instanceof CommandFailed ? error : as("settings")(error))
-    }).pipe(Effect.provide(Output.layer(json)))
-  })
 
 /** What can be done to the identity at a path. */
 export const adminOf = (path: string) =>

@@ -5,50 +5,44 @@
  * server's log. The end of standard input ends the server, after the requests that it holds.
  */
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { encodeAgentEvent } from "../protocol/AgentEvent.ts"
-import { agent, approveCommands, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
-import { as } from "./CommandError.ts"
+import { agent, chosenGateway, ownIdentity, withSettings } from "./AgentLayer.ts"
 import { Invocation } from "./Invocation.ts"
 import { Output, plain, render } from "./Output.ts"
-import { root } from "./Root.ts"
+import { session } from "./Root.ts"
 
-export const mcp = Command.make("mcp", {
-  session: Flag.String("session").pipe(
-    Flag.withDescription("The conversation that tasks go to"),
-    Flag.optional
-  )
-}, ({ session }) =>
-  Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
-    return yield* Effect.gen(function*() {
-      const { version } = yield* Invocation
-      const checked = yield* settings({ gatewayUrl, stateDir, session })
-      const gateway = yield* chosenGateway(checked, "sharedToken")
-      const commands = approveCommands(checked, gateway.endpoint.gatewayScope)
-      const modules = yield* load
-      return yield* serve(modules, version).pipe(
-        Effect.provide(
-          modules.TaskTools.layer.pipe(
-            Layer.provideMerge(agent(checked, gateway, { embedded: false, commands, keepTasks: true })),
-            Layer.provide(commands),
-            Layer.provide(ownIdentity(checked))
+export const mcp = Command.make(
+  "mcp",
+  { session: session("The conversation that tasks go to") },
+  ({ session }) =>
+    withSettings(
+      Effect.fnUntraced(function*(checked) {
+        const { version } = yield* Invocation
+        const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
+        const modules = yield* load
+        return yield* serve(modules, version).pipe(
+          Effect.provide(
+            modules.TaskTools.layer.pipe(
+              Layer.provideMerge(agent(checked, gateway, { embedded: false, commands, keepTasks: true })),
+              Layer.provide(commands),
+              Layer.provide(ownIdentity(checked))
+            )
           )
-        ),
-        Effect.mapError(as("settings"))
-      )
-    }).pipe(Effect.provide(Output.layer(json)))
-  })).pipe(
-    Command.withDescription("Offer the task tools to an MCP client, over standard input and output"),
-    Command.withExamples([{
-      command: "openclaw-device mcp --gateway-url ws://127.0.0.1:18789",
-      description: "What an MCP client is told to start"
-    }])
-  )
+        )
+      }),
+      session
+    )
+).pipe(
+  Command.withDescription("Offer the task tools to an MCP client, over standard input and output"),
+  Command.withExamples([{
+    command: "openclaw-device mcp --gateway-url ws://127.0.0.1:18789",
+    description: "What an MCP client is told to start"
+  }])
+)
 
 /** Loaded when they are needed: the other commands start faster without them. */
 const load = Effect.all({

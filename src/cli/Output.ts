@@ -4,6 +4,7 @@
  * The answer, and nothing else, goes to standard output; logs and warnings go to standard error. Colour and the live line
  * appear on a terminal only.
  */
+import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -13,7 +14,7 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { compareCode } from "../identity/CompareCode.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
-import { encodeAgentEvent } from "../protocol/AgentEvent.ts"
+import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
 
 export class Output extends Context.Service<Output, {
   readonly json: boolean
@@ -29,6 +30,13 @@ export class Output extends Context.Service<Output, {
 }>()("effect-openclaw/cli/Output") {
   static readonly layer = (json: boolean): Layer.Layer<Output, never, Stdio.Stdio> => Layer.effect(this, make(json))
 }
+
+/** The present time as events show it. */
+export const now = Effect.map(Clock.currentTimeMillis, isoTime)
+
+/** The last event of a command that lives until it is stopped. */
+export const stopped = (output: Output["Service"]): Effect.Effect<void> =>
+  Effect.andThen(output.live(""), Effect.flatMap(now, (at) => output.event({ at, event: "stopped" })))
 
 const make = Effect.fnUntraced(function*(json: boolean) {
   const stdio = yield* Stdio.Stdio
@@ -200,6 +208,9 @@ const clockNote = (deltaMs: number | undefined): ReadonlyArray<string> =>
 /** Advice on a line of its own. */
 export const adviceOf = (failure: Failure): ReadonlyArray<string> =>
   failure.advice === undefined ? [] : [failure.advice]
+
+/** A failure and its advice, as sentences. */
+export const told = (failure: Failure): string => [failure.message, ...adviceOf(failure)].join("\n")
 
 const short = (taskId: string): string => visible(taskId.slice(0, 8))
 

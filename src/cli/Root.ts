@@ -3,6 +3,10 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import { orSettings } from "./CommandError.ts"
+import { Output } from "./Output.ts"
+import type { Flags } from "./Settings.ts"
 
 export const root = Command.make("openclaw-device").pipe(
   Command.withSharedFlags({
@@ -22,3 +26,19 @@ export const root = Command.make("openclaw-device").pipe(
   Command.withDescription("Be a paired device of an OpenClaw gateway: connect, get approved once, delegate tasks"),
   Command.withExamples([{ command: "openclaw-device run", description: "Try it out with a gateway of its own" }])
 )
+
+/** The conversation that a command's tasks go to. */
+export const session = (about: string) => Flag.String("session").pipe(Flag.withDescription(about), Flag.optional)
+
+/** Runs a command with what the shared flags say: where, and how its answer is printed. */
+export const onRoot = <E extends { readonly _tag: string; readonly message: string }, R>(
+  body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>
+) =>
+  Effect.gen(function*() {
+    const { gatewayUrl, json, stateDir } = yield* root
+    return yield* Output.pipe(
+      Effect.flatMap((output) => body({ gatewayUrl, stateDir }, output)),
+      Effect.mapError(orSettings),
+      Effect.provide(Output.layer(json))
+    )
+  })

@@ -2,9 +2,7 @@
  * `run`: the device agent, until it is stopped. Lines on standard input are tasks.
  */
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
@@ -12,62 +10,46 @@ import { AgentEvents } from "../agent/AgentEvents.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
-import { agent, approveCommands, chosenGateway, ownCommands, ownIdentity, settings } from "./AgentLayer.ts"
-import { as } from "./CommandError.ts"
+import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./AgentLayer.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
-import { Output } from "./Output.ts"
-import { root } from "./Root.ts"
+import { Output, stopped } from "./Output.ts"
+import { session } from "./Root.ts"
 
-export const run = Command.make("run", {
-  session: Flag.String("session").pipe(
-    Flag.withDescription("The conversation that tasks go to"),
-    Flag.optional
-  )
-}, ({ session }) =>
-  Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
-    return yield* Effect.gen(function*() {
-      const output = yield* Output
-      const checked = yield* settings({ gatewayUrl, stateDir, session })
-      const stopped = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.andThen(
-          output.live(""),
-          output.event({ at: DateTime.formatIso(DateTime.makeUnsafe(now)), event: "stopped" })
-        ))
-      const life = checked.urlGiven
-        ? Effect.flatMap(chosenGateway(checked, "sharedToken"), (gateway) =>
-          serve({ embedded: false }).pipe(
-            Effect.provide(agent(checked, gateway, {
-              embedded: false,
-              commands: approveCommands(checked, gateway.endpoint.gatewayScope),
-              keepTasks: true
-            }))
+export const run = Command.make(
+  "run",
+  { session: session("The conversation that tasks go to") },
+  ({ session }) =>
+    withSettings(
+      (checked, output) => {
+        const given = Effect.flatMap(chosenGateway(checked, "sharedToken"), ({ commands, gateway }) =>
+          Effect.provide(
+            serve({ embedded: false }),
+            agent(checked, gateway, { embedded: false, commands, keepTasks: true })
           ))
-        : Effect.gen(function*() {
+        const embedded = Effect.gen(function*() {
           const running = yield* EmbeddedGateway.start(checked.files.gateway, { port: 0 })
-          const gateway = yield* Effect.mapError(
-            Effect.fromResult(checked.gatewayWith({ url: running.url, token: running.sharedToken })),
-            as("settings")
+          const gateway = yield* Effect.fromResult(
+            checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )
           return yield* Effect.provide(
             serve({ embedded: true }),
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url) })
           )
         })
-      return yield* life.pipe(
-        Effect.scoped,
-        Effect.ensuring(stopped),
-        Effect.provide(ownIdentity(checked)),
-        Effect.mapError((error) => error._tag === "CommandFailed" ? error : as("settings")(error))
-      )
-    }).pipe(Effect.provide(Output.layer(json)))
-  })).pipe(
-    Command.withDescription("Be a device: connect, wait for approval, take tasks from standard input; until Ctrl-C"),
-    Command.withExamples([
-      { command: "openclaw-device run", description: "With a gateway of its own, to try it out" },
-      { command: "openclaw-device run --gateway-url ws://127.0.0.1:18789", description: "On your gateway" }
-    ])
-  )
+        return Effect.scoped(checked.urlGiven ? given : embedded).pipe(
+          Effect.ensuring(stopped(output)),
+          Effect.provide(ownIdentity(checked))
+        )
+      },
+      session
+    )
+).pipe(
+  Command.withDescription("Be a device: connect, wait for approval, take tasks from standard input; until Ctrl-C"),
+  Command.withExamples([
+    { command: "openclaw-device run", description: "With a gateway of its own, to try it out" },
+    { command: "openclaw-device run --gateway-url ws://127.0.0.1:18789", description: "On your gateway" }
+  ])
+)
 
 const serve = Effect.fnUntraced(function*({ embedded }: { readonly embedded: boolean }) {
   const output = yield* Output

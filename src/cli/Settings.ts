@@ -268,13 +268,8 @@ export const read = Effect.fn("Settings.read")(function*(
 
   const time = (key: keyof typeof times): Duration.Duration => {
     const { least, most, variable, ...row } = times[key]
-    const text = env[variable]
-    const parsed = text === undefined ? Option.some(Duration.fromInputUnsafe(row.default)) : parseTime(text)
-    const inRange = Option.filter(
-      parsed,
-      Duration.between({ minimum: Duration.fromInputUnsafe(least), maximum: Duration.fromInputUnsafe(most) })
-    )
-    if (Option.isSome(inRange)) return inRange.value
+    const parsed = parseTime(key, env[variable] ?? row.default)
+    if (Option.isSome(parsed)) return parsed.value
     problems.push({ setting: variable, problem: `must be a time from ${least} to ${most}, written like "15 seconds"` })
     return Duration.fromInputUnsafe(row.default)
   }
@@ -340,9 +335,24 @@ const notBlank = (text: string): boolean => text.trim() !== ""
 const given = (flag: Option.Option<string>): string | undefined =>
   Option.getOrUndefined(Option.filter(Option.map(flag, (text) => text.trim()), notBlank))
 
-/** Effect's own notation, such as `15 seconds`. A bare number is refused: it does not say its unit. */
-const parseTime = (text: string): Option.Option<Duration.Duration> =>
-  /[a-z]/.test(text) ? decodeTime(text) : Option.none()
+/** Effect's own notation, such as `15 seconds`, within the setting's range. A bare number does not say its unit. */
+const parseTime = (key: keyof typeof times, text: string): Option.Option<Duration.Duration> =>
+  /[a-z]/.test(text)
+    ? Option.filter(
+      decodeTime(text),
+      Duration.between({
+        minimum: Duration.fromInputUnsafe(times[key].least),
+        maximum: Duration.fromInputUnsafe(times[key].most)
+      })
+    )
+    : Option.none()
+
+/** The time for one task, as a flag may say it. */
+export const taskTime = {
+  least: times.taskTimeout.least,
+  most: times.taskTimeout.most,
+  parse: (text: string) => parseTime("taskTimeout", text.trim())
+}
 const decodeTime = Schema.decodeUnknownOption(Schema.DurationFromString)
 
 const names = [

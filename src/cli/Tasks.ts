@@ -5,33 +5,25 @@
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import { isoTime } from "../protocol/AgentEvent.ts"
 import { printable } from "../protocol/Refusal.ts"
 import type { JournalEntry } from "../tasks/TaskJournal.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
-import { settings } from "./AgentLayer.ts"
+import { withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed } from "./CommandError.ts"
-import { Output } from "./Output.ts"
-import { root } from "./Root.ts"
+import type { Output } from "./Output.ts"
 
 const withTasks = (
   body: (tasks: ReadonlyArray<JournalEntry>, output: Output["Service"]) => Effect.Effect<void, CommandFailed>
 ) =>
-  Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
-    yield* Effect.gen(function*() {
-      const output = yield* Output
-      const { files } = yield* settings({ gatewayUrl, stateDir })
-      const tasks = yield* Effect.flatMap(TaskJournal, ({ read }) => read).pipe(
-        Effect.provide(TaskJournal.layerFile({ directory: `${files.directory}/tasks` })),
-        Effect.mapError(as("settings"))
-      )
-      yield* body(tasks, output)
-    }).pipe(Effect.provide(Output.layer(json)))
-  })
-
-const iso = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
+  withSettings(Effect.fnUntraced(function*({ files }, output) {
+    const tasks = yield* Effect.flatMap(TaskJournal, ({ read }) => read).pipe(
+      Effect.provide(TaskJournal.layerFile({ directory: files.tasks })),
+      Effect.mapError(as("settings"))
+    )
+    yield* body(tasks, output)
+  }))
 
 /** One task for programs. Times are this machine's; `sentAt` is when it was first about to be sent. */
 const asJson = ({ acceptedAtMs, gatewayScope, runId, sentAtMs, sessionKey, summary, taskId }: JournalEntry): string =>
@@ -41,8 +33,8 @@ const asJson = ({ acceptedAtMs, gatewayScope, runId, sentAtMs, sessionKey, summa
     gateway: gatewayScope,
     sessionKey,
     summary,
-    acceptedAt: iso(acceptedAtMs),
-    ...(sentAtMs === undefined ? {} : { sentAt: iso(sentAtMs) })
+    acceptedAt: isoTime(acceptedAtMs),
+    ...(sentAtMs === undefined ? {} : { sentAt: isoTime(sentAtMs) })
   })
 
 const list = Command.make("list", {}, () =>
@@ -52,7 +44,7 @@ const list = Command.make("list", {}, () =>
       yield* output.line(
         output.json
           ? asJson(task)
-          : `${task.taskId}  ${task.sentAtMs === undefined ? "kept" : "sent"}  ${iso(task.acceptedAtMs)}  ${
+          : `${task.taskId}  ${task.sentAtMs === undefined ? "kept" : "sent"}  ${isoTime(task.acceptedAtMs)}  ${
             printable(task.summary)
           }`
       )
@@ -76,8 +68,8 @@ const show = Command.make("show", {
     }
     if (output.json) return yield* output.line(asJson(task))
     yield* output.line(`task      ${task.taskId}`)
-    yield* output.line(`state     ${task.sentAtMs === undefined ? "kept" : `sent at ${iso(task.sentAtMs)}`}`)
-    yield* output.line(`taken at  ${iso(task.acceptedAtMs)}`)
+    yield* output.line(`state     ${task.sentAtMs === undefined ? "kept" : `sent at ${isoTime(task.sentAtMs)}`}`)
+    yield* output.line(`taken at  ${isoTime(task.acceptedAtMs)}`)
     yield* output.line(`gateway   ${printable(task.gatewayScope)}`)
     yield* output.line(`session   ${printable(task.sessionKey)}`)
     yield* output.line(`run       ${task.runId}`)

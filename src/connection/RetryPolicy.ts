@@ -112,13 +112,13 @@ export const decide = (
     const notBeforeMs = nowMs + Math.max(askedMs, constants.shortestWaitMs)
     return [history, { _tag: "Wait", untilMs: notBeforeMs + Math.ceil(spreadMs * unit), notBeforeMs }]
   }
+  const retryAfterMs = "retryAfterMs" in error ? error.retryAfterMs : undefined
   switch (rules[error._tag]) {
     case "ladder":
       return ladder()
     case "link":
       return error._tag === "LinkError" && error.closeCode === tooBig ? [history, halt(error)] : ladder()
     case "retryAfter": {
-      const retryAfterMs = "retryAfterMs" in error ? error.retryAfterMs : undefined
       if (retryAfterMs === undefined) return ladder()
       // A gateway that starts says so for some seconds. One that says so for ever is asked less and less often.
       const patienceMs = history.rung < constants.patientTries
@@ -128,7 +128,6 @@ export const decide = (
       return [{ ...history, rung: history.rung + 1 }, decision]
     }
     case "lockout": {
-      const retryAfterMs = "retryAfterMs" in error ? error.retryAfterMs : undefined
       return waitAtLeast(retryAfterMs ?? constants.lockoutMs, constants.lockoutSpreadMs)
     }
     case "upgrade":

@@ -5,9 +5,7 @@
 import * as Redacted from "effect/Redacted"
 import type { PairingReason } from "./Refusals.ts"
 
-/** A pending request, as `device.pair.list` and `device.pair.requested` show it. */
-export interface PendingEntry {
-  readonly requestId: string
+interface Described {
   readonly deviceId: string
   /** Raw key, base64url without padding. */
   readonly publicKey: string
@@ -20,6 +18,11 @@ export interface PendingEntry {
   readonly roles: ReadonlyArray<string>
   readonly scopes: ReadonlyArray<string>
   readonly remoteIp: string
+}
+
+/** A pending request, as `device.pair.list` and `device.pair.requested` show it. */
+export interface PendingEntry extends Described {
+  readonly requestId: string
   readonly silent: false
   /** The device was paired before. */
   readonly isRepair: boolean
@@ -39,18 +42,7 @@ export interface TokenEntry {
 }
 
 /** A paired device, as `device.pair.approve` answers; `device.pair.list` adds whether it is connected. */
-export interface PairedEntry {
-  readonly deviceId: string
-  readonly publicKey: string
-  readonly platform: string
-  readonly deviceFamily?: string
-  readonly displayName?: string
-  readonly clientId: string
-  readonly clientMode: string
-  readonly role: string
-  readonly roles: ReadonlyArray<string>
-  readonly scopes: ReadonlyArray<string>
-  readonly remoteIp: string
+export interface PairedEntry extends Described {
   readonly approvedVia: "owner"
   readonly createdAtMs: number
   readonly approvedAtMs: number

@@ -22,6 +22,8 @@ export interface StateFiles {
   readonly operatorIdentity: string
   /** A directory of stored device tokens. */
   readonly tokens: string
+  /** A directory of open tasks. */
+  readonly tasks: string
   /** URL and operator credential of a gateway that this program runs itself. */
   readonly gateway: string
 }
@@ -78,6 +80,7 @@ export const stateFiles = (directory: string, platform: string): StateFiles => {
     identity: inside("identity.json"),
     operatorIdentity: inside("operator-identity.json"),
     tokens: inside("tokens"),
+    tasks: inside("tasks"),
     gateway: inside("gateway.json")
   }
 }

@@ -65,6 +65,9 @@ export const parse = (
   return Result.succeed({ url, gatewayScope: `${url.protocol}//${url.hostname}:${port}${url.pathname}`, loopback })
 }
 
+/** A scope or URL as people write it: without the slash that `URL` ends it with. */
+export const shown = (url: string): string => url.replace(/\/$/, "")
+
 /** A host name as `URL` spells it, so that the two can be compared. */
 const hostOf = (host: string | undefined): string | undefined => {
   const url = `ws://${host?.trim() ?? ""}`

@@ -4,10 +4,10 @@
  *
  * Times are milliseconds on this process's clock.
  */
-import * as DateTime from "effect/DateTime"
 import * as Hash from "effect/Hash"
 import type { Approval, ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { requestLifeMs } from "../connection/ConnectionStatus.ts"
+import { isoTime } from "../protocol/AgentEvent.ts"
 import type { DeviceId } from "../protocol/Connect.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import type { Commands } from "./ApproveCommand.ts"
@@ -225,8 +225,8 @@ const about = ({ key, gateway, deviceId, approval }: LiveNotice) => ({
 })
 
 const times = ({ approval, expiresAtMs }: LiveNotice) => ({
-  since: iso(approval.sinceMs),
-  expiresAt: iso(expiresAtMs)
+  since: isoTime(approval.sinceMs),
+  expiresAt: isoTime(expiresAtMs)
 })
 
 const instructions = ({ commands }: Subject, live: LiveNotice) => {
@@ -241,8 +241,6 @@ const instructions = ({ commands }: Subject, live: LiveNotice) => {
     ...(commands.note === undefined ? {} : { note: commands.note })
   }
 }
-
-const iso = (atMs: number): string => DateTime.formatIso(DateTime.makeUnsafe(atMs))
 
 /** What is told of a phase that is not the first. */
 const ageing = (subject: Subject, live: LiveNotice): ReadonlyArray<PairingNotice> => {

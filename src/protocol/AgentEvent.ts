@@ -4,10 +4,14 @@
  * Lines of `--json`, server-sent events and a host's own channel are encodings of this union. `at` is ISO 8601 in UTC on
  * this process's clock. No event holds a secret.
  */
+import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId } from "./Connect.ts"
 import { ShellCommand } from "./PairingNotice.ts"
 import { PairingReason } from "./Refusal.ts"
+
+/** Milliseconds of a clock as events show them. */
+export const isoTime = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
 
 const event = <const Name extends string, Fields extends Schema.Struct.Fields>(name: Name, fields: Fields) =>
   Schema.Struct({ at: Schema.String, event: Schema.Literal(name), ...fields })

@@ -53,6 +53,7 @@ describe("StateDirectory", () => {
       identity: "/s/identity.json",
       operatorIdentity: "/s/operator-identity.json",
       tokens: "/s/tokens",
+      tasks: "/s/tasks",
       gateway: "/s/gateway.json"
     })
     assert.strictEqual(stateFiles("C:\\s", "win32").identity, "C:\\s\\identity.json")
