@@ -3,8 +3,11 @@
  */
 import * as Schema from "effect/Schema"
 
-/** Where an attempt stood. Dialling covers name lookup, TCP, TLS and the HTTP upgrade. */
-export const Phase = Schema.Literals(["dial", "challenge", "hello", "session"])
+/**
+ * Where an attempt stood. `dial` covers name lookup, TCP and a proxy; `tls` the TLS handshake and the pins; `upgrade` the HTTP
+ * request and its answer. A transport that does not tell them apart says `dial` for all three.
+ */
+export const Phase = Schema.Literals(["dial", "tls", "upgrade", "challenge", "hello", "session"])
 export type Phase = typeof Phase.Type
 
 /** No link, or no link any more, and the gateway gave no answer that says why. */

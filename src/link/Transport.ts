@@ -14,6 +14,8 @@ export interface LinkHandler {
   readonly onText: (text: string) => void
   /** The link ended by itself. Called once, and not when the owner's scope closes the link. */
   readonly onClose: (error: LinkError) => void
+  /** How far dialling has come, where the transport knows. Synchronous, and never after the link is open. */
+  readonly onPhase?: (phase: "tls" | "upgrade") => void
 }
 
 export interface Link {

@@ -65,6 +65,8 @@ export const AgentEvent = Schema.Union([
     path: Schema.optionalKey(Schema.String)
   }),
   event("gateway", { url: Schema.String, embedded: Schema.Boolean }),
+  /** A page on this machine that shows the same. The fragment of its URL opens it, so the URL is as good as a password. */
+  event("page", { url: Schema.String }),
   event("connecting", { attempt: Schema.Natural }),
   event("pairing.required", instructions),
   event("pairing.reminder", { ...instructions, reminder: Schema.Natural }),
