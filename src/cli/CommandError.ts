@@ -63,9 +63,12 @@ export const exitOf = (cause: { readonly _tag: string }): ExitCode => {
     case "HelloTimeout":
     case "GatewayUnavailable":
     case "UpgradeRejected":
+    case "ProxyRejected":
       return "unreachable"
     case "EndpointInvalid":
     case "InsecureUrl":
+    case "TlsPinMismatch":
+    case "TlsUntrusted":
       return "settings"
     default:
       return "refused"

@@ -73,7 +73,7 @@ export const constants = {
   unattendedAtMostMs: 3_600_000
 } as const
 
-type Rule = "ladder" | "link" | "retryAfter" | "lockout" | "approval" | "proof" | "halt" | "upgrade"
+type Rule = "ladder" | "link" | "retryAfter" | "lockout" | "approval" | "proof" | "halt" | "upgrade" | "tls"
 
 /** One row for each class of failure. */
 export const rules: Readonly<Record<HandshakeError["_tag"], Rule>> = {
@@ -82,6 +82,9 @@ export const rules: Readonly<Record<HandshakeError["_tag"], Rule>> = {
   HelloTimeout: "ladder",
   GatewayUnavailable: "retryAfter",
   UpgradeRejected: "upgrade",
+  ProxyRejected: "upgrade",
+  TlsUntrusted: "tls",
+  TlsPinMismatch: "halt",
   PairingRequired: "approval",
   RateLimited: "lockout",
   DeviceProofRejected: "proof",
@@ -131,7 +134,14 @@ export const decide = (
       return waitAtLeast(retryAfterMs ?? constants.lockoutMs, constants.lockoutSpreadMs)
     }
     case "upgrade":
-      return error._tag === "UpgradeRejected" && error.status >= 500 ? ladder() : [history, halt(error)]
+      return "status" in error && error.status !== undefined && error.status >= 500
+        ? ladder()
+        : [history, halt(error)]
+    case "tls":
+      // Time mends these by itself: the certificate is renewed, or a machine that has just started learns what day it is.
+      return error._tag === "TlsUntrusted" && (error.reason === "Expired" || error.reason === "NotYetValid")
+        ? ladder()
+        : [history, halt(error)]
     case "proof":
       return error._tag === "DeviceProofRejected" && mayNotKnowV3(error)
         ? [{ ...history, proof: "v2" }, { _tag: "AtOnce" }]

@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { EndpointInvalid, InsecureUrl } from "../link/Endpoint.ts"
-import type { LinkError, UpgradeRejected } from "../link/LinkError.ts"
+import type { DialError } from "../link/LinkError.ts"
 import { Phase } from "../link/LinkError.ts"
 import { ClientId, ClientMode, RequestId } from "../protocol/Connect.ts"
 import type { ProofVersion } from "../protocol/DeviceProof.ts"
@@ -116,7 +116,8 @@ export class OriginNotAllowed extends Schema.TaggedError<OriginNotAllowed>()("Or
   override get message(): string {
     return this.origin === undefined
       ? "the gateway wants an Origin from this client id; use the client id gateway-client, which needs none"
-      : `the gateway does not allow the origin ${this.origin}; add it to gateway.controlUi.allowedOrigins, or send none`
+      : `the gateway does not allow the origin ${this.origin}; add exactly "${this.origin}" to its setting`
+        + " gateway.controlUi.allowedOrigins, or send none (OPENCLAW_GATEWAY_ORIGIN)"
   }
 }
 
@@ -178,8 +179,7 @@ export type HandshakeError =
   | GatewayUnavailable
   | GatewayRejected
   | ScopesNarrowed
-  | UpgradeRejected
-  | LinkError
+  | DialError
 
 /** Everything that can keep a session from beginning, bad settings included. */
 export type ConnectError = HandshakeError | EndpointInvalid | InsecureUrl

@@ -4,7 +4,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** A checked gateway address. */
+/** A checked gateway address. How a `wss:` gateway proves that it is the right one stands in `TlsTrust`. */
 export interface Endpoint {
   /** `ws:` or `wss:`, without user name, password and fragment. */
   readonly url: URL
@@ -37,8 +37,13 @@ export class InsecureUrl extends Schema.TaggedError<InsecureUrl>()("InsecureUrl"
   port: Schema.Int
 }) {
   override get message(): string {
-    return `plaintext ws:// to ${this.host} is refused, as tokens and tasks would be readable on the way; use wss://, or a`
-      + ` tunnel such as: ssh -N -L ${this.port}:127.0.0.1:${this.port} ${this.host}`
+    const host = withoutBrackets(this.host)
+    const ownPort = this.port < 1024 ? defaultPort : this.port // what an ordinary user may listen on
+    const served = isBelow(host, "ts.net") ? host : "<name>.ts.net"
+    return `plaintext ws:// to ${host} is refused, as tokens and tasks would be readable on the way; use wss://, or a`
+      + ` tunnel such as: ssh -N -L ${ownPort}:127.0.0.1:${this.port} ${host} (then ws://127.0.0.1:${ownPort}), or`
+      + ` Tailscale: tailscale serve --bg ${this.port} on the gateway host (then wss://${served}). If the network between is`
+      + ` safe all the same, name this one host: OPENCLAW_GATEWAY_PLAINTEXT_HOST=${this.host}`
   }
 }
 
@@ -65,6 +70,38 @@ export const parse = (
   return Result.succeed({ url, gatewayScope: `${url.protocol}//${url.hostname}:${port}${url.pathname}`, loopback })
 }
 
+/** What somebody should know who lets an endpoint be reached in plaintext; nothing where nobody is in between. */
+export const plaintextWarning = ({ loopback, url }: Endpoint): string | undefined =>
+  loopback || url.protocol !== "ws:"
+    ? undefined
+    : `ws:// to ${url.hostname} is not encrypted by this program: ${
+      inBetween(withoutBrackets(url.hostname))
+    } can read and change the credential, every task and every answer. wss:// prevents that.`
+
+/** Who stands between, as far as a host's name or address tells. */
+const inBetween = (host: string): string => {
+  if (isBelow(host, "ts.net") || tailnet.test(host)) {
+    return "whoever answers to that address when Tailscale is off or is not used at both ends"
+  }
+  if (isBelow(host, "local")) return "every device of the local network, of which any may answer to that name,"
+  if (localNetwork.test(host)) return "every device of the local network"
+  return "everybody on the way"
+}
+
+/** Shared address space (RFC 6598) and the IPv6 prefix that Tailscale takes its addresses from. */
+const tailnet = /^100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|^fd7a:115c:a1e0:/
+/** Private (RFC 1918, RFC 4193) and link-local addresses. */
+const localNetwork =
+  /^(?:10\.|192\.168\.|169\.254\.|172\.(?:1[6-9]|2\d|3[01])\.)[\d.]+$|^f[cd][\da-f]{2}:|^fe[89ab][\da-f]:/
+
+const isBelow = (host: string, domain: string): boolean => host.replace(/\.$/, "").endsWith(`.${domain}`)
+
+/** The port that gateways listen on unless they are told another one. */
+const defaultPort = 18_789
+
+/** A host as sockets and other programs take it: an IPv6 address without the brackets that it has in a URL. */
+export const withoutBrackets = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1")
+
 /** A scope or URL as people write it: without the slash that `URL` ends it with. */
 export const shown = (url: string): string => url.replace(/\/$/, "")
 
@@ -78,5 +115,5 @@ const hostOf = (host: string | undefined): string | undefined => {
  * `URL` has already brought every spelling of an IPv4 address into dotted decimal. Names below `localhost` do not count, as a
  * resolver may look them up elsewhere.
  */
-const isLoopback = (hostname: string): boolean =>
+export const isLoopback = (hostname: string): boolean =>
   hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname)

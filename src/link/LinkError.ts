@@ -1,7 +1,10 @@
 /**
  * The ways in which a link to a gateway is not there: it could not be opened, it ended, or it was refused before it began.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { UpgradeReason } from "./FrontDoor.ts"
+import type { TlsPinMismatch, TlsUntrusted } from "./TlsError.ts"
 
 /**
  * Where an attempt stood. `dial` covers name lookup, TCP and a proxy; `tls` the TLS handshake and the pins; `upgrade` the HTTP
@@ -24,6 +27,8 @@ export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
   closeReason: Schema.optional(Schema.String),
   /** System error name such as `ECONNREFUSED`. */
   errno: Schema.optional(Schema.String),
+  /** Host and port of the proxy that was to be gone through, where there is one. */
+  proxy: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 }) {
   override get message(): string {
@@ -31,7 +36,8 @@ export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
       `phase ${this.phase}`,
       this.closeCode === undefined ? "" : `close code ${this.closeCode}`,
       this.closeReason === undefined || this.closeReason === "" ? "" : `reason "${this.closeReason}"`,
-      this.errno ?? ""
+      this.errno ?? "",
+      this.proxy === undefined ? "" : `through the proxy ${this.proxy}`
     ].filter((fact) => fact !== "")
     return `gateway link ${described[this.reason]} (${facts.join(", ")})`
   }
@@ -46,6 +52,7 @@ const described = {
 
 /** The HTTP upgrade was answered with something other than 101: a proxy, a front door, or a gateway that is full. */
 export class UpgradeRejected extends Schema.TaggedError<UpgradeRejected>()("UpgradeRejected", {
+  reason: UpgradeReason.pipe(Schema.withConstructorDefault(Effect.succeed("Other" as const))),
   /** HTTP status code. */
   status: Schema.Int,
   /** Origin and path of the `Location` header; its query is dropped, as it may hold credentials. */
@@ -55,8 +62,41 @@ export class UpgradeRejected extends Schema.TaggedError<UpgradeRejected>()("Upgr
 }) {
   override get message(): string {
     const where = this.location === undefined ? "" : ` and sent us to ${this.location}`
-    return `the gateway's HTTP side refused the WebSocket with status ${this.status}${where}${
+    return `${refusedBy[this.reason]} refused the WebSocket with status ${this.status}${where}${
       this.body === "" ? "" : `: ${this.body}`
     }`
   }
 }
+
+const refusedBy: Readonly<Record<UpgradeReason, string>> = {
+  CloudflareAccess: "Cloudflare Access, in front of the gateway,",
+  SignIn: "a sign-in page in front of the gateway",
+  SecureOnly: "the gateway's HTTP side, which wants wss://,",
+  Tailscale: "Tailscale, in front of the gateway,",
+  ProxyAttribution: "the gateway, which does not trust the proxy in front of it,",
+  GatewayFull: "the gateway, which has too many open connections,",
+  Other: "the gateway's HTTP side"
+}
+
+/** The proxy of this machine's environment did not make the connection to the gateway. The gateway never heard of it. */
+export class ProxyRejected extends Schema.TaggedError<ProxyRejected>()("ProxyRejected", {
+  /**
+   * `Credentials`: it wants a user name and password, or others (407). `Refused`: it may not connect there. `Unreachable`: it
+   * tried and failed (5xx). `Unusable`: the environment names a proxy that is not `http:` or `https:`, or cannot be read.
+   */
+  reason: Schema.Literals(["Credentials", "Refused", "Unreachable", "Unusable"]),
+  /** Its host and port, never its user name or password. Absent when they cannot be told. */
+  proxy: Schema.optional(Schema.String),
+  /** HTTP status code of its answer, where it gave one. */
+  status: Schema.optional(Schema.Int)
+}) {
+  override get message(): string {
+    const proxy = this.proxy === undefined ? "the proxy" : `the proxy ${this.proxy}`
+    return this.reason === "Unusable"
+      ? `${proxy} of the environment cannot be used: it must be an http:// or https:// URL`
+      : `${proxy} did not connect to the gateway: status ${this.status ?? "unknown"}`
+  }
+}
+
+/** Everything that keeps a link from opening. */
+export type DialError = LinkError | UpgradeRejected | ProxyRejected | TlsPinMismatch | TlsUntrusted

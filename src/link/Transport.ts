@@ -7,7 +7,9 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { LinkError, UpgradeRejected } from "./LinkError.ts"
+import type { DialError, LinkError } from "./LinkError.ts"
+import type { TlsTrust } from "./TlsTrust.ts"
+import type { UpgradeHeader } from "./UpgradeHeader.ts"
 
 export interface LinkHandler {
   /** One text message. Must not throw. A binary message, which the protocol does not know, arrives as empty text. */
@@ -32,6 +34,10 @@ export interface Target {
   readonly url: URL
   /** Sent as the `Origin` header. Absent means no header: a client that is no browser must not send one. */
   readonly origin: string | undefined
+  /** By what a `wss:` gateway is recognised; known authorities unless given. */
+  readonly tls?: TlsTrust
+  /** Sent with the request besides those of the WebSocket. For `wss:` only. */
+  readonly headers?: ReadonlyArray<UpgradeHeader>
 }
 
 export class Transport extends Context.Service<Transport, {
@@ -39,5 +45,5 @@ export class Transport extends Context.Service<Transport, {
   readonly dial: (
     target: Target,
     handler: LinkHandler
-  ) => Effect.Effect<Link, LinkError | UpgradeRejected, Scope.Scope>
+  ) => Effect.Effect<Link, DialError, Scope.Scope>
 }>()("effect-openclaw/link/Transport") {}

@@ -5,11 +5,19 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import { getProxyForUrl } from "proxy-from-env"
 import { WebSocket } from "ws"
 import { printable } from "../protocol/Refusal.ts"
+import { isLoopback } from "./Endpoint.ts"
+import * as FrontDoor from "./FrontDoor.ts"
 import { LinkError, UpgradeRejected } from "./LinkError.ts"
+import * as LinkSocket from "./LinkSocket.ts"
+import * as ProxyTunnel from "./ProxyTunnel.ts"
+import * as TlsTrust from "./TlsTrust.ts"
 import type { LinkHandler, Target } from "./Transport.ts"
 import { Transport } from "./Transport.ts"
+import * as UpgradeHeader from "./UpgradeHeader.ts"
 
 /** The largest message that gateways send after hello. */
 const maxPayloadBytes = 25 * 1024 * 1024
@@ -17,7 +25,40 @@ const maxPayloadBytes = 25 * 1024 * 1024
 const closeGraceMs = 250
 const upgradeBodyBytes = 2048
 
-const dial = Effect.fnUntraced(function*(target: Target, handler: LinkHandler) {
+export interface Options {
+  /**
+   * The URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the standard variables of the
+   * environment are asked: HTTPS_PROXY (for `wss:`), HTTP_PROXY (for `ws:`), ALL_PROXY and NO_PROXY, in either case.
+   */
+  readonly proxyFor?: (url: string) => string
+}
+
+/** A connection of which nothing has been written but TLS and what a proxy wants to know, and never to this machine's proxy. */
+const connected = Effect.fnUntraced(function*(
+  target: Target,
+  handler: LinkHandler,
+  proxyFor: (url: string) => string,
+  contextFor: ReturnType<typeof LinkSocket.makeContexts>
+) {
+  const { url } = target
+  const held = yield* LinkSocket.held
+  const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor(url.href.replace(/^ws/, "http"))
+  const proxy = proxyUrl === "" ? undefined : yield* Effect.fromResult(ProxyTunnel.parse(proxyUrl))
+  const socket = yield* proxy === undefined
+    ? LinkSocket.direct(url, held)
+    : ProxyTunnel.open(proxy, { hostname: url.hostname, port: LinkSocket.portOf(url) }, held)
+  if (url.protocol !== "wss:") return socket
+  handler.onPhase?.("tls")
+  const trust = target.tls ?? TlsTrust.standard
+  return yield* LinkSocket.secured(socket, url, trust, contextFor(trust.authorities), held)
+})
+
+const dial = Effect.fnUntraced(function*(
+  target: Target,
+  handler: LinkHandler,
+  proxyFor: (url: string) => string,
+  contextFor: ReturnType<typeof LinkSocket.makeContexts>
+) {
   const opened = Deferred.makeUnsafe<void, LinkError | UpgradeRejected>()
   const state = { open: false, ended: false }
   // The first end counts. It goes to whoever waits: the dialling fiber, and once the link is open the handler.
@@ -26,11 +67,19 @@ const dial = Effect.fnUntraced(function*(target: Target, handler: LinkHandler) {
     state.ended = true
     if (!Deferred.doneUnsafe(opened, Effect.fail(error)) && error._tag === "LinkError") handler.onClose(error)
   }
+  const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
+  const connection = yield* connected(target, handler, proxyFor, contextFor)
+  if (connection.destroyed) {
+    return yield* new LinkError({ reason: "Unreachable", phase: "upgrade", errno: "ECONNRESET" })
+  }
+  handler.onPhase?.("upgrade")
   const ws = yield* Effect.acquireRelease(
     Effect.sync(() => {
       const socket = new WebSocket(target.url, {
         perMessageDeflate: false,
         maxPayload: maxPayloadBytes,
+        createConnection: () => connection,
+        headers: Object.fromEntries(headers.map(({ name, value }) => [name, Redacted.value(value)])),
         ...(target.origin === undefined ? {} : { origin: target.origin })
       })
       let cause: Error | undefined
@@ -45,11 +94,16 @@ const dial = Effect.fnUntraced(function*(target: Target, handler: LinkHandler) {
         let body = ""
         response.setEncoding("utf8")
         const refused = () => {
+          const status = response.statusCode ?? 0
+          const location = locationOf(response.headers.location, target.url)
           end(
             new UpgradeRejected({
-              status: response.statusCode ?? 0,
-              body: printable(body),
-              location: withoutQuery(response.headers.location, target.url)
+              reason: FrontDoor.recognise({ status, headers: response.headers, location, body }, target.url),
+              status,
+              body: printable(UpgradeHeader.withoutValues(body, headers)),
+              location: location === undefined
+                ? undefined
+                : printable(UpgradeHeader.withoutValues(`${location.origin}${location.pathname}`, headers))
             })
           )
           request.destroy()
@@ -68,11 +122,12 @@ const dial = Effect.fnUntraced(function*(target: Target, handler: LinkHandler) {
         end(
           new LinkError({
             reason: state.open ? "Closed" : "Unreachable",
-            phase: state.open ? "session" : "dial",
+            phase: state.open ? "session" : "upgrade",
             closeCode: state.open ? closeCode : undefined,
             closeReason: state.open ? printable(reason.toString()) : undefined,
-            errno: Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : undefined,
-            cause
+            errno: LinkSocket.errnoOf(cause),
+            // The HTTP parser attaches the packet that it could not read, and with it whatever stands there.
+            cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause
           })
         ))
       return socket
@@ -103,10 +158,14 @@ const dial = Effect.fnUntraced(function*(target: Target, handler: LinkHandler) {
   }
 })
 
-const withoutQuery = (location: string | undefined, base: URL): string | undefined => {
-  if (location === undefined || !URL.canParse(location, base.href)) return undefined
-  const url = new URL(location, base)
-  return printable(`${url.origin}${url.pathname}`)
-}
+const locationOf = (location: string | undefined, base: URL): URL | undefined =>
+  location !== undefined && URL.canParse(location, base.href) ? new URL(location, base) : undefined
 
-export const layer: Layer.Layer<Transport> = Layer.succeed(Transport, { dial })
+/** Proxies as the environment names them, never for this machine. */
+export const layerWith = ({ proxyFor = getProxyForUrl }: Options): Layer.Layer<Transport> =>
+  Layer.sync(Transport, () => {
+    const contextFor = LinkSocket.makeContexts()
+    return { dial: (target, handler) => dial(target, handler, proxyFor, contextFor) }
+  })
+
+export const layer: Layer.Layer<Transport> = layerWith({})

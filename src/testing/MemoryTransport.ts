@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { DevGateway } from "../devgateway/DevGateway.ts"
+import { recognise } from "../link/FrontDoor.ts"
 import { LinkError, UpgradeRejected } from "../link/LinkError.ts"
 import type { Link, LinkHandler, Target } from "../link/Transport.ts"
 import { Transport } from "../link/Transport.ts"
@@ -20,7 +21,10 @@ export const layer: Layer.Layer<Transport, never, DevGateway> = Layer.effect(
         if (refusal?.status === 0) {
           return yield* new LinkError({ reason: "Unreachable", phase: "dial", errno: "ECONNREFUSED" })
         }
-        if (refusal !== undefined) return yield* new UpgradeRejected(refusal)
+        if (refusal !== undefined) {
+          const reason = recognise({ ...refusal, headers: {}, location: undefined }, target.url)
+          return yield* new UpgradeRejected({ ...refusal, reason })
+        }
         return yield* Effect.acquireRelease(
           Effect.sync(() => join(gateway, target, handler)),
           (joined) => Effect.sync(joined.leave)

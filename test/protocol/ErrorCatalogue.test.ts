@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { rules } from "../../src/connection/RetryPolicy.ts"
+import { UpgradeReason } from "../../src/link/FrontDoor.ts"
+import { UntrustedReason } from "../../src/link/TlsError.ts"
 import type { Entry } from "../../src/protocol/ErrorCatalogue.ts"
 import { advice, catalogue, lookup } from "../../src/protocol/ErrorCatalogue.ts"
 import { AuthReason, DeviceProofReason, MismatchReason, PairingReason } from "../../src/protocol/Refusal.ts"
@@ -10,6 +12,10 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   DeviceProofRejected: DeviceProofReason.literals,
   ProtocolMismatch: MismatchReason.literals,
   LinkError: ["Unreachable", "Closed", "Silent", "Ended"],
+  UpgradeRejected: UpgradeReason.literals,
+  ProxyRejected: ["Credentials", "Refused", "Unreachable", "Unusable"],
+  TlsPinMismatch: ["Rotated", "Unknown"],
+  TlsUntrusted: UntrustedReason.literals,
   GatewayRejected: ["Refused", "HelloUnreadable"],
   EndpointInvalid: ["Malformed", "Scheme", "Credentials", "Query"]
 }

@@ -1,0 +1,89 @@
+/**
+ * A connection through the HTTP proxy that the environment names, by the method CONNECT (RFC 9110, section 9.3.6).
+ *
+ * Node's own HTTP client makes it, so that an attempt that is given up closes its socket at once, and so that user name and
+ * password go into one header and nowhere else.
+ */
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Http from "node:http"
+import * as Https from "node:https"
+import type { Socket } from "node:net"
+import { withoutBrackets } from "./Endpoint.ts"
+import { LinkError, ProxyRejected } from "./LinkError.ts"
+import { errnoOf, type Held } from "./LinkSocket.ts"
+
+export interface Proxy {
+  readonly secure: boolean
+  readonly host: string
+  readonly port: number
+  /** `host:port`, safe to print. */
+  readonly name: string
+  /** `Proxy-Authorization`, where the URL has a user name or password. */
+  readonly authorization: Redacted.Redacted | undefined
+}
+
+/** Reads the URL of a proxy as environments hold it. */
+export const parse = (text: string): Result.Result<Proxy, ProxyRejected> => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || url.hostname === "") return Result.fail(new ProxyRejected({ reason: "Unusable" }))
+  const secure = url.protocol === "https:"
+  const port = url.port === "" ? (secure ? 443 : 80) : Number(url.port)
+  const name = `${url.hostname}:${port}`
+  if (!secure && url.protocol !== "http:") return Result.fail(new ProxyRejected({ reason: "Unusable", proxy: name }))
+  return Result.succeed({
+    secure,
+    host: withoutBrackets(url.hostname),
+    port,
+    name,
+    authorization: url.username === "" && url.password === ""
+      ? undefined
+      : Redacted.make(`Basic ${Base64.encode(`${decoded(url.username)}:${decoded(url.password)}`)}`, { label: "proxy" })
+  })
+}
+
+/** A stray percent sign stays one. */
+const decoded = (part: string): string => Result.getOrElse(Result.try(() => decodeURIComponent(part)), () => part)
+
+/** Asks `proxy` for a connection to `host:port`. What is opened is in `held` from the first moment on. */
+export const open = (
+  proxy: Proxy,
+  target: { readonly hostname: string; readonly port: number },
+  held: Held
+): Effect.Effect<Socket, LinkError | ProxyRejected> =>
+  Effect.callback((resume) => {
+    const authority = `${target.hostname}:${target.port}`
+    const { authorization, host, name, port, secure } = proxy
+    const request = (secure ? Https : Http).request({
+      method: "CONNECT",
+      host,
+      port,
+      path: authority,
+      agent: false,
+      headers: {
+        Host: authority,
+        ...(authorization === undefined ? {} : { "Proxy-Authorization": Redacted.value(authorization) })
+      },
+      // Spelled out, because an environment variable can turn the default off.
+      ...(secure ? { rejectUnauthorized: true, minVersion: "TLSv1.2" as const } : {})
+    })
+    held.add(request)
+    request.on("connect", ({ statusCode: status = 0 }, socket: Socket, head) => {
+      held.add(socket)
+      socket.on("error", () => {})
+      if (status < 200 || status > 299) {
+        socket.destroy()
+        const reason = status === 407 ? "Credentials" : status >= 500 ? "Unreachable" : "Refused"
+        return resume(Effect.fail(new ProxyRejected({ reason, proxy: name, status })))
+      }
+      if (head.length > 0) socket.unshift(head)
+      resume(Effect.succeed(socket))
+    })
+    request.on("error", (cause) =>
+      resume(Effect.fail(
+        new LinkError({ reason: "Unreachable", phase: "dial", errno: errnoOf(cause), proxy: name, cause })
+      )))
+    request.end()
+  })
