@@ -7,6 +7,7 @@
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
@@ -14,6 +15,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { GatewayInput, GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { check, defaults, SettingsInvalid } from "../handshake/GatewayConfig.ts"
+import * as GatewayFiles from "../handshake/GatewayFiles.ts"
 import type { StateDirectoryUnknown } from "../identity/IdentityError.ts"
 import type { StateFiles } from "../identity/StateDirectory.ts"
 import { defaultDirectory, reserved, stateFiles } from "../identity/StateDirectory.ts"
@@ -111,6 +113,41 @@ export const table: ReadonlyArray<Row> = [
     default: "",
     range: "http or https origin, no path",
     about: "sent as Origin; leave it unset unless a gateway demands one"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_GATEWAY_PLAINTEXT_HOST",
+    default: "",
+    range: "one host name or address",
+    about: "the one other host that ws:// may go to, unencrypted"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_GATEWAY_CA_FILE",
+    default: "",
+    range: "certificates in PEM",
+    about: "authorities to trust besides those of Node and the system"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_GATEWAY_TLS_PINS",
+    default: "",
+    range: "`sha256:AB:CD:...` or `sha256//...`, with commas",
+    about: "the gateway's certificate or public key, checked first"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_GATEWAY_TLS_TRUST",
+    default: "",
+    range: "`ca`, `pin` or `ca-and-pin`",
+    about: "what must hold: the pin if there is one, otherwise the CA"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_GATEWAY_HEADERS",
+    default: "",
+    range: "lines of `Name: value`; also with `_FILE`",
+    about: "sent with the request, over wss:// only"
   },
   {
     flag: undefined,
@@ -221,9 +258,13 @@ const browserIds: ReadonlySet<string> = new Set(["openclaw-control-ui", "webchat
 export const read = Effect.fn("Settings.read")(function*(
   flags: Flags,
   host: { readonly platform: string }
-): Effect.fn.Return<Settings, SettingsInvalid | StateDirectoryUnknown | Config.ConfigError, Path.Path> {
+): Effect.fn.Return<
+  Settings,
+  SettingsInvalid | StateDirectoryUnknown | Config.ConfigError,
+  FileSystem.FileSystem | Path.Path
+> {
   const path = yield* Path.Path
-  const { password, token, values: env } = yield* environment
+  const { headers, password, token, values: env } = yield* environment
   const problems: Array<{ setting: string; problem: string }> = []
   const warnings: Array<string> = []
   const home = env.HOME ?? env.USERPROFILE
@@ -284,6 +325,13 @@ export const read = Effect.fn("Settings.read")(function*(
     return reminders.default
   }
 
+  const kept = yield* GatewayFiles.read({
+    caFile: expanded(env.OPENCLAW_GATEWAY_CA_FILE),
+    headersFile: expanded(env.OPENCLAW_GATEWAY_HEADERS_FILE),
+    headers
+  })
+  for (const { problem, setting } of kept.problems) problems.push({ setting: variableOf[setting] ?? setting, problem })
+
   const url = given(flags.gatewayUrl) ?? env.OPENCLAW_GATEWAY_URL
   const input: GatewayInput = {
     url,
@@ -293,6 +341,11 @@ export const read = Effect.fn("Settings.read")(function*(
     clientId: asBrowser ? undefined : clientId,
     clientMode: asBrowser ? undefined : mode,
     origin: asBrowser ? undefined : env.OPENCLAW_GATEWAY_ORIGIN,
+    plaintextHost: env.OPENCLAW_GATEWAY_PLAINTEXT_HOST,
+    tlsPins: env.OPENCLAW_GATEWAY_TLS_PINS,
+    tlsTrust: env.OPENCLAW_GATEWAY_TLS_TRUST,
+    tlsAuthorities: kept.tlsAuthorities,
+    headers: kept.headers,
     challengeTimeout: time("challengeTimeout"),
     requestTimeout: time("requestTimeout")
   }
@@ -317,7 +370,7 @@ export const read = Effect.fn("Settings.read")(function*(
     taskTimeout,
     reminderInterval,
     reminders: reminderCount,
-    warnings
+    warnings: [...warnings, ...gateway.success.warnings]
   }
 })
 
@@ -328,7 +381,13 @@ const variableOf: Readonly<Record<string, string>> = {
   scopes: "OPENCLAW_GATEWAY_SCOPES",
   clientId: "OPENCLAW_GATEWAY_CLIENT_ID",
   clientMode: "OPENCLAW_GATEWAY_CLIENT_MODE",
-  origin: "OPENCLAW_GATEWAY_ORIGIN"
+  origin: "OPENCLAW_GATEWAY_ORIGIN",
+  caFile: "OPENCLAW_GATEWAY_CA_FILE",
+  tlsAuthorities: "OPENCLAW_GATEWAY_CA_FILE",
+  tlsPins: "OPENCLAW_GATEWAY_TLS_PINS",
+  tlsTrust: "OPENCLAW_GATEWAY_TLS_TRUST",
+  headers: "OPENCLAW_GATEWAY_HEADERS",
+  headersFile: "OPENCLAW_GATEWAY_HEADERS_FILE"
 }
 
 const notBlank = (text: string): boolean => text.trim() !== ""
@@ -366,6 +425,11 @@ const names = [
   "OPENCLAW_GATEWAY_CLIENT_ID",
   "OPENCLAW_GATEWAY_CLIENT_MODE",
   "OPENCLAW_GATEWAY_ORIGIN",
+  "OPENCLAW_GATEWAY_PLAINTEXT_HOST",
+  "OPENCLAW_GATEWAY_CA_FILE",
+  "OPENCLAW_GATEWAY_TLS_PINS",
+  "OPENCLAW_GATEWAY_TLS_TRUST",
+  "OPENCLAW_GATEWAY_HEADERS_FILE",
   "OPENCLAW_GATEWAY_DEVICE_IDENTITY_PATH",
   "OPENCLAW_DEVICE_STATE_DIR",
   "OPENCLAW_CHAT_SESSION_KEY",
@@ -391,6 +455,7 @@ const environment = Effect.gen(function*() {
   return {
     values: read,
     token: yield* secret("OPENCLAW_GATEWAY_TOKEN"),
-    password: yield* secret("OPENCLAW_GATEWAY_PASSWORD")
+    password: yield* secret("OPENCLAW_GATEWAY_PASSWORD"),
+    headers: yield* secret("OPENCLAW_GATEWAY_HEADERS")
   }
 })

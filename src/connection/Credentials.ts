@@ -68,8 +68,8 @@ export const judge = (
       tryOther: shared && !refused.shared
     }
   }
-  // The device token goes only where nobody in between can read it: this machine. (Pinned TLS is the other such place.)
-  const trusted = settings.endpoint.loopback
+  // The device token goes only where nobody in between can read it: this machine, or a gateway whose key is known.
+  const trusted = settings.endpoint.loopback || settings.pinned
   return {
     refused: { ...refused, shared: true },
     forgetStored: false,

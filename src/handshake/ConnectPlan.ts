@@ -60,7 +60,7 @@ export const make = (
     readonly scopes?: ReadonlyArray<ScopeName>
   }
 ): ConnectPlan => ({
-  target: { url: settings.endpoint.url, origin: settings.origin },
+  target: { url: settings.endpoint.url, origin: settings.origin, tls: settings.tls, headers: settings.headers },
   identity,
   proof: choice.proof ?? "v3",
   credential: choice.credential,

@@ -8,6 +8,7 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -15,12 +16,21 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Endpoint } from "../link/Endpoint.ts"
 import * as Endpoints from "../link/Endpoint.ts"
+import * as TlsTrust from "../link/TlsTrust.ts"
+import * as UpgradeHeader from "../link/UpgradeHeader.ts"
 import type { Role } from "../protocol/Connect.ts"
 import { AuthToken, ClientId, ClientMode, DeviceFamily, DisplayName, ScopeName } from "../protocol/Connect.ts"
+import * as GatewayFiles from "./GatewayFiles.ts"
 
 /** Checked settings. */
 export interface GatewaySettings {
   readonly endpoint: Endpoint
+  /** By what a `wss:` gateway is recognised. */
+  readonly tls: TlsTrust.TlsTrust
+  /** The gateway is recognised by its certificate or key, which nobody in between can have. */
+  readonly pinned: boolean
+  /** Sent with the WebSocket's HTTP request. None on `ws:`. */
+  readonly headers: ReadonlyArray<UpgradeHeader.UpgradeHeader>
   readonly token: Redacted.Redacted<AuthToken> | undefined
   readonly password: Redacted.Redacted | undefined
   readonly clientId: ClientId
@@ -46,6 +56,8 @@ export interface GatewaySettings {
   readonly requestTimeout: Duration.Duration
   /** Opt-in: sign our own clock, without a nonce, for a gateway that never sends a challenge. */
   readonly legacyWithoutChallenge: boolean
+  /** What a person should know about the settings; one sentence each, no secrets. */
+  readonly warnings: ReadonlyArray<string>
 }
 
 /** Settings as a person writes them. Blank text counts as absent. */
@@ -62,7 +74,16 @@ export interface GatewayInput {
   readonly caps?: ReadonlyArray<string> | undefined
   readonly narrowedScopes?: "accept" | "refuse" | undefined
   readonly origin?: string | undefined
+  /** The one host, besides this machine, that may be reached by `ws:`. */
   readonly plaintextHost?: string | undefined
+  /** Pins as `TlsTrust.parsePins` reads them. */
+  readonly tlsPins?: string | undefined
+  /** `ca`, `pin` or `ca-and-pin`; `pin` where there are pins, `ca` otherwise. */
+  readonly tlsTrust?: string | undefined
+  /** Certificates of authorities in PEM, trusted besides the usual ones. */
+  readonly tlsAuthorities?: string | undefined
+  /** Lines of `Name: value`, for `wss:` only. */
+  readonly headers?: Redacted.Redacted | undefined
   readonly challengeTimeout?: Duration.Input | undefined
   readonly helloTimeout?: Duration.Input | undefined
   readonly requestTimeout?: Duration.Input | undefined
@@ -124,6 +145,28 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
   const displayName = optional("displayName", blank(input.displayName), decodeDisplayName)
   const deviceFamily = optional("deviceFamily", blank(input.deviceFamily), decodeDeviceFamily)
   const origin = optional("origin", blank(input.origin), parseOrigin)
+  const pins = optional("tlsPins", blank(input.tlsPins), TlsTrust.parsePins) ?? []
+  const authorities = optional("tlsAuthorities", blank(input.tlsAuthorities), TlsTrust.parseAuthorities) ?? []
+  const mode = optional("tlsTrust", blank(input.tlsTrust), decodeTrust) ?? (pins.length === 0 ? "ca" : "pin")
+  const headersText = input.headers === undefined ? "" : Redacted.value(input.headers)
+  const headers = accept("headers", UpgradeHeader.parse(headersText)) ?? []
+  if (endpoint?.url.protocol === "ws:") {
+    if (pins.length > 0) {
+      problems.push({ setting: "tlsPins", problem: "pins need a wss:// gateway; ws:// has no certificate" })
+    }
+    if (headersText.trim() !== "") {
+      problems.push({
+        setting: "headers",
+        problem: "headers are sent to a wss:// gateway only, as they may hold secrets"
+      })
+    }
+  }
+  if (blank(input.tlsPins) === undefined ? mode !== "ca" : mode === "ca") {
+    problems.push({
+      setting: "tlsTrust",
+      problem: mode === "ca" ? "ca would leave the pins unused; take pin or ca-and-pin" : `${mode} needs pins`
+    })
+  }
   const scopes = accept("scopes", decodeScopes(listed(input.scopes) ?? defaults.scopes))
   const challengeTimeout = duration("challengeTimeout", input.challengeTimeout ?? defaults.challengeTimeout)
   const helloTimeout = duration("helloTimeout", input.helloTimeout ?? defaults.helloTimeout)
@@ -138,6 +181,9 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
   }
   return Result.succeed({
     endpoint,
+    tls: { mode, pins, authorities },
+    pinned: mode !== "ca",
+    headers,
     token: token === undefined ? undefined : Redacted.make(token, { label: "token" }),
     password: passwordText === undefined ? undefined : Redacted.make(passwordText, { label: "password" }),
     clientId,
@@ -153,7 +199,8 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
     challengeTimeout,
     helloTimeout,
     requestTimeout,
-    legacyWithoutChallenge: input.legacyWithoutChallenge ?? false
+    legacyWithoutChallenge: input.legacyWithoutChallenge ?? false,
+    warnings: [Endpoints.plaintextWarning(endpoint)].filter((warning) => warning !== undefined)
   })
 }
 
@@ -169,19 +216,47 @@ export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySetting
   ): Layer.Layer<GatewayConfig, SettingsInvalid | Config.ConfigError> =>
     Layer.effect(GatewayConfig, Effect.flatMap(config, (input) => Effect.fromResult(check(input))))
 
-  /** Reads `OPENCLAW_GATEWAY_URL`, `_TOKEN`, `_PASSWORD`, `_SCOPES`, `_CLIENT_ID`, `_CLIENT_MODE` and `_ORIGIN`. */
-  static readonly layerEnv: Layer.Layer<GatewayConfig, SettingsInvalid | Config.ConfigError> = this.layerConfig(
-    Config.all({
-      url: setting(Config.String("URL")),
-      token: setting(Config.Redacted("TOKEN")),
-      password: setting(Config.Redacted("PASSWORD")),
-      scopes: setting(Config.String("SCOPES")),
-      clientId: setting(Config.String("CLIENT_ID")),
-      clientMode: setting(Config.String("CLIENT_MODE")),
-      origin: setting(Config.String("ORIGIN"))
-    }).pipe(Config.nested("OPENCLAW_GATEWAY"))
+  /**
+   * Reads `OPENCLAW_GATEWAY_URL`, `_TOKEN`, `_PASSWORD`, `_SCOPES`, `_CLIENT_ID`, `_CLIENT_MODE`, `_ORIGIN`,
+   * `_PLAINTEXT_HOST`, `_TLS_PINS`, `_TLS_TRUST` and `_HEADERS`, and the files that `_CA_FILE` and `_HEADERS_FILE` name.
+   */
+  static readonly layerEnv: Layer.Layer<
+    GatewayConfig,
+    SettingsInvalid | Config.ConfigError,
+    FileSystem.FileSystem
+  > = Layer.effect(
+    GatewayConfig,
+    Effect.gen(function*() {
+      const { caFile, headersFile, ...input } = yield* environment
+      const { problems, ...read } = yield* GatewayFiles.read({
+        caFile: blank(caFile),
+        headersFile: blank(headersFile),
+        headers: input.headers
+      })
+      const checked = check({ ...input, ...read })
+      const all = [...problems, ...(Result.isFailure(checked) ? checked.failure.problems : [])]
+      return Result.isFailure(checked) || all.length > 0
+        ? yield* new SettingsInvalid({ problems: all })
+        : checked.success
+    })
   )
 }
+
+const environment = Config.all({
+  url: setting(Config.String("URL")),
+  token: setting(Config.Redacted("TOKEN")),
+  password: setting(Config.Redacted("PASSWORD")),
+  scopes: setting(Config.String("SCOPES")),
+  clientId: setting(Config.String("CLIENT_ID")),
+  clientMode: setting(Config.String("CLIENT_MODE")),
+  origin: setting(Config.String("ORIGIN")),
+  plaintextHost: setting(Config.String("PLAINTEXT_HOST")),
+  tlsPins: setting(Config.String("TLS_PINS")),
+  tlsTrust: setting(Config.String("TLS_TRUST")),
+  headers: setting(Config.Redacted("HEADERS")),
+  caFile: setting(Config.String("CA_FILE")),
+  headersFile: setting(Config.String("HEADERS_FILE"))
+}).pipe(Config.nested("OPENCLAW_GATEWAY"))
 
 function setting<A>(config: Config.Config<A>): Config.Config<A | undefined> {
   return Config.map(Config.option(config), Option.getOrUndefined)
@@ -206,6 +281,11 @@ const decodeClientMode = Schema.decodeUnknownResult(ClientMode)
 const decodeDisplayName = Schema.decodeUnknownResult(DisplayName)
 const decodeDeviceFamily = Schema.decodeUnknownResult(DeviceFamily)
 const decodeScopes = Schema.decodeUnknownResult(Schema.Array(ScopeName))
+
+const decodeTrust = (text: string): Result.Result<TlsTrust.TlsTrust["mode"], { readonly message: string }> =>
+  text === "ca" || text === "pin" || text === "ca-and-pin"
+    ? Result.succeed(text)
+    : Result.fail({ message: "must be ca, pin or ca-and-pin" })
 
 const parseOrigin = (value: string): Result.Result<string, { readonly message: string }> =>
   URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value

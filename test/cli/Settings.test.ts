@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
@@ -32,7 +31,7 @@ const read = (env: Readonly<Record<string, string>>, { flags = {}, platform = "l
     session: Option.fromUndefinedOr(flags.session)
   }, { platform }).pipe(
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord({ HOME: "/home/me", ...env })),
-    Effect.provide(Path.layer)
+    Effect.provide(NodeServices.layer)
   )
 
 /** The resolved settings in words, as the README's `Changes` state them. */

@@ -47,7 +47,11 @@ const resolvedDefaults = {
   helloTimeout: 15_000,
   requestTimeout: 30_000,
   legacyWithoutChallenge: false,
-  narrowedScopes: "accept"
+  narrowedScopes: "accept",
+  tls: { mode: "ca", pins: [], authorities: [] },
+  pinned: false,
+  headers: [],
+  warnings: []
 }
 
 /** Where a reader of the README looks for a default, and how it may be written there. */
@@ -259,7 +263,8 @@ describe("layerEnv", () => {
     Effect.provide(
       GatewayConfig,
       GatewayConfig.layerEnv.pipe(
-        Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env, { preserveEmptyStrings })))
+        Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env, { preserveEmptyStrings }))),
+        Layer.provide(NodeServices.layer)
       )
     )
 
