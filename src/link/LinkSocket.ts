@@ -20,10 +20,15 @@ export type Held = Set<{ readonly destroy: () => unknown }>
 
 export const held: Effect.Effect<Held, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync((): Held => new Set()),
+  // Not at once: this may run in a callback of Node's HTTP client, which gives its parser back a second time when its socket
+  // closes meanwhile. Two later requests would then share one parser, and the process would die of it.
   (all) =>
-    Effect.sync(() => {
-      for (const each of all) each.destroy()
-    })
+    Effect.andThen(
+      Effect.yieldNow,
+      Effect.sync(() => {
+        for (const each of all) each.destroy()
+      })
+    )
 )
 
 /** System error name such as `ECONNREFUSED`. */

@@ -1,5 +1,4 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -8,26 +7,13 @@ import * as Scope from "effect/Scope"
 import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
-import type { LinkError } from "../../src/link/LinkError.ts"
-import { Transport } from "../../src/link/Transport.ts"
+import type { Transport } from "../../src/link/Transport.ts"
 import * as TransportWs from "../../src/link/TransportWs.ts"
+import * as Dial from "../support/Dialled.ts"
 import * as Loopback from "../support/LoopbackServer.ts"
 
 /** Dials and keeps what arrives. */
-const dialled = Effect.fnUntraced(function*(url: URL, origin?: string) {
-  const transport = yield* Transport
-  const texts = yield* Queue.unbounded<string>()
-  const ended = yield* Deferred.make<LinkError>()
-  const closes: Array<LinkError> = []
-  const link = yield* transport.dial({ url, origin }, {
-    onText: (text) => void Queue.offerUnsafe(texts, text),
-    onClose: (error) => {
-      closes.push(error)
-      Deferred.doneUnsafe(ended, Effect.succeed(error))
-    }
-  })
-  return { link, texts, closes, ended: Deferred.await(ended) }
-})
+const dialled = (url: URL, origin?: string) => Dial.dialled({ url, origin })
 
 /** The far side's links, as they come. */
 const serving = Effect.fnUntraced(function*(onLink: (link: WebSocket) => void = () => {}) {

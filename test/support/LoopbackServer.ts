@@ -6,33 +6,18 @@ import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"
 import type { IncomingMessage } from "node:http"
 import { createServer } from "node:http"
-import type { AddressInfo } from "node:net"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
 import { WebSocketServer } from "ws"
+import { listening } from "./Listening.ts"
 
 /** Answers upgrades by hand. Closing the scope destroys every socket. */
 export const upgrades = (
   onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 ): Effect.Effect<URL, never, Scope.Scope> => {
-  const sockets = new Set<Duplex>()
   const server = createServer()
-  server.on("connection", (socket) => {
-    sockets.add(socket)
-    socket.on("close", () => sockets.delete(socket))
-    socket.on("error", () => {})
-  })
   server.on("upgrade", onUpgrade)
-  return Effect.acquireRelease(
-    Effect.callback<URL>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(new URL(`ws://127.0.0.1:${portOf(server.address())}`))))
-    }),
-    () =>
-      Effect.callback<void>((resume) => {
-        for (const socket of sockets) socket.destroy()
-        server.close(() => resume(Effect.void))
-      })
-  )
+  return Effect.map(listening(server), (port) => new URL(`ws://127.0.0.1:${port}`))
 }
 
 /** A WebSocket server: `onLink` gets each link with its upgrade request. */
@@ -53,6 +38,3 @@ export const accepted = (request: IncomingMessage): string => {
     .digest("base64")
   return `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`
 }
-
-const portOf = (address: AddressInfo | string | null): number =>
-  address === null || typeof address === "string" ? 0 : address.port
