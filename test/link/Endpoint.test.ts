@@ -141,13 +141,72 @@ describe("Endpoint.parse", () => {
     }
   })
 
-  it("G12: what is refused says what to do instead", () => {
-    const result = Endpoint.parse("ws://gateway.lan:18789")
-    assert.isTrue(Result.isFailure(result))
-    if (Result.isFailure(result)) {
-      assert.include(result.failure.message, "wss://")
-      assert.include(result.failure.message, "ssh -N -L 18789:127.0.0.1:18789 gateway.lan")
+  const advised = (url: string): string => {
+    const result = Endpoint.parse(url)
+    return Result.isFailure(result) ? result.failure.message : "accepted"
+  }
+
+  it("G12: what is refused says how to go by TLS, by a tunnel, by Tailscale, and by the opt-in", () => {
+    const told = advised("ws://gateway.lan:18789")
+    for (
+      const way of [
+        "use wss://",
+        "ssh -N -L 18789:127.0.0.1:18789 gateway.lan (then ws://127.0.0.1:18789)",
+        "tailscale serve --bg 18789 on the gateway host (then wss://<name>.ts.net)",
+        "OPENCLAW_GATEWAY_PLAINTEXT_HOST=gateway.lan"
+      ]
+    ) assert.include(told, way)
+  })
+
+  it("G12: the commands can be typed as they stand", () => {
+    assert.include(advised("ws://gateway.lan"), "ssh -N -L 18789:127.0.0.1:80 gateway.lan (then ws://127.0.0.1:18789)")
+    const address = advised("ws://[fd00::1]:9")
+    assert.include(address, "127.0.0.1:9 fd00::1 (then")
+    assert.include(address, "OPENCLAW_GATEWAY_PLAINTEXT_HOST=[fd00::1]")
+    assert.strictEqual(read("ws://[fd00::1]:9", "[fd00::1]").loopback, false)
+    assert.include(advised("ws://host.tail1.ts.net:18789"), "(then wss://host.tail1.ts.net)")
+  })
+
+  const exposed: ReadonlyArray<readonly [host: string, who: RegExp]> = [
+    ["gateway.example", /everybody on the way/],
+    ["gateway.local", /any may answer to that name/],
+    ["gateway.local.", /any may answer to that name/],
+    ["gateway.local.example", /everybody on the way/],
+    ["host.tail1.ts.net", /Tailscale/],
+    ["ts.net.example", /everybody on the way/],
+    ["100.64.0.1", /Tailscale/],
+    ["100.127.255.254", /Tailscale/],
+    ["100.63.0.1", /everybody on the way/],
+    ["100.128.0.1", /everybody on the way/],
+    ["[fd7a:115c:a1e0::1]", /Tailscale/],
+    ["10.1.2.3", /every device of the local network/],
+    ["172.16.0.1", /every device of the local network/],
+    ["172.31.0.1", /every device of the local network/],
+    ["172.32.0.1", /everybody on the way/],
+    ["192.168.1.1", /every device of the local network/],
+    ["169.254.1.1", /every device of the local network/],
+    ["[fe80::1]", /every device of the local network/],
+    ["[fd00::1]", /every device of the local network/],
+    ["[2001:db8::1]", /everybody on the way/],
+    ["8.8.8.8", /everybody on the way/],
+    ["10.1.2.3.example", /everybody on the way/],
+    ["fd00.example", /everybody on the way/]
+  ]
+  it.each(exposed)(
+    "G12: %s is reached in plaintext only by its name, with a warning that says who can read",
+    (host, who) => {
+      assert.strictEqual(refused(`ws://${host}`), "InsecureUrl")
+      const warning = Endpoint.plaintextWarning(read(`ws://${host}`, host)) ?? ""
+      assert.include(warning, `ws:// to ${host}`)
+      assert.match(warning, who)
+      assert.match(warning, /the credential, every task and every answer/)
+      assert.isUndefined(Endpoint.plaintextWarning(read(`wss://${host}`)))
     }
+  )
+
+  it("G12: nobody is in between on this machine", () => {
+    assert.isUndefined(Endpoint.plaintextWarning(read("ws://127.0.0.1")))
+    assert.isUndefined(Endpoint.plaintextWarning(read("ws://localhost")))
   })
 
   const part = Arbitrary.map(
@@ -176,6 +235,70 @@ describe("Endpoint.parse", () => {
       }),
     { arbitrary: { seed: "endpoint", runs: 500 } }
   )
+
+  const piece = Arbitrary.schema(Schema.Literals([
+    "127.0.0.1",
+    "127.1",
+    "0177.0.0.1",
+    "0x7f.1",
+    "2130706433",
+    "017700000001",
+    "localhost",
+    "LOCALHOST",
+    "::1",
+    "::ffff:127.0.0.1",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::127.0.0.1]",
+    "evil",
+    "example.com",
+    ".",
+    "@",
+    "%2e",
+    "。",
+    ":",
+    "\\",
+    "#",
+    "/",
+    "1"
+  ]))
+  it.effect.prop(
+    "G12: plaintext never passes by a host that only looks like this machine",
+    [Arbitrary.array(piece, { minLength: 1, maxLength: 4 })],
+    ([pieces]) =>
+      Effect.sync(() => {
+        const result = Endpoint.parse(`ws://${pieces.join("")}`)
+        if (Result.isFailure(result)) return
+        const { gatewayScope, url } = result.success
+        // What a socket is opened to, spelled in the one way that URL has for it.
+        assert.match(url.hostname, /^(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])$/)
+        assert.strictEqual(gatewayScope, `ws://${url.hostname}:${url.port === "" ? 80 : url.port}${url.pathname}`)
+        assert.strictEqual(url.username + url.password + url.search + url.hash, "")
+      }),
+    { arbitrary: { seed: "look-alike", runs: 3000 } }
+  )
+
+  it("G12: the spellings of this machine pass, and what only contains them does not", () => {
+    for (const host of ["127.1", "0177.0.0.1", "0x7f.1", "2130706433", "017700000001", "127.0.0.1.", "[::1]"]) {
+      assert.isTrue(read(`ws://${host}`).loopback, host)
+    }
+    for (
+      const host of [
+        "[::ffff:127.0.0.1]",
+        "[::127.0.0.1]",
+        "localhost.",
+        "localhost.evil",
+        "evil.localhost",
+        "127.0.0.1.example.com",
+        "127.0.0.1@evil.example",
+        "2130706434.evil",
+        "128.1",
+        "3232235777",
+        "0300.0250.1.1"
+      ]
+    ) assert.include(["InsecureUrl", "Credentials"], refused(`ws://${host}`), host)
+  })
 
   it.effect.prop("never throws, and what it accepts is ws or wss", [Schema.String], ([text]) =>
     Effect.sync(() => {

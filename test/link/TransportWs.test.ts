@@ -115,13 +115,11 @@ describe("TransportWs", () => {
       assert.isTrue(error._tag === "LinkError" && error.reason === "Unreachable" && error.errno === "ECONNRESET")
     })))
 
-  const http = (status: string, headers: ReadonlyArray<string>, body: string) =>
-    [`HTTP/1.1 ${status}`, `Content-Length: ${Buffer.byteLength(body)}`, "Connection: close", ...headers, "", body]
-      .join("\r\n")
-
   it.live("G28: a refused upgrade has status and body", () =>
     provided(Effect.gen(function*() {
-      const error = yield* failure(yield* refusing(http("503 Busy", [], "Too many unauthenticated\u0007 sockets")))
+      const error = yield* failure(
+        yield* refusing(Loopback.answer("503 Busy", [], "Too many unauthenticated\u0007 sockets"))
+      )
       assert.isTrue(error._tag === "UpgradeRejected")
       if (error._tag !== "UpgradeRejected") return
       assert.strictEqual(error.status, 503)
@@ -132,7 +130,7 @@ describe("TransportWs", () => {
   it.live("G25 G28: a redirect shows where to, without the query, which may hold credentials", () =>
     provided(Effect.gen(function*() {
       const location = "Location: https://team.cloudflareaccess.com/cdn-cgi/access/login?kid=secret-in-query#x"
-      const error = yield* failure(yield* refusing(http("302 Found", [location], "")))
+      const error = yield* failure(yield* refusing(Loopback.answer("302 Found", [location], "")))
       assert.isTrue(error._tag === "UpgradeRejected" && error.status === 302)
       assert.notInclude(JSON.stringify(error) + error.message, "secret-in-query")
       assert.include(error.message, "https://team.cloudflareaccess.com/cdn-cgi/access/login")
@@ -237,7 +235,7 @@ describe("TransportWs", () => {
     provided(Effect.gen(function*() {
       const sockets = yield* Queue.unbounded<Duplex>()
       const url = yield* Loopback.upgrades((_, socket) => {
-        socket.write(http("403 Forbidden", [], "no"))
+        socket.write(Loopback.answer("403 Forbidden", [], "no"))
         Queue.offerUnsafe(sockets, socket.resume())
       })
       const before = connections()

@@ -38,3 +38,8 @@ export const accepted = (request: IncomingMessage): string => {
     .digest("base64")
   return `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`
 }
+
+/** A whole HTTP answer; `status` is the code and its phrase. */
+export const answer = (status: string, headers: ReadonlyArray<string>, body: string): string =>
+  [`HTTP/1.1 ${status}`, `Content-Length: ${Buffer.byteLength(body)}`, "Connection: close", ...headers, "", body]
+    .join("\r\n")
