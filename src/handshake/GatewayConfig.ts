@@ -145,23 +145,25 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
   const displayName = optional("displayName", blank(input.displayName), decodeDisplayName)
   const deviceFamily = optional("deviceFamily", blank(input.deviceFamily), decodeDeviceFamily)
   const origin = optional("origin", blank(input.origin), parseOrigin)
-  const pins = optional("tlsPins", blank(input.tlsPins), TlsTrust.parsePins) ?? []
+  const pinsText = blank(input.tlsPins)
+  const pins = optional("tlsPins", pinsText, TlsTrust.parsePins) ?? []
   const authorities = optional("tlsAuthorities", blank(input.tlsAuthorities), TlsTrust.parseAuthorities) ?? []
-  const mode = optional("tlsTrust", blank(input.tlsTrust), decodeTrust) ?? (pins.length === 0 ? "ca" : "pin")
-  const headersText = input.headers === undefined ? "" : Redacted.value(input.headers)
-  const headers = accept("headers", UpgradeHeader.parse(headersText)) ?? []
+  const mode = optional("tlsTrust", blank(input.tlsTrust), decodeTrust) ?? (pinsText === undefined ? "ca" : "pin")
+  const headers = input.headers === undefined
+    ? []
+    : accept("headers", UpgradeHeader.parse(Redacted.value(input.headers))) ?? []
   if (endpoint?.url.protocol === "ws:") {
     if (pins.length > 0) {
       problems.push({ setting: "tlsPins", problem: "pins need a wss:// gateway; ws:// has no certificate" })
     }
-    if (headersText.trim() !== "") {
+    if (headers.length > 0) {
       problems.push({
         setting: "headers",
         problem: "headers are sent to a wss:// gateway only, as they may hold secrets"
       })
     }
   }
-  if (blank(input.tlsPins) === undefined ? mode !== "ca" : mode === "ca") {
+  if (pinsText === undefined ? mode !== "ca" : mode === "ca") {
     problems.push({
       setting: "tlsTrust",
       problem: mode === "ca" ? "ca would leave the pins unused; take pin or ca-and-pin" : `${mode} needs pins`

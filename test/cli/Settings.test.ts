@@ -16,6 +16,7 @@ import { Output } from "../../src/cli/Output.ts"
 import * as OwnIdentity from "../../src/cli/OwnIdentity.ts"
 import * as Settings from "../../src/cli/Settings.ts"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
+import { authority } from "../support/TlsAuthority.ts"
 
 const secret = "s3cret-of-a-test"
 
@@ -185,6 +186,11 @@ describe("bad values", () => {
     ["OPENCLAW_GATEWAY_CLIENT_ID", "my-client", /gateway-client/],
     ["OPENCLAW_GATEWAY_CLIENT_MODE", "robot", /backend/],
     ["OPENCLAW_GATEWAY_ORIGIN", "https://a.example/path", /origin like/],
+    ["OPENCLAW_GATEWAY_TLS_PINS", secret, /pin 1 of 1 cannot be read/],
+    ["OPENCLAW_GATEWAY_TLS_TRUST", "none", /ca, pin or ca-and-pin/],
+    ["OPENCLAW_GATEWAY_HEADERS", secret, /line 1 is no header/],
+    ["OPENCLAW_GATEWAY_HEADERS_FILE", `/nowhere/${secret}`, /cannot be read/],
+    ["OPENCLAW_GATEWAY_CA_FILE", `/nowhere/${secret}`, /cannot be read/],
     ["OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT", "15", /1 second to 120 seconds/],
     ["OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT", "121 seconds", /1 second to 120 seconds/],
     ["OPENCLAW_GATEWAY_REQUEST_TIMEOUT", "soon", /1 second to 600 seconds/],
@@ -243,6 +249,41 @@ describe("credentials", () => {
       assert.isUndefined(password.gateway.token)
       assert.isDefined(password.gateway.password)
       assert.deepStrictEqual(password.warnings, [])
+    }))
+})
+
+describe("a link to trust", () => {
+  it.effect("G12 G13 G28: what is set for it reaches the gateway's settings, ~ in paths included", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const HOME = yield* fs.makeTempDirectoryScoped()
+      const { certificate } = authority("Test Authority")
+      yield* fs.writeFileString(`${HOME}/ca.pem`, certificate)
+      yield* fs.writeFileString(`${HOME}/headers`, `X-Token: ${secret}\n`)
+      const settings = yield* read({
+        HOME,
+        OPENCLAW_GATEWAY_URL: "wss://gateway.example",
+        OPENCLAW_GATEWAY_CA_FILE: "~/ca.pem",
+        OPENCLAW_GATEWAY_HEADERS_FILE: "~/headers",
+        OPENCLAW_GATEWAY_TLS_PINS: "ab".repeat(32),
+        OPENCLAW_GATEWAY_TLS_TRUST: "ca-and-pin"
+      })
+      const { headers, pinned, tls } = settings.gateway
+      assert.isTrue(pinned)
+      assert.deepStrictEqual([tls.mode, tls.pins.length, tls.authorities.length], ["ca-and-pin", 1, 1])
+      assert.deepStrictEqual(headers.map(({ value }) => Redacted.value(value)), [secret])
+      assert.notInclude(JSON.stringify(settings), secret)
+      assert.deepStrictEqual(settings.warnings, [])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("G12: the warning about a named plaintext host is among those that a person is told", () =>
+    Effect.gen(function*() {
+      const { warnings } = yield* read({
+        OPENCLAW_GATEWAY_URL: "ws://gateway.local:18789",
+        OPENCLAW_GATEWAY_PLAINTEXT_HOST: "gateway.local"
+      })
+      assert.lengthOf(warnings, 1)
+      assert.match(warnings[0] ?? "", /gateway\.local is not encrypted/)
     }))
 })
 

@@ -112,6 +112,14 @@ describe("Credentials", () => {
       assert.isFalse(judge(refusal("TokenMismatch", offer), offer, settings, stored(), nothingRefused).tryOther)
     })
 
+    it("B13: to a gateway whose certificate or key is pinned, as to this machine", () => {
+      for (const tlsTrust of ["pin", "ca-and-pin"]) {
+        const settings = remote({ token: secret("t"), tlsPins: "ab".repeat(32), tlsTrust })
+        const offer = choose(settings, stored(), nothingRefused)
+        assert.isTrue(judge(refusal("TokenMismatch", offer), offer, settings, stored(), nothingRefused).tryOther)
+      }
+    })
+
     it("not without a stored one, and not a second time", () => {
       const settings = local({ token: secret("t") })
       const offer = choose(settings, undefined, nothingRefused)

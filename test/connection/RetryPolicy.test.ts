@@ -18,7 +18,9 @@ import {
   ProtocolMismatch,
   RateLimited
 } from "../../src/handshake/HandshakeError.ts"
-import { LinkError, UpgradeRejected } from "../../src/link/LinkError.ts"
+import { LinkError, ProxyRejected, UpgradeRejected } from "../../src/link/LinkError.ts"
+import type { UntrustedReason } from "../../src/link/TlsError.ts"
+import { TlsPinMismatch, TlsUntrusted } from "../../src/link/TlsError.ts"
 import { RequestId } from "../../src/protocol/Connect.ts"
 
 const start = RetryPolicy.begin(0)
@@ -55,6 +57,10 @@ const series = (errors: ReadonlyArray<HandshakeError>, from: History = start) =>
   return { history, decisions }
 }
 
+const seen = { host: "gateway.example:443", seenCertificate: "sha256:AB", seenKey: "sha256//AB" }
+const untrusted = (reason: UntrustedReason) =>
+  new TlsUntrusted({ reason, ...seen, code: "X", validFromMs: 0, validToMs: 0, names: "" })
+
 describe("RetryPolicy", () => {
   describe("the ladder: any close without an answer, refused dials, timeouts, upgrade 5xx", () => {
     const climbing: ReadonlyArray<readonly [string, HandshakeError]> = [
@@ -64,6 +70,9 @@ describe("RetryPolicy", () => {
       ["no challenge", new ChallengeTimeout({ phase: "challenge", timeoutMs: 15_000 })],
       ["no hello", new HelloTimeout({ timeoutMs: 15_000 })],
       ["upgrade 503", new UpgradeRejected({ status: 503, body: "" })],
+      ["proxy 502", new ProxyRejected({ reason: "Unreachable", status: 502 })],
+      ["certificate expired", untrusted("Expired")],
+      ["certificate not valid yet, as for a machine that does not know the time", untrusted("NotYetValid")],
       ["unavailable without a time", new GatewayUnavailable({})]
     ]
     it.each(climbing)("%s: 1, 2, 4, 8, 16, 30, 30 seconds", (_, error) => {
@@ -199,6 +208,14 @@ describe("RetryPolicy", () => {
       ["unknown refusal", new GatewayRejected({ reason: "Refused", code: "X", gatewayMessage: "" })],
       ["upgrade 403", new UpgradeRejected({ status: 403, body: "" })],
       ["upgrade 302", new UpgradeRejected({ status: 302, body: "" })],
+      ["proxy 407", new ProxyRejected({ reason: "Credentials", status: 407 })],
+      ["proxy 403", new ProxyRejected({ reason: "Refused", status: 403 })],
+      ["proxy of an unknown kind", new ProxyRejected({ reason: "Unusable" })],
+      ["certificate for another host", untrusted("HostMismatch")],
+      ["certificate of an unknown authority", untrusted("UnknownAuthority")],
+      ["certificate of its own making", untrusted("SelfSigned")],
+      ["another certificate than the pinned one", new TlsPinMismatch({ reason: "Unknown", expected: [], ...seen })],
+      ["a renewed certificate", new TlsPinMismatch({ reason: "Rotated", expected: [], ...seen })],
       ["message too big", closed(1009)]
     ]
     it.each(hopeless)("%s halts and keeps its cause", (_, error) => {

@@ -12,6 +12,7 @@ import { inspect } from "node:util"
 import packageJson from "../../package.json" with { type: "json" }
 import type { GatewayInput, GatewaySettings } from "../../src/handshake/GatewayConfig.ts"
 import { check, defaults, GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
+import { authority } from "../support/TlsAuthority.ts"
 
 const checked = (input: GatewayInput): GatewaySettings => Result.getOrThrow(check(input))
 const problemsOf = (input: GatewayInput): ReadonlyArray<string> => {
@@ -121,7 +122,11 @@ describe("check", () => {
       displayName: "",
       deviceFamily: " ",
       origin: " ",
-      plaintextHost: " "
+      plaintextHost: " ",
+      tlsPins: " ",
+      tlsTrust: "\n",
+      tlsAuthorities: "",
+      headers: Redacted.make(" \n ")
     }
     assert.deepStrictEqual<unknown>(plain(checked(blank)), resolvedDefaults)
     assert.deepStrictEqual<unknown>(plain(checked({ scopes: [] })), resolvedDefaults)
@@ -250,6 +255,70 @@ describe("check", () => {
     ) assert.deepStrictEqual(problemsOf({ origin }), ["origin"], origin)
   })
 
+  const hex = "ab".repeat(32)
+  const wss = "wss://gateway.example"
+
+  it("G12: a named plaintext host comes with a warning, this machine and wss without one", () => {
+    const { warnings } = checked({ url: "ws://gateway.lan", plaintextHost: "gateway.lan" })
+    assert.lengthOf(warnings, 1)
+    assert.include(warnings[0] ?? "", "ws:// to gateway.lan is not encrypted")
+    assert.deepStrictEqual(checked({ plaintextHost: "gateway.lan" }).warnings, [])
+    assert.deepStrictEqual(checked({ url: "wss://gateway.lan", plaintextHost: "gateway.lan" }).warnings, [])
+  })
+
+  it("G13: pins are enough where they are set, authorities otherwise, and both where that is asked for", () => {
+    const mode = (input: GatewayInput) => checked({ url: wss, ...input }).tls.mode
+    assert.strictEqual(mode({}), "ca")
+    assert.strictEqual(mode({ tlsTrust: "ca" }), "ca")
+    assert.strictEqual(mode({ tlsPins: hex }), "pin")
+    assert.strictEqual(mode({ tlsPins: hex, tlsTrust: " pin " }), "pin")
+    assert.strictEqual(mode({ tlsPins: hex, tlsTrust: "ca-and-pin" }), "ca-and-pin")
+    assert.deepStrictEqual(checked({ url: wss, tlsPins: `${hex},${hex}` }).tls.pins, [
+      { of: "certificate", sha256: hex },
+      { of: "certificate", sha256: hex }
+    ])
+  })
+
+  it("B13: only a gateway that is recognised by pins counts as pinned", () => {
+    const pinned = (input: GatewayInput) => checked({ url: wss, ...input }).pinned
+    assert.isFalse(pinned({}))
+    assert.isTrue(pinned({ tlsPins: hex }))
+    assert.isTrue(pinned({ tlsPins: hex, tlsTrust: "ca-and-pin" }))
+    assert.isFalse(checked({}).pinned)
+  })
+
+  const contradictions: ReadonlyArray<readonly [string, GatewayInput, string]> = [
+    ["pins for ws://", { tlsPins: hex }, "tlsPins"],
+    ["headers for ws://", { headers: Redacted.make("X-A: b") }, "headers"],
+    [
+      "headers for a named ws:// host",
+      { url: "ws://gateway.lan", plaintextHost: "gateway.lan", headers: Redacted.make("X-A: b") },
+      "headers"
+    ],
+    ["pins that would not be used", { url: wss, tlsPins: hex, tlsTrust: "ca" }, "tlsTrust"],
+    ["pin without pins", { url: wss, tlsTrust: "pin" }, "tlsTrust"],
+    ["ca-and-pin without pins", { url: wss, tlsTrust: "ca-and-pin" }, "tlsTrust"],
+    ["a trust that is none", { url: wss, tlsTrust: "none" }, "tlsTrust"],
+    ["a switch that trusts all", { url: wss, tlsTrust: "insecure", tlsPins: hex }, "tlsTrust"],
+    ["pins that cannot be read", { url: wss, tlsPins: "https://user:sekrit@h" }, "tlsPins"],
+    ["the same with a trust", { url: wss, tlsPins: "sekrit", tlsTrust: "ca-and-pin" }, "tlsPins"],
+    ["authorities without a certificate", { url: wss, tlsAuthorities: "sekrit" }, "tlsAuthorities"],
+    ["headers that cannot be read", { url: wss, headers: Redacted.make("sekrit") }, "headers"]
+  ]
+  it.each(contradictions)("%s: named once, and not repeated", (_, input, setting) => {
+    assert.deepStrictEqual(problemsOf(input), [setting])
+    const result = check(input)
+    assert.notInclude(`${inspect(result, { depth: 9 })} ${JSON.stringify(result)}`, "sekrit")
+  })
+
+  it("G25: header values do not print themselves in settings", () => {
+    const settings = checked({ url: wss, headers: Redacted.make("\nX-Token: sekrit\n") })
+    assert.deepStrictEqual(settings.headers.map(({ name, value }) => [name, Redacted.value(value)]), [
+      ["X-Token", "sekrit"]
+    ])
+    assert.notInclude(`${inspect(settings, { depth: 9 })} ${JSON.stringify(settings)}`, "sekrit")
+  })
+
   it("times are at least a millisecond and end", () => {
     assert.strictEqual(plain(checked({ challengeTimeout: "2 seconds" })).challengeTimeout, 2000)
     assert.deepStrictEqual(problemsOf({ challengeTimeout: "0 seconds" }), ["challengeTimeout"])
@@ -286,7 +355,11 @@ describe("layerEnv", () => {
         OPENCLAW_GATEWAY_SCOPES: "operator.read operator.pairing",
         OPENCLAW_GATEWAY_CLIENT_ID: "cli",
         OPENCLAW_GATEWAY_CLIENT_MODE: "cli",
-        OPENCLAW_GATEWAY_ORIGIN: "https://agent.example"
+        OPENCLAW_GATEWAY_ORIGIN: "https://agent.example",
+        OPENCLAW_GATEWAY_PLAINTEXT_HOST: "gateway.lan",
+        OPENCLAW_GATEWAY_TLS_PINS: "ab".repeat(32),
+        OPENCLAW_GATEWAY_TLS_TRUST: "ca-and-pin",
+        OPENCLAW_GATEWAY_HEADERS: "X-Token: sekrit-value"
       })
       assert.deepStrictEqual<unknown>(plain(settings), {
         ...resolvedDefaults,
@@ -300,15 +373,33 @@ describe("layerEnv", () => {
         scopes: ["operator.read", "operator.pairing"],
         clientId: "cli",
         clientMode: "cli",
-        origin: "https://agent.example"
+        origin: "https://agent.example",
+        tls: { mode: "ca-and-pin", pins: [{ of: "certificate", sha256: "ab".repeat(32) }], authorities: [] },
+        pinned: true,
+        headers: settings.headers
       })
+      assert.deepStrictEqual(settings.headers.map(({ value }) => Redacted.value(value)), ["sekrit-value"])
       assert.strictEqual<unknown>(settings.token === undefined ? "" : Redacted.value(settings.token), "sekrit-token")
     }))
 
   it.effect("a blank variable is not set", () =>
     Effect.gen(function*() {
       for (const preserveEmptyStrings of [false, true]) {
-        const names = ["URL", "TOKEN", "PASSWORD", "SCOPES", "CLIENT_ID", "CLIENT_MODE", "ORIGIN"]
+        const names = [
+          "URL",
+          "TOKEN",
+          "PASSWORD",
+          "SCOPES",
+          "CLIENT_ID",
+          "CLIENT_MODE",
+          "ORIGIN",
+          "PLAINTEXT_HOST",
+          "TLS_PINS",
+          "TLS_TRUST",
+          "HEADERS",
+          "HEADERS_FILE",
+          "CA_FILE"
+        ]
         for (const value of ["", "  "]) {
           const env = Object.fromEntries(names.map((name) => [`OPENCLAW_GATEWAY_${name}`, value]))
           assert.deepStrictEqual<unknown>(plain(yield* fromEnv(env, preserveEmptyStrings)), resolvedDefaults)
@@ -334,4 +425,60 @@ describe("layerEnv", () => {
       ])
       assert.notInclude(`${error.message} ${String(error)} ${JSON.stringify(error)} ${inspect(error)}`, "sekrit")
     }))
+
+  const files = Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const directory = yield* fs.makeTempDirectoryScoped()
+    const write = (name: string, text: string) =>
+      Effect.as(fs.writeFileString(`${directory}/${name}`, text), `${directory}/${name}`)
+    return { directory, write }
+  })
+
+  it.effect("authorities and headers come from files", () =>
+    Effect.gen(function*() {
+      const { write } = yield* files
+      const { certificate } = authority("Test Authority")
+      const settings = yield* fromEnv({
+        OPENCLAW_GATEWAY_URL: "wss://gateway.example",
+        OPENCLAW_GATEWAY_CA_FILE: ` ${yield* write("ca.pem", `# ours\n${certificate}`)} `,
+        OPENCLAW_GATEWAY_HEADERS_FILE: yield* write("headers", "X-Token: sekrit-value\n")
+      })
+      assert.deepStrictEqual(settings.tls, { mode: "ca", pins: [], authorities: [certificate.trim()] })
+      assert.deepStrictEqual(settings.headers.map(({ value }) => Redacted.value(value)), ["sekrit-value"])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("files that cannot be used fail typed, together with all else that is wrong, and without what is in them", () =>
+    Effect.gen(function*() {
+      const { directory, write } = yield* files
+      // The tag of what is signed: a sequence no more, and as long as before.
+      const damaged = authority("Test Authority").certificate.replace(/(?<=^-.*\n.{4})../, "AA")
+      const ca = "OPENCLAW_GATEWAY_CA_FILE"
+      const cases: ReadonlyArray<readonly [Record<string, string>, ReadonlyArray<string>]> = [
+        [{ [ca]: `${directory}/none` }, ["caFile: names a file that cannot be read"]],
+        [{ [ca]: yield* write("key", "sekrit") }, ["caFile: holds no certificate"]],
+        [{ [ca]: yield* write("damaged", damaged) }, ["caFile: certificate 1 of 1 is damaged"]],
+        [{ OPENCLAW_GATEWAY_HEADERS_FILE: directory }, ["headersFile: names a file that cannot be read"]],
+        [
+          { OPENCLAW_GATEWAY_HEADERS_FILE: yield* write("bad", "\nsekrit") },
+          ["headers: line 2 is no header"]
+        ],
+        [
+          {
+            OPENCLAW_GATEWAY_HEADERS: "X-A: sekrit",
+            OPENCLAW_GATEWAY_HEADERS_FILE: yield* write("good", "X-A: sekrit"),
+            OPENCLAW_GATEWAY_ORIGIN: "x",
+            [ca]: directory
+          },
+          ["caFile: names a file", "headersFile: is set beside the variable without _FILE", "origin: must be an origin"]
+        ]
+      ]
+      for (const [env, problems] of cases) {
+        const error = yield* Effect.flip(fromEnv({ OPENCLAW_GATEWAY_URL: "wss://gateway.example", ...env }))
+        assert.strictEqual(error._tag, "SettingsInvalid")
+        const lines = error.message.split("\n").toSorted()
+        assert.lengthOf(lines, problems.length, error.message)
+        for (const [index, line] of lines.entries()) assert.include(line, problems[index] ?? "")
+        assert.notInclude(`${error.message} ${JSON.stringify(error)} ${inspect(error, { depth: 9 })}`, "sekrit")
+      }
+    }).pipe(Effect.provide(NodeServices.layer)))
 })
