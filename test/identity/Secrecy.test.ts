@@ -5,10 +5,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
-import * as Tracer from "effect/Tracer"
-import { inspect } from "node:util"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { IdentityAdmin } from "../../src/identity/IdentityAdmin.ts"
 import { IdentityStore } from "../../src/identity/IdentityStore.ts"
@@ -17,6 +14,7 @@ import { PrivateFile } from "../../src/identity/PrivateFile.ts"
 import { Signer } from "../../src/identity/Signer.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
 import { AuthToken } from "../../src/protocol/Connect.ts"
+import { observed, shown } from "../support/Observed.ts"
 import { machine, path } from "./Fixture.ts"
 import { type Disk, makeDisk, place, snapshot } from "./MemoryFiles.ts"
 
@@ -43,41 +41,6 @@ const needles = (() => {
     token
   ].map((needle) => needle.replace(/\s/g, ""))
 })()
-
-const shown = (value: unknown): string => {
-  let json: string
-  try {
-    json = JSON.stringify(value) ?? ""
-  } catch {
-    json = ""
-  }
-  const options = { depth: Number.POSITIVE_INFINITY, maxArrayLength: null, maxStringLength: null, showHidden: true }
-  return `${inspect(value, options)}\n${json}\n${String(value)}`
-}
-
-/** Runs a program while everything that it tells the outside is written down. */
-const observed = Effect.fnUntraced(function*<A, E>(program: Effect.Effect<A, E>) {
-  const told: Array<string> = []
-  const logger = Logger.make((entry) => {
-    told.push(shown(entry.message), Cause.pretty(entry.cause), shown([...entry.fiber.context.mapUnsafe.values()]))
-  })
-  const spans: Array<Tracer.NativeSpan> = []
-  const tracer = Tracer.make({
-    span: (options) => {
-      const span = new Tracer.NativeSpan(options)
-      spans.push(span)
-      return span
-    }
-  })
-  const exit = yield* Effect.exit(program.pipe(
-    Effect.provide(Logger.layer([logger])),
-    Effect.provideService(Tracer.Tracer, tracer)
-  ))
-  for (const { attributes, events, name, status } of spans) {
-    told.push(name, shown([...attributes]), shown(events), shown(status))
-  }
-  return { exit, told, spans: spans.map(({ name }) => name) }
-})
 
 const assertSilent = (what: string, told: ReadonlyArray<string>) => {
   for (const text of told.map((each) => each.replace(/\s/g, ""))) {
