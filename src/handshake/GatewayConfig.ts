@@ -152,23 +152,7 @@ export const check = (input: GatewayInput): Result.Result<GatewaySettings, Setti
   const headers = input.headers === undefined
     ? []
     : accept("headers", UpgradeHeader.parse(Redacted.value(input.headers))) ?? []
-  if (endpoint?.url.protocol === "ws:") {
-    if (pins.length > 0) {
-      problems.push({ setting: "tlsPins", problem: "pins need a wss:// gateway; ws:// has no certificate" })
-    }
-    if (headers.length > 0) {
-      problems.push({
-        setting: "headers",
-        problem: "headers are sent to a wss:// gateway only, as they may hold secrets"
-      })
-    }
-  }
-  if (pinsText === undefined ? mode !== "ca" : mode === "ca") {
-    problems.push({
-      setting: "tlsTrust",
-      problem: mode === "ca" ? "ca would leave the pins unused; take pin or ca-and-pin" : `${mode} needs pins`
-    })
-  }
+  problems.push(...contradictions(endpoint, { mode, pins, pinsGiven: pinsText !== undefined, headers }))
   const scopes = accept("scopes", decodeScopes(listed(input.scopes) ?? defaults.scopes))
   const challengeTimeout = duration("challengeTimeout", input.challengeTimeout ?? defaults.challengeTimeout)
   const helloTimeout = duration("helloTimeout", input.helloTimeout ?? defaults.helloTimeout)
@@ -283,6 +267,31 @@ const decodeClientMode = Schema.decodeUnknownResult(ClientMode)
 const decodeDisplayName = Schema.decodeUnknownResult(DisplayName)
 const decodeDeviceFamily = Schema.decodeUnknownResult(DeviceFamily)
 const decodeScopes = Schema.decodeUnknownResult(Schema.Array(ScopeName))
+
+/** Settings of the link that would have no effect, or another one than they seem to. */
+const contradictions = (
+  endpoint: Endpoint | undefined,
+  { headers, mode, pins, pinsGiven }: {
+    readonly mode: TlsTrust.TlsTrust["mode"]
+    readonly pins: ReadonlyArray<TlsTrust.Pin>
+    readonly pinsGiven: boolean
+    readonly headers: ReadonlyArray<UpgradeHeader.UpgradeHeader>
+  }
+): ReadonlyArray<{ readonly setting: string; readonly problem: string }> => {
+  const plaintext = endpoint?.url.protocol === "ws:"
+  return [
+    plaintext && pins.length > 0
+      ? { setting: "tlsPins", problem: "pins need a wss:// gateway; ws:// has no certificate" }
+      : undefined,
+    plaintext && headers.length > 0
+      ? { setting: "headers", problem: "headers are sent to a wss:// gateway only, as they may hold secrets" }
+      : undefined,
+    pinsGiven && mode === "ca"
+      ? { setting: "tlsTrust", problem: "ca would leave the pins unused; take pin or ca-and-pin" }
+      : undefined,
+    !pinsGiven && mode !== "ca" ? { setting: "tlsTrust", problem: `${mode} needs pins` } : undefined
+  ].filter((problem) => problem !== undefined)
+}
 
 const decodeTrust = (text: string): Result.Result<TlsTrust.TlsTrust["mode"], { readonly message: string }> =>
   text === "ca" || text === "pin" || text === "ca-and-pin"

@@ -44,7 +44,7 @@ const unreachable = (phase: "dial" | "tls", cause: unknown) =>
 /** Connects to the gateway's host itself. */
 export const direct = (url: URL, held: Held): Effect.Effect<Net.Socket, LinkError> =>
   Effect.callback((resume) => {
-    const socket = Net.connect({ host: withoutBrackets(url.hostname), port: portOf(url) })
+    const socket = Net.connect({ host: withoutBrackets(url.hostname), port: portOf(url), noDelay: true })
     held.add(socket)
     socket.on("error", (cause) => resume(Effect.fail(unreachable("dial", cause))))
     socket.once("connect", () => resume(Effect.succeed(socket)))

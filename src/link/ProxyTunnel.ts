@@ -70,7 +70,7 @@ export const open = (
       ...(secure ? { rejectUnauthorized: true, minVersion: "TLSv1.2" as const } : {})
     })
     held.add(request)
-    request.on("connect", ({ statusCode: status = 0 }, socket: Socket, head) => {
+    request.on("connect", ({ statusCode: status = 0 }, socket: Socket) => {
       held.add(socket)
       socket.on("error", () => {})
       if (status < 200 || status > 299) {
@@ -78,7 +78,6 @@ export const open = (
         const reason = status === 407 ? "Credentials" : status >= 500 ? "Unreachable" : "Refused"
         return resume(Effect.fail(new ProxyRejected({ reason, proxy: name, status })))
       }
-      if (head.length > 0) socket.unshift(head)
       resume(Effect.succeed(socket))
     })
     request.on("error", (cause) =>

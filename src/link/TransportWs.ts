@@ -33,12 +33,16 @@ export interface Options {
   readonly proxyFor?: (url: string) => string
 }
 
-/** A connection of which nothing has been written but TLS and what a proxy wants to know, and never to this machine's proxy. */
+/** What all dials of a transport share. */
+interface Means extends Required<Options> {
+  readonly contextFor: ReturnType<typeof LinkSocket.makeContexts>
+}
+
+/** A connection to which nothing has been written yet but TLS, and what a proxy has to know. */
 const connected = Effect.fnUntraced(function*(
   target: Target,
   handler: LinkHandler,
-  proxyFor: (url: string) => string,
-  contextFor: ReturnType<typeof LinkSocket.makeContexts>
+  { contextFor, proxyFor }: Means
 ) {
   const { url } = target
   const held = yield* LinkSocket.held
@@ -56,8 +60,7 @@ const connected = Effect.fnUntraced(function*(
 const dial = Effect.fnUntraced(function*(
   target: Target,
   handler: LinkHandler,
-  proxyFor: (url: string) => string,
-  contextFor: ReturnType<typeof LinkSocket.makeContexts>
+  means: Means
 ) {
   const opened = Deferred.makeUnsafe<void, LinkError | UpgradeRejected>()
   const state = { open: false, ended: false }
@@ -68,7 +71,7 @@ const dial = Effect.fnUntraced(function*(
     if (!Deferred.doneUnsafe(opened, Effect.fail(error)) && error._tag === "LinkError") handler.onClose(error)
   }
   const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
-  const connection = yield* connected(target, handler, proxyFor, contextFor)
+  const connection = yield* connected(target, handler, means)
   if (connection.destroyed) {
     return yield* new LinkError({ reason: "Unreachable", phase: "upgrade", errno: "ECONNRESET" })
   }
@@ -164,8 +167,8 @@ const locationOf = (location: string | undefined, base: URL): URL | undefined =>
 /** Proxies as the environment names them, never for this machine. */
 export const layerWith = ({ proxyFor = getProxyForUrl }: Options): Layer.Layer<Transport> =>
   Layer.sync(Transport, () => {
-    const contextFor = LinkSocket.makeContexts()
-    return { dial: (target, handler) => dial(target, handler, proxyFor, contextFor) }
+    const means: Means = { proxyFor, contextFor: LinkSocket.makeContexts() }
+    return { dial: (target, handler) => dial(target, handler, means) }
   })
 
 export const layer: Layer.Layer<Transport> = layerWith({})

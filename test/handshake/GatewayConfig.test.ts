@@ -450,8 +450,8 @@ describe("layerEnv", () => {
   it.effect("files that cannot be used fail typed, together with all else that is wrong, and without what is in them", () =>
     Effect.gen(function*() {
       const { directory, write } = yield* files
-      // The tag of what is signed: a sequence no more, and as long as before.
-      const damaged = authority("Test Authority").certificate.replace(/(?<=^-.*\n.{4})../, "AA")
+      // The length of what is signed, inside; the whole is as long as it says.
+      const damaged = authority("Test Authority").certificate.replace(/(?<=^-.*\n.{6})./, "A")
       const ca = "OPENCLAW_GATEWAY_CA_FILE"
       const cases: ReadonlyArray<readonly [Record<string, string>, ReadonlyArray<string>]> = [
         [{ [ca]: `${directory}/none` }, ["caFile: names a file that cannot be read"]],

@@ -73,6 +73,11 @@ describe("pins", () => {
 describe("authorities", () => {
   const { certificate } = Authority.authority("Test Authority")
 
+  const rewritten = (change: (der: Buffer) => Buffer): string => {
+    const der = Buffer.from(certificate.replaceAll(/-----.*-----|\s/g, ""), "base64")
+    return `-----BEGIN CERTIFICATE-----\n${change(der).toString("base64")}\n-----END CERTIFICATE-----`
+  }
+
   it("are taken out of a file with anything around them", () => {
     const text = `# ours\r\n${certificate.replaceAll("\n", "\r\n")}\nbetween\n${certificate}`
     const found = Result.getOrThrow(parseAuthorities(text))
@@ -84,8 +89,9 @@ describe("authorities", () => {
     ["a private key", "-----BEGIN PRIVATE KEY-----\nc2Vrcml0\n-----END PRIVATE KEY-----", /no certificate/],
     ["a cut one", certificate.slice(0, -40), /no certificate/],
     ["no base64", "-----BEGIN CERTIFICATE-----\n!sekrit!\n-----END CERTIFICATE-----", /1 of 1 is damaged/],
-    ["some bytes less", certificate.replace(/\n.{64}\n/, "\n"), /1 of 1 is damaged/],
-    ["some bytes more", certificate.replace("\n-----END", "AAAA\n-----END"), /1 of 1 is damaged/],
+    ["some bytes less", rewritten((bytes) => bytes.subarray(0, -3)), /1 of 1 is damaged/],
+    ["another thing", rewritten((bytes) => Buffer.concat([Buffer.of(0x31), bytes.subarray(1)])), /1 of 1 is damaged/],
+    ["some bytes more", rewritten((bytes) => Buffer.concat([bytes, Buffer.of(0)])), /1 of 1 is damaged/],
     ["the second", `${certificate}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----`, /2 of 2 is damaged/]
   ]
   it.each(bad)("%s is refused without being repeated", (_, text, what) => {

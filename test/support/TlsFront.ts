@@ -37,10 +37,10 @@ export const serve = (
     const ended = yield* Queue.unbounded<Ended>()
     const { destroy, keep } = kept()
     let context = contextOf(identity, options)
-    const server = createServer((raw) => {
+    const server = createServer({ noDelay: true }, (raw) => {
       const secure = keep(new TLSSocket(raw, { isServer: true, secureContext: context }))
       const received: Array<Buffer> = []
-      const onward = keep(connect(Number(upstream.port), upstream.hostname))
+      const onward = keep(connect({ port: Number(upstream.port), host: upstream.hostname, noDelay: true }))
       secure.on("data", (bytes: Buffer) => {
         received.push(bytes)
         onward.write(bytes)
