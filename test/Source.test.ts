@@ -198,6 +198,14 @@ const laws: ReadonlyArray<Law> = [
     kept: ['import * as Ws from "./TransportWs.ts"', '// from "ws"']
   },
   {
+    name: "G13: certificates are judged in one place, and nowhere is the judgement left out",
+    in: "code",
+    forbidden: /\brejectUnauthorized:\s*false\b|\bcheckServerIdentity\b/g,
+    except: /^link\/LinkSocket\.ts$/,
+    broken: ["connect({ rejectUnauthorized: false })", "connect({ checkServerIdentity: () => undefined })"],
+    kept: ["request({ rejectUnauthorized: true })", "// rejectUnauthorized: false"]
+  },
+  {
     name: "F38: the preview of the newest request is part of no command",
     in: "text",
     // A sentence may still warn of it.

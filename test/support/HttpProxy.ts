@@ -38,7 +38,8 @@ export const serve = ({ credentials, onward, refuse }: Options): Effect.Effect<H
     const far = keep(connect(onward, "127.0.0.1", () => {
       socket.write("HTTP/1.1 200 Connection established\r\n\r\n")
       far.write(head)
-      socket.pipe(far).pipe(socket)
+      socket.pipe(far)
+      far.pipe(socket)
     }))
     far.once("close", () => socket.destroy())
     socket.once("close", () => far.destroy())
