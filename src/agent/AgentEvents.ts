@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
+import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
@@ -63,6 +64,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     embedded: options.embedded ?? false
   }
   let connection: AgentEvent | undefined
+  let session: Session | undefined
   let notice: AgentEvent | undefined
   let open = true
 
@@ -83,7 +85,10 @@ const make = Effect.fnUntraced(function*(options: Options) {
     )
 
   yield* follow(supervisor.changes, "status", (status) => {
-    const event = fromStatus(status, now())
+    // What waits for approval beside a session is told by its notice.
+    const same = status._tag === "Connected" && status.session === session
+    session = status._tag === "Connected" ? status.session : undefined
+    const event = same ? undefined : fromStatus(status, now())
     if (event === undefined) return
     connection = event
     publish(event)
@@ -179,7 +184,11 @@ const fromNotice = (notice: PairingNotice, at: string): AgentEvent => {
     case "Resolved":
       return { ...subject, event: "pairing.resolved" }
     case "Cancelled":
-      return { ...subject, event: "pairing.cancelled" }
+      return {
+        ...subject,
+        event: "pairing.cancelled",
+        ...(notice.outcome === undefined ? {} : { outcome: notice.outcome })
+      }
     case "Expired":
       return { ...subject, event: "pairing.expired", since: notice.since, expiresAt: notice.expiresAt }
     case "Required":
@@ -206,6 +215,7 @@ const instructions = (notice: Extract<PairingNotice, { readonly list: unknown }>
   expiresAt: notice.expiresAt,
   ...(notice.approve === undefined ? {} : { approve: notice.approve }),
   ...(notice.note === undefined ? {} : { note: notice.note }),
+  ...(notice.connected === undefined ? {} : { connected: notice.connected }),
   ...(notice.requestedScopes === undefined ? {} : { requestedScopes: notice.requestedScopes }),
   ...(notice.approvedScopes === undefined ? {} : { approvedScopes: notice.approvedScopes })
 })

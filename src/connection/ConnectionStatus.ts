@@ -5,6 +5,7 @@
  */
 import type { ConnectError, HandshakeError } from "../handshake/HandshakeError.ts"
 import type { RequestId } from "../protocol/Connect.ts"
+import type { UpgradeEnd } from "../protocol/PairingNotice.ts"
 import type { PairingReason } from "../protocol/Refusal.ts"
 import type { Session } from "./Session.ts"
 
@@ -49,7 +50,14 @@ export type ConnectionStatus =
     /** An ask is on its way right now. */
     readonly checking: boolean
   }
-  | { readonly _tag: "Connected"; readonly session: Session }
+  | {
+    readonly _tag: "Connected"
+    readonly session: Session
+    /** Wider scopes wait for a person; the session works meanwhile with what it has. */
+    readonly upgrade?: Approval | undefined
+    /** How the last request for wider scopes ended, when it did not end in them. */
+    readonly declined?: UpgradeEnd | undefined
+  }
   | {
     readonly _tag: "Waiting"
     readonly cause: HandshakeError

@@ -4,14 +4,14 @@
  * The fiber sleeps on the `Clock` until the earliest deadline and is woken only when an earlier one arrives. A request that
  * finishes just leaves the register: nothing is re-armed, so that an answered request costs no timer.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
+import type { Reading } from "./Reading.ts"
 
 export interface Pending {
-  /** Milliseconds on this process's clock. */
+  /** Milliseconds of `Reading.nowMs`. */
   readonly deadlineMs: number
   readonly expire: () => void
 }
@@ -23,16 +23,17 @@ export interface Deadlines {
 
 /** Watches `register`, whose entries leave it by themselves when they are done. */
 export const watch = Effect.fnUntraced(function*(
-  register: ReadonlyMap<string, Pending>
+  register: ReadonlyMap<string, Pending>,
+  reading: Reading
 ): Effect.fn.Return<Deadlines, never, Scope.Scope> {
-  const clock = yield* Clock.Clock
   const earlier = Latch.makeUnsafe(false)
   let sleepsUntilMs = Number.POSITIVE_INFINITY
 
   const sweep = Effect.suspend(() => {
-    const nowMs = clock.currentTimeMillisUnsafe()
+    const nowMs = reading.nowMs()
     earlier.closeUnsafe()
     sleepsUntilMs = Number.POSITIVE_INFINITY
+    if (reading.stopped()) return reading.again
     for (const pending of register.values()) {
       if (pending.deadlineMs <= nowMs) pending.expire()
       else sleepsUntilMs = Math.min(sleepsUntilMs, pending.deadlineMs)

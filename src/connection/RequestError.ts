@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { LinkError } from "../link/LinkError.ts"
+import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import * as Refusal from "../protocol/Refusal.ts"
 
 /** The device is paired, but not for this. Never a pairing matter by itself. */
@@ -38,7 +39,7 @@ export class RequestRejected extends Schema.TaggedError<RequestRejected>()("Requ
   }
 }
 
-export type RequestError = MissingScope | RequestTimeout | RequestRejected | LinkError
+export type RequestError = FrameTooLarge | MissingScope | RequestTimeout | RequestRejected | LinkError
 
 /** Reads the `error` of a refused request. */
 export const fromError = (method: string, error: unknown): MissingScope | RequestRejected => {

@@ -94,7 +94,8 @@ export const rules: Readonly<Record<HandshakeError["_tag"], Rule>> = {
   ClientNotAllowed: "halt",
   ChallengeInvalid: "halt",
   GatewayRejected: "halt",
-  ScopesNarrowed: "halt"
+  ScopesNarrowed: "halt",
+  FrameTooLarge: "halt"
 }
 
 /** Decides what follows a failed attempt, or the loss of a link that had lived `livedMs`. */

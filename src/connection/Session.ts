@@ -4,6 +4,7 @@
  * The frame path is synchronous. A frame is parsed once, in the socket's callback, and goes from there to the request that
  * waits for it or to the queues of those who subscribed. What is neither is noise: counted and ignored.
  */
+import * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -14,11 +15,15 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Established } from "../handshake/Handshake.ts"
 import { LinkError } from "../link/LinkError.ts"
-import type { LinkHandler } from "../link/Transport.ts"
+import type { Link, LinkHandler } from "../link/Transport.ts"
+import { covers } from "../protocol/Connect.ts"
 import * as Frame from "../protocol/Frame.ts"
+import * as FrameLimit from "../protocol/FrameLimit.ts"
+import { scopeOf } from "../protocol/MethodScope.ts"
 import * as Deadlines from "./Deadlines.ts"
+import * as Reading from "./Reading.ts"
 import type { RequestError } from "./RequestError.ts"
-import { fromError, RequestTimeout } from "./RequestError.ts"
+import { fromError, MissingScope, RequestTimeout } from "./RequestError.ts"
 
 /** What is known of a session from its hello-ok. */
 export interface SessionFacts {
@@ -57,16 +62,24 @@ export interface Subscription {
 
 export interface Session {
   readonly facts: SessionFacts
-  /** The answer's payload, as it came. Fails at once when the link ends; interruption leaves no registration. */
+  /**
+   * The answer's payload, as it came. Fails at once when the link ends; interruption leaves no registration. A frame above
+   * the gateway's limit, and a method whose scope is known not to be granted, fail before anything is sent.
+   */
   readonly request: (
     method: string,
     params: unknown,
     options?: { readonly timeout?: Duration.Duration }
   ) => Effect.Effect<unknown, RequestError>
-  /** Events with one of these names, from now on. */
+  /**
+   * Events with one of these names, from now on; 1024 wait for their subscriber unless `capacity` says otherwise. What does
+   * not fit is lost and counted. With `backpressure` it stops the reading of the link instead, for everybody, until half of
+   * it is taken, and nothing is lost. While the link is not read, no request times out, silence is not noticed, and neither
+   * is the end of the link.
+   */
   readonly subscribe: (
     names: ReadonlyArray<string>,
-    options?: { readonly capacity?: number }
+    options?: { readonly capacity?: number; readonly backpressure?: boolean }
   ) => Effect.Effect<Subscription, never, Scope.Scope>
   /** Waits for the end of the link and says why it ended. */
   readonly ended: Effect.Effect<LinkError>
@@ -97,6 +110,8 @@ interface PendingRequest extends Deadlines.Pending {
 interface Subscriber {
   readonly names: ReadonlySet<string>
   readonly queue: Queue.Queue<Frame.EventFrame, Cause.Done>
+  /** How many events may wait before the link is no longer read; never for a subscriber that may lose some. */
+  readonly holdsAt: number
   lost: number
 }
 
@@ -108,7 +123,9 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   const ended = Deferred.makeUnsafe<LinkError>()
   const counts = { noise: 0, missed: 0, dropped: 0 }
   let end: LinkError | undefined
-  let lastFrameMs = clock.currentTimeMillisUnsafe()
+  let opened: Link | undefined
+  const reading = Reading.make(clock, () => opened)
+  let lastFrameMs = reading.nowMs()
   let lastSeq: number | undefined
 
   const onResponse = (frame: Frame.ResponseFrame) => {
@@ -126,7 +143,11 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     if (missed > 0) counts.missed += missed
     for (const subscriber of subscribers) {
       if (missed > 0) subscriber.lost += missed
-      if (!subscriber.names.has(frame.event) || Queue.offerUnsafe(subscriber.queue, frame)) continue
+      if (!subscriber.names.has(frame.event)) continue
+      if (Queue.offerUnsafe(subscriber.queue, frame)) {
+        if (Queue.sizeUnsafe(subscriber.queue) >= subscriber.holdsAt) reading.hold(subscriber)
+        continue
+      }
       subscriber.lost++
       counts.dropped++
     }
@@ -142,19 +163,28 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   }
 
   const open: Prepared["open"] = Effect.fnUntraced(function*({ hello, link }, facts, { requestTimeout }) {
-    const deadlines = yield* Deadlines.watch(pending)
+    const deadlines = yield* Deadlines.watch(pending, reading)
+    const limitBytes = hello.policy?.maxPayload ?? FrameLimit.sessionLimitBytes
+    const scopesTold = hello.auth?.scopes !== undefined
     let lastId = 0
+    opened = link
     // The handshake, however long it took, is no silence of this session.
-    lastFrameMs = clock.currentTimeMillisUnsafe()
+    lastFrameMs = reading.nowMs()
 
     const request: Session["request"] = (method, params, options) =>
       Effect.callback((resume) => {
         if (end !== undefined) return resume(Effect.fail(end))
+        const scope = scopesTold ? scopeOf(method) : undefined
+        if (scope !== undefined && !covers(facts.scopes, scope)) {
+          return resume(Effect.fail(new MissingScope({ method, scope })))
+        }
         const timeoutMs = Duration.toMillis(options?.timeout ?? requestTimeout)
-        const deadlineMs = clock.currentTimeMillisUnsafe() + timeoutMs
+        const deadlineMs = reading.nowMs() + timeoutMs
         const id = String(++lastId)
         // Before the registration: parameters that are no JSON must not leave one behind.
         const text = Frame.encodeRequest(id, method, params)
+        const tooLarge = FrameLimit.check(method, text, limitBytes)
+        if (tooLarge !== undefined) return resume(Effect.fail(tooLarge))
         pending.set(id, {
           method,
           deadlineMs,
@@ -172,29 +202,51 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
         return Effect.sync(() => pending.delete(id))
       })
 
-    const subscribe: Session["subscribe"] = (names, options) =>
+    const subscribe: Session["subscribe"] = (names, { backpressure = false, capacity = defaultCapacity } = {}) =>
       Effect.map(
         Effect.acquireRelease(
-          Effect.map(Queue.dropping<Frame.EventFrame, Cause.Done>(options?.capacity ?? defaultCapacity), (queue) => {
-            const subscriber: Subscriber = { names: new Set(names), queue, lost: 0 }
-            if (end === undefined) subscribers.add(subscriber)
-            else Queue.endUnsafe(queue)
-            return subscriber
-          }),
+          // Some events are still to come when the reading stops: those that came in one piece with the last.
+          Effect.map(
+            Queue.make<Frame.EventFrame, Cause.Done>(backpressure ? {} : { capacity, strategy: "dropping" }),
+            (queue) => {
+              const holdsAt = backpressure ? capacity : Number.POSITIVE_INFINITY
+              const subscriber: Subscriber = { names: new Set(names), queue, holdsAt, lost: 0 }
+              if (end === undefined) subscribers.add(subscriber)
+              else Queue.endUnsafe(queue)
+              return subscriber
+            }
+          ),
           (subscriber) =>
             Effect.sync(() => {
               subscribers.delete(subscriber)
               Queue.endUnsafe(subscriber.queue)
+              reading.release(subscriber)
             })
         ),
-        (subscriber) => ({ events: Stream.fromQueue(subscriber.queue), lost: () => subscriber.lost })
+        (subscriber) => ({
+          events: backpressure ? unhurried(subscriber) : Stream.fromQueue(subscriber.queue),
+          lost: () => subscriber.lost
+        })
       )
+    /** Takes no more at once than the link may bring again. */
+    const unhurried = (subscriber: Subscriber): Stream.Stream<Frame.EventFrame> => {
+      const half = Math.max(1, Math.floor(subscriber.holdsAt / 2))
+      const taken: Effect.Effect<Arr.NonEmptyReadonlyArray<Frame.EventFrame>, Cause.Done> = Effect.flatMap(
+        Queue.takeBetween(subscriber.queue, 1, half),
+        (frames) => {
+          if (Queue.sizeUnsafe(subscriber.queue) < half) reading.release(subscriber)
+          return Arr.isReadonlyArrayNonEmpty(frames) ? Effect.succeed(frames) : taken
+        }
+      )
+      return Stream.fromPull(Effect.succeed(taken))
+    }
 
     const tickMs = hello.policy?.tickIntervalMs
     if (tickMs !== undefined && tickMs > 0) {
       const limitMs = silentIntervals * tickMs
       const watch = Effect.suspend(() => {
-        const leftMs = lastFrameMs + limitMs - clock.currentTimeMillisUnsafe()
+        if (reading.stopped()) return Effect.as(reading.again, true)
+        const leftMs = lastFrameMs + limitMs - reading.nowMs()
         if (leftMs > 0) return Effect.as(Effect.sleep(Duration.millis(leftMs)), true)
         finish(new LinkError({ reason: "Silent", phase: "session", closeCode: silentCode }))
         link.closeUnsafe(silentCode, "tick timeout")
@@ -216,7 +268,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   return {
     handler: {
       onText: (text) => {
-        lastFrameMs = clock.currentTimeMillisUnsafe()
+        lastFrameMs = reading.nowMs()
         const frame = Frame.parse(text)
         if (frame?.type === "event") onEvent(frame)
         else if (frame?.type === "res") onResponse(frame)

@@ -83,6 +83,11 @@ export interface Options {
     readonly lockout: Duration.Input
   }
   readonly agent?: Agent.Agent
+  /**
+   * Whether a session may ask for wider scopes (`device.scopes.*`), as from 2026.8 on. Older releases do not have the methods,
+   * and give an ask for other scopes a new request in place of the pending one instead of adding to it. True unless given.
+   */
+  readonly scopeUpgrades?: boolean
   /** Origins that browser clients may come from. None unless given. */
   readonly allowedOrigins?: ReadonlyArray<string>
   /** Keeps the last 10,000 frames. They hold tokens: for tests. */
@@ -225,6 +230,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   const protocol = options.protocol ?? { current: 4, minimumProbe: 3 }
   const tickIntervalMs = Duration.toMillis(options.tickInterval ?? "30 seconds")
   const pendingLifeMs = Duration.toMillis(options.pendingLife ?? "300 seconds")
+  const scopeUpgrades = options.scopeUpgrades ?? true
   const handshakeDeadline = options.handshakeDeadline ?? "15 seconds"
 
   const connections = new Set<Connection>()
@@ -242,6 +248,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   const book = PairingBook.make({
     pendingLifeMs,
+    merges: scopeUpgrades,
     newRequestId: newId,
     newToken: () => Redacted.make(Buffer.from(bytes(32)).toString("base64url"), { label: "deviceToken" })
   })
@@ -418,6 +425,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     chat,
     nowMs,
     pendingLifeMs,
+    scopeUpgrades,
     fork,
     isConnected: (deviceId) => links().some((connection) => connection.session?.asker?.deviceId === deviceId),
     ask: (asker) => ask(asker, false),
@@ -472,6 +480,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       nowMs: nowMs(),
       startedAtMs,
       tickIntervalMs,
+      scopeUpgrades,
       method: admission.method,
       role,
       scopes: granted,
@@ -620,6 +629,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     if (stopped) return
     stopped = true
     chat.stop()
+    methods.stop()
     toEach("shutdown", { reason: "gateway stopping" }, () => true)
     for (const connection of links()) end(connection, 1012, "service restart")
     changed()

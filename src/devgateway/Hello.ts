@@ -5,7 +5,7 @@
 import * as Redacted from "effect/Redacted"
 import { createHash } from "node:crypto"
 import type { IssuedToken } from "./PairingBook.ts"
-import { methodParams } from "./ParamsCheck.ts"
+import { methodParams, scopeUpgradeMethods } from "./ParamsCheck.ts"
 
 export const mainSessionKey = "agent:main:main"
 
@@ -64,6 +64,7 @@ export const hello = (facts: {
   readonly nowMs: number
   readonly startedAtMs: number
   readonly tickIntervalMs: number
+  readonly scopeUpgrades: boolean
   readonly method: "token" | "password" | "none" | "device-token"
   readonly role: string
   readonly scopes: ReadonlyArray<string>
@@ -78,7 +79,11 @@ export const hello = (facts: {
     controlUiBuildSource: "bundled",
     connId: facts.connId
   },
-  features: { methods: Object.keys(methodParams), events, capabilities: [] },
+  features: {
+    methods: Object.keys(methodParams).filter((method) => facts.scopeUpgrades || !scopeUpgradeMethods.has(method)),
+    events,
+    capabilities: []
+  },
   snapshot: {
     suspension: { phase: "accepting" },
     presence: [{

@@ -25,6 +25,8 @@ export interface Methods {
   readonly call: (session: Session, method: string, params: unknown, respond: Respond) => void
   /** A pending request was decided or replaced: who waits for it may be answered. */
   readonly pairingChanged: () => void
+  /** The gateway goes down and forgets whom it owes an answer; requests stay pending. */
+  readonly stop: () => void
 }
 
 /** Parameters of all methods in one: `ParamsCheck` has seen to it that a method's own are there and no others. */
@@ -60,11 +62,16 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
 
 const admin = "operator.admin"
 
+const knownScopes: ReadonlySet<string> = new Set(
+  ["read", "write", "admin", "approvals", "questions", "pairing", "talk", "talk.secrets"].map((name) => `operator.${name}`)
+)
+
 export const make = (options: {
   readonly book: PairingBook
   readonly chat: ChatRuns
   readonly nowMs: () => number
   readonly pendingLifeMs: number
+  readonly scopeUpgrades: boolean
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly isConnected: (deviceId: string) => boolean
   readonly ask: (asker: Asker) => PendingEntry
@@ -75,7 +82,7 @@ export const make = (options: {
   readonly closeDevice: (deviceId: string) => void
 }): Methods => {
   const { book, chat, nowMs } = options
-  const waiters = new Set<() => void>()
+  const waiters = new Set<(down?: boolean) => void>()
 
   const perform = (session: Session, method: ParamsCheck.MethodName, params: MethodParams, respond: Respond): void => {
     const { deviceId = "", idempotencyKey = "", message = "", requestId = "", role = "operator", sessionKey = "" } =
@@ -130,8 +137,13 @@ export const make = (options: {
         return options.closeDevice(deviceId)
       case "device.scopes.requestUpgrade": {
         const scopes = (params.scopes ?? []).toSorted()
-        if (session.asker === undefined) return deny("device identity required")
-        return session.scopes.every((scope) => scopes.includes(scope))
+        if (session.asker === undefined || book.token(session.asker.deviceId, session.asker.role) === undefined) {
+          return deny("device identity required")
+        }
+        if (!scopes.every((scope) => knownScopes.has(scope))) {
+          return deny("requested scopes contain an unknown operator scope")
+        }
+        return session.scopes.every((scope) => satisfies(scopes, scope))
           ? respond({ payload: { requestId: options.ask({ ...session.asker, scopes }).requestId } })
           : deny("requested scopes must include the connection's current scopes")
       }
@@ -158,15 +170,16 @@ export const make = (options: {
     }
     if (!known) return respond({ error: Refusals.requestError("scope upgrade expired or not found") })
     if (pending() === undefined) return answer()
-    const look = () => {
-      if (pending() !== undefined || !waiters.delete(look)) return
+    const look = (down = false) => {
+      if ((pending() !== undefined && !down) || !waiters.delete(look)) return
       timer.interruptUnsafe()
-      answer()
+      if (down) respond({ error: Refusals.requestError("scope upgrade expired or not found") })
+      else answer()
     }
     waiters.add(look)
     const untilExpiry = () => Math.max(1, (pending()?.ts ?? 0) + options.pendingLifeMs - nowMs())
     const timer = options.fork(
-      Effect.suspend(() => Effect.delay(Effect.sync(look), untilExpiry())).pipe(
+      Effect.suspend(() => Effect.delay(Effect.sync(() => look()), untilExpiry())).pipe(
         Effect.repeat({ while: () => waiters.has(look) }) // asked again meanwhile: it lives on
       )
     )
@@ -177,8 +190,13 @@ export const make = (options: {
       for (const look of Array.from(waiters)) look()
     },
 
+    stop: () => {
+      for (const look of Array.from(waiters)) look(true)
+    },
+
     call: (session, method, sent, respond) => {
-      if (!ParamsCheck.isMethodName(method)) {
+      const absent = !options.scopeUpgrades && ParamsCheck.scopeUpgradeMethods.has(method)
+      if (absent || !ParamsCheck.isMethodName(method)) {
         const unknown = method === "connect"
           ? "connect is only valid as the first request"
           : `unknown method: ${method}`

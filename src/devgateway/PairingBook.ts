@@ -130,6 +130,8 @@ export interface PairingBook {
 
 export const make = (options: {
   readonly pendingLifeMs: number
+  /** An ask adds to what its device already asks for; else it takes its place. */
+  readonly merges: boolean
   readonly newRequestId: () => string
   readonly newToken: () => Redacted.Redacted
 }): PairingBook => {
@@ -205,7 +207,7 @@ export const make = (options: {
 
     ask: (asker, nowMs, supersede) => {
       const before = pendingOf(asker.deviceId, nowMs)
-      const scopes = union(before?.scopes ?? [], asker.scopes)
+      const scopes = options.merges ? union(before?.scopes ?? [], asker.scopes) : asker.scopes
       const roles = union(before?.roles ?? [], [asker.role])
       const kept = !supersede && before !== undefined && same(before.scopes, scopes) && same(before.roles, roles)
         && before.platform === asker.platform

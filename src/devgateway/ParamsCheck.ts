@@ -195,6 +195,12 @@ export const methodParams = {
   "device.scopes.waitUpgrade": object(["requestId"], { requestId: filledText })
 } as const satisfies Readonly<Record<string, Shape>>
 
+/** Methods that releases before 2026.8 do not have. */
+export const scopeUpgradeMethods: ReadonlySet<string> = new Set([
+  "device.scopes.requestUpgrade",
+  "device.scopes.waitUpgrade"
+])
+
 export type MethodName = keyof typeof methodParams
 
 export const isMethodName = (name: string): name is MethodName => Object.hasOwn(methodParams, name)

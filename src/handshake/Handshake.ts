@@ -23,6 +23,7 @@ import type { Challenge, HelloOk } from "../protocol/Connect.ts"
 import { decodeChallenge, decodeHelloOk, encodeConnectParams } from "../protocol/Connect.ts"
 import type { ProofVersion } from "../protocol/DeviceProof.ts"
 import * as Frame from "../protocol/Frame.ts"
+import * as FrameLimit from "../protocol/FrameLimit.ts"
 import * as Refusal from "../protocol/Refusal.ts"
 import type { ConnectPlan } from "./ConnectPlan.ts"
 import * as Plan from "./ConnectPlan.ts"
@@ -112,9 +113,12 @@ const attempt = Effect.fnUntraced(function*(
       Effect.fromResult(answered.answer),
       () => new DeviceProofRejected({ reason: "SelfCheckFailed", proof, detailed: true })
     )
+    const text = Frame.encodeRequest(connectId, "connect", encodeConnectParams(params))
+    const tooLarge = FrameLimit.check("connect", text, FrameLimit.connectLimitBytes)
+    if (tooLarge !== undefined) return yield* tooLarge
     exchange.answering(proof)
     // A link that no longer takes the frame reports its end, with code and reason, to the exchange: that is waited for.
-    const sent = link.sendUnsafe(Frame.encodeRequest(connectId, "connect", encodeConnectParams(params)))
+    const sent = link.sendUnsafe(text)
     const hello = yield* Effect.timeoutOrElse(Deferred.await(exchange.hello), {
       duration: limits.helloTimeout,
       orElse: () =>

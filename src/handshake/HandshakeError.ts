@@ -9,6 +9,7 @@ import type { DialError } from "../link/LinkError.ts"
 import { Phase } from "../link/LinkError.ts"
 import { ClientId, ClientMode, RequestId } from "../protocol/Connect.ts"
 import type { ProofVersion } from "../protocol/DeviceProof.ts"
+import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import type { Refusal } from "../protocol/Refusal.ts"
 import { AuthReason, DeviceProofReason, MismatchReason, PairingReason } from "../protocol/Refusal.ts"
 import type { ConnectPlan } from "./ConnectPlan.ts"
@@ -180,6 +181,7 @@ export type HandshakeError =
   | GatewayRejected
   | ScopesNarrowed
   | DialError
+  | FrameTooLarge
 
 /** Everything that can keep a session from beginning, bad settings included. */
 export type ConnectError = HandshakeError | EndpointInvalid | InsecureUrl

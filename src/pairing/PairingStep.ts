@@ -9,7 +9,8 @@ import type { Approval, ConnectionStatus } from "../connection/ConnectionStatus.
 import { requestLifeMs } from "../connection/ConnectionStatus.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import type { DeviceId } from "../protocol/Connect.ts"
-import type { PairingNotice } from "../protocol/PairingNotice.ts"
+import { covers } from "../protocol/Connect.ts"
+import type { PairingNotice, UpgradeEnd } from "../protocol/PairingNotice.ts"
 import type { Commands } from "./ApproveCommand.ts"
 
 /** The one notice that stands. */
@@ -26,6 +27,8 @@ export interface LiveNotice {
   /** The same time where no ask is going to come before it; absent while asking keeps the request alive. */
   readonly dropsAtMs: number | undefined
   readonly phase: "open" | "expiring" | "expired"
+  /** The device works meanwhile with what was approved: only more waits for a person. */
+  readonly connected: boolean
 }
 
 export interface Pairing {
@@ -101,19 +104,28 @@ const onStatus = (
     case "AwaitingApproval": {
       const expiresAtMs = status.approval.lastAskedAtMs + requestLifeMs
       const dropsAtMs = status.nextCheckAtMs < expiresAtMs ? undefined : expiresAtMs
-      return onApproval(subject, pairing, status.approval, dropsAtMs, gateway, nowMs)
+      return onApproval(subject, pairing, { approval: status.approval, dropsAtMs, gateway, nowMs, connected: false })
     }
     case "Connecting":
       // A link that was lost while waiting is dialled again: the wait goes on. Only another gateway ends it.
       if (pairing.live === undefined) return [pairing, notPairing]
       return pairing.live.gateway === gateway ? [pairing, suppressed] : cancel(pairing)
-    case "Connected":
-      if (pairing.live === undefined) return [pairing, notPairing]
-      return pairing.live.gateway === gateway ? resolve(pairing, pairing.live) : cancel(pairing)
-    case "Waiting":
-      return status.approval === undefined
-        ? cancel(pairing)
-        : onUnasked(subject, pairing, status.approval, gateway, nowMs)
+    case "Connected": {
+      const { live } = pairing
+      if (status.upgrade !== undefined) {
+        const { upgrade: approval } = status
+        return onApproval(subject, pairing, { approval, dropsAtMs: undefined, gateway, nowMs, connected: true })
+      }
+      if (live === undefined) return [pairing, notPairing]
+      return live.gateway === gateway && status.declined === undefined && isGranted(live, status.session.facts.scopes)
+        ? resolve(pairing, live)
+        : cancel(pairing, status.declined)
+    }
+    case "Waiting": {
+      // A request for more outlives the link beside which it was made.
+      const approval = status.approval ?? (pairing.live?.connected === true ? pairing.live.approval : undefined)
+      return approval === undefined ? cancel(pairing) : onUnasked(subject, pairing, approval, gateway, nowMs)
+    }
     case "Halted":
       // Asking has stopped, yet approving still helps. Every other cause has to be dealt with first.
       return status.approval !== undefined
@@ -127,16 +139,25 @@ const onStatus = (
 }
 
 const onUnasked = (subject: Subject, pairing: Pairing, approval: Approval, gateway: string, nowMs: number) =>
-  onApproval(subject, pairing, approval, approval.lastAskedAtMs + requestLifeMs, gateway, nowMs)
+  onApproval(subject, pairing, {
+    approval,
+    dropsAtMs: approval.lastAskedAtMs + requestLifeMs,
+    gateway,
+    nowMs,
+    connected: pairing.live?.connected ?? false
+  })
 
-const onApproval = (
-  subject: Subject,
-  pairing: Pairing,
-  approval: Approval,
-  dropsAtMs: number | undefined,
-  gateway: string,
-  nowMs: number
-): Stepped => {
+/** Whether a session with these scopes is what was waited for. Who asked for no more than to be let in, is in. */
+const isGranted = ({ approval, connected }: LiveNotice, granted: ReadonlyArray<string>): boolean =>
+  !connected || (approval.requestedScopes ?? []).every((scope) => covers(granted, scope))
+
+const onApproval = (subject: Subject, pairing: Pairing, { approval, connected, dropsAtMs, gateway, nowMs }: {
+  readonly approval: Approval
+  readonly dropsAtMs: number | undefined
+  readonly gateway: string
+  readonly nowMs: number
+  readonly connected: boolean
+}): Stepped => {
   const before = pairing.live
   const key = keyOf(gateway, subject.deviceId, approval, pairing.resolved)
   const expiresAtMs = approval.lastAskedAtMs + requestLifeMs
@@ -148,7 +169,8 @@ const onApproval = (
     noticedAtMs: nowMs,
     expiresAtMs,
     dropsAtMs,
-    phase: "open"
+    phase: "open",
+    connected
   }
   if (before === undefined) {
     // Nobody is sent to approve what the gateway has already forgotten.
@@ -203,10 +225,13 @@ const resolve = (pairing: Pairing, live: LiveNotice): Stepped => [
   emitted([{ _tag: "Resolved", ...about(live) }])
 ]
 
-const cancel = (pairing: Pairing): Stepped =>
+const cancel = (pairing: Pairing, outcome?: UpgradeEnd): Stepped =>
   pairing.live === undefined
     ? [pairing, notPairing]
-    : [{ ...pairing, live: undefined }, emitted([{ _tag: "Cancelled", ...about(pairing.live) }])]
+    : [
+      { ...pairing, live: undefined },
+      emitted([{ _tag: "Cancelled", ...about(pairing.live), ...(outcome === undefined ? {} : { outcome }) }])
+    ]
 
 const keyOf = (gateway: string, deviceId: DeviceId, approval: Approval, resolved: number): string => {
   const request = approval.requestId
@@ -236,6 +261,7 @@ const instructions = ({ commands }: Subject, live: LiveNotice) => {
     ...times(live),
     ...(requestedScopes === undefined ? {} : { requestedScopes }),
     ...(approvedScopes === undefined ? {} : { approvedScopes }),
+    ...(live.connected ? { connected: true } : {}),
     list: commands.list,
     ...(requestId === undefined ? {} : { approve: commands.approve(requestId) }),
     ...(commands.note === undefined ? {} : { note: commands.note })

@@ -7,7 +7,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId } from "./Connect.ts"
-import { ShellCommand } from "./PairingNotice.ts"
+import { ShellCommand, UpgradeEnd } from "./PairingNotice.ts"
 import { PairingReason } from "./Refusal.ts"
 
 /** Milliseconds of a clock as events show them. */
@@ -49,6 +49,8 @@ const instructions = {
   list: ShellCommand,
   requestedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
   approvedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** True when the device is connected meanwhile, with the approved scopes: only more waits for approval. */
+  connected: Schema.optionalKey(Schema.Boolean),
   /** What the commands need besides, for example a credential. They never hold one. */
   note: Schema.optionalKey(Schema.String)
 }
@@ -75,7 +77,8 @@ export const AgentEvent = Schema.Union([
   event("pairing.expired", { ...request, ...times }),
   event("pairing.renewed", instructions),
   event("pairing.resolved", request),
-  event("pairing.cancelled", request),
+  /** `outcome` says how a request for wider scopes ended without them; the session goes on. */
+  event("pairing.cancelled", { ...request, outcome: Schema.optionalKey(UpgradeEnd) }),
   event("connected", {
     protocol: Schema.Natural,
     serverVersion: Schema.optionalKey(Schema.String),

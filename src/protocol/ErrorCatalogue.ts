@@ -365,6 +365,34 @@ export const catalogue: Readonly<Record<string, Entry | Readonly<Record<string, 
     command: "openclaw devices list",
     next: stays
   },
+  ScopeUpgradeRefused: {
+    NotConnected: {
+      problem: "Wider scopes are asked for over a session, and there is none.",
+      owner: "network",
+      action: "Wait until this program is connected, then ask.",
+      next: retries
+    },
+    UnderWay: {
+      problem: "An earlier request for wider scopes still waits for a person.",
+      owner: "gateway host",
+      action: "Approve or reject that one first.",
+      command: "openclaw devices list",
+      next: "The session goes on with the scopes that it has."
+    },
+    NeedsSharedCredential: {
+      problem: "This gateway lets a device ask for wider scopes with the gateway's own token or password only.",
+      owner: "you",
+      action: "Set OPENCLAW_GATEWAY_TOKEN (or _PASSWORD); on the gateway host it can be read with the command.",
+      command: "openclaw config get gateway.auth.token",
+      next: "The session goes on with the scopes that it has."
+    }
+  },
+  FrameTooLarge: {
+    problem: "What was to be sent is larger than the gateway takes; nothing was sent.",
+    owner: "you",
+    action: "Send less at once: a shorter task, or fewer and shorter settings if it was the connect itself.",
+    next: stays
+  },
   GatewayRejected: {
     problem: "The gateway refused the connection for a reason that this program does not know.",
     owner: "gateway host",

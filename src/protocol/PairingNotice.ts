@@ -15,6 +15,14 @@ export const ShellCommand = Schema.Struct({
 })
 export type ShellCommand = typeof ShellCommand.Type
 
+/**
+ * How a request for wider scopes ended without them, while the session went on. `rejected` and `expired`: the gateway said so.
+ * `replaced`: it has another request now, so that the earlier one was rejected, or it expired; older releases do not tell.
+ * `unseen`: nobody answered in an hour. `refused`: the gateway does not take the request. `ended`: this program stopped asking.
+ */
+export const UpgradeEnd = Schema.Literals(["rejected", "expired", "replaced", "unseen", "refused", "ended"])
+export type UpgradeEnd = typeof UpgradeEnd.Type
+
 const subject = {
   /**
    * Gateway scope, device id and request id (or the reason and a hash of the requested scopes where a gateway sends no id).
@@ -41,6 +49,8 @@ const instructions = {
   ...times,
   requestedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
   approvedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** True when the device is connected meanwhile, with the approved scopes: only more waits for approval. */
+  connected: Schema.optionalKey(Schema.Boolean),
   /** Lists what waits for approval. */
   list: ShellCommand,
   /** Approves this request. Absent without a request id: then one lists first. */
@@ -62,7 +72,7 @@ export const PairingNotice = Schema.Union([
   /** Asking works again and the request is alive: what `Expiring` or `Expired` said holds no longer. */
   Schema.TaggedStruct("Renewed", instructions),
   Schema.TaggedStruct("Resolved", subject),
-  /** The wait ended without an answer: stopped, paused, halted, or another gateway is meant now. */
-  Schema.TaggedStruct("Cancelled", subject)
+  /** The wait ended without an approval: stopped, paused, halted, another gateway is meant now, or as `outcome` says. */
+  Schema.TaggedStruct("Cancelled", { ...subject, outcome: Schema.optionalKey(UpgradeEnd) })
 ])
 export type PairingNotice = typeof PairingNotice.Type

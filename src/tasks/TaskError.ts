@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { MissingScope, RequestRejected } from "../connection/RequestError.ts"
+import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 
 /** The task was not taken, and nothing was sent. */
 export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused", {
@@ -80,4 +81,4 @@ export const runError = (runId: string, gatewayMessage: string): RunFailed | Ses
     ? new SessionConflicted({ runId, gatewayMessage })
     : new RunFailed({ runId, gatewayMessage })
 
-export type TaskError = RunFailed | TakenAsCommand | SessionConflicted | RequestRejected | MissingScope
+export type TaskError = RunFailed | TakenAsCommand | SessionConflicted | RequestRejected | MissingScope | FrameTooLarge

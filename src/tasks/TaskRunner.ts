@@ -27,6 +27,7 @@ import type { MissingScope, RequestRejected } from "../connection/RequestError.t
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { EventFrame } from "../protocol/Frame.ts"
+import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import { addressOf, canonicalSessionKey, decodeAgent, decodeChat, sameSession } from "./ChatEvent.ts"
 import * as ChatHistory from "./ChatHistory.ts"
@@ -76,7 +77,7 @@ export class TaskRunner extends Context.Service<TaskRunner, {
    * Ends a task. One that was not sent ends at once; otherwise the gateway is asked, now or after the next reconnect, and the
    * outcome follows from its answer. False when the task had ended, or when the gateway says that nothing runs.
    */
-  readonly abort: (taskId: TaskId) => Effect.Effect<boolean, TaskNotFound | MissingScope | RequestRejected>
+  readonly abort: (taskId: TaskId) => Effect.Effect<boolean, TaskNotFound | FrameTooLarge | MissingScope | RequestRejected>
 }>()("effect-openclaw/tasks/TaskRunner") {
   static readonly layer = (
     options?: TaskRunnerOptions
@@ -433,6 +434,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
           return { _tag: "Watch" }
         case "RequestTimeout":
           return { _tag: "Look" }
+        case "FrameTooLarge":
         case "MissingScope":
           finish(entry, { _tag: "Failed", error })
           return { _tag: "Watch" }

@@ -39,20 +39,24 @@ const join = (
   handler: LinkHandler
 ): Link & { readonly leave: () => void } => {
   let open = true
+  let reading = true
+  /** What came while nobody read, as it would lie in a socket: messages, and the end of the link behind them. */
+  const unread: Array<() => void> = []
+  const deliver = (act: () => void) => {
+    if (!open) return
+    if (reading) act()
+    else unread.push(act)
+  }
   const peer = gateway.accept({
     remote: true,
     ...(target.origin === undefined ? {} : { headers: { origin: target.origin } }),
-    sendUnsafe: (text) => {
-      if (open) handler.onText(text)
-    },
-    sendBinaryUnsafe: () => {
-      if (open) handler.onText("")
-    },
-    close: (closeCode, closeReason) => {
-      if (!open) return
-      open = false
-      handler.onClose(new LinkError({ reason: "Closed", phase: "session", closeCode, closeReason }))
-    }
+    sendUnsafe: (text) => deliver(() => handler.onText(text)),
+    sendBinaryUnsafe: () => deliver(() => handler.onText("")),
+    close: (closeCode, closeReason) =>
+      deliver(() => {
+        open = false
+        handler.onClose(new LinkError({ reason: "Closed", phase: "session", closeCode, closeReason }))
+      })
   })
   const leave = () => {
     if (!open) return
@@ -71,8 +75,17 @@ const join = (
       leave()
       handler.onClose(new LinkError({ reason: "Closed", phase: "session", closeCode, closeReason }))
     },
-    pause: () => {},
-    resume: () => {},
+    pause: () => {
+      reading = false
+    },
+    resume: () => {
+      reading = true
+      while (open && reading) {
+        const next = unread.shift()
+        if (next === undefined) return
+        next()
+      }
+    },
     leave
   }
 }

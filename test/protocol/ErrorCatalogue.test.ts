@@ -16,11 +16,19 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   ProxyRejected: ["Credentials", "Refused", "Unreachable", "Unusable"],
   TlsPinMismatch: ["Rotated", "Unknown"],
   TlsUntrusted: UntrustedReason.literals,
+  ScopeUpgradeRefused: ["NotConnected", "UnderWay", "NeedsSharedCredential"],
   GatewayRejected: ["Refused", "HelloUnreadable"],
   EndpointInvalid: ["Malformed", "Scheme", "Credentials", "Query"]
 }
 /** Every class that can end up before a person, beside those that the retry policy knows. */
-const classes = [...Object.keys(rules), "ApprovalTimedOut", "InternalError", "EndpointInvalid", "InsecureUrl"]
+const classes = [
+  ...Object.keys(rules),
+  "ApprovalTimedOut",
+  "InternalError",
+  "EndpointInvalid",
+  "InsecureUrl",
+  "ScopeUpgradeRefused"
+]
 
 const isEntry = (found: Entry | Readonly<Record<string, Entry>>): found is Entry => typeof found["problem"] === "string"
 const entries = Object.entries(catalogue).flatMap(([error, found]) =>

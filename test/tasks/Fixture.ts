@@ -211,7 +211,8 @@ export const start = Effect.fnUntraced(function*(
     checkNow: Effect.void,
     pause: Effect.void,
     resume: Effect.void,
-    reconfigure: () => Effect.void
+    reconfigure: () => Effect.void,
+    upgradeScopes: () => Effect.never
   })
   const context = yield* Layer.build(
     TaskRunner.layer(options).pipe(

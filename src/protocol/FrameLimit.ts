@@ -1,0 +1,48 @@
+/**
+ * How large a frame may be, and the refusal to send a larger one.
+ *
+ * A gateway that is sent too much closes the link with 1009 and answers nothing, so that the limit is checked before a frame
+ * leaves (OpenClaw docs, gateway protocol, policy).
+ */
+import * as Schema from "effect/Schema"
+
+/** UTF-8 bytes of the one frame before hello-ok: `connect`. */
+export const connectLimitBytes = 64 * 1024
+
+/** UTF-8 bytes of a frame after it, where hello-ok does not say: `policy.maxPayload` of most releases. */
+export const sessionLimitBytes = 25 * 1024 * 1024
+
+/** The frame is larger than the gateway takes. Nothing was sent, and the link is as it was. */
+export class FrameTooLarge extends Schema.TaggedError<FrameTooLarge>()("FrameTooLarge", {
+  method: Schema.String,
+  /** The whole frame in UTF-8, envelope included. */
+  bytes: Schema.Int,
+  limitBytes: Schema.Int
+}) {
+  override get message(): string {
+    return `${this.method} was not sent: its frame has ${this.bytes} bytes, and the gateway takes at most ${this.limitBytes}`
+  }
+}
+
+/** The refusal of a frame above the limit, `undefined` for one that may be sent. Counts only where it could matter. */
+export const check = (method: string, frame: string, limitBytes: number): FrameTooLarge | undefined => {
+  // A code unit takes at most three bytes: the two of a pair take four together.
+  if (frame.length * 3 <= limitBytes) return undefined
+  const bytes = utf8Bytes(frame)
+  return bytes <= limitBytes ? undefined : new FrameTooLarge({ method, bytes, limitBytes })
+}
+
+/** Without the copy that encoding would make. A surrogate without its pair counts as the three bytes that replace it. */
+const utf8Bytes = (text: string): number => {
+  let bytes = text.length
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index)
+    if (unit < 0x80) continue
+    bytes += unit < 0x800 ? 1 : 2
+    // The second half of a pair is in the first half's count: one more than two, for two units.
+    if (unit >= 0xd800 && unit < 0xdc00 && isLow(text.charCodeAt(index + 1))) index++
+  }
+  return bytes
+}
+
+const isLow = (unit: number): boolean => unit >= 0xdc00 && unit < 0xe000
