@@ -124,7 +124,7 @@ const underWay = (event: AgentEvent): string | undefined => {
       return "waiting for the gateway"
     case "pairing.required":
     case "pairing.superseded":
-      return "waiting for approval"
+      return event.connected === true ? undefined : "waiting for approval"
     case "task.sent":
       return "sent"
     case "task.phase":
@@ -160,7 +160,8 @@ const ending = (event: AgentEvent, taskId: string, wait: boolean): Exit.Exit<voi
       return fail(event.error.error === "Expired" ? "pairing" : "failed", event.error.error, event.error.message)
     case "pairing.required":
     case "pairing.superseded":
-      return wait
+      // Wider scopes may be decided on at any time; the task goes on with those there are.
+      return wait || event.connected === true
         ? undefined
         : fail(
           "pairing",

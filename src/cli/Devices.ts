@@ -10,7 +10,7 @@ import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import * as Endpoint from "../link/Endpoint.ts"
-import { DeviceId, RequestId } from "../protocol/Connect.ts"
+import { covers, DeviceId, RequestId } from "../protocol/Connect.ts"
 import { printable } from "../protocol/Refusal.ts"
 import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
@@ -70,6 +70,12 @@ const list = Command.make("list", {}, () =>
     for (const device of pending) {
       yield* output.line(`  ${printable(device.requestId ?? "?")}  ${about(device)}`)
       yield* code(device)
+      const has = paired.find(({ deviceId }) => deviceId === device.deviceId)?.scopes
+      if (has === undefined) continue
+      const more = (device.scopes ?? []).filter((scope) => !covers(has, scope))
+      yield* output.line(
+        printable(`    paired with: ${has.join(" ") || "no scopes"}; more: ${more.join(" ") || "none"}`)
+      )
     }
     yield* output.line(paired.length === 0 ? "No device is paired." : "Paired:")
     for (const device of paired) {
@@ -112,7 +118,8 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
     const { gateway } = yield* chosenGateway(checked, "operatorToken", {
       clientId: "cli",
       clientMode: "cli",
-      scopes: ["operator.admin", "operator.pairing"]
+      scopes: ["operator.admin", "operator.pairing"],
+      narrowedScopes: "refuse"
     })
     yield* Effect.gen(function*() {
       const status = yield* Effect.flatMap(Supervisor, settled)

@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import { compareCode } from "../identity/CompareCode.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
+import { covers } from "../protocol/Connect.ts"
 
 export class Output extends Context.Service<Output, {
   readonly json: boolean
@@ -95,6 +96,26 @@ const why = {
   unspecified: "The gateway wants this device approved."
 } as const
 
+/** What an approval would add, where the gateway says what there is. */
+const difference = ({ approvedScopes = [], requestedScopes = [] }: {
+  readonly approvedScopes?: ReadonlyArray<string>
+  readonly requestedScopes?: ReadonlyArray<string>
+}): ReadonlyArray<string> => {
+  const more = requestedScopes.filter((scope) => !covers(approvedScopes, scope))
+  return approvedScopes.length === 0 || more.length === 0
+    ? []
+    : [`It has ${visible(approvedScopes.join(" "))}, and asks for ${visible(more.join(" "))} besides.`]
+}
+
+const without = {
+  rejected: "rejected; it works on with those that it has",
+  expired: "nobody answered before the request expired; it works on with those that it has",
+  replaced: "rejected, or expired: the gateway does not say which; it works on with those that it has",
+  unseen: "nobody answered; it works on with those that it has",
+  refused: "the gateway does not take the request; it works on with those that it has",
+  ended: "no longer asked for"
+} as const
+
 /** One event as a person reads it; `undefined` for what says nothing new. Pure. No text in it acts on a terminal. */
 export const render = (event: AgentEvent, style: Style): string | undefined => {
   switch (event.event) {
@@ -123,10 +144,11 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
         "",
         style.attention(
           event.event === "pairing.required"
-            ? "Approval needed, once."
+            ? event.connected === true ? "More scopes wait for approval." : "Approval needed, once."
             : "The gateway replaced the request; the earlier command no longer works."
         ),
         `${why[event.reason]} Somebody has to approve it.`,
+        ...difference(event),
         `It is this device if they see ${event.deviceId.slice(0, 16)}… or this code: ${
           style.strong(compareCode(event.deviceId).words)
         }`,
@@ -139,7 +161,11 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
           : ["Paste this into a second terminal:", "", style.strong(visible(event.approve.text))]),
         "",
         ...(event.note === undefined ? [] : [visible(event.note)]),
-        style.dim("Nothing has to be restarted: this program asks again by itself.")
+        style.dim(
+          event.connected === true
+            ? "It works meanwhile with what was approved, and takes the others over by itself."
+            : "Nothing has to be restarted: this program asks again by itself."
+        )
       ].join("\n")
     case "pairing.reminder":
       return style.attention(
@@ -154,7 +180,9 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
     case "pairing.resolved":
       return style.good("approved")
     case "pairing.cancelled":
-      return style.dim("no longer waiting for approval")
+      return style.dim(
+        event.outcome === undefined ? "no longer waiting for approval" : `more scopes: ${without[event.outcome]}`
+      )
     case "connected":
       return [
         style.good("connected"),

@@ -62,6 +62,8 @@ const times = {
 
 const reminders = { variable: "OPENCLAW_PAIRING_REMINDERS", default: 2, least: 0, most: 10 } as const
 
+const narrowedScopes = ["accept", "refuse"] as const
+
 export const defaultSessionKey = "agent:main:main"
 
 export const table: ReadonlyArray<Row> = [
@@ -92,6 +94,13 @@ export const table: ReadonlyArray<Row> = [
     default: defaults.scopes.join(","),
     range: "names with commas between them",
     about: "what the device asks to be allowed"
+  },
+  {
+    flag: undefined,
+    variable: "OPENCLAW_GATEWAY_NARROWED_SCOPES",
+    default: "accept",
+    range: narrowedScopes.join(" or "),
+    about: "whether to connect when fewer were granted"
   },
   {
     flag: undefined,
@@ -331,6 +340,13 @@ export const read = Effect.fn("Settings.read")(function*(
     headers
   })
   for (const { problem, setting } of kept.problems) problems.push({ setting: variableOf[setting] ?? setting, problem })
+  const narrowed = narrowedScopes.find((choice) => choice === (env.OPENCLAW_GATEWAY_NARROWED_SCOPES ?? "accept"))
+  if (narrowed === undefined) {
+    problems.push({
+      setting: "OPENCLAW_GATEWAY_NARROWED_SCOPES",
+      problem: `must be ${narrowedScopes.join(" or ")}`
+    })
+  }
 
   const url = given(flags.gatewayUrl) ?? env.OPENCLAW_GATEWAY_URL
   const input: GatewayInput = {
@@ -338,6 +354,7 @@ export const read = Effect.fn("Settings.read")(function*(
     token,
     password: token === undefined ? password : undefined,
     scopes: env.OPENCLAW_GATEWAY_SCOPES,
+    narrowedScopes: narrowed,
     clientId: asBrowser ? undefined : clientId,
     clientMode: asBrowser ? undefined : mode,
     origin: asBrowser ? undefined : env.OPENCLAW_GATEWAY_ORIGIN,
@@ -422,6 +439,7 @@ const names = [
   "OPENCLAW_STATE_DIR",
   "OPENCLAW_GATEWAY_URL",
   "OPENCLAW_GATEWAY_SCOPES",
+  "OPENCLAW_GATEWAY_NARROWED_SCOPES",
   "OPENCLAW_GATEWAY_CLIENT_ID",
   "OPENCLAW_GATEWAY_CLIENT_MODE",
   "OPENCLAW_GATEWAY_ORIGIN",

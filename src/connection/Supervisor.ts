@@ -210,8 +210,7 @@ const make = Effect.gen(function*() {
   const tellUpgrade = (told: Pick<Extract<ConnectionStatus, { readonly _tag: "Connected" }>, "upgrade" | "declined">) =>
     SubscriptionRef.update(
       status,
-      (now): ConnectionStatus =>
-        now._tag === "Connected" ? { _tag: "Connected", session: now.session, ...told } : now
+      (now): ConnectionStatus => now._tag === "Connected" ? { _tag: "Connected", session: now.session, ...told } : now
     )
   const showUpgrade = (approval: Approval) => tellUpgrade({ upgrade: approval })
   const endUpgrade = (outcome: ScopeUpgrade.Outcome) =>
@@ -485,8 +484,12 @@ const make = Effect.gen(function*() {
           break
         case "AskAgain":
           declined = undefined
-          history = yield* awaitNextAsk(history, decision.notBeforeMs, (approval, nextCheckAtMs) =>
-            SubscriptionRef.set(status, { _tag: "AwaitingApproval", approval, nextCheckAtMs, checking: false }))
+          history = yield* awaitNextAsk(
+            history,
+            decision.notBeforeMs,
+            (approval, nextCheckAtMs) =>
+              SubscriptionRef.set(status, { _tag: "AwaitingApproval", approval, nextCheckAtMs, checking: false })
+          )
           yield* SubscriptionRef.update(
             status,
             (now) => now._tag === "AwaitingApproval" ? { ...now, checking: true } : now

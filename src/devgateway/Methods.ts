@@ -63,7 +63,9 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
 const admin = "operator.admin"
 
 const knownScopes: ReadonlySet<string> = new Set(
-  ["read", "write", "admin", "approvals", "questions", "pairing", "talk", "talk.secrets"].map((name) => `operator.${name}`)
+  ["read", "write", "admin", "approvals", "questions", "pairing", "talk", "talk.secrets"].map((name) =>
+    `operator.${name}`
+  )
 )
 
 export const make = (options: {

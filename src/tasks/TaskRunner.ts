@@ -77,7 +77,9 @@ export class TaskRunner extends Context.Service<TaskRunner, {
    * Ends a task. One that was not sent ends at once; otherwise the gateway is asked, now or after the next reconnect, and the
    * outcome follows from its answer. False when the task had ended, or when the gateway says that nothing runs.
    */
-  readonly abort: (taskId: TaskId) => Effect.Effect<boolean, TaskNotFound | FrameTooLarge | MissingScope | RequestRejected>
+  readonly abort: (
+    taskId: TaskId
+  ) => Effect.Effect<boolean, TaskNotFound | FrameTooLarge | MissingScope | RequestRejected>
 }>()("effect-openclaw/tasks/TaskRunner") {
   static readonly layer = (
     options?: TaskRunnerOptions
