@@ -13,6 +13,8 @@ import * as Frame from "../../src/protocol/Frame.ts"
 import * as Census from "../support/Census.ts"
 
 interface Wire {
+  /** `pause` and `resume`, in order. */
+  readonly reading: Array<"pause" | "resume">
   readonly sent: Array<{ readonly id: string; readonly method: string; readonly params: unknown }>
   readonly closed: Array<readonly [number, string]>
   /** What the link says to a send. */
@@ -36,9 +38,13 @@ const facts: Sessions.SessionFacts = {
 const opened = Effect.fnUntraced(function*(options: {
   readonly tickIntervalMs?: number
   readonly handshakeTakes?: Duration.Input
+  readonly maxPayload?: number
+  /** What the gateway says that it granted; nothing on early releases. */
+  readonly scopes?: ReadonlyArray<string>
 } = {}) {
   const prepared = yield* Sessions.prepare
   const wire: Wire = {
+    reading: [],
     sent: [],
     closed: [],
     takes: true,
@@ -55,8 +61,8 @@ const opened = Effect.fnUntraced(function*(options: {
       return true
     },
     closeUnsafe: (code: number, reason: string) => void wire.closed.push([code, reason]),
-    pause: () => {},
-    resume: () => {}
+    pause: () => void wire.reading.push("pause"),
+    resume: () => void wire.reading.push("resume")
   }
   yield* TestClock.adjust(options.handshakeTakes ?? 0)
   const session = yield* prepared.open(
@@ -65,12 +71,16 @@ const opened = Effect.fnUntraced(function*(options: {
       hello: {
         type: "hello-ok",
         protocol: 4,
-        ...(options.tickIntervalMs === undefined ? {} : { policy: { tickIntervalMs: options.tickIntervalMs } })
+        ...(options.scopes === undefined ? {} : { auth: { scopes: options.scopes } }),
+        policy: {
+          ...(options.tickIntervalMs === undefined ? {} : { tickIntervalMs: options.tickIntervalMs }),
+          ...(options.maxPayload === undefined ? {} : { maxPayload: options.maxPayload })
+        }
       },
       clockDeltaMs: 0,
       elapsedMs: 1
     },
-    facts,
+    { ...facts, scopes: options.scopes ?? facts.scopes },
     { requestTimeout: Duration.seconds(30) }
   )
   return { session, wire }
@@ -287,6 +297,171 @@ describe("Session", () => {
           assert.strictEqual(census.sleeps(), 0)
         })
       ))
+  })
+
+  describe("what is not sent", () => {
+    const size = 524_288
+    /** As many bytes as the request's frame may have, in characters of three bytes and a rest of one. */
+    const filling = (bytes: number) => {
+      const room = bytes - Frame.encodeRequest("1", "chat.send", { message: "" }).length
+      return { message: "€".repeat(Math.floor(room / 3)) + "x".repeat(room % 3) }
+    }
+
+    it.effect("a frame of exactly the gateway's limit goes out; one byte more does not, and leaves no registration", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened({ maxPayload: size })
+        yield* Effect.forkScoped(session.request("chat.send", filling(size)), { startImmediately: true })
+        assert.strictEqual(wire.sent.length, 1)
+        const refused = yield* Effect.flip(session.request("chat.send", filling(size + 1)))
+        assert.deepInclude(refused, {
+          _tag: "FrameTooLarge",
+          method: "chat.send",
+          bytes: size + 1,
+          limitBytes: size
+        })
+        assert.strictEqual(wire.sent.length, 1)
+        assert.strictEqual(session.counts().pending, 1)
+      }))
+
+    it.effect("without a word of the gateway the limit is 25 MiB", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const refused = yield* Effect.flip(session.request("chat.send", filling(26_214_401)))
+        assert.deepInclude(refused, { _tag: "FrameTooLarge", limitBytes: 26_214_400 })
+        assert.deepStrictEqual(wire.sent, [])
+      }))
+
+    it.effect("B03: a method whose scope was not granted fails with the scope that it needs, without a round trip", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened({ scopes: ["operator.read"] })
+        for (
+          const [method, scope] of [
+            ["chat.send", "operator.write"],
+            ["chat.abort", "operator.write"],
+            ["device.pair.approve", "operator.pairing"],
+            ["device.token.revoke", "operator.pairing"]
+          ] as const
+        ) {
+          const refused = yield* Effect.flip(session.request(method, {}))
+          assert.deepInclude(refused, { _tag: "MissingScope", method, scope })
+        }
+        assert.deepStrictEqual(wire.sent, [])
+        assert.strictEqual(session.counts().pending, 0)
+      }))
+
+    const covering: ReadonlyArray<[string, ReadonlyArray<string> | undefined, string]> = [
+      ["a scope that was granted", ["operator.read"], "chat.history"],
+      ["a wider one, which covers it", ["operator.write"], "chat.history"],
+      ["an administrator's", ["operator.admin"], "device.pair.approve"],
+      ["a method whose scope nobody knows", ["operator.read"], "no.such.method"],
+      ["asking for wider scopes", [], "device.scopes.requestUpgrade"],
+      ["a gateway that does not say what it granted", undefined, "device.pair.approve"]
+    ]
+    it.effect.each(covering)("B03: %s is the gateway's to judge", ([, scopes, method]) =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened(scopes === undefined ? {} : { scopes })
+        yield* Effect.forkScoped(session.request(method, {}), { startImmediately: true })
+        assert.deepStrictEqual(wire.sent.map((sent) => sent.method), [method])
+      }))
+  })
+
+  describe("backpressure", () => {
+    const chat = (seq: number) => Frame.encodeEvent("chat", seq, seq)
+    const held = Effect.fnUntraced(function*(options: Parameters<typeof opened>[0] = {}) {
+      const { session, wire } = yield* opened(options)
+      const subscription = yield* session.subscribe(["chat"], { backpressure: true, capacity: 4 })
+      for (let seq = 1; seq <= 6; seq++) wire.deliver(chat(seq))
+      assert.deepStrictEqual(wire.reading, ["pause"])
+      return { session, subscription, wire }
+    })
+
+    it.effect("a full subscriber stops the reading once, half of it taken goes on, and nothing is lost", () =>
+      Effect.gen(function*() {
+        const { session, subscription, wire } = yield* held()
+        const taken: Array<unknown> = []
+        const reading = yield* Effect.forkScoped(
+          Stream.runForEach(subscription.events, ({ payload }) =>
+            Effect.andThen(Effect.sync(() => void taken.push(payload)), Effect.sleep("1 second")))
+        )
+        // Two are at work, four wait: not below half of four yet. With the next two taken, two wait, and so on.
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(wire.reading, ["pause"])
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual(wire.reading, ["pause", "resume"])
+        wire.deliver(chat(7))
+        wire.close(1000)
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(reading)
+        assert.deepStrictEqual(taken, [1, 2, 3, 4, 5, 6, 7])
+        assert.deepStrictEqual([subscription.lost(), session.counts().dropped], [0, 0])
+      }))
+
+    it.effect("while the link is not read no request times out; afterwards each has the time that it had left", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const before = yield* asked(session, "before", Duration.seconds(10))
+        yield* TestClock.adjust("4 seconds")
+        const subscription = yield* session.subscribe(["chat"], { backpressure: true, capacity: 1 })
+        wire.deliver(chat(1))
+        assert.deepStrictEqual(wire.reading, ["pause"])
+        const during = yield* asked(session, "during", Duration.seconds(8))
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual(session.counts().pending, 2)
+        yield* Stream.runHead(subscription.events)
+        assert.deepStrictEqual(wire.reading, ["pause", "resume"])
+        yield* TestClock.adjust("5999 millis")
+        assert.strictEqual(session.counts().pending, 2)
+        yield* TestClock.adjust("1 millis")
+        assert.deepInclude(yield* failure(before), { _tag: "RequestTimeout", method: "before" })
+        yield* TestClock.adjust("2 seconds")
+        assert.deepInclude(yield* failure(during), { _tag: "RequestTimeout", method: "during" })
+      }))
+
+    it.effect("nor is the gateway's silence noticed, until the link is read again", () =>
+      Effect.gen(function*() {
+        const { session, subscription, wire } = yield* held({ tickIntervalMs: 15_000 })
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(wire.closed, [])
+        yield* Stream.runDrain(Stream.take(subscription.events, 6))
+        yield* TestClock.adjust("29999 millis")
+        assert.deepStrictEqual(wire.closed, [])
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual((yield* session.ended).reason, "Silent")
+      }))
+
+    it.effect("one timer at most waits while the link is not read", () =>
+      Census.taken((census) =>
+        Effect.gen(function*() {
+          const { session } = yield* held({ tickIntervalMs: 15_000 })
+          yield* asked(session, "slow", Duration.millis(1))
+          yield* TestClock.adjust("1 hour")
+          assert.isAtMost(census.sleeps(), 1)
+          assert.isAtMost(census.sleepsBegun(), 4)
+        })
+      ))
+
+    it.effect("a subscriber that gives up lets go of the link, and the last of several does", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const own = yield* Scope.make()
+        yield* Scope.provide(session.subscribe(["chat"], { backpressure: true, capacity: 1 }), own)
+        const other = yield* session.subscribe(["chat"], { backpressure: true, capacity: 1 })
+        wire.deliver(chat(1))
+        yield* Scope.close(own, Exit.void)
+        assert.deepStrictEqual(wire.reading, ["pause"])
+        yield* Stream.runHead(other.events)
+        assert.deepStrictEqual(wire.reading, ["pause", "resume"])
+      }))
+
+    it.effect("what came before the end of the session is still there after it", () =>
+      Effect.gen(function*() {
+        const { subscription, wire } = yield* held()
+        wire.close(1012)
+        assert.deepStrictEqual(
+          (yield* Stream.runCollect(subscription.events)).map(({ payload }) => payload),
+          [1, 2, 3, 4, 5, 6]
+        )
+      }))
   })
 
   describe("events", () => {

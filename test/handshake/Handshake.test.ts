@@ -78,6 +78,19 @@ describe("Handshake", () => {
       assert.isFalse(link.released())
     }).pipe(Effect.provide(layer)))
 
+  it.effect("a connect above 64 KiB is not sent: the gateway would close without a word", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const fiber = yield* attempt({
+        credential: { _tag: "SharedToken", token: Device.token("t".repeat(65_536)) }
+      })
+      const link = yield* transport.nth(1)
+      link.send(Wire.challenge())
+      assert.deepInclude(yield* failure(fiber), { _tag: "FrameTooLarge", method: "connect", limitBytes: 65_536 })
+      assert.deepStrictEqual(link.sent, [])
+      assert.isTrue(link.released())
+    }).pipe(Effect.provide(layer)))
+
   it.effect("a challenge that comes before the dialling fiber runs is not lost", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport

@@ -288,7 +288,7 @@ describe.each(Effect.runSync(releases))("the life of a device on OpenClaw %s", (
           const { agent, paired, session } = yield* connected(home, remote, ["operator.read"])
           if (!paired) return
           const narrow = yield* agent.stored
-          yield* agent.reconfigure({ token: gateway.token, scopes: everything })
+          yield* agent.reconfigure({ token: gateway.token, scopes: everything, narrowedScopes: "refuse" })
           const asked = yield* agent.settled(session)
           assert.strictEqual(asked._tag, "AwaitingApproval")
           if (asked._tag !== "AwaitingApproval") return

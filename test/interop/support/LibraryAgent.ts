@@ -31,6 +31,7 @@ export interface Home {
 export interface Settings {
   readonly token?: Redacted.Redacted
   readonly scopes?: ReadonlyArray<string>
+  readonly narrowedScopes?: "accept" | "refuse"
 }
 
 export interface StartOptions extends Settings {
@@ -105,7 +106,12 @@ export const start = Effect.fn("LibraryAgent.start")(function*(home: Home, optio
     Layer.provide(Admission.layer),
     Layer.provide(wire.layer),
     Layer.provideMerge(Layer.mergeAll(
-      GatewayConfig.layer({ url: options.url, token: options.token, scopes: options.scopes }),
+      GatewayConfig.layer({
+        url: options.url,
+        token: options.token,
+        scopes: options.scopes,
+        narrowedScopes: options.narrowedScopes
+      }),
       DeviceIdentity.layerFile({ path: home.identityPath }).pipe(Layer.provide(Signer.layerNode)),
       TokenStore.layerFile({ directory: home.tokenDirectory })
     )),
@@ -151,9 +157,9 @@ export const start = Effect.fn("LibraryAgent.start")(function*(home: Home, optio
       return first(tag, (status): status is StatusOf<typeof tag> => is(status) && where(status), timeout)
     },
     settled: (before, halted) => first("that lasts", isSettled(before, halted), "30 seconds"),
-    reconfigure: ({ scopes, token }) =>
+    reconfigure: ({ narrowedScopes, scopes, token }) =>
       Effect.flatMap(
-        Effect.orDie(Effect.fromResult(GatewaySettings.check({ url: options.url, token, scopes }))),
+        Effect.orDie(Effect.fromResult(GatewaySettings.check({ url: options.url, token, scopes, narrowedScopes }))),
         supervisor.reconfigure
       ),
     stop: Scope.close(scope, Exit.void)
