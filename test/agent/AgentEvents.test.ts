@@ -14,8 +14,10 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Agent from "../../src/agent/Agent.ts"
 import { AgentEvents } from "../../src/agent/AgentEvents.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
+import { fromReply } from "../../src/devgateway/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
+import { ScopeName } from "../../src/protocol/Connect.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 
@@ -98,6 +100,50 @@ describe("AgentEvents", () => {
       const waiting = yield* watching.next("waiting")
       assert.deepStrictEqual((yield* told(events, "waiting")).at(-1), waiting)
     }))
+
+  for (const scopeUpgrades of [true, false]) {
+    const way = scopeUpgrades ? "over the session" : "by a second attempt"
+    it.effect(`B03 G06: more scopes, asked for ${way}: told beside the session, and a running task is not lost`, () =>
+      Effect.gen(function*() {
+        const answer = yield* Deferred.make<void>()
+        const slow = fromReply(({ message }) => Effect.as(Deferred.await(answer), `done: ${message}`))
+        const { approveFirst, gateway, supervisor, tasks, watching } = yield* agent({
+          gateway: { scopeUpgrades, agent: slow }
+        })
+        yield* approveFirst
+        yield* TestClock.adjust("15 seconds")
+        yield* watching.next("connected")
+        const { taskId } = yield* tasks.delegate("a long task")
+        yield* watching.next("task.sent")
+
+        const outcome = yield* Effect.forkChild(supervisor.upgradeScopes([ScopeName.make("operator.approvals")]))
+        const required = yield* watching.next("pairing.required")
+        assert.deepInclude(required, {
+          reason: "scope-upgrade",
+          connected: true,
+          approvedScopes: ["operator.read", "operator.write"],
+          requestedScopes: ["operator.read", "operator.write", "operator.approvals"]
+        })
+        yield* TestClock.adjust("40 seconds")
+        yield* watching.next("pairing.reminder")
+        yield* approveFirst
+        yield* TestClock.adjust("15 seconds")
+        assert.strictEqual((yield* Fiber.join(outcome))._tag, "Granted")
+        const connected = yield* watching.next("connected")
+        assert.deepInclude(connected, { scopes: ["operator.read", "operator.write", "operator.approvals"] })
+        yield* watching.next("pairing.resolved")
+
+        yield* Deferred.succeed(answer, undefined)
+        yield* watching.next("task.reply")
+        yield* TestClock.adjust("30 seconds")
+        assert.deepInclude(yield* tasks.await(taskId), { _tag: "Completed", text: "done: a long task" })
+        assert.deepStrictEqual([...(yield* gateway.stats).runs.values()], [1])
+        const ends = names(watching.seen).filter((name) => name === "task.reply" || name === "task.failed")
+        assert.deepStrictEqual(ends, ["task.reply"])
+        assert.strictEqual(names(watching.seen).filter((name) => name === "connected").length, 2)
+        assert.notInclude(names(watching.seen), "waiting")
+      }))
+  }
 
   it.effect("a subscriber that does not read yet loses nothing, and each has everything in order", () =>
     Effect.gen(function*() {

@@ -8,6 +8,7 @@ import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Admission } from "../../src/connection/Admission.ts"
 import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
@@ -18,6 +19,7 @@ import { Handshake } from "../../src/handshake/Handshake.ts"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
 import { Transport } from "../../src/link/Transport.ts"
+import { ScopeName } from "../../src/protocol/Connect.ts"
 import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
 import * as Census from "../support/Census.ts"
 import * as Device from "../support/Device.ts"
@@ -36,6 +38,13 @@ const approved = Effect.gen(function*() {
   yield* running.reached("Connected")
   return running
 })
+
+const upgrading = ({ supervisor }: MemoryAgent.Running) =>
+  supervisor.changes.pipe(
+    Stream.filter((status) => status._tag === "Connected" && status.upgrade !== undefined),
+    Stream.runHead,
+    MemoryAgent.unstepped
+  )
 
 /** A way into each status, and what is under way there. */
 const states: ReadonlyArray<
@@ -94,6 +103,28 @@ const states: ReadonlyArray<
       const { session } = yield* running.reached("Connected")
       yield* session.subscribe(["chat"])
       for (const method of ["one", "two"]) yield* Effect.forkScoped(Effect.ignore(session.request(method, {})))
+      return running
+    })
+  ],
+  [
+    "more scopes wait beside it",
+    "Connected",
+    Effect.gen(function*() {
+      const running = yield* approved
+      yield* Effect.forkScoped(running.supervisor.upgradeScopes([ScopeName.make("operator.approvals")]))
+      yield* upgrading(running)
+      return running
+    })
+  ],
+  [
+    "a second attempt for more scopes is under way",
+    "Connected",
+    Effect.gen(function*() {
+      const running = yield* approved
+      // A scope that the session's way does not take.
+      yield* (yield* DevGateway).script({ stallAt: "challenge" })
+      yield* Effect.forkScoped(running.supervisor.upgradeScopes([ScopeName.make("operator.nonsense")]))
+      yield* TestClock.adjust("1 second")
       return running
     })
   ],
@@ -263,7 +294,11 @@ describe("Shutdown", () => {
   const lives: ReadonlyArray<
     readonly [
       string,
-      { readonly token: Redacted.Redacted; readonly faults: ReadonlyArray<Fault> },
+      {
+        readonly token: Redacted.Redacted
+        readonly faults: ReadonlyArray<Fault>
+        readonly scopes?: ReadonlyArray<string>
+      },
       (running: MemoryAgent.Running) => Effect.Effect<void, unknown, DevGateway | Scope.Scope>
     ]
   > = [
@@ -298,6 +333,23 @@ describe("Shutdown", () => {
         })
     ],
     [
+      "a session, and the next one with more scopes",
+      { token: MemoryAgent.sharedToken, faults: [], scopes: ["operator.read"] },
+      ({ reached, supervisor }) =>
+        Effect.gen(function*() {
+          const gateway = yield* DevGateway
+          yield* reached("AwaitingApproval")
+          for (const { requestId } of yield* gateway.pending) yield* gateway.approve(requestId)
+          yield* supervisor.checkNow
+          const { session } = yield* reached("Connected")
+          const outcome = yield* Effect.forkChild(supervisor.upgradeScopes([ScopeName.make("operator.write")]))
+          yield* Effect.raceFirst(Fiber.await(outcome), gateway.awaitState(({ pending }) => pending.length > 0))
+          for (const { requestId } of yield* gateway.pending) yield* gateway.approve(requestId)
+          yield* Fiber.await(outcome)
+          yield* session.ended
+        })
+    ],
+    [
       "commands and a halt",
       { token: MemoryAgent.operatorToken, faults: [] },
       ({ reached, supervisor }) =>
@@ -314,11 +366,11 @@ describe("Shutdown", () => {
 
   it.effect.each(lives)(
     "F01: interrupted at every step of its life it leaves nothing, and releases each link once: %s",
-    ([, { faults, token }, live]) =>
+    ([, { faults, scopes, token }, live]) =>
       Effect.gen(function*() {
         const base = yield* Scheduler.Scheduler
         const device = remembering(yield* Effect.provide(DeviceIdentity, Device.layer))
-        const settings = Device.settings({ token })
+        const settings = Device.settings({ token, scopes })
         const life = Effect.scoped(Effect.gen(function*() {
           const running = yield* MemoryAgent.start
           yield* live(running)

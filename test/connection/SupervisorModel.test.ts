@@ -8,7 +8,10 @@ import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import { GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
+import { ScopeName } from "../../src/protocol/Connect.ts"
+import * as Device from "../support/Device.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
 
 /** What can happen to an agent, in any order. Each is one line of the timeline that a failure prints. */
@@ -26,7 +29,9 @@ const Step = Schema.Union([
   Schema.TaggedStruct("Attend", {}),
   Schema.TaggedStruct("LookAway", {}),
   Schema.TaggedStruct("Pause", {}),
-  Schema.TaggedStruct("Resume", {})
+  Schema.TaggedStruct("Resume", {}),
+  /** Asks for more than the settings name. */
+  Schema.TaggedStruct("AskForMore", {})
 ])
 type Step = typeof Step.Type
 
@@ -50,8 +55,11 @@ const expected = (world: World): ReadonlyArray<ConnectionStatus["_tag"]> => {
 
 /** How many attempts an hour a gateway may see of an agent that stands there; the test watches it for a part of one. */
 const watched = { time: "20 minutes", ofAnHour: 1 / 3 } as const
-const bound = (status: ConnectionStatus["_tag"], attended: boolean): number => {
-  switch (status) {
+const bound = (status: ConnectionStatus, attended: boolean): number => {
+  switch (status._tag) {
+    case "Connected":
+      // A request for more is asked for at the pace of any other, and never over more than one link at a time.
+      return status.upgrade === undefined ? 0 : attended ? 1200 : 125
     case "Waiting":
     case "Connecting":
       return 250
@@ -62,13 +70,27 @@ const bound = (status: ConnectionStatus["_tag"], attended: boolean): number => {
   }
 }
 
-const program = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>) {
+/** Approved for reading alone, before its settings name more. */
+const pairedNarrow = Effect.gen(function*() {
+  const gateway = yield* DevGateway
+  const { endpoint } = yield* GatewayConfig
+  const settings = { ...Device.settings({ token: MemoryAgent.sharedToken, scopes: ["operator.read"] }), endpoint }
+  const running = yield* Effect.provideService(MemoryAgent.start, GatewayConfig, settings)
+  yield* running.reached("AwaitingApproval")
+  yield* Effect.forEach(yield* gateway.pending, ({ requestId }) => gateway.approve(requestId))
+  yield* running.supervisor.checkNow
+  yield* running.reached("Connected")
+  yield* running.stop
+})
+
+const program = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>, before: { readonly paired: boolean }) {
+  if (before.paired) yield* pairedNarrow
   const gateway = yield* DevGateway
   const { deviceId } = yield* DeviceIdentity
   const scope = yield* Scope.fork(yield* Effect.scope)
   const { supervisor } = yield* Scope.provide(MemoryAgent.start, scope)
   const timeline: Array<string> = []
-  let world: World = { up: true, paired: false, paused: false, attended: false }
+  let world: World = { up: true, paired: before.paired, paused: false, attended: false }
   let eyes: Scope.Closeable | undefined
 
   const ignoreUnknown = Effect.ignore
@@ -122,6 +144,9 @@ const program = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>) {
       case "Resume":
         world = { ...world, paused: false }
         return yield* supervisor.resume
+      case "AskForMore":
+        yield* Effect.forkIn(Effect.ignore(supervisor.upgradeScopes([ScopeName.make("operator.approvals")])), scope)
+        return yield* TestClock.adjust(0)
     }
   })
   const stands = Effect.map(supervisor.status, ({ _tag }) => _tag)
@@ -150,11 +175,16 @@ const program = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>) {
   }
   assert.include(expected(world), at, explain(`stands at ${at} in ${JSON.stringify(world)}`))
 
-  const before = yield* attempts
+  const status = yield* supervisor.status
+  if (status._tag === "Connected") {
+    const works = yield* Effect.result(status.session.request("health", {}))
+    assert.strictEqual(works._tag, "Success", explain("a session that does not work"))
+  }
+  const begun = yield* attempts
   yield* TestClock.adjust(watched.time)
   const after = yield* stands
-  const seen = (yield* attempts) - before
-  assert.isAtMost(seen, bound(at, world.attended) * watched.ofAnHour, explain(`${seen} attempts at ${at}`))
+  const seen = (yield* attempts) - begun
+  assert.isAtMost(seen, bound(status, world.attended) * watched.ofAnHour, explain(`${seen} attempts at ${at}`))
   assert.include([...expected(world), "Halted"], after, explain(`later it stands at ${after}`))
 
   // Whatever happened: the end leaves nothing, and the gateway sees no open link.
@@ -165,12 +195,28 @@ const program = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>) {
   assert.strictEqual(yield* attempts, ended, explain("an agent knocks after its end"))
 })
 
+const grown: ReadonlyArray<[string, boolean]> = [["over the session", true], ["by a second attempt", false]]
+
 describe("Supervisor against its model", () => {
+  for (const [way, scopeUpgrades] of grown) {
+    it.effect.prop(
+      `B03 G06: with settings that grew, asked for ${way}, no sequence of events costs a session that there may be`,
+      [Arbitrary.array(Arbitrary.schema(Step), { maxLength: 24 })],
+      ([steps]) =>
+        program(steps, { paired: true }).pipe(
+          Effect.scoped,
+          Effect.provide(MemoryAgent.layer({ gateway: { scopeUpgrades } })),
+          Random.withSeed(JSON.stringify(steps))
+        ),
+      { arbitrary: { seed: `grown ${way}`, runs: 60 }, timeout: 60_000 }
+    )
+  }
+
   it.effect.prop(
     "B01 G04 G18: after any sequence of events it stands where it has to, and knocks no more than allowed",
     [Arbitrary.array(Arbitrary.schema(Step), { maxLength: 24 })],
     ([steps]) =>
-      program(steps).pipe(Effect.scoped, Effect.provide(MemoryAgent.layer()), Random.withSeed(JSON.stringify(steps))),
+      program(steps, { paired: false }).pipe(Effect.scoped, Effect.provide(MemoryAgent.layer()), Random.withSeed(JSON.stringify(steps))),
     { arbitrary: { seed: "supervisor model", runs: 60 }, timeout: 60_000 }
   )
 })

@@ -114,6 +114,67 @@ describe("PairingStep", () => {
     }
   )
 
+  describe("B03 G06: more that waits beside a session", () => {
+    const more = (id: string, atMs = 0) =>
+      approval({ id, reason: "scope-upgrade", approvedScopes: ["operator.read"], lastAskedAtMs: atMs })
+
+    it("is told once, with what there is and what is asked for, and ends in the session that has it", () => {
+      const { notices } = run([
+        { status: Statuses.upgrading(more("one")) },
+        { status: Statuses.upgrading(more("one", 15_000)), nowMs: 15_000 },
+        { status: Statuses.widened, nowMs: 20_000 }
+      ])
+      assert.deepStrictEqual(tags(notices), ["Required", "Resolved"])
+      assert.deepInclude(notices[0], {
+        reason: "scope-upgrade",
+        connected: true,
+        requestedScopes: ["operator.read", "operator.write"],
+        approvedScopes: ["operator.read"]
+      })
+    })
+
+    it("without it, says how it ended", () => {
+      for (const outcome of ["rejected", "expired", "replaced", "unseen", "refused"] as const) {
+        const { notices } = run([{ status: Statuses.upgrading(more("one")) }, { status: Statuses.declined(outcome) }])
+        assert.deepStrictEqual(tags(notices), ["Required", "Cancelled"])
+        assert.deepInclude(notices[1], { outcome })
+      }
+    })
+
+    it("is not approved by a session that does not have it, as after other settings", () => {
+      const { notices } = run([
+        { status: Statuses.upgrading(more("one")) },
+        { status: connecting },
+        { status: connected }
+      ])
+      assert.deepStrictEqual(tags(notices), ["Required", "Cancelled"])
+      assert.notProperty(notices[1], "outcome")
+    })
+
+    it("outlives a lost link, and ages while nobody can ask", () => {
+      const { notices } = run([
+        { status: Statuses.upgrading(more("one")) },
+        { status: waiting(undefined), nowMs: 1000 },
+        { status: connecting, nowMs: 2000 },
+        { status: waiting(undefined), nowMs: 250_000 },
+        { status: waiting(undefined), nowMs: 310_000 },
+        { status: Statuses.upgrading(more("two", 320_000)), nowMs: 320_000 },
+        { status: Statuses.widened, nowMs: 330_000 }
+      ])
+      assert.deepStrictEqual(tags(notices), ["Required", "Expiring", "Expired", "Superseded", "Resolved"])
+    })
+
+    it("a device that is not let in any more is another matter: the same notice, no longer connected", () => {
+      const { notices } = run([
+        { status: Statuses.upgrading(more("one")) },
+        { status: awaiting({ ...approval({ id: "two", lastAskedAtMs: 1000 }), reason: "role-upgrade" }), nowMs: 1000 },
+        { status: connected, nowMs: 2000 }
+      ])
+      assert.deepStrictEqual(tags(notices), ["Required", "Superseded", "Resolved"])
+      assert.notProperty(notices[1], "connected")
+    })
+  })
+
   it("G05: a new request id replaces the notice and names the command that is dead", () => {
     const { notices, pairing } = run([{ status: asked("one") }, { status: asked("two", 1000), nowMs: 1000 }])
     assert.deepStrictEqual(tags(notices), ["Required", "Superseded"])

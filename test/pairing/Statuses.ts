@@ -11,6 +11,7 @@ import { LinkError } from "../../src/link/LinkError.ts"
 import type { Commands } from "../../src/pairing/ApproveCommand.ts"
 import { posixCommand } from "../../src/pairing/ApproveCommand.ts"
 import { DeviceId, RequestId } from "../../src/protocol/Connect.ts"
+import type { UpgradeEnd } from "../../src/protocol/PairingNotice.ts"
 
 export const gateway = "ws://127.0.0.1:18789/"
 export const otherGateway = "wss://gateway.example:443/"
@@ -45,13 +46,13 @@ const pairingRequired = new PairingRequired({ reason: "not-paired", pauseReconne
 const authRejected = new AuthRejected({ reason: "TokenMismatch", sent: "SharedToken" })
 
 export const connecting: ConnectionStatus = { _tag: "Connecting", attempt: 1 }
-export const connected: ConnectionStatus = {
-  _tag: "Connected",
+const connectedWith = (scopes: ReadonlyArray<string>) => ({
+  _tag: "Connected" as const,
   session: {
     facts: {
       protocol: 4,
       serverVersion: undefined,
-      scopes: [],
+      scopes,
       missingScopes: [],
       deviceTokenIssued: false,
       connectedAtMs: 0,
@@ -63,7 +64,16 @@ export const connected: ConnectionStatus = {
     ended: Effect.never,
     counts: () => ({ noise: 0, missed: 0, dropped: 0, pending: 0 })
   }
-}
+}) satisfies ConnectionStatus
+export const connected: ConnectionStatus = connectedWith([])
+/** Connected with all that was asked for. */
+export const widened: ConnectionStatus = connectedWith(["operator.read", "operator.write"])
+/** Connected with less, while more waits for a person. */
+export const upgrading = (of: Approval): ConnectionStatus => ({ ...connectedWith(["operator.read"]), upgrade: of })
+export const declined = (outcome: UpgradeEnd): ConnectionStatus => ({
+  ...connectedWith(["operator.read"]),
+  declined: outcome
+})
 export const paused: ConnectionStatus = { _tag: "Paused" }
 export const stopped: ConnectionStatus = { _tag: "Stopped" }
 
@@ -106,6 +116,9 @@ const Draw = Schema.Struct({
     "rare",
     "connecting",
     "connected",
+    "upgrading",
+    "upgrading",
+    "declined",
     "waiting",
     "waitingForNothing",
     "timedOut",
@@ -143,6 +156,10 @@ const happening = (draw: typeof Draw.Type): Happening => ({
         return connecting
       case "connected":
         return connected
+      case "upgrading":
+        return upgrading(of)
+      case "declined":
+        return declined("rejected")
       case "waiting":
         return waiting(of)
       case "waitingForNothing":
