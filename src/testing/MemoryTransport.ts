@@ -80,11 +80,9 @@ const join = (
     },
     resume: () => {
       reading = true
-      while (open && reading) {
-        const next = unread.shift()
-        if (next === undefined) return
-        next()
-      }
+      // What is delivered may stop the reading again, or end the link.
+      const next = () => open && reading ? unread.shift() : undefined
+      for (let act = next(); act !== undefined; act = next()) act()
     },
     leave
   }

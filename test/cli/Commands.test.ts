@@ -119,6 +119,58 @@ describe.concurrent("commands on a gateway of another process", () => {
       yield* Cli.endsAt(gateway.cli, "SIGTERM", stateDir)
     }).pipe(Effect.provide(Cli.platform)), limit)
 
+  it.live(
+    "G06: settings that grew cost no session: run and delegate go on with what there is, and approval brings the rest",
+    () =>
+      Effect.gen(function*() {
+        const gateway = yield* gatewayCommand
+        const remote = (scopes: string) =>
+          Effect.map(own, (stateDir) => ({
+            stateDir,
+            env: {
+              OPENCLAW_GATEWAY_URL: gateway.url,
+              OPENCLAW_GATEWAY_TOKEN: gateway.token,
+              OPENCLAW_GATEWAY_SCOPES: scopes
+            }
+          }))
+        const stateDirectory = yield* Cli.temporaryDirectory
+        const own = Effect.succeed(stateDirectory)
+        const { stateDir } = gateway
+        const answer = (requestId: unknown) => Cli.finished(["devices", "approve", String(requestId)], { stateDir })
+
+        const first = yield* Cli.start(
+          ["delegate", "one", "--wait", "--json"],
+          yield* remote("operator.read,operator.write")
+        )
+        yield* answer((yield* first.nextEvent("pairing.required"))["requestId"])
+        yield* first.nextEvent("task.reply")
+
+        const wide = yield* remote("operator.read,operator.write,operator.approvals")
+        const run = yield* Cli.start(["run", "--json"], wide)
+        const connected = yield* run.nextEvent("connected")
+        assert.deepStrictEqual(connected["missingScopes"], ["operator.approvals"])
+        const required = yield* run.nextEvent("pairing.required")
+        assert.deepInclude(required, { reason: "scope-upgrade", connected: true })
+        yield* run.stdinWrite("two")
+        assert.strictEqual((yield* run.nextEvent("task.reply"))["text"], "echo: two")
+        const delegated = yield* Cli.finished(["delegate", "three", "--json"], wide)
+        assert.strictEqual(delegated.code, 0)
+
+        const list = yield* Cli.finished(["devices", "list"], { stateDir })
+        assert.include(
+          list.stdout.join("\n"),
+          "paired with: operator.read operator.write; more: operator.approvals"
+        )
+        yield* answer(required["requestId"])
+        assert.notProperty(yield* run.nextEvent("connected"), "missingScopes")
+        yield* run.nextEvent("pairing.resolved")
+        yield* run.signal("SIGINT")
+        assert.deepStrictEqual(yield* run.exit, { code: 0, signal: null })
+        for (const text of [...run.stdout, ...run.stderr, ...delegated.stdout]) assert.notInclude(text, gateway.token)
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+
   it.live("a wrong token is status 77, and no token or key is in any output", () =>
     Effect.gen(function*() {
       const { url } = yield* gatewayCommand

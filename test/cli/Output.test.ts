@@ -18,7 +18,9 @@ const anything = Arbitrary.schema(AgentEvent)
 const poisoned = (event: AgentEvent): unknown => {
   const poison = (value: unknown, key: string): unknown =>
     typeof value === "string"
-      ? ["event", "deviceId", "requestId", "previousRequestId", "reason"].includes(key) ? value : `${value}${hostile}`
+      ? ["event", "deviceId", "requestId", "previousRequestId", "reason", "outcome"].includes(key)
+        ? value
+        : `${value}${hostile}`
       : Array.isArray(value)
       ? value.map((item) => poison(item, key))
       : typeof value === "object" && value !== null
@@ -70,6 +72,40 @@ describe("render", () => {
     const without = (render({ ...event, note: "Export a credential first." }, plain) ?? "").split("\n")
     assert.include(without, "openclaw devices list")
     assert.include(without, "Export a credential first.")
+  })
+
+  it("B03: more scopes beside a session: what there is, what is asked for, and how it ended", () => {
+    const event = {
+      at,
+      deviceId,
+      reason: "scope-upgrade" as const,
+      since: at,
+      expiresAt: at,
+      list: shell("openclaw devices list"),
+      approve: shell("openclaw devices approve 1"),
+      requestedScopes: ["operator.read", "operator.write"],
+      approvedScopes: ["operator.read"],
+      event: "pairing.required" as const
+    }
+    const lines = (render({ ...event, connected: true }, plain) ?? "").split("\n")
+    assert.include(lines, "More scopes wait for approval.")
+    assert.include(lines, "It has operator.read, and asks for operator.write besides.")
+    assert.include(lines, "openclaw devices approve 1")
+    assert.include(lines.at(-1), "works meanwhile")
+    const waiting = (render(event, plain) ?? "").split("\n")
+    assert.include(waiting, "Approval needed, once.")
+    assert.include(waiting, "It has operator.read, and asks for operator.write besides.")
+    const ended = (outcome?: "rejected" | "replaced") =>
+      render({
+        at,
+        deviceId,
+        reason: "scope-upgrade",
+        event: "pairing.cancelled",
+        ...(outcome === undefined ? {} : { outcome })
+      }, plain)
+    assert.strictEqual(ended("rejected"), "more scopes: rejected; it works on with those that it has")
+    assert.include(ended("replaced"), "rejected, or expired")
+    assert.strictEqual(ended(), "no longer waiting for approval")
   })
 
   it("every event but a first attempt says something", () => {

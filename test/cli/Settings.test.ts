@@ -43,6 +43,7 @@ const summary = (settings: Settings.Settings) => {
     client: `${gateway.clientId}/${gateway.clientMode}`,
     origin: gateway.origin,
     scopes: gateway.scopes.join(","),
+    narrowed: gateway.narrowedScopes,
     session: settings.sessionKey,
     challenge: Duration.toSeconds(gateway.challengeTimeout),
     hello: Duration.toSeconds(gateway.helloTimeout),
@@ -61,6 +62,7 @@ const defaults = {
   client: "gateway-client/backend",
   origin: undefined,
   scopes: "operator.read,operator.write",
+  narrowed: "accept" as const,
   session: "agent:main:main",
   challenge: 15,
   hello: 15,
@@ -136,6 +138,7 @@ describe("values", () => {
     ["scopes with blanks", { OPENCLAW_GATEWAY_SCOPES: " operator.read , operator.admin " }, {}, {
       scopes: "operator.read,operator.admin"
     }],
+    ["no session with less", { OPENCLAW_GATEWAY_NARROWED_SCOPES: "refuse" }, {}, { narrowed: "refuse" }],
     [
       "client and Origin of one's own choice",
       {
@@ -183,6 +186,7 @@ describe("bad values", () => {
     ["OPENCLAW_GATEWAY_URL", "ws://gateway.example", /wss/],
     ["OPENCLAW_GATEWAY_TOKEN", `${secret}|x`, /\|/],
     ["OPENCLAW_GATEWAY_SCOPES", "operator.read|x", /\|/],
+    ["OPENCLAW_GATEWAY_NARROWED_SCOPES", "maybe", /^must be accept or refuse$/],
     ["OPENCLAW_GATEWAY_CLIENT_ID", "my-client", /gateway-client/],
     ["OPENCLAW_GATEWAY_CLIENT_MODE", "robot", /backend/],
     ["OPENCLAW_GATEWAY_ORIGIN", "https://a.example/path", /origin like/],

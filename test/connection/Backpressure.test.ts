@@ -23,8 +23,10 @@ describe("a subscriber with backpressure", () => {
       const { events, lost } = yield* session.subscribe(["burst"], { backpressure: true, capacity: 10 })
       const taken: Array<unknown> = []
       yield* Effect.forkScoped(
-        Stream.runForEach(events, ({ payload }) =>
-          Effect.andThen(Effect.sync(() => void taken.push(payload)), Effect.sleep("1 second")))
+        Stream.runForEach(
+          events,
+          ({ payload }) => Effect.andThen(Effect.sync(() => void taken.push(payload)), Effect.sleep("1 second"))
+        )
       )
       for (let index = 0; index < 1000; index++) yield* gateway.broadcast("burst", index)
       // Answered at once, and not read before what came first.

@@ -380,10 +380,12 @@ describe("Session", () => {
         const { session, subscription, wire } = yield* held()
         const taken: Array<unknown> = []
         const reading = yield* Effect.forkScoped(
-          Stream.runForEach(subscription.events, ({ payload }) =>
-            Effect.andThen(Effect.sync(() => void taken.push(payload)), Effect.sleep("1 second")))
+          Stream.runForEach(
+            subscription.events,
+            ({ payload }) => Effect.andThen(Effect.sync(() => void taken.push(payload)), Effect.sleep("1 second"))
+          )
         )
-        // Two are at work, four wait: not below half of four yet. With the next two taken, two wait, and so on.
+        // Half a queue is taken at a time: two are at work, four wait, then two, and only then less than half of four.
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(wire.reading, ["pause"])
         yield* TestClock.adjust("3 seconds")

@@ -208,7 +208,7 @@ describe("Supervisor against its model", () => {
           Effect.provide(MemoryAgent.layer({ gateway: { scopeUpgrades } })),
           Random.withSeed(JSON.stringify(steps))
         ),
-      { arbitrary: { seed: `grown ${way}`, runs: 60 }, timeout: 60_000 }
+      { arbitrary: { seed: `grown ${way}`, runs: 30 }, timeout: 60_000 }
     )
   }
 
@@ -216,7 +216,11 @@ describe("Supervisor against its model", () => {
     "B01 G04 G18: after any sequence of events it stands where it has to, and knocks no more than allowed",
     [Arbitrary.array(Arbitrary.schema(Step), { maxLength: 24 })],
     ([steps]) =>
-      program(steps, { paired: false }).pipe(Effect.scoped, Effect.provide(MemoryAgent.layer()), Random.withSeed(JSON.stringify(steps))),
+      program(steps, { paired: false }).pipe(
+        Effect.scoped,
+        Effect.provide(MemoryAgent.layer()),
+        Random.withSeed(JSON.stringify(steps))
+      ),
     { arbitrary: { seed: "supervisor model", runs: 60 }, timeout: 60_000 }
   )
 })

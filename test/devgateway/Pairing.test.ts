@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import { DevGateway, type Options } from "../../src/devgateway/DevGateway.ts"
 import recorded from "../vectors/gateway-2026.9.6.json" with { type: "json" }
 import { at, type ConnectOptions, type Device, device, link, outcome, shapeOf } from "./FakeClient.ts"
 
@@ -11,10 +11,10 @@ const alice = device(1)
 const bob = device(2)
 const admin = device(9)
 
-const withGateway = <A, E>(body: (gateway: Gateway) => Effect.Effect<A, E>) =>
+const withGateway = <A, E>(body: (gateway: Gateway) => Effect.Effect<A, E>, options?: Partial<Options>) =>
   Effect.gen(function*() {
     yield* TestClock.setTime(1_800_000_000_000)
-    return yield* Effect.flatMap(DevGateway, body).pipe(Effect.provide(DevGateway.layerTest()))
+    return yield* Effect.flatMap(DevGateway, body).pipe(Effect.provide(DevGateway.layerTest(options)))
   })
 
 const ask = (gateway: Gateway, options?: ConnectOptions, owner: Device = alice) => link(gateway).connect(owner, options)
@@ -353,6 +353,61 @@ describe("a scope upgrade on a live link", () => {
         assert.strictEqual(outcome(ask(gateway, { token: fresh, scopes: wider })), "hello-ok")
       })
     ))
+
+  it.effect("may name a scope that covers what the link has, and none that does not exist", () =>
+    withGateway((gateway) =>
+      Effect.gen(function*() {
+        const token = yield* pair(gateway, alice, { scopes: ["operator.read"] })
+        const live = link(gateway)
+        live.connect(alice, { token, scopes: ["operator.read"] })
+        const ask = (scopes: ReadonlyArray<string>) => live.request("device.scopes.requestUpgrade", { scopes })
+        assert.isString(at(ask(["operator.write"]), "payload", "requestId"))
+        assert.strictEqual(
+          outcome(ask(["operator.pairing"])),
+          "requested scopes must include the connection's current scopes"
+        )
+        assert.strictEqual(
+          outcome(ask(["operator.read", "operator.nonsense"])),
+          "requested scopes contain an unknown operator scope"
+        )
+      })
+    ))
+
+  it.effect("is left without an answer by a gateway that goes down, and its request stays", () =>
+    withGateway((gateway) =>
+      Effect.gen(function*() {
+        const token = yield* pair(gateway)
+        const live = link(gateway)
+        live.connect(alice, { token })
+        const asked = live.request("device.scopes.requestUpgrade", { scopes: wider })
+        const requestId = String(at(asked, "payload", "requestId"))
+        live.send({ type: "req", id: "wait", method: "device.scopes.waitUpgrade", params: { requestId } })
+        yield* gateway.stop
+        assert.strictEqual(outcome(live.response("wait")), "scope upgrade expired or not found")
+        assert.lengthOf(yield* gateway.pending, 1)
+      })
+    ))
+
+  it.effect("is not known to releases that have no such request, and an ask for other scopes takes the place of one", () =>
+    withGateway((gateway) =>
+      Effect.gen(function*() {
+        yield* pair(gateway)
+        const live = link(gateway)
+        const hello = live.connect(alice)
+        assert.notInclude(JSON.stringify(at(hello, "payload", "features")), "device.scopes")
+        assert.strictEqual(
+          outcome(live.request("device.scopes.requestUpgrade", { scopes: wider })),
+          "MISSING_SCOPE"
+        )
+        const first = requestIdOf(ask(gateway, { scopes: wider }))
+        assert.strictEqual(requestIdOf(ask(gateway, { scopes: wider })), first)
+        const other = requestIdOf(ask(gateway, { scopes: ["operator.read", "operator.pairing"] }))
+        assert.notStrictEqual(other, first)
+        assert.deepStrictEqual((yield* gateway.pending).map(({ scopes }) => scopes), [[
+          "operator.read",
+          "operator.pairing"
+        ]])
+      }), { scopeUpgrades: false }))
 
   it.effect("is of no use to another device", () =>
     withGateway((gateway) =>

@@ -78,45 +78,49 @@ const isWider = ({ session }: LibraryAgent.StatusOf<"Connected">) => session.fac
 
 describe.each(Effect.runSync(releases))("a scope upgrade on OpenClaw %s", (release) => {
   layer(Place.layer(release), { excludeTestServices: true, timeout: "300 seconds" })((it) => {
-    it.effect("B03: approved while a task runs, the session gets the scopes and the task its one answer", () =>
-      Effect.gen(function*() {
-        const { gateway } = yield* Place
-        const device = yield* paired
-        if (device === undefined) return
-        const { agent, session } = device
-        const before = yield* agent.stored
-        const services = yield* Layer.build(
-          TaskRunner.layer().pipe(
-            Layer.provide([
-              Layer.succeed(Supervisor, agent.supervisor),
-              TaskJournal.layerMemory,
-              SecureRandom.layerWebCrypto
-            ])
+    it.effect(
+      "B03: approved while a task runs, the session gets the scopes and the task its one answer",
+      () =>
+        Effect.gen(function*() {
+          const { gateway } = yield* Place
+          const device = yield* paired
+          if (device === undefined) return
+          const { agent, session } = device
+          const before = yield* agent.stored
+          const services = yield* Layer.build(
+            TaskRunner.layer().pipe(
+              Layer.provide([
+                Layer.succeed(Supervisor, agent.supervisor),
+                TaskJournal.layerMemory,
+                SecureRandom.layerWebCrypto
+              ])
+            )
           )
-        )
-        const tasks = Context.get(services, TaskRunner)
-        const text = `[hold] ${randomUUID()}`
-        const { taskId } = yield* tasks.delegate(text)
-        yield* gateway.model.nextPrompt(text)
+          const tasks = Context.get(services, TaskRunner)
+          const text = `[hold] ${randomUUID()}`
+          const { taskId } = yield* tasks.delegate(text)
+          yield* gateway.model.nextPrompt(text)
 
-        const outcome = yield* Effect.forkChild(agent.supervisor.upgradeScopes([more]))
-        const { requestId } = yield* upgradeOf(agent)
-        yield* asAdministrator("device.pair.approve", { requestId })
-        yield* agent.supervisor.checkNow
-        const status = yield* agent.until("Connected", { where: isWider })
-        assert.strictEqual((yield* Fiber.join(outcome))._tag, "Granted")
-        assert.notStrictEqual(status.session, session)
-        assert.isUndefined(status.upgrade)
-        const stored = yield* agent.stored
-        assert.isTrue(
-          stored !== undefined && before !== undefined
-            && Redacted.value(stored.token) !== Redacted.value(before.token)
-        )
+          const outcome = yield* Effect.forkChild(agent.supervisor.upgradeScopes([more]))
+          const { requestId } = yield* upgradeOf(agent)
+          yield* asAdministrator("device.pair.approve", { requestId })
+          yield* agent.supervisor.checkNow
+          const status = yield* agent.until("Connected", { where: isWider })
+          assert.strictEqual((yield* Fiber.join(outcome))._tag, "Granted")
+          assert.notStrictEqual(status.session, session)
+          assert.isUndefined(status.upgrade)
+          const stored = yield* agent.stored
+          assert.isTrue(
+            stored !== undefined && before !== undefined
+              && Redacted.value(stored.token) !== Redacted.value(before.token)
+          )
 
-        yield* gateway.model.release
-        assert.deepInclude(yield* tasks.await(taskId), { _tag: "Completed", text: `echo: ${text}` })
-        assert.lengthOf(gateway.model.prompts.filter((prompt) => prompt.includes(text)), 1)
-      }), 90_000)
+          yield* gateway.model.release
+          assert.deepInclude(yield* tasks.await(taskId), { _tag: "Completed", text: `echo: ${text}` })
+          assert.lengthOf(gateway.model.prompts.filter((prompt) => prompt.includes(text)), 1)
+        }),
+      90_000
+    )
 
     it.effect("rejected, the session is the one it was and works on", () =>
       Effect.gen(function*() {
@@ -137,62 +141,73 @@ describe.each(Effect.runSync(releases))("a scope upgrade on OpenClaw %s", (relea
         yield* session.request("chat.history", { sessionKey: "agent:main:main" })
       }), 60_000)
 
-    it.effect("G06: settings that grew connect with what was approved; the request outlives a cut link and a restart", () =>
-      Effect.gen(function*() {
-        const { gateway } = yield* Place
-        const device = yield* paired
-        if (device === undefined) return
-        const { home, remote } = device
-        yield* device.agent.stop
-        const agent = yield* LibraryAgent.start(home, {
-          url: remote.url,
-          token: gateway.token,
-          scopes: [...less, more]
-        })
-        const { requestId, session } = yield* upgradeOf(agent)
-        assert.deepStrictEqual(session.facts.missingScopes, [more])
-        yield* remote.drop
-        yield* agent.settled(session)
-        const again = yield* upgradeOf(agent)
-        assert.strictEqual(again.requestId, requestId)
-        yield* gateway.restart
-        yield* agent.until("Connected", { where: (status) => status.session !== again.session, timeout: "90 seconds" })
-        const back = yield* upgradeOf(agent)
-        assert.strictEqual(back.requestId, requestId)
-        yield* asAdministrator("device.pair.approve", { requestId })
-        yield* agent.supervisor.checkNow
-        yield* agent.until("Connected", { where: isWider })
-        yield* agent.stop
-        // The stored token is the one that has them.
-        const later = yield* LibraryAgent.start(home, { url: remote.url, scopes: [...less, more] })
-        yield* later.until("Connected", { where: isWider })
-      }), 120_000)
+    it.effect(
+      "G06: settings that grew connect with what was approved; the request outlives a cut link and a restart",
+      () =>
+        Effect.gen(function*() {
+          const { gateway } = yield* Place
+          const device = yield* paired
+          if (device === undefined) return
+          const { home, remote } = device
+          yield* device.agent.stop
+          const agent = yield* LibraryAgent.start(home, {
+            url: remote.url,
+            token: gateway.token,
+            scopes: [...less, more]
+          })
+          const { requestId, session } = yield* upgradeOf(agent)
+          assert.deepStrictEqual(session.facts.missingScopes, [more])
+          yield* remote.drop
+          yield* agent.settled(session)
+          const again = yield* upgradeOf(agent)
+          assert.strictEqual(again.requestId, requestId)
+          yield* gateway.restart
+          yield* agent.until("Connected", {
+            where: (status) => status.session !== again.session,
+            timeout: "90 seconds"
+          })
+          const back = yield* upgradeOf(agent)
+          assert.strictEqual(back.requestId, requestId)
+          yield* asAdministrator("device.pair.approve", { requestId })
+          yield* agent.supervisor.checkNow
+          yield* agent.until("Connected", { where: isWider })
+          yield* agent.stop
+          // The stored token is the one that has them.
+          const later = yield* LibraryAgent.start(home, { url: remote.url, scopes: [...less, more] })
+          yield* later.until("Connected", { where: isWider })
+        }),
+      120_000
+    )
 
-    it.effect("with its own token alone it asks where the gateway takes that, and is told where not", () =>
-      Effect.gen(function*() {
-        const device = yield* paired
-        if (device === undefined) return
-        yield* device.agent.stop
-        const agent = yield* LibraryAgent.start(device.home, { url: device.remote.url, scopes: less })
-        const { session } = yield* agent.until("Connected")
-        const outcome = yield* Effect.forkChild(Effect.result(agent.supervisor.upgradeScopes([more])))
-        const status = yield* Effect.raceFirst(
-          agent.until("Connected", { where: ({ upgrade }) => upgrade !== undefined }),
-          Effect.as(Fiber.join(outcome), undefined)
-        )
-        if (status === undefined) {
-          const refused = yield* Fiber.join(outcome)
-          assert.strictEqual(refused._tag, "Failure")
-          if (refused._tag === "Failure") assert.strictEqual(refused.failure.reason, "NeedsSharedCredential")
-          assert.deepStrictEqual(yield* requestOf(agent.deviceId), [])
-          return yield* session.request("chat.history", { sessionKey: "agent:main:main" })
-        }
-        const { requestId } = yield* upgradeOf(agent)
-        yield* asAdministrator("device.pair.approve", { requestId })
-        yield* agent.until("Connected", { where: isWider })
-        yield* agent.stop
-        const later = yield* LibraryAgent.start(device.home, { url: device.remote.url, scopes: [...less, more] })
-        yield* later.until("Connected", { where: isWider })
-      }), 60_000)
+    it.effect(
+      "with its own token alone it asks where the gateway takes that, and is told where not",
+      () =>
+        Effect.gen(function*() {
+          const device = yield* paired
+          if (device === undefined) return
+          yield* device.agent.stop
+          const agent = yield* LibraryAgent.start(device.home, { url: device.remote.url, scopes: less })
+          const { session } = yield* agent.until("Connected")
+          const outcome = yield* Effect.forkChild(Effect.result(agent.supervisor.upgradeScopes([more])))
+          const status = yield* Effect.raceFirst(
+            agent.until("Connected", { where: ({ upgrade }) => upgrade !== undefined }),
+            Effect.as(Fiber.join(outcome), undefined)
+          )
+          if (status === undefined) {
+            const refused = yield* Fiber.join(outcome)
+            assert.strictEqual(refused._tag, "Failure")
+            if (refused._tag === "Failure") assert.strictEqual(refused.failure.reason, "NeedsSharedCredential")
+            assert.deepStrictEqual(yield* requestOf(agent.deviceId), [])
+            return yield* session.request("chat.history", { sessionKey: "agent:main:main" })
+          }
+          const { requestId } = yield* upgradeOf(agent)
+          yield* asAdministrator("device.pair.approve", { requestId })
+          yield* agent.until("Connected", { where: isWider })
+          yield* agent.stop
+          const later = yield* LibraryAgent.start(device.home, { url: device.remote.url, scopes: [...less, more] })
+          yield* later.until("Connected", { where: isWider })
+        }),
+      60_000
+    )
   })
 })

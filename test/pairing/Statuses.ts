@@ -46,25 +46,26 @@ const pairingRequired = new PairingRequired({ reason: "not-paired", pauseReconne
 const authRejected = new AuthRejected({ reason: "TokenMismatch", sent: "SharedToken" })
 
 export const connecting: ConnectionStatus = { _tag: "Connecting", attempt: 1 }
-const connectedWith = (scopes: ReadonlyArray<string>) => ({
-  _tag: "Connected" as const,
-  session: {
-    facts: {
-      protocol: 4,
-      serverVersion: undefined,
-      scopes,
-      missingScopes: [],
-      deviceTokenIssued: false,
-      connectedAtMs: 0,
-      clockDeltaMs: undefined,
-      handshakeMs: 0
-    },
-    request: () => Effect.never,
-    subscribe: () => Effect.succeed({ events: Stream.empty, lost: () => 0 }),
-    ended: Effect.never,
-    counts: () => ({ noise: 0, missed: 0, dropped: 0, pending: 0 })
-  }
-}) satisfies ConnectionStatus
+const connectedWith = (scopes: ReadonlyArray<string>) =>
+  ({
+    _tag: "Connected" as const,
+    session: {
+      facts: {
+        protocol: 4,
+        serverVersion: undefined,
+        scopes,
+        missingScopes: [],
+        deviceTokenIssued: false,
+        connectedAtMs: 0,
+        clockDeltaMs: undefined,
+        handshakeMs: 0
+      },
+      request: () => Effect.never,
+      subscribe: () => Effect.succeed({ events: Stream.empty, lost: () => 0 }),
+      ended: Effect.never,
+      counts: () => ({ noise: 0, missed: 0, dropped: 0, pending: 0 })
+    }
+  }) satisfies ConnectionStatus
 export const connected: ConnectionStatus = connectedWith([])
 /** Connected with all that was asked for. */
 export const widened: ConnectionStatus = connectedWith(["operator.read", "operator.write"])
