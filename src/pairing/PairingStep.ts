@@ -117,7 +117,7 @@ const onStatus = (
         return onApproval(subject, pairing, { approval, dropsAtMs: undefined, gateway, nowMs, connected: true })
       }
       if (live === undefined) return [pairing, notPairing]
-      return live.gateway === gateway && status.declined === undefined && isGranted(live, status.session.facts.scopes)
+      return live.gateway === gateway && isGranted(live, status.session.facts.scopes)
         ? resolve(pairing, live)
         : cancel(pairing, status.declined)
     }

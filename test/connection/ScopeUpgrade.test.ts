@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -15,9 +16,12 @@ import { GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
 import { Role, ScopeName } from "../../src/protocol/Connect.ts"
+import * as Frame from "../../src/protocol/Frame.ts"
 import * as Device from "../support/Device.ts"
 import * as LogLines from "../support/LogLines.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
+import { ScriptedTransport } from "../support/ScriptedTransport.ts"
+import * as Wire from "../support/WireFrames.ts"
 
 const token = MemoryAgent.sharedToken
 const narrow = ["operator.read"]
@@ -226,6 +230,23 @@ describe.each(gateways)("wider scopes, asked for %s", (_, scopeUpgrades) => {
       assert.isUndefined(status.declined)
     }).pipe(on))
 
+  it.effect("what was declined is forgotten once the device is approved anew", () =>
+    Effect.gen(function*() {
+      const gateway = yield* DevGateway
+      const { deviceId } = yield* DeviceIdentity
+      const { running } = yield* grown
+      yield* reject
+      yield* TestClock.adjust("15 seconds")
+      yield* declined(running)
+      yield* gateway.remove(deviceId)
+      yield* TestClock.adjust("1 second")
+      yield* running.reached("AwaitingApproval")
+      yield* approve
+      yield* TestClock.adjust("15 seconds")
+      const status = yield* running.reached("Connected")
+      assert.isUndefined(status.declined)
+    }).pipe(on))
+
   it.effect("asked for by name: granted with the scopes, kept over a reconnect, and what is there is not asked for", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
@@ -245,6 +266,10 @@ describe.each(gateways)("wider scopes, asked for %s", (_, scopeUpgrades) => {
       yield* gateway.dropAll(1012)
       yield* TestClock.adjust("1 second")
       assert.sameMembers([...(yield* now(running)).session.facts.scopes], wide)
+      yield* running.supervisor.pause
+      yield* running.supervisor.resume
+      const { session } = yield* running.reached("Connected")
+      assert.sameMembers([...session.facts.scopes], wide)
       assert.deepStrictEqual(yield* pendingIds, [])
     }).pipe(on))
 
@@ -443,16 +468,24 @@ describe("a second attempt", () => {
 
 describe("over the session", () => {
   it.effect("a device with its own token alone can ask too, and has the new token before anybody sees the scopes", () =>
-    Effect.gen(function*() {
-      yield* pairedNarrow
-      const running = yield* startedWith({ scopes: wide })
-      yield* waiting(running)
-      yield* approve
-      yield* wider(running)
-      assert.sameMembers([...(yield* storedToken).scopes], wide)
-      yield* running.stop
-      yield* wider(yield* startedWith({ scopes: wide }))
-    }).pipe(provided(true)))
+    LogLines.kept((lines) =>
+      Effect.gen(function*() {
+        yield* pairedNarrow
+        const running = yield* startedWith({ scopes: wide })
+        yield* waiting(running)
+        const before = yield* storedToken
+        yield* approve
+        yield* wider(running)
+        const stored = yield* storedToken
+        assert.sameMembers([...stored.scopes], wide)
+        for (const secret of [before, stored].map((entry) => Redacted.value(entry.token))) {
+          assert.notInclude(JSON.stringify(lines), secret)
+          assert.notInclude(JSON.stringify(running.seen), secret)
+        }
+        yield* running.stop
+        yield* wider(yield* startedWith({ scopes: wide }))
+      }).pipe(provided(true))
+    ))
 
   it.effect("a request that the gateway lets expire ends as expired", () =>
     Effect.gen(function*() {
@@ -468,10 +501,119 @@ describe("over the session", () => {
       yield* pairedNarrow
       const running = yield* startedWith({ scopes: narrow })
       const { session } = yield* running.reached("Connected")
+      const before = yield* attempts
       const outcome = yield* running.supervisor.upgradeScopes([ScopeName.make("operator.nonsense")])
       assert.deepStrictEqual(outcome, { _tag: "Declined", reason: "refused" })
       assert.strictEqual((yield* now(running)).session, session)
+      assert.strictEqual(yield* attempts, before)
     }).pipe(provided(true)))
+})
+
+/** What a link was asked for at connect; its answer is the test's. */
+const connecting = Effect.fnUntraced(function*(generation: number) {
+  const transport = yield* ScriptedTransport
+  const link = yield* transport.nth(generation)
+  link.send(Wire.challenge())
+  const { params } = yield* link.nthSent(1)
+  return { link, scopes: Predicate.hasProperty(params, "scopes") ? params.scopes : undefined }
+})
+const letIn = (scopes: ReadonlyArray<string>, more: object = {}) => Wire.helloOk({ auth: { scopes }, ...more })
+const onScript = Effect.provide(MemoryAgent.host(ScriptedTransport.layer, { token, scopes: wide }))
+const moreThanApproved = (requestId: string) =>
+  Wire.pairingRequired(requestId, { reason: "scope-upgrade", approvedScopes: narrow })
+
+/** Connected with less, on a gateway that the test plays. */
+const playing = Effect.gen(function*() {
+  const running = yield* MemoryAgent.start
+  const first = yield* connecting(1)
+  assert.deepStrictEqual(first.scopes, wide)
+  first.link.send(moreThanApproved("one"))
+  const second = yield* connecting(2)
+  assert.deepStrictEqual(second.scopes, narrow)
+  return { running, link: second.link }
+})
+
+describe("on a gateway that", () => {
+  it.effect("takes its time to close, the old session has ended before the new one is told, and the link ends behind it", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      transport.script({}, { releaseTakes: Effect.sleep("1 second") })
+      const { link, running } = yield* playing
+      link.send(letIn(narrow))
+      const { session } = yield* waiting(running)
+      yield* TestClock.adjust("15 seconds")
+      const third = yield* connecting(3)
+      let ended = false
+      yield* Effect.forkChild(Effect.andThen(session.ended, Effect.sync(() => void (ended = true))), {
+        startImmediately: true
+      })
+      const seenEnded = yield* Effect.forkChild(Effect.map(wider(running), () => ended), { startImmediately: true })
+      third.link.send(letIn(wide))
+      assert.isTrue(yield* Fiber.join(seenEnded))
+      assert.isFalse(link.released())
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(link.released())
+    }).pipe(onScript))
+
+  it.effect("lets a second attempt in with no more than there was, keeps the session that there was", () =>
+    Effect.gen(function*() {
+      const { link, running } = yield* playing
+      link.send(letIn(narrow))
+      const { session } = yield* waiting(running)
+      yield* TestClock.adjust("15 seconds")
+      const third = yield* connecting(3)
+      third.link.send(letIn(narrow))
+      const status = yield* declined(running)
+      assert.strictEqual(status.declined, "refused")
+      assert.strictEqual(status.session, session)
+      assert.isTrue(third.link.released())
+      assert.isFalse(link.released())
+    }).pipe(onScript))
+
+  it.effect("does not take what was approved either is asked for all of it, once, and that is waited for", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const { link, running } = yield* playing
+      link.send(moreThanApproved("two"))
+      const third = yield* connecting(3)
+      assert.deepStrictEqual(third.scopes, wide)
+      third.link.send(moreThanApproved("three"))
+      const { approval } = yield* running.reached("AwaitingApproval")
+      assert.strictEqual<string | undefined>(approval.requestId, "three")
+      assert.strictEqual(transport.dials(), 3)
+      yield* TestClock.adjust("15 seconds")
+      const fourth = yield* connecting(4)
+      assert.deepStrictEqual(fourth.scopes, wide)
+      fourth.link.send(letIn(wide))
+      assert.isUndefined((yield* wider(running)).upgrade)
+    }).pipe(onScript))
+
+  it.effect("answers a wait with an error has not decided: it is asked again, and waited for again", () =>
+    Effect.gen(function*() {
+      const { link, running } = yield* playing
+      const methods = ["device.scopes.requestUpgrade", "device.scopes.waitUpgrade"]
+      link.send(letIn(narrow, { features: { methods } }))
+      const next = Effect.fnUntraced(function*(n: number, answer: (id: string) => string) {
+        const { id, method } = yield* link.nthSent(n)
+        link.send(answer(id))
+        return method
+      })
+      const asked = (id: string) => Frame.encodeResponse(id, { requestId: "one" })
+      const forgotten = (id: string) =>
+        Frame.encodeRefusal(id, { code: "INVALID_REQUEST", message: "scope upgrade expired or not found" })
+      assert.strictEqual(yield* next(2, asked), methods[0])
+      assert.strictEqual(yield* next(3, forgotten), methods[1])
+      yield* TestClock.adjust("14 seconds")
+      assert.lengthOf(link.sent, 3)
+      assert.isDefined((yield* now(running)).upgrade)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* next(4, asked), methods[0])
+      assert.strictEqual(
+        yield* next(5, (id) => Frame.encodeResponse(id, { requestId: "one", status: "rejected" })),
+        methods[1]
+      )
+      assert.strictEqual((yield* declined(running)).declined, "rejected")
+    }).pipe(onScript))
 })
 
 it.effect("connected with less than the settings name, the log warns and says what is missing", () =>
