@@ -121,12 +121,15 @@ const make = Effect.fnUntraced(function*(options: Options) {
 
 /** A failure for people and programs, with the catalogue's advice and without its cause. */
 export const failure = (cause: HaltCause): Failure => {
-  const reason = "reason" in cause ? cause.reason : undefined
-  const entry = ErrorCatalogue.lookup(cause._tag, reason)
+  return advised(cause._tag, messageOf(cause), "reason" in cause ? cause.reason : undefined)
+}
+
+const advised = (error: string, message: string, reason: string | undefined): Failure => {
+  const entry = ErrorCatalogue.lookup(error, reason)
   return {
-    error: cause._tag,
+    error,
     ...(reason === undefined ? {} : { reason }),
-    message: messageOf(cause),
+    message,
     ...(entry === undefined ? {} : { owner: entry.owner, advice: ErrorCatalogue.advice(entry), next: entry.next })
   }
 }
@@ -222,11 +225,11 @@ const instructions = (notice: Extract<PairingNotice, { readonly list: unknown }>
 
 const fromTask = (event: TaskEvent, at: string): AgentEvent => {
   const { runId, taskId } = event
-  const failed = (error: string, message: string): AgentEvent => ({
+  const failed = (error: string, message: string, reason?: string): AgentEvent => ({
     at,
     event: "task.failed",
     taskId,
-    error: { error, message }
+    error: advised(error, message, reason)
   })
   switch (event._tag) {
     case "Queued":
@@ -244,10 +247,11 @@ const fromTask = (event: TaskEvent, at: string): AgentEvent => {
     case "Expired":
       return failed(
         "Expired",
-        event.sent ? "no reply in time; the gateway may still be at work" : "it could not be sent in time"
+        event.sent ? "no reply in time; the gateway may still be at work" : "it could not be sent in time",
+        event.sent ? "sent" : "kept"
       )
     case "Unknown":
-      return failed("Unknown", unknownOutcome[event.evidence.history])
+      return failed("Unknown", unknownOutcome[event.evidence.history], event.evidence.history)
   }
 }
 

@@ -18,6 +18,7 @@ import * as TransportWs from "../link/TransportWs.ts"
 import type { Place, PlaceInvalid } from "../pairing/ApproveCommand.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
+import { nodeProcesses } from "./NodeProcesses.ts"
 
 export interface Options {
   readonly gateway: GatewayInput
@@ -43,8 +44,12 @@ export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
     Admission.layer,
     TransportWs.layer,
     GatewayConfig.layer(gateway),
-    DeviceIdentity.layerFile({ path: `${stateDirectory}/identity.json` }).pipe(Layer.provide(Signer.layerNode)),
     TokenStore.layerFile({ directory: `${stateDirectory}/tokens` }),
-    TaskJournal.layerFile({ directory: `${stateDirectory}/tasks` }),
+    TaskJournal.layerDevice({ directory: `${stateDirectory}/tasks`, processes: nodeProcesses }),
     ApproveCommands.layer(place ?? { _tag: "host" })
-  ).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))
+  ).pipe(
+    Layer.provideMerge(
+      DeviceIdentity.layerFile({ path: `${stateDirectory}/identity.json` }).pipe(Layer.provide(Signer.layerNode))
+    ),
+    Layer.provideMerge(SecureRandom.layerWebCrypto)
+  )

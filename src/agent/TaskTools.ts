@@ -130,11 +130,17 @@ const make = Effect.gen(function*() {
   const kept = Effect.fnUntraced(function*(taskId: TaskId, reason: QueuedReason | undefined) {
     const status = yield* settled
     const nowMs = yield* Clock.currentTimeMillis
-    yield* nudge(status, nowMs)
+    if (reason !== "OtherGateway") yield* nudge(status, nowMs)
     const because = reason === "Busy"
       ? "An earlier task of the same conversation is not done; this one is sent after it."
+      : reason === "OtherGateway"
+      ? "It is for another gateway than the one that the connection goes to now; it waits until the settings name its own again."
       : why(status, commands, nowMs)
-    return answer(taskId, "queued", `Task ${taskId} is kept and not sent yet. ${because}`)
+    return answer(
+      taskId,
+      "queued",
+      `Task ${taskId} is kept${reason === "OtherGateway" ? "" : " and not sent yet"}. ${because}`
+    )
   })
 
   const describe = Effect.fnUntraced(function*(task: Task) {
@@ -179,7 +185,13 @@ const make = Effect.gen(function*() {
       }
       const now = yield* taskOf(task_id)
       const described = yield* describe(now)
-      if (isOver(state)) return { ...described, message: `It had ended already.\n${described.message}` }
+      const stopped = Option.isSome(asked) && Result.isSuccess(asked.value) && asked.value.success
+      if (isOver(state)) {
+        const first = stopped
+          ? "It had ended already; OpenClaw, still at work on it, was stopped."
+          : "It had ended already."
+        return { ...described, message: `${first}\n${described.message}` }
+      }
       if (isOver(now.state)) return described
       const message = Option.isSome(asked) && Result.isSuccess(asked.value) && !asked.value.success
         ? `OpenClaw says that nothing of task ${task_id} runs, so there was nothing to stop. ${later}`

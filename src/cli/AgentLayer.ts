@@ -16,10 +16,11 @@ import { Handshake } from "../handshake/Handshake.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
 import * as TransportWs from "../link/TransportWs.ts"
 import * as ApproveCommand from "../pairing/ApproveCommand.ts"
+import type { RunId } from "../tasks/Task.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { as } from "./CommandError.ts"
 import * as GatewayFile from "./GatewayFile.ts"
-import { Invocation } from "./Invocation.ts"
+import { Invocation, Processes } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import { onRoot } from "./Root.ts"
@@ -80,6 +81,11 @@ export const ownIdentity = (checked: Settings.Settings) =>
       OwnIdentity.layer(checked, { create: true, createdBy: OwnIdentity.createdBy(version) }))
   )
 
+const journal = (checked: Settings.Settings, only: RunId | undefined) =>
+  Layer.unwrap(
+    Effect.map(Processes, (processes) => TaskJournal.layerDevice({ directory: checked.files.tasks, processes, only }))
+  )
+
 /**
  * An agent on a gateway. Its identity comes from outside, so that one that cannot be opened ends a command before anything
  * is started or written.
@@ -90,11 +96,10 @@ export const agent = (
   options: {
     readonly embedded: boolean
     readonly commands: Chosen["commands"]
-    /**
-     * Open tasks outlive the command, and those of before are taken up. Not for a command that gives its one task up with
-     * itself: whoever repeats it would have the task done twice.
-     */
+    /** Open tasks outlive the command, and those of before that no living process has are taken up. */
     readonly keepTasks?: boolean
+    /** Takes up this task and no other. */
+    readonly only?: RunId
   }
 ) =>
   Agent.layer({
@@ -107,7 +112,7 @@ export const agent = (
     Layer.provide(options.commands),
     Layer.provide(
       options.keepTasks === true
-        ? TaskJournal.layerFile({ directory: checked.files.tasks })
+        ? journal(checked, options.only)
         : TaskJournal.layerMemory
     ),
     Layer.provide(Layer.succeed(GatewayConfig, gateway)),

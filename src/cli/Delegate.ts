@@ -1,5 +1,9 @@
 /**
  * `delegate`: one task, its events, its reply.
+ *
+ * The task is in the journal from the start, so that it is neither lost nor done twice when the command is killed: the next
+ * `delegate`, `run` or `mcp` goes on with it. Whoever gives it up, by Ctrl-C or because nobody should wait, has it aborted;
+ * only what cannot be aborted now stays in the journal, and is said to.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -7,19 +11,22 @@ import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import * as ApproveCommand from "../pairing/ApproveCommand.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import { printable } from "../protocol/Refusal.ts"
+import type { TaskId, TaskOutcome } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
 import type { ExitCode } from "./CommandError.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
+import { Invocation } from "./Invocation.ts"
 import { Output, told } from "./Output.ts"
 import { onRoot, session } from "./Root.ts"
 import { taskTime } from "./Settings.ts"
@@ -45,32 +52,62 @@ export const delegate = Command.make("delegate", {
     const usual = yield* settings({ ...flags, session })
     const checked = { ...usual, taskTimeout: Option.getOrElse(timeout, () => usual.taskTimeout) }
     const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
+    const invocation = yield* Invocation
     yield* Effect.gen(function*() {
       const events = yield* AgentEvents
       const tasks = yield* TaskRunner
       const supervisor = yield* Supervisor
       if (wait) yield* supervisor.attend
-      const done = yield* Deferred.make<void, CommandFailed>()
-      let taskId = ""
+      const done = yield* Deferred.make<Ended>()
+      let taskId: TaskId | undefined
+      let sent = false
       let doing = "connecting"
       const follow = (event: AgentEvent) =>
         Effect.andThen(
           output.event(event),
           Effect.suspend(() => {
             doing = underWay(event) ?? doing
-            const end = ending(event, taskId, wait)
-            return end === undefined ? Effect.void : Deferred.done(done, end)
+            if (event.event === "task.sent" && event.taskId === taskId) sent = true
+            const end = ending(event, taskId, wait || sent)
+            return end === undefined ? Effect.void : Deferred.succeed(done, end)
           })
         )
       yield* Effect.forkScoped(Effect.ignoreCause(Stream.runForEach(events.events, follow), { log: "Error" }))
-      const receipt = yield* Effect.mapError(tasks.delegate(summary), as("usage"))
-      taskId = receipt.taskId
-      if (output.terminal) yield* Effect.forkScoped(Effect.ignoreCause(progress(() => doing), { log: "Error" }))
-      yield* Effect.ensuring(Deferred.await(done), output.live(""))
+      /** Gives the task up, and says what became of it. */
+      const letGo = Effect.suspend(() =>
+        taskId === undefined ? Effect.succeed("") : giveUp(tasks, taskId, invocation, checked.files.directory)
+      )
+      // Who takes a task, knows its name: also when Ctrl-C comes between.
+      const take = Effect.mapError(tasks.delegate(summary), as("usage")).pipe(
+        Effect.tap((receipt) => Effect.sync(() => void (taskId = receipt.taskId))),
+        Effect.uninterruptible
+      )
+      const end = yield* take.pipe(
+        Effect.andThen(
+          output.terminal
+            ? Effect.forkScoped(Effect.ignoreCause(progress(() => doing), { log: "Error" }))
+            : Effect.void
+        ),
+        Effect.andThen(Deferred.await(done)),
+        // In a fiber of its own, as whoever is interrupted cannot wait in a way that ends.
+        Effect.onInterrupt(() =>
+          Effect.forkChild(letGo).pipe(
+            Effect.flatMap(Fiber.join),
+            Effect.flatMap((said) => said === "" ? Effect.void : output.warn(said))
+          )
+        ),
+        Effect.ensuring(output.live(""))
+      )
+      if (end._tag === "Replied") return
+      const { exit, error, problem } = end.failure
+      const rest = end._tag === "GivenUp" ? yield* letGo : error === "Expired" ? yield* stopLate(tasks, taskId) : ""
+      return yield* new CommandFailed({ exit, error, problem: rest === "" ? problem : `${problem}\n${rest}` })
     }).pipe(
       Effect.scoped,
       Effect.provide(
-        agent(checked, gateway, { embedded: false, commands }).pipe(Layer.provide(ownIdentity(checked)))
+        agent(checked, gateway, { embedded: false, commands, keepTasks: true }).pipe(
+          Layer.provide(ownIdentity(checked))
+        )
       )
     )
   }))).pipe(
@@ -148,16 +185,72 @@ const progress = Effect.fnUntraced(function*(doing: () => string) {
   )
 })
 
+/** How long Ctrl-C, or the end of the command, waits for the gateway to stop the run. */
+const grace = "2 seconds"
+
+/** Ends the task if that can be done at once, and says how it went. */
+const giveUp = (
+  tasks: TaskRunner["Service"],
+  taskId: TaskId,
+  { program }: Invocation["Service"],
+  directory: string
+): Effect.Effect<string> =>
+  tasks.abort(taskId).pipe(
+    Effect.andThen(tasks.await(taskId)),
+    Effect.timeoutOption(grace),
+    Effect.orElseSucceed(() => Option.none()),
+    Effect.map((how) => gaveUp(how, taskId, program, directory))
+  )
+
+/** The time is up, and nobody is left to hear a late answer. */
+const stopLate = (tasks: TaskRunner["Service"], taskId: TaskId | undefined) =>
+  Effect.map(
+    taskId === undefined ? Effect.succeedNone : Effect.timeoutOption(Effect.option(tasks.abort(taskId)), grace),
+    (stopped) => Option.getOrElse(Option.flatten(stopped), () => false) ? "The gateway has stopped it." : ""
+  )
+
+const gaveUp = (
+  how: Option.Option<TaskOutcome>,
+  taskId: TaskId,
+  program: ReadonlyArray<string>,
+  directory: string
+): string => {
+  if (Option.isSome(how)) {
+    return how.value._tag === "Aborted"
+      ? `Task ${taskId} was aborted.`
+      : `Task ${taskId} had ended meanwhile (${how.value._tag.toLowerCase()}).`
+  }
+  const command = (what: string) =>
+    ApproveCommand.posixCommand([...program, "tasks", what, taskId, "--state-dir", directory]).text
+  return [
+    `Task ${taskId} could not be aborted now. It stays in the journal, and the next \`delegate\`, \`run\` or \`mcp\` of this`
+    + " state directory goes on with it.",
+    `To see it: ${command("show")}`,
+    `To abort it: ${command("abort")}`
+  ].join("\n")
+}
+
+/** How the command ends: with the reply, with another end of the task, or while the task is open. */
+type Ended =
+  | { readonly _tag: "Replied" }
+  | { readonly _tag: "Failed"; readonly failure: CommandFailed }
+  | { readonly _tag: "GivenUp"; readonly failure: CommandFailed }
+
 /** Whether an event ends the command, and how. */
-const ending = (event: AgentEvent, taskId: string, wait: boolean): Exit.Exit<void, CommandFailed> | undefined => {
-  const fail = (exit: ExitCode, error: string, problem: string) =>
-    Exit.fail(new CommandFailed({ exit, error, problem }))
+const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): Ended | undefined => {
+  const fail = (exit: ExitCode, error: string, problem: string): Ended => ({
+    _tag: "GivenUp",
+    failure: new CommandFailed({ exit, error, problem })
+  })
   switch (event.event) {
     case "task.reply":
-      return event.taskId === taskId ? Exit.void : undefined
-    case "task.failed":
+      return event.taskId === taskId ? { _tag: "Replied" } : undefined
+    case "task.failed": {
       if (event.taskId !== taskId) return undefined
-      return fail(event.error.error === "Expired" ? "pairing" : "failed", event.error.error, event.error.message)
+      const { error } = event
+      const exit = error.error === "Expired" ? "pairing" : "failed"
+      return { _tag: "Failed", failure: new CommandFailed({ exit, error: error.error, problem: error.message }) }
+    }
     case "pairing.required":
     case "pairing.superseded":
       // Wider scopes may be decided on at any time; the task goes on with those there are.

@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import process from "node:process"
+import { nodeProcesses } from "../agent/NodeProcesses.ts"
 import { PrivateFile } from "../identity/PrivateFile.ts"
 import { exitCodes } from "./CommandError.ts"
 import { delegate } from "./Delegate.ts"
@@ -39,21 +40,12 @@ const platform = Layer.mergeAll(
   })
 ).pipe(Layer.provideMerge(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)))
 
-/** Signal 0 asks only whether a process is there; one of another user answers by refusing. */
-const isAlive = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM"
-  }
-}
-
 const main = root.pipe(
   Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway]),
   Command.run({ version }),
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
-  Effect.provideService(Processes, { own: process.pid, isAlive }),
+  Effect.provideService(Processes, nodeProcesses),
   // People see what needs them; `--log-level info` shows every attempt, one line each.
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   Effect.provideService(References.LogToStderr, true)

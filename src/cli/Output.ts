@@ -215,7 +215,10 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
     case "task.reply":
       return `${style.good(`task ${short(event.taskId)}`)} ${visible(event.text)}`
     case "task.failed":
-      return `${style.bad(`task ${short(event.taskId)} failed`)}: ${visible(event.error.message)}`
+      return [
+        `${style.bad(`task ${short(event.taskId)} failed`)}: ${visible(event.error.message)}`,
+        ...adviceOf(event.error).map(visible)
+      ].join("\n")
     case "stopped":
       return style.dim("stopped")
   }

@@ -1,41 +1,79 @@
 /**
  * `tasks`: what is open in the journal of a state directory, whether the program that took it runs or not.
  *
- * Reading is all that can be done from beside: the program that has a task at work is the one that sends and ends it.
+ * The program that has a task at work is the one that sends and ends it. To abort a task is therefore to ask that program;
+ * where it is gone, this one takes the task over, finds out what became of it, and ends it.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import { printable } from "../protocol/Refusal.ts"
-import type { JournalEntry } from "../tasks/TaskJournal.ts"
+import type { RunId } from "../tasks/Task.ts"
+import type { Answered, Kept } from "../tasks/TaskJournal.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
-import { withSettings } from "./AgentLayer.ts"
+import { TaskRunner } from "../tasks/TaskRunner.ts"
+import { agent, chosenGateway, ownIdentity, withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed } from "./CommandError.ts"
+import { Processes } from "./Invocation.ts"
 import type { Output } from "./Output.ts"
+import { visible } from "./Output.ts"
+import type { Settings } from "./Settings.ts"
+
+const journal = ({ files }: Settings, only?: RunId) =>
+  Layer.unwrap(Effect.map(
+    Processes,
+    (processes) => TaskJournal.layerFile({ directory: files.tasks, processes, only })
+  ))
 
 const withTasks = (
-  body: (tasks: ReadonlyArray<JournalEntry>, output: Output["Service"]) => Effect.Effect<void, CommandFailed>
+  body: (tasks: ReadonlyArray<Kept>, output: Output["Service"]) => Effect.Effect<void, CommandFailed>
 ) =>
-  withSettings(Effect.fnUntraced(function*({ files }, output) {
+  withSettings(Effect.fnUntraced(function*(checked, output) {
     const tasks = yield* Effect.flatMap(TaskJournal, ({ read }) => read).pipe(
-      Effect.provide(TaskJournal.layerFile({ directory: files.tasks })),
+      Effect.provide(journal(checked)),
       Effect.mapError(as("settings"))
     )
     yield* body(tasks, output)
   }))
 
-/** One task for programs. Times are this machine's; `sentAt` is when it was first about to be sent. */
-const asJson = ({ acceptedAtMs, gatewayScope, runId, sentAtMs, sessionKey, summary, taskId }: JournalEntry): string =>
-  JSON.stringify({
+const named = (tasks: ReadonlyArray<Kept>, taskId: string): Effect.Effect<Kept, CommandFailed> => {
+  const task = tasks.find((task) => task.taskId === taskId)
+  return task !== undefined ? Effect.succeed(task) : Effect.fail(
+    new CommandFailed({
+      exit: "failed",
+      error: "TaskNotFound",
+      problem: `no task ${
+        printable(taskId)
+      } is open: it has ended, or was never here; \`tasks list\` shows those that are`
+    })
+  )
+}
+
+/**
+ * One task for programs. Times are this machine's; `sentAt` is when it was first about to be sent; `pid` is the process that
+ * has it at work, absent where the next program takes it up.
+ */
+const asJson = (task: Kept): string => {
+  const { abortRequested, acceptedAtMs, deviceId, gatewayScope, ownerPid, runId, sentAtMs } = task
+  const { sessionKey, summary, taskId } = task
+  return JSON.stringify({
     taskId,
     runId,
+    ...(deviceId === undefined ? {} : { deviceId }),
     gateway: gatewayScope,
     sessionKey,
     summary,
     acceptedAt: isoTime(acceptedAtMs),
-    ...(sentAtMs === undefined ? {} : { sentAt: isoTime(sentAtMs) })
+    ...(sentAtMs === undefined ? {} : { sentAt: isoTime(sentAtMs) }),
+    ...(ownerPid === undefined ? {} : { pid: ownerPid }),
+    ...(abortRequested === true ? { abortRequested } : {})
   })
+}
 
 const list = Command.make("list", {}, () =>
   withTasks(Effect.fnUntraced(function*(tasks, output) {
@@ -58,17 +96,14 @@ const show = Command.make("show", {
   taskId: Argument.String("task-id").pipe(Argument.withDescription("The id that `delegate` and `tasks list` show"))
 }, ({ taskId }) =>
   withTasks(Effect.fnUntraced(function*(tasks, output) {
-    const task = tasks.find((task) => task.taskId === taskId)
-    if (task === undefined) {
-      return yield* new CommandFailed({
-        exit: "failed",
-        error: "TaskNotFound",
-        problem: `no task ${printable(taskId)} is open; \`tasks list\` shows those that are`
-      })
-    }
+    const task = yield* named(tasks, taskId)
     if (output.json) return yield* output.line(asJson(task))
     yield* output.line(`task      ${task.taskId}`)
     yield* output.line(`state     ${task.sentAtMs === undefined ? "kept" : `sent at ${isoTime(task.sentAtMs)}`}`)
+    if (task.abortRequested === true) yield* output.line("abort     asked for")
+    yield* output.line(
+      `at work   ${task.ownerPid === undefined ? "nowhere; the next program takes it up" : `process ${task.ownerPid}`}`
+    )
     yield* output.line(`taken at  ${isoTime(task.acceptedAtMs)}`)
     yield* output.line(`gateway   ${printable(task.gatewayScope)}`)
     yield* output.line(`session   ${printable(task.sessionKey)}`)
@@ -82,8 +117,120 @@ const show = Command.make("show", {
     }])
   )
 
+/** How long it may take until it is known how an abort went. */
+const patience = "10 seconds"
+
+/** How an abort went, and the reply that nobody else was told. */
+interface Went {
+  readonly how: Answered
+  readonly text?: string
+}
+
+/** What the program that has the task says. */
+const answered = Effect.fnUntraced(function*({ runId }: Kept) {
+  const { abortAnswer } = yield* TaskJournal
+  const answer = yield* Effect.mapError(abortAnswer(runId), as("settings")).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("200 millis"), until: Option.isSome }),
+    Effect.timeoutOption(patience)
+  )
+  return Option.map(Option.flatten(answer), (how): Went => ({ how }))
+})
+
+/** A task that was never sent is simply forgotten, whatever gateway it is for. */
+const forget = (checked: Settings, { gatewayScope, runId }: Kept) =>
+  Effect.gen(function*() {
+    const { remove, takeUp } = yield* TaskJournal
+    const taken = yield* takeUp(gatewayScope)
+    if (taken.length === 0) return Option.none<Went>()
+    yield* remove(runId, "Aborted")
+    return Option.some<Went>({ how: "Aborted" })
+  }).pipe(Effect.provide(journal(checked, runId)), Effect.mapError(as("settings")))
+
+/** Goes on with a task that nobody has, until it has ended; nothing when that takes too long. */
+const takeOver = Effect.fnUntraced(function*(checked: Settings, task: Kept) {
+  const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
+  const { gatewayScope, runId, taskId } = task
+  if (gateway.endpoint.gatewayScope !== gatewayScope) {
+    return yield* new CommandFailed({
+      exit: "settings",
+      error: "OtherGateway",
+      problem: `task ${taskId} is for the gateway at ${printable(gatewayScope)}; name it with --gateway-url`
+    })
+  }
+  const { abortAnswer, requestAbort } = yield* TaskJournal
+  const outcome = yield* Effect.gen(function*() {
+    const { deviceId } = yield* DeviceIdentity
+    if (task.deviceId !== undefined && task.deviceId !== deviceId) {
+      return yield* new CommandFailed({
+        exit: "settings",
+        error: "OtherDevice",
+        problem: `task ${taskId} was delegated under another identity than the one in this state directory`
+      })
+    }
+    yield* Effect.mapError(requestAbort(runId), as("settings"))
+    return yield* Effect.flatMap(TaskRunner, (tasks) => Effect.timeoutOption(tasks.await(taskId), patience)).pipe(
+      Effect.provide(agent(checked, gateway, { embedded: false, commands, keepTasks: true, only: runId }))
+    )
+  }).pipe(Effect.provide(ownIdentity(checked)))
+  yield* Effect.ignore(abortAnswer(runId))
+  return Option.map(outcome, (end): Went => ({ how: end._tag, ..."text" in end ? { text: end.text } : {} }))
+})
+
+const abort = Command.make("abort", {
+  taskId: Argument.String("task-id").pipe(Argument.withDescription("The id that `delegate` and `tasks list` show"))
+}, ({ taskId }) =>
+  withSettings((checked, output) =>
+    Effect.gen(function*() {
+      const shared = yield* TaskJournal
+      const task = yield* named(yield* Effect.mapError(shared.read, as("settings")), taskId)
+      const { ownerPid } = task
+      const ask = Effect.andThen(Effect.mapError(shared.requestAbort(task.runId), as("settings")), answered(task))
+      const went = ownerPid !== undefined
+        ? yield* ask
+        : task.sentAtMs === undefined
+        ? yield* forget(checked, task)
+        // Who was quicker to take it up, answers.
+        : yield* Effect.catchTag(takeOver(checked, task), "TaskNotFound", () => answered(task))
+      if (Option.isNone(went)) {
+        return yield* new CommandFailed({
+          exit: "pairing",
+          error: "AbortPending",
+          problem: `it is not known yet whether task ${taskId} could be aborted. The request stays beside the task: ${
+            ownerPid === undefined
+              ? "the next `run`, `delegate` or `mcp` of this state directory carries it out when it is connected"
+              : `process ${ownerPid}, which has the task at work, carries it out when it is connected`
+          }`
+        })
+      }
+      yield* output.line(output.json ? abortedJson(task, went.value) : abortedText(task, went.value))
+    }).pipe(Effect.provide(journal(checked)))
+  )).pipe(
+    Command.withDescription("Abort an open task, whichever program has it"),
+    Command.withExamples([{
+      command: "openclaw-device tasks abort 1a2b3c4d",
+      description: "Stop it at the gateway, and forget it here"
+    }])
+  )
+
+/** `result` is `aborted`, or `over` when it had ended before; `text` is the reply that nobody else was told. */
+const abortedJson = ({ runId, taskId }: Kept, { how, text }: Went): string =>
+  JSON.stringify({
+    taskId,
+    runId,
+    result: how === "Aborted" ? "aborted" : "over",
+    ended: how,
+    ...(text === undefined ? {} : { text })
+  })
+
+const abortedText = ({ taskId }: Kept, { how, text }: Went): string =>
+  how === "Aborted"
+    ? `task ${taskId} is aborted`
+    : [`task ${taskId} had ended already: ${how.toLowerCase()}`, ...(text === undefined ? [] : [visible(text)])].join(
+      "\n"
+    )
+
 export const tasks = Command.make("tasks").pipe(
   Command.withDescription("The tasks that are open on this machine"),
   Command.withExamples([{ command: "openclaw-device tasks list", description: "What is open" }]),
-  Command.withSubcommands([list, show])
+  Command.withSubcommands([list, show, abort])
 )

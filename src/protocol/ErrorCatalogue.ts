@@ -19,6 +19,8 @@ export interface Entry {
 
 const retries = "This program keeps trying by itself, less and less often, at most every 30 seconds."
 const stays = "This program stays up and does not try again until its settings change or it is told to."
+const notTaken = "The task was not taken, and nothing was sent."
+const over = "The task is over; it is not sent by itself."
 const polls = "This program asks again by itself and goes on as soon as the device is approved."
 
 /** Entries by class; a class with reasons names its own entry for any other reason `other`. */
@@ -415,6 +417,126 @@ export const catalogue: Readonly<Record<string, Entry | Readonly<Record<string, 
       + " OPENCLAW_GATEWAY_PLAINTEXT_HOST may name the one host.",
     command: "ssh -N -L 18789:127.0.0.1:18789 <gateway host>",
     next: "Nothing was started."
+  },
+  TaskRefused: {
+    Empty: {
+      problem: "The task has no words.",
+      owner: "you",
+      action: "Say what is to be done.",
+      command: 'openclaw-device delegate "<what to do>"',
+      next: notTaken
+    },
+    TooLarge: {
+      problem: "The text of the task is too long.",
+      owner: "you",
+      action: "Shorten it, or put the material where OpenClaw can read it and name the place.",
+      next: notTaken
+    },
+    TooMany: {
+      problem: "As many tasks as may wait for a connection are waiting already.",
+      owner: "gateway host",
+      action: "See what keeps them: mostly an approval that nobody gave, or a gateway that is down.",
+      command: "openclaw-device tasks list",
+      next: notTaken
+    },
+    Stopped: {
+      problem: "The connection to the gateway has been stopped for good.",
+      owner: "this program",
+      action: "Delegate the task to an agent that is connected.",
+      next: notTaken
+    },
+    NotKept: {
+      problem: "The task could not be written to the journal, so that a crash might have lost or doubled it.",
+      owner: "you",
+      action: "Check the space, the owner and the mode of the state directory.",
+      next: notTaken
+    }
+  },
+  TaskNotFound: {
+    problem: "No task of this name is known here, or it ended long ago.",
+    owner: "you",
+    action: "Compare the name with those of the open tasks.",
+    command: "openclaw-device tasks list",
+    next: "Nothing was changed."
+  },
+  RunFailed: {
+    problem: "OpenClaw's agent began the task and could not finish it, for example because its model provider failed.",
+    owner: "gateway host",
+    action: "Look into the gateway's log, then delegate the task anew.",
+    command: "openclaw logs",
+    next: over
+  },
+  TakenAsCommand: {
+    problem: "The gateway read the task's text as its own stop command, and no agent got it.",
+    owner: "you",
+    action: "Delegate it in a whole sentence.",
+    next: over
+  },
+  SessionConflicted: {
+    problem: "The session was in use by other work at that very moment, and the gateway did not begin the task.",
+    owner: "gateway host",
+    action: "Delegate it anew, to a session of its own if this happens often; newer gateways try by themselves.",
+    command: 'openclaw-device delegate --session agent:main:<name> "<what to do>"',
+    next: "The task is over; nothing ran, and it is not sent by itself."
+  },
+  RequestRejected: {
+    problem: "The gateway refused the request; the message has its words.",
+    owner: "gateway host",
+    action: "Correct what the message names, such as the session key.",
+    command: "openclaw logs",
+    next: over
+  },
+  MissingScope: {
+    problem: "This device may not do that: a scope was not granted to it.",
+    owner: "gateway host",
+    action: "Approve the scope that the message names on the gateway host.",
+    command: "openclaw devices list",
+    next: over
+  },
+  Aborted: {
+    problem: "The task was aborted, here or at the gateway. What it had done by then stays done.",
+    owner: "you",
+    action: "Nothing, if that was meant. Otherwise delegate it anew.",
+    next: over
+  },
+  Expired: {
+    sent: {
+      problem: "OpenClaw did not answer in time, and may still be at work.",
+      owner: "gateway host",
+      action: "Give such tasks more time with --timeout or OPENCLAW_TASK_TIMEOUT, or look into the gateway's log.",
+      command: "openclaw logs",
+      next: "The task is over; an answer that comes later is told as late where the program stays up."
+    },
+    kept: {
+      problem: "The task's turn did not come in time: earlier tasks of its session took too long. It was not sent.",
+      owner: "gateway host",
+      action: "Delegate it anew, to a session of its own if it need not wait for the others.",
+      command: 'openclaw-device delegate --session agent:main:<name> "<what to do>"',
+      next: over
+    }
+  },
+  Unknown: {
+    NoReply: {
+      problem: "The link was lost, and the gateway has the task and no reply to it: it may have been done.",
+      owner: "gateway host",
+      action: "Look at the session on the gateway before the task is delegated anew.",
+      command: "openclaw logs",
+      next: "The task is over; a reply that comes after all is told as late."
+    },
+    Absent: {
+      problem: "The link was lost, and the gateway took the task and does not have it in its history any more.",
+      owner: "gateway host",
+      action: "See whether the session was reset, and delegate the task anew if it was not done.",
+      command: "openclaw logs",
+      next: "The task is over; a reply that comes after all is told as late."
+    },
+    Unavailable: {
+      problem: "The link was lost, and nothing was to be found out about the task: it may have been done.",
+      owner: "network",
+      action: "See that the gateway can be reached, and look at the session before the task is delegated anew.",
+      command: "openclaw gateway status",
+      next: "The task is over; a reply that comes after all is told as late."
+    }
   }
 }
 

@@ -15,8 +15,10 @@ export type RunId = typeof RunId.Type
 /**
  * Why a task is kept instead of sent. `AwaitingApproval`: a person has to approve the device. `Offline`: no link at the
  * moment. `Paused` and `Halted`: no link until somebody acts. `Busy`: an earlier own task of the same session is not done.
+ * `OtherGateway`: the settings name another gateway now. The task, sent or not, goes on when they name its own again, in
+ * this process or a later one.
  */
-export type QueuedReason = "AwaitingApproval" | "Offline" | "Paused" | "Halted" | "Busy"
+export type QueuedReason = "AwaitingApproval" | "Offline" | "Paused" | "Halted" | "Busy" | "OtherGateway"
 
 /** What is known of a run whose end was not seen. */
 export interface Evidence {

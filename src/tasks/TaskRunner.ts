@@ -35,7 +35,7 @@ import type { Evidence, QueuedReason, Task, TaskEvent, TaskOutcome, TaskReceipt,
 import { RunId, TaskId } from "./Task.ts"
 import type { SessionConflicted } from "./TaskError.ts"
 import { runError, TakenAsCommand, TaskNotFound, TaskRefused } from "./TaskError.ts"
-import type { JournalEntry } from "./TaskJournal.ts"
+import type { JournalEntry, Kept } from "./TaskJournal.ts"
 import { TaskJournal } from "./TaskJournal.ts"
 
 export interface TaskRunnerOptions {
@@ -75,7 +75,8 @@ export class TaskRunner extends Context.Service<TaskRunner, {
   readonly await: (taskId: TaskId) => Effect.Effect<TaskOutcome, TaskNotFound>
   /**
    * Ends a task. One that was not sent ends at once; otherwise the gateway is asked, now or after the next reconnect, and the
-   * outcome follows from its answer. False when the task had ended, or when the gateway says that nothing runs.
+   * outcome follows from its answer. A run that outlived its task, as `Expired` or `Unknown`, is stopped too. False when
+   * nothing was to be stopped any more, or when the gateway says that nothing runs.
    */
   readonly abort: (
     taskId: TaskId
@@ -97,10 +98,13 @@ const keptTasks = 200
 const eventCapacity = 8192
 /** Measured clock differences are right to some milliseconds. */
 const clockErrorMs = 250
+/** How often the journal is asked, while tasks are open, whether another process wants one of them aborted. */
+const abortPollMs = 1000
 
 /** One session with a subscription to its runs. `disturbed` ends it: the link is gone, or events were lost. */
 interface Attachment {
   readonly session: Session
+  readonly gatewayScope: string
   readonly disturbed: Deferred.Deferred<void>
 }
 
@@ -122,6 +126,8 @@ interface Entry {
   readonly ended: Deferred.Deferred<TaskOutcome>
   /** The run of a task that ended before it is over too. */
   readonly runOver: Deferred.Deferred<void>
+  /** Its run told its own end, so that nothing more is to come. */
+  runTold: boolean
   readonly failing: Deferred.Deferred<string>
   state: TaskState
   reachableAtMs: number
@@ -147,6 +153,8 @@ interface Entry {
   phase: string | undefined
   hasStatus: boolean
   abort: "No" | "Wanted" | "Confirmed"
+  /** Another process wants it aborted, and that was begun. */
+  heeded: boolean
 }
 
 /** What a driver does next with the link it has. */
@@ -185,6 +193,10 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   /** Runs whose replies were given to their own tasks. */
   const taken = new Set<string>()
   let status: ConnectionStatus = yield* supervisor.status
+  /** The gateway that the connection is for. Settings may change under open tasks. */
+  let gatewayScope = yield* supervisor.gatewayScope
+  /** Open while there is a task that somebody could want aborted. */
+  const someOpen = Latch.makeUnsafe(false)
   let attached: Attachment | undefined
   let arrival = Deferred.makeUnsafe<Attachment>()
 
@@ -205,8 +217,8 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
 
   const save = (entry: Entry) =>
     entry.writing.withPermit(Effect.suspend(() => isOpen(entry) ? journal.put(recordOf(entry)) : Effect.void))
-  const forget = ({ runId, writing }: Entry) =>
-    Effect.ignore(writing.withPermit(journal.remove(runId)), {
+  const forget = ({ runId, state, writing }: Entry) =>
+    Effect.ignore(writing.withPermit(journal.remove(runId, isEnd(state) ? state._tag : "Unknown")), {
       log: "Warn",
       message: "a task that is done stays in the journal"
     })
@@ -229,6 +241,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     while (finished.length > keptTasks) {
       const oldest = tasks.get(finished.shift() ?? taskId)
       if (oldest === undefined) continue
+      stopListening(oldest)
       tasks.delete(oldest.taskId)
       taken.delete(oldest.answeredRunId ?? oldest.runId)
     }
@@ -253,9 +266,16 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
 
   const fail = (entry: Entry, text: string) => finish(entry, { _tag: "Failed", error: runError(entry.runId, text) })
 
+  const stopListening = (entry: Entry) => {
+    for (const runId of [entry.runId, entry.answeredRunId]) {
+      if (runId !== undefined && runs.get(runId) === entry) runs.delete(runId)
+    }
+  }
+
   const onLateChat = (entry: Entry, event: ChatEvent) => {
-    if (event._tag === "Status" || event._tag === "Delta" || Deferred.isDoneUnsafe(entry.runOver)) return
-    if (event._tag === "Final") {
+    if (event._tag === "Status" || event._tag === "Delta" || entry.runTold) return
+    entry.runTold = true
+    if (event._tag === "Final" && mayRun(entry)) {
       const { runId, taskId } = entry
       publish({ _tag: "Replied", taskId, runId, text: event.text, at: event.atMs, late: true })
     }
@@ -297,17 +317,18 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     }
   }
 
-  const isOwnSession = ({ sessionKey }: Entry, told: string | undefined): boolean =>
-    sameSession(sessionKey, told)
-    || (told !== undefined && aliases.get(canonicalSessionKey(sessionKey)) === told.trim().toLowerCase())
-  const learnAlias = ({ sessionKey }: Entry, told: string | undefined): boolean => {
-    if (told === undefined || sameSession(sessionKey, told)) return false
-    aliases.set(canonicalSessionKey(sessionKey), told.trim().toLowerCase())
+  const isOwnSession = (entry: Entry, told: string | undefined): boolean =>
+    sameSession(entry.sessionKey, told)
+    || (told !== undefined && aliases.get(sessionOf(entry)) === told.trim().toLowerCase())
+  const learnAlias = (entry: Entry, told: string | undefined): boolean => {
+    if (told === undefined || sameSession(entry.sessionKey, told)) return false
+    aliases.set(sessionOf(entry), told.trim().toLowerCase())
     return true
   }
-  const laneOf = (sessionKey: string): string => {
-    const key = canonicalSessionKey(sessionKey)
-    return aliases.get(key) ?? key
+  const laneOf = (entry: Pick<Entry, "gatewayScope" | "sessionKey">): string => {
+    const key = sessionOf(entry)
+    const alias = aliases.get(key)
+    return alias === undefined ? key : `${entry.gatewayScope} ${alias}`
   }
 
   /** The end of another run may be that of the one that answers us. Only history can tell. */
@@ -345,20 +366,27 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     showPhase(entry, phase.label)
   }
 
+  /** It is for another gateway than the connection. */
+  const isAway = (entry: Entry): boolean => entry.gatewayScope !== gatewayScope
+
   const reasonFor = (entry: Entry): QueuedReason | undefined =>
-    queuedReason(status)
+    (isAway(entry) ? "OtherGateway" : queuedReason(status))
       ?? (entry.before !== undefined && !Deferred.isDoneUnsafe(entry.before) ? "Busy" : undefined)
 
   const keepWaiting = (entry: Entry) => {
-    if (entry.state._tag !== "Queued" || entry.sentAtMs !== undefined) return
+    const { state } = entry
+    if (!isOpen(entry)) return
+    const moves = isAway(entry) || (state._tag === "Queued" && state.reason === "OtherGateway")
+    if (!moves && (state._tag !== "Queued" || entry.sentAtMs !== undefined)) return
     const reason = reasonFor(entry)
-    if (reason === entry.state.reason) return
+    if (state._tag === "Queued" && reason === state.reason) return
     entry.state = { _tag: "Queued", reason }
+    entry.phase = undefined
     if (reason !== undefined) publish({ _tag: "Queued", taskId: entry.taskId, runId: entry.runId, reason })
   }
 
-  const becomeReachable = (entry: Entry) => {
-    if (Deferred.isDoneUnsafe(entry.reachable)) return
+  const becomeReachable = (entry: Entry, attachment: Attachment) => {
+    if (attachment.gatewayScope !== entry.gatewayScope || Deferred.isDoneUnsafe(entry.reachable)) return
     entry.reachableAtMs = clock.currentTimeMillisUnsafe()
     Deferred.doneUnsafe(entry.reachable, Effect.void)
   }
@@ -370,25 +398,35 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     }
     Deferred.doneUnsafe(attachment.disturbed, Effect.void)
   }
-  const attach = (session: Session): Attachment => {
+  const attach = (session: Session, gatewayScope: string): Attachment => {
     if (attached !== undefined) detach(attached)
-    const attachment = { session, disturbed: Deferred.makeUnsafe<void>() }
+    const attachment = { session, gatewayScope, disturbed: Deferred.makeUnsafe<void>() }
     attached = attachment
-    for (const entry of tasks.values()) becomeReachable(entry)
+    for (const entry of tasks.values()) becomeReachable(entry, attachment)
     Deferred.doneUnsafe(arrival, Effect.succeed(attachment))
     return attachment
   }
+  /** The next link to the task's own gateway, or the present one. */
+  const linkFor = Effect.fnUntraced(function*(entry: Entry) {
+    while (true) {
+      const attachment = attached ?? (yield* Deferred.await(arrival))
+      if (attachment.gatewayScope === entry.gatewayScope) return attachment
+      yield* Deferred.await(attachment.disturbed)
+    }
+  })
 
   /** Reads the events of one session to their end. What came before the link died is read before anybody hears of its death. */
   const follow = Effect.fnUntraced(function*(session: Session) {
     const subscription = yield* session.subscribe(["chat", "agent"], { capacity: eventCapacity })
+    // Settings change only after the links of before are closed: what goes to one of those fails.
+    const scope = yield* supervisor.gatewayScope
     let lost = subscription.lost()
-    let attachment = attach(session)
+    let attachment = attach(session, scope)
     const read = (frames: ReadonlyArray<EventFrame>) => {
       for (const frame of frames) onEvent(frame)
       if (subscription.lost() === lost) return
       lost = subscription.lost()
-      attachment = attach(session)
+      attachment = attach(session, scope)
     }
     yield* Stream.runForEachArray(subscription.events, (frames) => Effect.sync(() => read(frames))).pipe(
       Effect.ensuring(Effect.sync(() => detach(attachment)))
@@ -397,11 +435,18 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
 
   const logged = Effect.ignoreCause({ log: "Error", message: "task fiber died" })
 
-  const onStatus = (next: ConnectionStatus) => {
+  const onStatus = (next: ConnectionStatus, scope: string) => {
     const before = status._tag === "Connected" ? status.session : undefined
     status = next
     if (next._tag === "Connected" && next.session !== before) fork(logged(follow(next.session)))
+    onScope(scope)
     for (const entry of tasks.values()) keepWaiting(entry)
+  }
+  /** Other settings may mean another gateway. Open tasks wait for theirs to come back, and those of the new one go on. */
+  const onScope = (scope: string) => {
+    if (gatewayScope === scope) return
+    gatewayScope = scope
+    fork(logged(takeUp))
   }
 
   const askToAbort = Effect.fnUntraced(function*({ runId, sessionKey }: Entry, { session }: Attachment) {
@@ -573,7 +618,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     // Another process on the same journal may have sent it since it was read.
     let next: "Send" | "Look" = takenUp.has(entry.taskId) ? "Look" : "Send"
     while (true) {
-      const attachment = attached ?? (yield* Deferred.await(arrival))
+      const attachment = yield* linkFor(entry)
       if (!isOpen(entry)) return yield* Effect.never
       const step: Step = next === "Send" ? yield* send(entry, attachment) : yield* look(entry, attachment)
       switch (step._tag) {
@@ -597,7 +642,13 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
 
   const expire = Effect.fnUntraced(function*(entry: Entry) {
     yield* Deferred.await(entry.reachable)
-    yield* Effect.sleep(Duration.millis(entry.reachableAtMs + timeoutMs - clock.currentTimeMillisUnsafe()))
+    while (true) {
+      yield* Effect.sleep(Duration.millis(entry.reachableAtMs + timeoutMs - clock.currentTimeMillisUnsafe()))
+      if (!isAway(entry)) break
+      // Nothing can be found out about it for now. It has all of its time once more.
+      yield* linkFor(entry)
+      entry.reachableAtMs = clock.currentTimeMillisUnsafe()
+    }
     if (entry.errorText !== undefined) return fail(entry, entry.errorText)
     if (entry.sentAtMs === undefined) return finish(entry, { _tag: "Expired", sent: false })
     const lost: Evidence | undefined = attached === undefined
@@ -616,7 +667,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   /** Asks the gateway until it says that the run is stopped, or that there is none. */
   const stopRun = Effect.fnUntraced(function*(entry: Entry) {
     while (true) {
-      const attachment = attached ?? (yield* Deferred.await(arrival))
+      const attachment = yield* linkFor(entry)
       const asked = yield* Effect.result(askToAbort(entry, attachment))
       if (Result.isSuccess(asked)) return
       yield* asked.failure._tag === "LinkError"
@@ -626,9 +677,8 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   })
 
   const leave = (entry: Entry, lane: string) => {
-    for (const runId of [entry.runId, entry.answeredRunId]) {
-      if (runId !== undefined && runs.get(runId) === entry) runs.delete(runId)
-    }
+    // A late answer is told for as long as the task is listed.
+    if (!mayRun(entry) || entry.runTold) stopListening(entry)
     if (lanes.get(lane) === entry.leftLane) lanes.delete(lane)
     takenUp.delete(entry.taskId)
     Deferred.doneUnsafe(entry.leftLane, Effect.void)
@@ -639,6 +689,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       finish(entry, { _tag: "Unknown", evidence: { answered: answeredRunId !== undefined, history: "Unavailable" } })
     }
     for (const other of tasks.values()) keepWaiting(other)
+    if (![...tasks.values()].some(isOpen)) someOpen.closeUnsafe()
   }
 
   const run = Effect.fnUntraced(function*(entry: Entry) {
@@ -664,9 +715,9 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   })
 
   /** Takes up a task from here or, with what it knows, from the journal. */
-  const accept = (record: JournalEntry): TaskReceipt => {
+  const accept = (record: Kept): TaskReceipt => {
     const { answeredRunId, runId, sentAtMs, sessionKey, taskId } = record
-    const lane = laneOf(sessionKey)
+    const lane = laneOf(record)
     const entry: Entry = {
       taskId,
       runId,
@@ -681,6 +732,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       reachable: Deferred.makeUnsafe(),
       ended: Deferred.makeUnsafe(),
       runOver: Deferred.makeUnsafe(),
+      runTold: false,
       failing: Deferred.makeUnsafe(),
       state: answeredRunId === undefined ? { _tag: "Queued", reason: undefined } : { _tag: "Sent" },
       reachableAtMs: 0,
@@ -697,20 +749,23 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       partial: "",
       phase: undefined,
       hasStatus: false,
-      abort: "No"
+      abort: "No",
+      heeded: false
     }
     lanes.set(lane, entry.leftLane)
     tasks.set(taskId, entry)
     if (takenUp.has(taskId)) runs.set(runId, entry)
     if (answeredRunId !== undefined) join(entry, answeredRunId)
     keepWaiting(entry)
-    if (attached !== undefined) becomeReachable(entry)
+    if (attached !== undefined) becomeReachable(entry, attached)
+    someOpen.openUnsafe()
     const left = Effect.suspend(() => {
       const died = isOpen(entry) && !stopped
       leave(entry, lane)
       return died ? forget(entry) : Effect.void
     })
     fork(logged(Effect.ensuring(run(entry), left)))
+    if (record.abortRequested === true) heed(entry)
     return { taskId, runId, queued: reasonFor(entry) }
   }
 
@@ -724,7 +779,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       return yield* new TaskRefused({ reason: "NotKept" })
     }
     if (!stopped) return accept(record)
-    yield* Effect.ignore(journal.remove(record.runId), { log: "Warn" })
+    yield* Effect.ignore(journal.remove(record.runId, "Aborted"), { log: "Warn" })
     return yield* new TaskRefused({ reason: "Stopped" })
   }, Effect.uninterruptible)
 
@@ -741,15 +796,68 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       return entry === undefined ? Effect.fail(new TaskNotFound({ taskId })) : Effect.succeed(entry)
     })
 
-  const scope = yield* supervisor.gatewayScope
-  const open = yield* Effect.catch(journal.read, (error) => Effect.as(Effect.logError(error.message), []))
-  for (const record of open) {
-    lastPosition = Math.max(lastPosition, record.position)
-    if (record.gatewayScope !== scope) continue
-    takenUp.add(record.taskId)
-    accept(record)
+  const abortEntry = Effect.fnUntraced(function*(entry: Entry) {
+    const link = attached?.gatewayScope === entry.gatewayScope ? attached : undefined
+    if (!isOpen(entry)) {
+      if (!mayRun(entry) || link === undefined || Deferred.isDoneUnsafe(entry.runOver)) return false
+      return yield* Effect.catchTags(askToAbort(entry, link), {
+        LinkError: () => Effect.succeed(false),
+        RequestTimeout: () => Effect.succeed(false)
+      })
+    }
+    if (entry.sentAtMs === undefined) {
+      finish(entry, { _tag: "Aborted", text: "" })
+      return true
+    }
+    if (entry.abort === "Confirmed") return true
+    entry.abort = "Wanted"
+    if (link === undefined) return true
+    const aborted = yield* Effect.result(askToAbort(entry, link))
+    if (Result.isSuccess(aborted)) {
+      entry.abort = aborted.success ? "Confirmed" : "No"
+      return aborted.success
+    }
+    const error = aborted.failure
+    // Lost on the way: it is asked again when history is looked into.
+    return error._tag === "LinkError" || error._tag === "RequestTimeout" ? true : yield* error
+  })
+
+  /** Another process wants a task of ours aborted. */
+  const heed = (entry: Entry) => {
+    if (entry.heeded || !isOpen(entry)) return
+    entry.heeded = true
+    fork(Effect.ignore(abortEntry(entry), { log: "Warn", message: "a task could not be aborted" }))
   }
-  fork(logged(Stream.runForEach(supervisor.changes, (next) => Effect.sync(() => onStatus(next)))))
+  const heedRequests = Effect.gen(function*() {
+    while (true) {
+      yield* someOpen.await
+      const wanted = new Set<string>(
+        yield* Effect.catch(journal.abortRequests, (error) => Effect.as(Effect.logWarning(error.message), []))
+      )
+      if (wanted.size > 0) { for (const entry of tasks.values()) if (wanted.has(entry.runId)) heed(entry) }
+      yield* Effect.sleep(Duration.millis(abortPollMs))
+    }
+  })
+
+  /** Goes on with what an earlier process left open on this gateway. */
+  const takeUp = Effect.gen(function*() {
+    const open = yield* Effect.catch(
+      journal.takeUp(gatewayScope),
+      (error) => Effect.as(Effect.logError(error.message), [])
+    )
+    for (const record of open) {
+      lastPosition = Math.max(lastPosition, record.position)
+      if (tasks.has(record.taskId)) continue
+      takenUp.add(record.taskId)
+      accept(record)
+    }
+  })
+  yield* takeUp
+  fork(logged(heedRequests))
+  fork(logged(Stream.runForEach(
+    supervisor.changes,
+    (next) => Effect.map(supervisor.gatewayScope, (scope) => onStatus(next, scope))
+  )))
   if (status._tag === "Connected") fork(logged(follow(status.session)))
 
   return TaskRunner.of({
@@ -762,6 +870,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       const runId = RunId.make(yield* random.uuidV4())
       const taskId = yield* freshTaskId
       status = yield* supervisor.status
+      onScope(yield* supervisor.gatewayScope)
       if (stopped || status._tag === "Stopped") return yield* new TaskRefused({ reason: "Stopped" })
       let waiting = arriving
       for (const { state } of tasks.values()) if (state._tag === "Queued") waiting++
@@ -769,7 +878,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       const record: JournalEntry = {
         taskId,
         runId,
-        gatewayScope: yield* supervisor.gatewayScope,
+        gatewayScope,
         sessionKey,
         summary: text,
         position: ++lastPosition,
@@ -804,28 +913,22 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       return yield* Deferred.await((yield* entryOf(taskId)).ended)
     }),
     abort: Effect.fn("TaskRunner.abort")(function*(taskId) {
-      const entry = yield* entryOf(taskId)
-      if (!isOpen(entry)) return false
-      if (entry.sentAtMs === undefined) {
-        finish(entry, { _tag: "Aborted", text: "" })
-        return true
-      }
-      entry.abort = "Wanted"
-      if (attached === undefined) return true
-      const aborted = yield* Effect.result(askToAbort(entry, attached))
-      if (Result.isSuccess(aborted)) {
-        entry.abort = aborted.success ? "Confirmed" : "No"
-        return aborted.success
-      }
-      const error = aborted.failure
-      // Lost on the way: it is asked again when history is looked into.
-      return error._tag === "LinkError" || error._tag === "RequestTimeout" ? true : yield* error
+      return yield* abortEntry(yield* entryOf(taskId))
     })
   })
 })
 
-const isOpen = ({ state }: Entry): boolean =>
-  state._tag === "Queued" || state._tag === "Sent" || state._tag === "Running"
+const isEnd = (state: TaskState): state is TaskOutcome =>
+  state._tag !== "Queued" && state._tag !== "Sent" && state._tag !== "Running"
+
+const isOpen = ({ state }: Entry): boolean => !isEnd(state)
+
+/** It ended for us, and its run may still be at work. */
+const mayRun = ({ state }: Entry): boolean => state._tag === "Unknown" || (state._tag === "Expired" && state.sent)
+
+/** One of a gateway's sessions, whatever it is called there. */
+const sessionOf = ({ gatewayScope, sessionKey }: Pick<Entry, "gatewayScope" | "sessionKey">): string =>
+  `${gatewayScope} ${canonicalSessionKey(sessionKey)}`
 
 const recordOf = (entry: Entry): JournalEntry => ({
   taskId: entry.taskId,

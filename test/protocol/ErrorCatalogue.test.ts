@@ -5,6 +5,7 @@ import { UntrustedReason } from "../../src/link/TlsError.ts"
 import type { Entry } from "../../src/protocol/ErrorCatalogue.ts"
 import { advice, catalogue, lookup } from "../../src/protocol/ErrorCatalogue.ts"
 import { AuthReason, DeviceProofReason, MismatchReason, PairingReason } from "../../src/protocol/Refusal.ts"
+import { TaskRefused } from "../../src/tasks/TaskError.ts"
 
 const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   PairingRequired: PairingReason.literals,
@@ -18,8 +19,24 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   TlsUntrusted: UntrustedReason.literals,
   ScopeUpgradeRefused: ["NotConnected", "UnderWay", "NeedsSharedCredential"],
   GatewayRejected: ["Refused", "HelloUnreadable"],
-  EndpointInvalid: ["Malformed", "Scheme", "Credentials", "Query"]
+  EndpointInvalid: ["Malformed", "Scheme", "Credentials", "Query"],
+  TaskRefused: TaskRefused.fields.reason.literals,
+  Expired: ["sent", "kept"],
+  Unknown: ["NoReply", "Absent", "Unavailable"]
 }
+/** What a task can end with, beside its reply, and why one is not taken. */
+const ofTasks = [
+  "TaskRefused",
+  "TaskNotFound",
+  "RunFailed",
+  "TakenAsCommand",
+  "SessionConflicted",
+  "RequestRejected",
+  "MissingScope",
+  "Aborted",
+  "Expired",
+  "Unknown"
+]
 /** Every class that can end up before a person, beside those that the retry policy knows. */
 const classes = [
   ...Object.keys(rules),
@@ -27,7 +44,8 @@ const classes = [
   "InternalError",
   "EndpointInvalid",
   "InsecureUrl",
-  "ScopeUpgradeRefused"
+  "ScopeUpgradeRefused",
+  ...ofTasks
 ]
 
 const isEntry = (found: Entry | Readonly<Record<string, Entry>>): found is Entry => typeof found["problem"] === "string"

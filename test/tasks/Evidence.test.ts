@@ -392,10 +392,11 @@ describe("the journal of a runner", () => {
       const { connect, rest, runner } = yield* start(
         {},
         connecting,
-        Layer.succeed(TaskJournal, {
-          read: Effect.fail(full),
+        Layer.mock(TaskJournal, {
+          takeUp: () => Effect.fail(full),
           put: () => Effect.fail(full),
-          remove: () => Effect.void
+          remove: () => Effect.void,
+          abortRequests: Effect.never
         })
       )
       const gateway = yield* connect()
@@ -412,10 +413,11 @@ describe("the journal of a runner", () => {
       const { connect, runner } = yield* start(
         {},
         connecting,
-        Layer.succeed(TaskJournal, {
-          read: Effect.succeed([]),
+        Layer.mock(TaskJournal, {
+          takeUp: () => Effect.succeed([]),
           put: () => Effect.suspend(() => ++writes === 2 ? Deferred.await(written) : Effect.void),
-          remove: () => Effect.void
+          remove: () => Effect.void,
+          abortRequests: Effect.never
         })
       )
       const gateway = yield* connect()

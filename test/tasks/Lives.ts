@@ -108,14 +108,13 @@ export const begin = Effect.fnUntraced(function*(disk: Disk, fate: Fate, options
       pass(after)
       return diedAt === undefined ? Effect.void : Effect.fail(gone)
     })
-  const journal = Layer.succeed(
-    TaskJournal,
-    TaskJournal.of({
-      read: Effect.sync(() => [...disk.entries.values()].toSorted((left, right) => left.position - right.position)),
-      put: (entry) => write("putting", "put", () => disk.entries.set(entry.runId, entry)),
-      remove: (runId) => write("removing", "removed", () => disk.entries.delete(runId))
-    })
-  )
+  const journal = Layer.mock(TaskJournal, {
+    takeUp: () =>
+      Effect.sync(() => [...disk.entries.values()].toSorted((left, right) => left.position - right.position)),
+    put: (entry) => write("putting", "put", () => disk.entries.set(entry.runId, entry)),
+    remove: (runId) => write("removing", "removed", () => disk.entries.delete(runId)),
+    abortRequests: Effect.never
+  })
 
   const scope = yield* Effect.flatMap(Scope.Scope, (parent) => Scope.fork(parent))
   const context = yield* Layer.buildWithScope(

@@ -55,8 +55,8 @@ describe("TaskJournal", () => {
         const read = yield* journal.read
         assert.deepStrictEqual(read.map(({ position }) => position), [1, 2, 3])
         assert.deepInclude(read[0], sent)
-        yield* journal.remove(entry(2).runId)
-        yield* journal.remove(entry(2).runId)
+        yield* journal.remove(entry(2).runId, "Completed")
+        yield* journal.remove(entry(2).runId, "Completed")
         assert.deepStrictEqual((yield* journal.read).map(({ position }) => position), [1, 3])
       }).pipe(Effect.provide(NodeServices.layer)))
   }
@@ -80,16 +80,21 @@ describe("TaskJournal", () => {
       const journal = yield* open(directory)
       yield* journal.put(entry(1))
       yield* journal.put(entry(2))
-      const torn = `${directory}/${entry(3).runId}.json.0123456789abcdef.tmp`
-      yield* fs.writeFileString(torn, '{"format":"effect-op')
-      yield* fs.utimes(torn, new Date(0), new Date(0))
-      const broken = `${directory}/${entry(4).runId}.json`
+      const [second = ""] = (yield* fs.readDirectory(directory)).filter((name) => name.startsWith(entry(2).runId))
+      const named = (position: number) => `${directory}/${second.replace(entry(2).runId, entry(position).runId)}`
+      const torn = [`${named(3)}.0123456789abcdef.tmp`, `${directory}/${entry(3).runId}.abort.0123456789abcdef.tmp`]
+      for (const name of torn) {
+        yield* fs.writeFileString(name, '{"format":"effect-op')
+        yield* fs.utimes(name, new Date(-120_000), new Date(-120_000))
+      }
+      const broken = named(4)
       yield* fs.writeFileString(broken, '{"format":"effect-op')
-      yield* fs.symlink(broken, `${directory}/${entry(5).runId}.json`)
-      yield* fs.copyFile(`${directory}/${entry(2).runId}.json`, `${directory}/${entry(6).runId}.json`)
+      yield* fs.symlink(broken, named(5))
+      yield* fs.copyFile(named(2), named(6))
       yield* fs.writeFileString(`${directory}/notes.txt`, "mine")
       assert.deepStrictEqual((yield* journal.read).map(({ position }) => position), [1, 2])
       assert.isTrue(yield* fs.exists(broken))
+      for (const name of torn) assert.isFalse(yield* fs.exists(name), name)
     }).pipe(Effect.provide(NodeServices.layer)))
 
   it.effect("B07: a process killed at any operation of the file system leaves each entry as it was or as it was to be", () =>
@@ -118,9 +123,9 @@ describe("TaskJournal", () => {
           journal.put(entry(1)),
           journal.put(entry(1, { sentAtMs: 1 })),
           journal.put(entry(2)),
-          journal.remove(entry(1).runId),
+          journal.remove(entry(1).runId, "Completed"),
           journal.put(entry(2, { sentAtMs: 2, answeredRunId: "2" })),
-          journal.remove(entry(2).runId)
+          journal.remove(entry(2).runId, "Completed")
         ]
       ) {
         step = Number.NaN
