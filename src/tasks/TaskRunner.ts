@@ -217,11 +217,10 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
 
   const save = (entry: Entry) =>
     entry.writing.withPermit(Effect.suspend(() => isOpen(entry) ? journal.put(recordOf(entry)) : Effect.void))
-  const forget = ({ runId, state, writing }: Entry) =>
-    Effect.ignore(writing.withPermit(journal.remove(runId, isEnd(state) ? state._tag : "Unknown")), {
-      log: "Warn",
-      message: "a task that is done stays in the journal"
-    })
+  const forget = (entry: Entry) =>
+    entry.writing.withPermit(
+      Effect.suspend(() => journal.remove(entry.runId, isEnd(entry.state) ? entry.state._tag : "Unknown"))
+    ).pipe(Effect.ignore({ log: "Warn", message: "a task that is done stays in the journal" }))
   const saveSoon = (entry: Entry) =>
     fork(Effect.ignoreCause(save(entry), { log: "Warn", message: "the task journal could not be written" }))
 
@@ -800,10 +799,12 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     const link = attached?.gatewayScope === entry.gatewayScope ? attached : undefined
     if (!isOpen(entry)) {
       if (!mayRun(entry) || link === undefined || Deferred.isDoneUnsafe(entry.runOver)) return false
-      return yield* Effect.catchTags(askToAbort(entry, link), {
+      const stopped = yield* Effect.catchTags(askToAbort(entry, link), {
         LinkError: () => Effect.succeed(false),
         RequestTimeout: () => Effect.succeed(false)
       })
+      if (stopped) Deferred.doneUnsafe(entry.runOver, Effect.void)
+      return stopped
     }
     if (entry.sentAtMs === undefined) {
       finish(entry, { _tag: "Aborted", text: "" })

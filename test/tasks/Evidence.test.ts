@@ -62,6 +62,30 @@ describe("what a gateway shows of a run whose end was not seen", () => {
       }))
   }
 
+  it.effect("F47: a reply that comes after a prompt unknown is told as late, on the same task, and once", () =>
+    Effect.gen(function*() {
+      const { asked, gateway, next, receipt, rest, runner } = yield* interrupted
+      for (let looks = 0; looks < 2; looks++) {
+        const looked = yield* gateway.next("chat.history")
+        looked.answer(idle(question(asked)))
+        yield* TestClock.adjust("5 seconds")
+      }
+      yield* next("Unknown")
+      yield* runner.delegate("the next one need not wait")
+      const other = yield* accept(gateway)
+      yield* next("Sent")
+      yield* TestClock.adjust("1 hour")
+      yield* rest
+      gateway.tell("chat", chat(asked, { state: "delta", message: said("at") }))
+      gateway.tell("chat", chat(asked, { state: "final", message: said("at last") }))
+      gateway.tell("chat", chat(asked, { state: "final", message: said("at last") }))
+      gateway.tell("chat", chat(other, { state: "final", message: said("too late as well") }))
+      assert.include(yield* next("Replied"), { taskId: receipt.taskId, text: "at last", late: true })
+      assert.include(yield* next("Replied"), { text: "too late as well", late: true })
+      assert.deepStrictEqual(yield* rest, [])
+      assert.deepStrictEqual((yield* runner.list).map(({ state }) => state._tag), ["Unknown", "Expired"])
+    }))
+
   it.effect("G14: while another run is at work in the session, nothing is given up", () =>
     Effect.gen(function*() {
       const { asked, gateway, next } = yield* interrupted

@@ -186,6 +186,8 @@ export const awaitingApproval: ConnectionStatus = {
 export interface Running {
   readonly runner: TaskRunner["Service"]
   readonly become: (status: ConnectionStatus) => Effect.Effect<void>
+  /** Other settings: the connection is made anew, to this gateway. */
+  readonly reconfigure: (gatewayScope: string) => Effect.Effect<void>
   /** Connects to a gateway of its own. */
   readonly connect: (facts?: Partial<Session["facts"]>) => Effect.Effect<Gateway>
   /** Ends the link and says so. */
@@ -196,6 +198,9 @@ export interface Running {
   readonly rest: Effect.Effect<ReadonlyArray<string>>
 }
 
+/** The gateway that the settings name at first. */
+export const home = "ws://127.0.0.1:18789/"
+
 /** A runner in the test's scope, not connected yet. */
 export const start = Effect.fnUntraced(function*(
   options?: TaskRunnerOptions,
@@ -203,10 +208,11 @@ export const start = Effect.fnUntraced(function*(
   journal: Layer.Layer<TaskJournal> = TaskJournal.layerMemory
 ) {
   const status = yield* SubscriptionRef.make<ConnectionStatus>(first)
+  let gatewayScope = home
   const supervisor = Supervisor.of({
     status: SubscriptionRef.get(status),
     changes: SubscriptionRef.changes(status),
-    gatewayScope: Effect.succeed("ws://127.0.0.1:18789/"),
+    gatewayScope: Effect.sync(() => gatewayScope),
     attend: Effect.void,
     checkNow: Effect.void,
     pause: Effect.void,
@@ -232,6 +238,8 @@ export const start = Effect.fnUntraced(function*(
   const running: Running = {
     runner,
     become: (next) => SubscriptionRef.set(status, next),
+    reconfigure: (scope) =>
+      Effect.andThen(Effect.sync(() => void (gatewayScope = scope)), SubscriptionRef.set(status, connecting)),
     connect: Effect.fnUntraced(function*(facts) {
       const gateway = yield* makeGateway(facts)
       yield* SubscriptionRef.set(status, { _tag: "Connected", session: gateway.session })

@@ -627,6 +627,25 @@ describe("TaskRunner", () => {
         yield* next("Aborted")
       }))
 
+    it.effect("of a task that expired stops the run that outlived it; of one that is over it does nothing", () =>
+      Effect.gen(function*() {
+        const { connect, next, runner } = yield* start({ timeout: "10 seconds" })
+        const gateway = yield* connect()
+        yield* settle
+        const { runId, taskId } = yield* runner.delegate("one")
+        const asked = yield* accept(gateway)
+        yield* TestClock.adjust("10 seconds")
+        for (const tag of ["Sent", "Expired"] as const) yield* next(tag)
+        const aborting = yield* Effect.forkChild(runner.abort(taskId))
+        const abort = yield* gateway.next("chat.abort")
+        gateway.tell("chat", chat(asked, { state: "aborted", stopReason: "rpc" }))
+        abort.answer({ ok: true, aborted: true, runIds: [runId] })
+        assert.isTrue(yield* Fiber.join(aborting))
+        assert.isFalse(yield* runner.abort(taskId))
+        assert.deepStrictEqual((yield* runner.list).map(({ state }) => state._tag), ["Expired"])
+        assert.strictEqual(gateway.untaken(), 0)
+      }))
+
     it.effect("of a task that is not there fails", () =>
       Effect.gen(function*() {
         const { runner } = yield* start()

@@ -1,0 +1,279 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import { RunId, TaskId } from "../../src/tasks/Task.ts"
+import type { FileOptions, JournalEntry } from "../../src/tasks/TaskJournal.ts"
+import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import { chat, connecting, home, said, start, started } from "./Fixture.ts"
+
+const entry = (position: number, more: Partial<JournalEntry> = {}): JournalEntry => ({
+  taskId: TaskId.make(`0000000${position}`),
+  runId: RunId.make(`0000000${position}-0000-4000-8000-000000000000`),
+  gatewayScope: home,
+  sessionKey: "agent:main:main",
+  summary: `task ${position}`,
+  position,
+  acceptedAtMs: 1_795_330_230_896,
+  ...more
+})
+
+/** Processes that a test lets live and die. */
+const makeMachine = Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  const directory = `${yield* fs.makeTempDirectoryScoped()}/tasks`
+  const alive = new Set<number>()
+  /** The journal of a process. Its scope stays open when it is killed, as a killed process closes nothing. */
+  const open = Effect.fnUntraced(function*(pid: number, options: Partial<FileOptions> = {}) {
+    alive.add(pid)
+    const processes = { own: pid, isAlive: (other: number) => alive.has(other) }
+    const context = yield* Layer.build(
+      TaskJournal.layerFile({ directory, processes, ...options }).pipe(
+        Layer.provide([NodeServices.layer, SecureRandom.layerWebCrypto])
+      )
+    )
+    return Context.get(context, TaskJournal)
+  })
+  return { fs, directory, open, kill: (pid: number) => void alive.delete(pid) }
+})
+
+// So high that no process of the machine has it: what the system tells of those is looked at too.
+const [ada, bob, cleo] = [5_000_001, 5_000_002, 5_000_003]
+
+const positions = (entries: ReadonlyArray<JournalEntry>) => entries.map(({ position }) => position)
+
+describe("the owner of a task", () => {
+  it.effect("B07: while its process lives nobody else takes the task up, and afterwards it is taken up", () =>
+    Effect.gen(function*() {
+      const { kill, open } = yield* makeMachine
+      const first = yield* open(ada)
+      yield* first.put(entry(1))
+      yield* first.put(entry(2, { sentAtMs: 7 }))
+      const second = yield* open(bob)
+      yield* second.put(entry(3))
+      assert.deepStrictEqual(yield* second.takeUp(home), [])
+      assert.deepStrictEqual((yield* second.read).map(({ ownerPid }) => ownerPid), [ada, ada, bob])
+      kill(ada)
+      assert.deepStrictEqual((yield* second.read).map(({ ownerPid }) => ownerPid), [undefined, undefined, bob])
+      const taken = yield* second.takeUp(home)
+      assert.deepStrictEqual(positions(taken), [1, 2])
+      assert.deepInclude(taken[1], entry(2, { sentAtMs: 7 }))
+      assert.deepStrictEqual((yield* second.read).map(({ ownerPid }) => ownerPid), [bob, bob, bob])
+      assert.deepStrictEqual(yield* second.takeUp(home), [])
+      yield* second.remove(entry(1).runId, "Completed")
+      assert.deepStrictEqual(positions(yield* second.read), [2, 3])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("B07: of many that start at once after a crash, each task goes to one", () =>
+    Effect.gen(function*() {
+      const { kill, open } = yield* makeMachine
+      const first = yield* open(ada)
+      for (let position = 1; position < 9; position++) yield* first.put(entry(position))
+      kill(ada)
+      const journals = yield* Effect.forEach(Array.from({ length: 8 }, (_, index) => bob + index), (pid) => open(pid))
+      const taken = yield* Effect.forEach(journals, ({ takeUp }) => takeUp(home), { concurrency: "unbounded" })
+      assert.deepStrictEqual(positions(taken.flat()).toSorted(), [1, 2, 3, 4, 5, 6, 7, 8])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("B07: who ends in order leaves its tasks to the next, also in the same process", () =>
+    Effect.gen(function*() {
+      const { directory, fs, open } = yield* makeMachine
+      const scope = yield* Scope.make()
+      const first = yield* Scope.provide(open(ada), scope)
+      yield* first.put(entry(1))
+      const second = yield* open(ada)
+      assert.deepStrictEqual(yield* second.takeUp(home), [])
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(positions(yield* second.takeUp(home)), [1])
+      const runners = (yield* fs.readDirectory(directory)).filter((name) => name.endsWith(".runner"))
+      assert.lengthOf(runners, 1)
+      assert.strictEqual((yield* fs.stat(`${directory}/${runners[0]}`)).mode & 0o777, 0o600)
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("B07: a process that has the number of one that died is not taken for it", () =>
+    Effect.gen(function*() {
+      const { directory, fs, open } = yield* makeMachine
+      // The test's own process: only of one that is there the system tells when it began.
+      const first = yield* open(process.pid)
+      yield* first.put(entry(1))
+      const [runner = ""] = (yield* fs.readDirectory(directory)).filter((name) => name.endsWith(".runner"))
+      const text = yield* fs.readFileString(`${directory}/${runner}`)
+      const second = yield* open(bob)
+      assert.deepStrictEqual(yield* second.takeUp(home), [])
+      if (!text.includes("started")) return
+      yield* fs.writeFileString(
+        `${directory}/${runner}`,
+        text.replace(/(\d)"}/, (_, digit) => `${9 - Number(digit)}"}`)
+      )
+      assert.deepStrictEqual(positions(yield* second.takeUp(home)), [1])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("B07: tasks of another device, of another gateway, or beside the one that is wanted are left alone", () =>
+    Effect.gen(function*() {
+      const { kill, open } = yield* makeMachine
+      const first = yield* open(ada, { deviceId: "device-a" })
+      yield* first.put(entry(1))
+      yield* first.put(entry(2, { gatewayScope: "wss://elsewhere:443/" }))
+      yield* first.put(entry(3))
+      kill(ada)
+      const stranger = yield* open(bob, { deviceId: "device-b" })
+      assert.deepStrictEqual(yield* stranger.takeUp(home), [])
+      assert.deepStrictEqual((yield* stranger.read).map(({ deviceId }) => deviceId), Array(3).fill("device-a"))
+      const one = yield* open(cleo, { deviceId: "device-a", only: entry(3).runId })
+      assert.deepStrictEqual(positions(yield* one.takeUp(home)), [3])
+      const rest = yield* open(bob, { deviceId: "device-a" })
+      assert.deepStrictEqual(positions(yield* rest.takeUp(home)), [1])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("B07: an entry of the first format, without device and owner, is taken up", () =>
+    Effect.gen(function*() {
+      const { directory, fs, open } = yield* makeMachine
+      const { acceptedAtMs, gatewayScope, position, runId, sessionKey, summary, taskId } = entry(1)
+      yield* fs.makeDirectory(directory, { mode: 0o700 })
+      yield* fs.writeFileString(
+        `${directory}/${runId}.json`,
+        `${
+          JSON.stringify({
+            format: "effect-openclaw/task",
+            version: 1,
+            taskId,
+            runId,
+            gatewayScope,
+            sessionKey,
+            summary,
+            position,
+            acceptedAtMs
+          })
+        }\n`
+      )
+      const journal = yield* open(ada, { deviceId: "device-a" })
+      assert.deepStrictEqual(positions(yield* journal.takeUp(home)), [1])
+      yield* journal.put(entry(1, { sentAtMs: 3 }))
+      assert.deepInclude((yield* journal.read)[0], { sentAtMs: 3, deviceId: "device-a", ownerPid: ada })
+      yield* journal.remove(runId, "Completed")
+      assert.deepStrictEqual(yield* journal.read, [])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("a request for an abort reaches the owner, the next one as well, and is answered once", () =>
+    Effect.gen(function*() {
+      const { directory, fs, kill, open } = yield* makeMachine
+      const [first, second, third] = [yield* open(ada), yield* open(bob), yield* open(cleo)]
+      const { runId } = entry(1)
+      yield* first.put(entry(1))
+      yield* second.put(entry(2))
+      assert.deepStrictEqual(yield* first.abortRequests, [])
+      yield* third.requestAbort(runId)
+      yield* third.requestAbort(runId)
+      assert.deepStrictEqual(yield* first.abortRequests, [runId])
+      assert.deepStrictEqual(yield* second.abortRequests, [])
+      assert.strictEqual((yield* fs.stat(`${directory}/${runId}.abort`)).mode & 0o777, 0o600)
+      kill(ada)
+      assert.strictEqual((yield* second.takeUp(home))[0]?.abortRequested, true)
+      assert.deepStrictEqual(yield* second.abortRequests, [runId])
+      assert.deepStrictEqual(yield* third.abortAnswer(runId), Option.none())
+      yield* second.remove(runId, "Aborted")
+      assert.deepStrictEqual(yield* third.abortAnswer(runId), Option.some("Aborted"))
+      assert.deepStrictEqual(yield* third.abortAnswer(runId), Option.none())
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("what nobody needs is removed after a minute: an answer nobody read, and the name of a runner that is gone", () =>
+    Effect.gen(function*() {
+      const { directory, fs, kill, open } = yield* makeMachine
+      const [first, second] = [yield* open(ada), yield* open(bob)]
+      yield* first.put(entry(1))
+      yield* second.put(entry(2))
+      yield* second.requestAbort(entry(1).runId)
+      yield* first.remove(entry(1).runId, "Aborted")
+      kill(ada)
+      yield* second.read
+      assert.lengthOf(yield* fs.readDirectory(directory), 4)
+      for (const name of yield* fs.readDirectory(directory)) {
+        yield* fs.utimes(`${directory}/${name}`, new Date(-120_000), new Date(-120_000))
+      }
+      yield* second.read
+      const left = (yield* fs.readDirectory(directory)).map((name) => name.slice(name.lastIndexOf(".")))
+      assert.deepStrictEqual(left.toSorted(), [".json", ".runner"])
+    }).pipe(Effect.provide(NodeServices.layer)))
+})
+
+describe("two runners on one journal", () => {
+  it.effect("B07: a task is driven by its owner alone, until that is gone; then the next goes on with it", () =>
+    Effect.gen(function*() {
+      const { kill, open } = yield* makeMachine
+      const on = Effect.fnUntraced(function*(pid: number) {
+        return yield* start({}, connecting, Layer.succeed(TaskJournal, yield* open(pid)))
+      })
+      const first = yield* on(ada)
+      const before = yield* first.connect()
+      const { runId, taskId } = yield* first.runner.delegate("water the plants")
+      const asked = yield* before.next("chat.send")
+      asked.answer(started(asked))
+      yield* first.next("Sent")
+
+      const second = yield* on(bob)
+      const beside = yield* second.connect()
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* second.runner.list, [])
+      assert.strictEqual(beside.untaken(), 0)
+
+      kill(ada)
+      const third = yield* on(cleo)
+      assert.deepStrictEqual((yield* third.runner.list).map((task) => task.taskId), [taskId])
+      const after = yield* third.connect()
+      const looked = yield* after.next("chat.history")
+      looked.answer({ messages: [], inFlightRun: { runId } })
+      yield* TestClock.adjust(0)
+      after.tell("chat", chat(asked, { state: "final", message: said("done") }))
+      assert.include(yield* third.runner.await(taskId), { text: "done" })
+      assert.strictEqual(beside.untaken(), 0)
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.live("an abort that another process asks for: at the gateway for a run, at once for a task that was not sent", () =>
+    Effect.gen(function*() {
+      const { open } = yield* makeMachine
+      const { connect, runner } = yield* start({}, connecting, Layer.succeed(TaskJournal, yield* open(ada)))
+      const asking = yield* open(bob)
+      const gateway = yield* connect()
+      const sent = yield* runner.delegate("sent")
+      const asked = yield* gateway.next("chat.send")
+      asked.answer(started(asked))
+      const kept = yield* runner.delegate("kept")
+      yield* asking.requestAbort(kept.runId)
+      yield* asking.requestAbort(sent.runId)
+      const abort = yield* gateway.next("chat.abort")
+      assert.strictEqual(abort.params.runId, sent.runId)
+      gateway.tell("chat", chat(asked, { state: "aborted", stopReason: "rpc" }))
+      abort.answer({ ok: true, aborted: true, runIds: [sent.runId] })
+      assert.strictEqual((yield* runner.await(sent.taskId))._tag, "Aborted")
+      assert.strictEqual((yield* runner.await(kept.taskId))._tag, "Aborted")
+      for (const { runId } of [sent, kept]) {
+        const answer = yield* Effect.repeat(asking.abortAnswer(runId), { until: Option.isSome })
+        assert.deepStrictEqual(answer, Option.some("Aborted"))
+      }
+      assert.deepStrictEqual(yield* asking.read, [])
+      assert.strictEqual(gateway.untaken(), 0)
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("a task whose abort was asked for while nobody had it, is not sent", () =>
+    Effect.gen(function*() {
+      const { kill, open } = yield* makeMachine
+      const first = yield* open(ada)
+      yield* first.put(entry(1))
+      yield* first.put(entry(2))
+      yield* first.requestAbort(entry(1).runId)
+      kill(ada)
+      const { connect, runner } = yield* start({}, connecting, Layer.succeed(TaskJournal, yield* open(bob)))
+      const gateway = yield* connect()
+      const looked = yield* gateway.next("chat.history")
+      looked.answer({ messages: [] })
+      assert.strictEqual((yield* gateway.next("chat.send")).params.message, "task 2")
+      assert.deepStrictEqual((yield* runner.list).map(({ state }) => state._tag), ["Aborted", "Queued"])
+    }).pipe(Effect.provide(NodeServices.layer)))
+})
