@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import { Supervisor } from "../connection/Supervisor.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import { printable } from "../protocol/Refusal.ts"
@@ -17,7 +18,7 @@ import type { RunId } from "../tasks/Task.ts"
 import type { Answered, Kept } from "../tasks/TaskJournal.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
-import { agent, chosenGateway, ownIdentity, withSettings } from "./AgentLayer.ts"
+import { agent, chosenGateway, ownIdentity, settled, withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed } from "./CommandError.ts"
 import { Processes } from "./Invocation.ts"
 import type { Output } from "./Output.ts"
@@ -168,7 +169,14 @@ const takeOver = Effect.fnUntraced(function*(checked: Settings, task: Kept) {
       })
     }
     yield* Effect.mapError(requestAbort(runId), as("settings"))
-    return yield* Effect.flatMap(TaskRunner, (tasks) => Effect.timeoutOption(tasks.await(taskId), patience)).pipe(
+    return yield* Effect.gen(function*() {
+      const tasks = yield* TaskRunner
+      const noLink = Effect.flatMap(
+        settled(yield* Supervisor),
+        ({ _tag }) => _tag === "Connected" ? Effect.never : Effect.succeedNone
+      )
+      return yield* Effect.raceFirst(Effect.timeoutOption(tasks.await(taskId), patience), noLink)
+    }).pipe(
       Effect.provide(agent(checked, gateway, { embedded: false, commands, keepTasks: true, only: runId }))
     )
   }).pipe(Effect.provide(ownIdentity(checked)))

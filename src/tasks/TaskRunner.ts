@@ -155,6 +155,8 @@ interface Entry {
   abort: "No" | "Wanted" | "Confirmed"
   /** Another process wants it aborted, and that was begun. */
   heeded: boolean
+  /** The journal has let go of it. */
+  forgotten: boolean
 }
 
 /** What a driver does next with the link it has. */
@@ -219,7 +221,10 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     entry.writing.withPermit(Effect.suspend(() => isOpen(entry) ? journal.put(recordOf(entry)) : Effect.void))
   const forget = (entry: Entry) =>
     entry.writing.withPermit(
-      Effect.suspend(() => journal.remove(entry.runId, isEnd(entry.state) ? entry.state._tag : "Unknown"))
+      Effect.suspend(() => {
+        entry.forgotten = true
+        return journal.remove(entry.runId, isEnd(entry.state) ? entry.state._tag : "Unknown")
+      })
     ).pipe(Effect.ignore({ log: "Warn", message: "a task that is done stays in the journal" }))
   const saveSoon = (entry: Entry) =>
     fork(Effect.ignoreCause(save(entry), { log: "Warn", message: "the task journal could not be written" }))
@@ -749,7 +754,8 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       phase: undefined,
       hasStatus: false,
       abort: "No",
-      heeded: false
+      heeded: false,
+      forgotten: false
     }
     lanes.set(lane, entry.leftLane)
     tasks.set(taskId, entry)
@@ -759,9 +765,10 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     if (attached !== undefined) becomeReachable(entry, attached)
     someOpen.openUnsafe()
     const left = Effect.suspend(() => {
-      const died = isOpen(entry) && !stopped
+      // The runner may end just after a task did. What is open then is for the next one.
+      const done = !isOpen(entry) || !stopped
       leave(entry, lane)
-      return died ? forget(entry) : Effect.void
+      return done && !entry.forgotten ? forget(entry) : Effect.void
     })
     fork(logged(Effect.ensuring(run(entry), left)))
     if (record.abortRequested === true) heed(entry)

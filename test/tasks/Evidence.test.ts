@@ -333,6 +333,26 @@ describe("the journal of a runner", () => {
       assert.deepStrictEqual(yield* journal.read, [])
     }))
 
+  it.effect("G15 B07: forgets what is done also when the runner ends at that very moment", () =>
+    Effect.gen(function*() {
+      const { journal, layer } = yield* shared
+      const life = yield* Scope.make()
+      const { connect, next, runner } = yield* Scope.provide(start({}, connecting, layer), life)
+      const gateway = yield* connect()
+      const done = yield* runner.delegate("done", { sessionKey: "a" })
+      const asked = yield* accept(gateway)
+      yield* runner.delegate("open", { sessionKey: "b" })
+      yield* accept(gateway)
+      for (const tag of ["Sent", "Sent"] as const) yield* next(tag)
+      const ending = yield* Effect.forkChild(
+        Effect.andThen(runner.await(done.taskId), Scope.close(life, Exit.void)),
+        { startImmediately: true }
+      )
+      gateway.tell("chat", chat(asked, { state: "final", message: said("hi") }))
+      yield* Fiber.join(ending)
+      assert.deepStrictEqual((yield* journal.read).map(({ summary }) => summary), ["open"])
+    }))
+
   it.effect("G15 B07: after a restart the same key goes on, and what another gateway's is stays where it is", () =>
     Effect.gen(function*() {
       const { journal, layer } = yield* shared
