@@ -4,7 +4,9 @@
  *
  * Several things there surprise a client, and are kept: the run id is the idempotency key; a last delta and the final share
  * one sequence number; deltas are thinned; a failed run has two errors, the second numbered 1; a message sent to a busy
- * session is answered by an empty final, and its reply comes later under a run id that nobody was told.
+ * session is answered by an empty final, and its reply comes later under a run id that nobody was told. History has a failed
+ * run's words as an assistant message with the stop reason `error`, and nothing of an agent that had nothing to say; how a
+ * run ended is known to `agent.wait` until the gateway stops.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -68,11 +70,19 @@ export interface ChatRuns {
   ) => void
   readonly history: (params: { readonly sessionKey: string; readonly limit?: number }, respond: Respond) => void
   readonly abort: (params: { readonly sessionKey: string; readonly runId?: string }, respond: Respond) => void
+  /** Answers with the end of a run as soon as there is one, or with `timeout`, after 30 s unless told otherwise. */
+  readonly wait: (params: { readonly runId: string; readonly timeoutMs?: number }, respond: Respond) => void
   /** Ends all runs without a word and forgets idempotency keys, as a process that ends does. History is kept. */
   readonly stop: () => void
   /** Idempotency key to the number of runs started for it. */
   readonly started: ReadonlyMap<string, number>
 }
+
+const waitMs = 30_000
+
+/** What an agent says that has nothing to say. Nobody is shown it. */
+const silence = "NO_REPLY"
+const spokenText = (text: string): string => text.trim() === silence ? "" : text
 
 const textContent = (text: string) => [{ type: "text", text }]
 
@@ -87,6 +97,8 @@ export const make = (options: {
   const sessions = new Map<string, Session>()
   const started = new Map<string, number>()
   const known = new Set<string>() // idempotency keys of this life
+  const ends = new Map<string, Readonly<Record<string, unknown>>>() // of runs of this life
+  const waiters = new Map<string, Set<() => void>>()
 
   const sessionOf = (key: string): Session | ErrorShape => {
     const full = key.startsWith("agent:") ? key : key === "main" ? mainSessionKey : `agent:main:${key}`
@@ -144,6 +156,11 @@ export const make = (options: {
       stopReason,
       responseId: run.itemId
     }, { runId: run.runId })
+
+  const keepEnd = (runId: string, startedAt: number, end: Readonly<Record<string, unknown>>) => {
+    ends.set(runId, { runId, startedAt, endedAt: options.nowMs(), ...end })
+    for (const wake of waiters.get(runId) ?? []) wake()
+  }
 
   const agentEvent = (
     run: Run,
@@ -210,12 +227,14 @@ export const make = (options: {
         run.text += step.delta
         const seq = ++run.seq
         agentEvent(run, "assistant", { text: run.text, delta: step.delta, itemId: `${run.itemId}:1` }, seq)
+        if (silence.startsWith(run.text.trim())) return
         if (run.shown === 0 || options.nowMs() - run.shownAtMs >= thinningMs) showDelta(run, seq)
       }
     }
   }
 
   const succeed = (run: Run) => {
+    run.text = spokenText(run.text)
     agentEvent(run, "usage", { outputTokens: run.text.length }, ++run.seq)
     const settled = { stopReason: "stop", aborted: false, livenessState: "working" }
     lifecycle(run, ++run.seq, { phase: "finishing", ...settled, endedAt: options.nowMs() })
@@ -242,6 +261,12 @@ export const make = (options: {
       executionSettled: true
     })
     if (run.text !== "") recordReply(run, "stop")
+    keepEnd(run.runId, run.startedAtMs, {
+      status: "ok",
+      stopReason: settled.stopReason,
+      livenessState: settled.livenessState,
+      terminalReply: run.text === "" ? { disposition } : { disposition, text: run.text }
+    })
     if (!run.followUp && run.shown < run.text.length) showDelta(run, seq)
     const spoken = run.text === "" ? {} : { message: message(run) }
     if (!run.followUp) return chatEvent(run, seq, { state: "final", stopReason: "stop", ...spoken })
@@ -278,6 +303,9 @@ export const make = (options: {
       startedAt: run.startedAtMs,
       executionSettled: true
     })
+    run.text = error.errorMessage
+    recordReply(run, "error")
+    keepEnd(run.runId, run.startedAtMs, { status: "error", error: error.errorMessage, livenessState: "blocked" })
     chatEvent(run, seq, { state: "error", errorMessage: error.errorMessage, errorDetail })
     options.publish("chat", {
       runId: run.runId,
@@ -366,6 +394,7 @@ export const make = (options: {
       if (session.active === undefined) launch(session, runId, params.message, false)
       else {
         session.waiting.push(params.message)
+        keepEnd(runId, options.nowMs(), { status: "ok" })
         options.publish("chat", { runId, sessionKey: session.key, seq: 1, state: "final" }, "readers")
       }
       options.changed()
@@ -423,6 +452,7 @@ export const make = (options: {
       const endedAt = options.nowMs()
       const spoken = run.text === "" ? {} : { message: message(run) }
       if (run.text !== "") recordReply(run, "aborted")
+      keepEnd(run.runId, run.startedAtMs, { status: "timeout", stopReason: "rpc" })
       chatEvent(run, seq, { state: "aborted", stopReason: "rpc", ...spoken })
       const stopped = { aborted: true, startedAt: run.startedAtMs, endedAt }
       lifecycle(run, seq, { phase: "end", status: "cancelled", stopReason: "rpc", ...stopped })
@@ -434,8 +464,25 @@ export const make = (options: {
       leave(run)
     },
 
+    wait: ({ runId, timeoutMs = waitMs }, respond) => {
+      const end = ends.get(runId)
+      if (end !== undefined || timeoutMs === 0) return respond({ payload: end ?? { runId, status: "timeout" } })
+      const waiting = waiters.get(runId) ?? new Set()
+      waiters.set(runId, waiting)
+      const answer = () => {
+        timer.interruptUnsafe()
+        if (!waiting.delete(answer)) return
+        if (waiting.size === 0) waiters.delete(runId)
+        respond({ payload: ends.get(runId) ?? { runId, status: "timeout" } })
+      }
+      waiting.add(answer)
+      const timer = options.fork(Effect.delay(Effect.sync(answer), timeoutMs))
+    },
+
     stop: () => {
       known.clear()
+      ends.clear()
+      for (const waiting of waiters.values()) for (const give of waiting) give()
       for (const session of sessions.values()) {
         session.waiting.length = 0
         if (session.active !== undefined) cancel(session.active)

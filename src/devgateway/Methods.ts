@@ -35,6 +35,7 @@ const MethodParams = Schema.Struct({
   message: Schema.optionalKey(Schema.String),
   idempotencyKey: Schema.optionalKey(Schema.String),
   limit: Schema.optionalKey(Schema.Int),
+  timeoutMs: Schema.optionalKey(Schema.Int),
   runId: Schema.optionalKey(Schema.String),
   requestId: Schema.optionalKey(Schema.String),
   deviceId: Schema.optionalKey(Schema.String),
@@ -50,6 +51,7 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
   "chat.send": "operator.write",
   "chat.history": "operator.read",
   "chat.abort": "operator.write",
+  "agent.wait": "operator.write",
   "device.pair.list": "operator.pairing",
   "device.pair.approve": "operator.pairing",
   "device.pair.reject": "operator.pairing",
@@ -101,6 +103,10 @@ export const make = (options: {
         return chat.history(params.limit === undefined ? { sessionKey } : { sessionKey, limit: params.limit }, respond)
       case "chat.abort":
         return chat.abort(params.runId === undefined ? { sessionKey } : { sessionKey, runId: params.runId }, respond)
+      case "agent.wait": {
+        const { runId = "", timeoutMs } = params
+        return chat.wait(timeoutMs === undefined ? { runId } : { runId, timeoutMs }, respond)
+      }
       case "device.pair.list": {
         const paired = book.paired().map((device) => ({ ...device, connected: options.isConnected(device.deviceId) }))
         return respond({ payload: { pending: book.pending(nowMs()), paired } })

@@ -183,6 +183,7 @@ export const methodParams = {
     runId: filledText,
     preserveSideRuns: { is: "boolean" }
   }),
+  "agent.wait": object(["runId"], { runId: filledText, timeoutMs: { is: "integer", minimum: 0 } }),
   "device.pair.list": object([], {}),
   "device.pair.approve": object(["requestId"], { requestId: filledText }),
   "device.pair.reject": object(["requestId"], { requestId: filledText }),

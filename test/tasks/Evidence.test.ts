@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import { TaskJournal, TaskJournalError } from "../../src/tasks/TaskJournal.ts"
@@ -339,15 +340,19 @@ describe("the journal of a runner", () => {
       const life = yield* Scope.make()
       const { connect, next, runner } = yield* Scope.provide(start({}, connecting, layer), life)
       const gateway = yield* connect()
-      const done = yield* runner.delegate("done", { sessionKey: "a" })
+      yield* runner.delegate("done", { sessionKey: "a" })
       const asked = yield* accept(gateway)
       yield* runner.delegate("open", { sessionKey: "b" })
       yield* accept(gateway)
       for (const tag of ["Sent", "Sent"] as const) yield* next(tag)
       const ending = yield* Effect.forkChild(
-        Effect.andThen(runner.await(done.taskId), Scope.close(life, Exit.void)),
+        Effect.andThen(
+          Stream.runHead(Stream.filter(runner.events, ({ _tag }) => _tag === "Replied")),
+          Scope.close(life, Exit.void)
+        ),
         { startImmediately: true }
       )
+      yield* settle
       gateway.tell("chat", chat(asked, { state: "final", message: said("hi") }))
       yield* Fiber.join(ending)
       assert.deepStrictEqual((yield* journal.read).map(({ summary }) => summary), ["open"])
