@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
+import * as Tool from "effect/ai/Tool"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -109,7 +110,7 @@ const decodeMessage = Schema.decodeUnknownEffect(Message)
 
 describe.concurrent("mcp", () => {
   it.live(
-    "a client of the official library lists the tools, delegates before approval, and gets the reply after it from the next server",
+    "F09: a client of the official library lists the tools as their schemas are, delegates before approval, and gets the reply after it from the next server",
     () =>
       Effect.gen(function*() {
         const stateDir = yield* gateway
@@ -118,6 +119,10 @@ describe.concurrent("mcp", () => {
         assert.deepStrictEqual(sdk.getServerVersion(), { name: "openclaw-device", version: manifest.version })
         const { tools } = yield* Effect.promise(() => sdk.listTools())
         assert.deepStrictEqual(tools.map(({ name }) => name), names)
+        for (const tool of Object.values(TaskTools.TaskTools.tools)) {
+          const told = tools.find(({ name }) => name === tool.name)?.inputSchema
+          assert.deepStrictEqual<unknown>(told, Tool.getJsonSchema(tool))
+        }
 
         const delegated = yield* call("claw_task_delegate", { summary: "water the plants" })
         assert.isFalse(delegated.isError)
