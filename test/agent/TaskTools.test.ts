@@ -17,6 +17,7 @@ import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { fromReply } from "../../src/devgateway/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import * as GatewayConfig from "../../src/handshake/GatewayConfig.ts"
 import { ApproveCommands } from "../../src/pairing/ApproveCommand.ts"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import type { Task } from "../../src/tasks/Task.ts"
@@ -240,6 +241,37 @@ describe("task tools", () => {
       assert.strictEqual(answer.status, "completed")
       assert.include(answer.message, `Task ${task_id} is completed, late.`)
       assert.include(answer.message, "at last")
+    }))
+
+  it.effect("abort of a task that expired stops the run that is still at work, and says so", () =>
+    Effect.gen(function*() {
+      const { abort, delegate, supervisor } = yield* tools({
+        ...admitted,
+        gateway: { agent: fromReply(() => Effect.never) },
+        agent: { taskTimeout: Duration.seconds(10) }
+      })
+      yield* connected(supervisor)
+      const { task_id = "" } = yield* delegate("one")
+      yield* TestClock.adjust("11 seconds")
+      const stopped = yield* abort(task_id)
+      assert.strictEqual(stopped.status, "expired")
+      assert.match(stopped.message, /^It had ended already; OpenClaw, still at work on it, was stopped\.\nTask /)
+      assert.match((yield* abort(task_id)).message, /^It had ended already\.\nTask /)
+    }))
+
+  it.effect("paused, and pointed at another gateway: it says which, names the task, and asks nobody to wait for it", () =>
+    Effect.gen(function*() {
+      const { delegate, status, supervisor } = yield* tools(admitted)
+      yield* connected(supervisor)
+      yield* supervisor.pause
+      const { message, status: how, task_id = "" } = yield* delegate("one")
+      assert.strictEqual(how, "queued")
+      assert.include(message, `Task ${task_id} is kept and not sent yet. The connection is paused`)
+      yield* supervisor.reconfigure(yield* Effect.fromResult(GatewayConfig.check({ url: "ws://127.0.0.9:1" })))
+      yield* TestClock.adjust("1 second")
+      const moved = yield* status(task_id)
+      assert.strictEqual(moved.status, "queued")
+      assert.include(moved.message, `Task ${task_id} is kept. It is for another gateway`)
     }))
 
   it.effect("waits neither for a gateway that does not answer an abort, nor for a connection that does not come", () =>

@@ -80,7 +80,7 @@ describe("recorded transcripts", () => {
       [Order, Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 99 }))],
       ([order, pick]) =>
         Effect.gen(function*() {
-          const all = (yield* Transcript.runs(release)).filter(([name]) => name !== "failure")
+          const all = yield* Transcript.runs(release)
           const chosen = [all[pick % 10 % all.length], all[Math.floor(pick / 10) % all.length]]
           const { runner, wire } = yield* startOnWire
           const tasks: Array<{

@@ -12,7 +12,7 @@ import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
 import { chat, connecting, said, start, started } from "./Fixture.ts"
 
 /** So many tasks unless the variable asks for more: files take their time. The heap is compared with that after a tenth. */
-const volumes = { memory: 2000, file: 50 }
+const volumes = { memory: 10_000, file: 50 }
 const volume = (journal: keyof typeof volumes) => Config.Int("TASK_VOLUME").pipe(Config.withDefault(volumes[journal]))
 
 setFlagsFromString("--expose-gc")
