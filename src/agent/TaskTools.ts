@@ -19,7 +19,7 @@ import type { Approval, ConnectionStatus } from "../connection/ConnectionStatus.
 import { Supervisor } from "../connection/Supervisor.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
 import type { QueuedReason, Task, TaskEvent } from "../tasks/Task.ts"
-import { TaskId } from "../tasks/Task.ts"
+import { isEnd, TaskId } from "../tasks/Task.ts"
 import * as TaskFollowUp from "../tasks/TaskFollowUp.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { failure } from "./AgentEvents.ts"
@@ -186,13 +186,13 @@ const make = Effect.gen(function*() {
       const now = yield* taskOf(task_id)
       const described = yield* describe(now)
       const stopped = Option.isSome(asked) && Result.isSuccess(asked.value) && asked.value.success
-      if (isOver(state)) {
+      if (isEnd(state)) {
         const first = stopped
           ? "It had ended already; OpenClaw, still at work on it, was stopped."
           : "It had ended already."
         return { ...described, message: `${first}\n${described.message}` }
       }
-      if (isOver(now.state)) return described
+      if (isEnd(now.state)) return described
       const message = Option.isSome(asked) && Result.isSuccess(asked.value) && !asked.value.success
         ? `OpenClaw says that nothing of task ${task_id} runs, so there was nothing to stop. ${later}`
         : `OpenClaw was asked, or is asked with the next connection, to stop task ${task_id}. ${later}`
@@ -220,8 +220,6 @@ const refusal = (reason: string, message: string): TaskRefusal => ({ status: "re
 
 const notFound = (taskId: TaskId): TaskRefusal =>
   refusal("NotFound", `There is no task ${TaskFollowUp.cut(TaskFollowUp.fold(taskId), 40)}, or it ended long ago.`)
-
-const isOver = (state: Task["state"]): boolean => !["Queued", "Sent", "Running"].includes(state._tag)
 
 const outcomes = {
   Queued: "queued",

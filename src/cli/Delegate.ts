@@ -78,7 +78,10 @@ export const delegate = Command.make("delegate", {
         taskId === undefined ? Effect.succeed("") : giveUp(tasks, taskId, invocation, checked.files.directory)
       )
       // Who takes a task, knows its name: also when Ctrl-C comes between.
-      const take = Effect.mapError(tasks.delegate(summary), as("usage")).pipe(
+      const take = Effect.mapError(
+        tasks.delegate(summary),
+        (error) => as(error.reason === "NotKept" ? "settings" : "usage")(error)
+      ).pipe(
         Effect.tap((receipt) => Effect.sync(() => void (taskId = receipt.taskId))),
         Effect.uninterruptible
       )

@@ -83,3 +83,29 @@ export type TaskEvent =
     | { readonly _tag: "Expired"; readonly sent: boolean }
     | { readonly _tag: "Unknown"; readonly evidence: Evidence }
   )
+
+/** Whether the task is over. */
+export const isEnd = (state: TaskState): state is TaskOutcome =>
+  state._tag !== "Queued" && state._tag !== "Sent" && state._tag !== "Running"
+
+/** How a task stands after something happened to it. A late reply is taken as what it says. */
+export const stateAfter = (event: TaskEvent): TaskState => {
+  switch (event._tag) {
+    case "Queued":
+      return { _tag: "Queued", reason: event.reason }
+    case "Sent":
+      return { _tag: "Sent" }
+    case "Phase":
+      return { _tag: "Running", phase: event.phase }
+    case "Replied":
+      return { _tag: "Completed", text: event.text, atMs: event.at }
+    case "Failed":
+      return { _tag: "Failed", error: event.error }
+    case "Aborted":
+      return { _tag: "Aborted", text: event.text }
+    case "Expired":
+      return { _tag: "Expired", sent: event.sent }
+    case "Unknown":
+      return { _tag: "Unknown", evidence: event.evidence }
+  }
+}

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Evidence, Task, TaskEvent, TaskOutcome } from "./Task.ts"
+import { isEnd, stateAfter } from "./Task.ts"
 import type { TaskRunner } from "./TaskRunner.ts"
 
 /** A task that has ended. */
@@ -31,17 +32,15 @@ export interface Options {
 
 /** The finished task that an event tells of, given how the runner lists that task; nothing for an event that ends none. */
 export const fromEvent = (task: Task, event: TaskEvent): FinishedTask | undefined => {
-  const outcome = outcomeOf(event)
-  if (outcome === undefined) return undefined
+  const outcome = stateAfter(event)
+  if (!isEnd(outcome)) return undefined
   const { acceptedAtMs, summary, taskId } = task
   return { taskId, summary, acceptedAtMs, outcome, late: event._tag === "Replied" && event.late }
 }
 
 /** The finished task, as the runner lists it; nothing for one that is open. */
 export const fromTask = ({ acceptedAtMs, state, summary, taskId }: Task): FinishedTask | undefined =>
-  state._tag === "Queued" || state._tag === "Sent" || state._tag === "Running"
-    ? undefined
-    : { taskId, summary, acceptedAtMs, outcome: state }
+  isEnd(state) ? { taskId, summary, acceptedAtMs, outcome: state } : undefined
 
 /** Every task that ends from the moment that the stream runs, and every answer that comes late. It ends with the runner. */
 export const finished = ({ events, list }: TaskRunner["Service"]): Stream.Stream<FinishedTask> =>
@@ -142,23 +141,4 @@ const unknown: Readonly<Record<Evidence["history"], string>> = {
   NoReply: "The link was lost. OpenClaw has the task, and no answer was found: it may have been done.",
   Absent: "The link was lost, and OpenClaw's history does not hold the task.",
   Unavailable: "The link was lost, and OpenClaw's history was not to be had: it may have been done."
-}
-
-const outcomeOf = (event: TaskEvent): TaskOutcome | undefined => {
-  switch (event._tag) {
-    case "Replied":
-      return { _tag: "Completed", text: event.text, atMs: event.at }
-    case "Failed":
-      return { _tag: "Failed", error: event.error }
-    case "Aborted":
-      return { _tag: "Aborted", text: event.text }
-    case "Expired":
-      return { _tag: "Expired", sent: event.sent }
-    case "Unknown":
-      return { _tag: "Unknown", evidence: event.evidence }
-    case "Queued":
-    case "Sent":
-    case "Phase":
-      return undefined
-  }
 }

@@ -32,7 +32,7 @@ import type { ChatEvent } from "./ChatEvent.ts"
 import { addressOf, canonicalSessionKey, decodeAgent, decodeChat, sameSession } from "./ChatEvent.ts"
 import * as ChatHistory from "./ChatHistory.ts"
 import type { Evidence, QueuedReason, Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
-import { RunId, TaskId } from "./Task.ts"
+import { isEnd, RunId, stateAfter, TaskId } from "./Task.ts"
 import type { SessionConflicted } from "./TaskError.ts"
 import { runError, TakenAsCommand, TaskNotFound, TaskRefused } from "./TaskError.ts"
 import type { JournalEntry, Kept } from "./TaskJournal.ts"
@@ -69,6 +69,10 @@ export class TaskRunner extends Context.Service<TaskRunner, {
    * the two is told it once more after the restart.
    */
   readonly events: Stream.Stream<TaskEvent>
+  /** The replies among `events`, late ones too. As each run of it is one of `events`, the first of both has what was before. */
+  readonly replies: Stream.Stream<Extract<TaskEvent, { readonly _tag: "Replied" }>>
+  /** How a task stands now, then each change, up to its end. */
+  readonly follow: (taskId: TaskId) => Stream.Stream<TaskState, TaskNotFound>
   /** Open tasks, also those of an earlier process, and the last 200 that ended, in the order in which they were accepted. */
   readonly list: Effect.Effect<ReadonlyArray<Task>>
   /** Waits for the end of a task. Interrupted when the runner ends first. */
@@ -868,6 +872,21 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   )))
   if (status._tag === "Connected") fork(logged(follow(status.session)))
 
+  /** A queue that gets what is told from now on. */
+  const subscribe = Effect.acquireRelease(
+    Effect.map(Queue.unbounded<TaskEvent, Cause.Done>(), (queue) => {
+      if (stopped) Queue.endUnsafe(queue)
+      else subscribers.add(queue)
+      return queue
+    }),
+    (queue) => Effect.sync(() => void subscribers.delete(queue))
+  )
+  const events = Stream.unwrap(Effect.map(subscribe, (queue) => {
+    const before = unheard ?? []
+    unheard = undefined
+    return Stream.concat(Stream.fromIterable(before), Stream.fromQueue(queue))
+  }))
+
   return TaskRunner.of({
     delegate: Effect.fn("TaskRunner.delegate")(function*(summary, { sessionKey = defaultSessionKey } = {}) {
       const text = summary.trim()
@@ -894,19 +913,17 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       }
       return yield* keep(record)
     }),
-    events: Stream.unwrap(Effect.map(
-      Effect.acquireRelease(
-        Effect.map(Queue.unbounded<TaskEvent, Cause.Done>(), (queue) => {
-          for (const event of unheard ?? []) Queue.offerUnsafe(queue, event)
-          unheard = undefined
-          if (stopped) Queue.endUnsafe(queue)
-          else subscribers.add(queue)
-          return queue
-        }),
-        (queue) => Effect.sync(() => void subscribers.delete(queue))
-      ),
-      Stream.fromQueue
-    )),
+    events,
+    replies: Stream.filter(events, (event) => event._tag === "Replied"),
+    follow: (taskId) =>
+      Stream.unwrap(Effect.map(
+        Effect.zip(subscribe, entryOf(taskId)),
+        ([queue, { state }]) =>
+          Stream.concat(
+            Stream.succeed(state),
+            Stream.fromQueue(queue).pipe(Stream.filter((event) => event.taskId === taskId), Stream.map(stateAfter))
+          ).pipe(Stream.takeUntil(isEnd))
+      )),
     list: Effect.sync(() =>
       [...tasks.values()].map(({ acceptedAtMs, runId, sessionKey, state, summary, taskId }) => ({
         taskId,
@@ -925,9 +942,6 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     })
   })
 })
-
-const isEnd = (state: TaskState): state is TaskOutcome =>
-  state._tag !== "Queued" && state._tag !== "Sent" && state._tag !== "Running"
 
 const isOpen = ({ state }: Entry): boolean => !isEnd(state)
 

@@ -8,6 +8,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
@@ -119,13 +120,23 @@ describe("delegate", () => {
       assert.strictEqual((yield* stats).runs.size, before)
     }).pipe(Effect.provide(Cli.platform)))
 
+  it.live("refuses a task that it cannot keep, and says where", () =>
+    Effect.gen(function*() {
+      const { env, gateway: { stats } } = yield* gateway()
+      const stateDir = yield* Cli.temporaryDirectory
+      yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.writeFileString(`${stateDir}/tasks`, ""))
+      const { code, problem } = yield* cli(["delegate", "one"], { stateDir, env })
+      assert.deepStrictEqual([code, problem], [78, "task refused: the task journal could not be written"])
+      assert.strictEqual((yield* stats).runs.size, 0)
+    }).pipe(Effect.provide(Cli.platform)))
+
   it.live("--timeout is how long the task may take, and its end is status 75", () =>
     Effect.gen(function*() {
       const { env } = yield* gateway(() => Stream.never)
       const stateDir = yield* Cli.temporaryDirectory
       const { code, problem } = yield* cli(["delegate", "one", "--timeout", "1 second"], { stateDir, env })
       assert.strictEqual(code, 75)
-      assert.match(problem, /no reply in time/)
+      assert.match(problem, /no reply in time.*\nThe gateway has stopped it\.$/s)
       for (const wrong of ["5", "0 seconds", "2 days", "soon"]) {
         assert.notStrictEqual((yield* cli(["delegate", "one", "--timeout", wrong], { stateDir, env })).code, 0)
       }

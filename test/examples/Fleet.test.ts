@@ -35,11 +35,10 @@ describe("agents of one process", () => {
         TokenStore.layerMemory,
         SecureRandom.layerWebCrypto
       )
-      // A journal in common would hand the open tasks of one agent to the next.
       const host = (_name: string) =>
         Layer.mergeAll(
           shared,
-          Layer.fresh(TaskJournal.layerMemory),
+          TaskJournal.layerMemory,
           DeviceIdentity.layerEphemeral().pipe(Layer.provide([Signer.layerNode, SecureRandom.layerWebCrypto]))
         )
       const agents = yield* fleet(host)

@@ -61,6 +61,17 @@ describe("TaskJournal", () => {
       }).pipe(Effect.provide(NodeServices.layer)))
   }
 
+  it.effect("B07: each place that names the memory layer has a journal of its own, also where layers are shared", () =>
+    Effect.gen(function*() {
+      const agentOf = (position: number) =>
+        Layer.effectDiscard(Effect.gen(function*() {
+          const journal = yield* TaskJournal
+          yield* journal.put(entry(position))
+          assert.deepStrictEqual((yield* journal.read).map((found) => found.position), [position])
+        })).pipe(Layer.provide(TaskJournal.layerMemory))
+      yield* Layer.build(Layer.mergeAll(agentOf(1), agentOf(2)))
+    }))
+
   it.effect("B07: another process reads it; files and directory are private", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem

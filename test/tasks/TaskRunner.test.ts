@@ -685,6 +685,39 @@ describe("TaskRunner", () => {
       assert.deepStrictEqual(yield* Stream.runCollect(runner.events), [])
     }))
 
+  it.effect("follow shows how one task stands and each change up to its end, and replies are told apart", () =>
+    Effect.gen(function*() {
+      const { connect, next, runner } = yield* start({ timeout: "10 seconds" })
+      const first = yield* runner.delegate("one", { sessionKey: "a" })
+      const other = yield* runner.delegate("two", { sessionKey: "b" })
+      const collect = <A, E>(stream: Stream.Stream<A, E>) =>
+        Effect.forkChild(Stream.runCollect(stream), { startImmediately: true })
+      const states = yield* collect(runner.follow(first.taskId))
+      const replies = yield* collect(Stream.take(runner.replies, 2))
+      const gateway = yield* connect()
+      const [one, two] = [yield* accept(gateway), yield* accept(gateway)]
+      for (const tag of ["Queued", "Queued", "Sent", "Sent"] as const) yield* next(tag)
+      gateway.tell("chat", chat(one, { state: "status", phase: "starting_model" }))
+      yield* reply(gateway, two, "second")
+      yield* TestClock.adjust("10 seconds")
+      yield* reply(gateway, one, "late")
+      assert.deepStrictEqual(yield* Fiber.join(states), [
+        { _tag: "Queued", reason: "Offline" },
+        { _tag: "Sent" },
+        { _tag: "Running", phase: "starting_model" },
+        { _tag: "Expired", sent: true }
+      ])
+      assert.deepStrictEqual((yield* Fiber.join(replies)).map(({ late, taskId }) => [taskId, late]), [
+        [other.taskId, false],
+        [first.taskId, true]
+      ])
+      assert.deepStrictEqual((yield* Stream.runCollect(runner.follow(first.taskId))).map(({ _tag }) => _tag), [
+        "Expired"
+      ])
+      const nobody = yield* Effect.flip(Stream.runCollect(runner.follow(TaskId.make("nothing"))))
+      assert.strictEqual(nobody._tag, "TaskNotFound")
+    }))
+
   it.effect("closing leaves no fiber, sleep, request or subscription, in whatever state the tasks are", () =>
     Census.taken((census) =>
       Effect.gen(function*() {
