@@ -277,14 +277,15 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
     const needed = new Set(all.flatMap((name) => taskFile.exec(name)?.slice(1) ?? []))
     const nowMs = yield* Clock.currentTimeMillis
     for (const name of all) {
-      const of = abortFile.exec(name)?.[1] ?? ownerFile.exec(name)?.[1]
+      const owner = processes === undefined ? undefined : ownerFile.exec(name)?.[1]
+      const of = abortFile.exec(name)?.[1] ?? owner
       if (of === undefined || needed.has(of)) continue
       const info = yield* Effect.option(fs.stat(pathOf(name)))
       const old = Option.exists(
         Option.flatMap(info, ({ mtime }) => mtime),
         (mtime) => nowMs - mtime.getTime() > abandonedMs
       )
-      if (old && (ownerFile.exec(name) === null || (yield* ownerPid(of)) === undefined)) {
+      if (old && (yield* ownerPid(owner)) === undefined) {
         yield* Effect.ignore(files.remove(pathOf(name)))
       }
     }

@@ -859,6 +859,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     )
     for (const record of open) {
       lastPosition = Math.max(lastPosition, record.position)
+      // A journal in memory tells of our own too.
       if (tasks.has(record.taskId)) continue
       takenUp.add(record.taskId)
       accept(record)

@@ -294,6 +294,7 @@ describe("help", () => {
         "mcp",
         "run",
         "tasks",
+        "tasks abort",
         "tasks list",
         "tasks show"
       ]

@@ -197,6 +197,9 @@ describe("the owner of a task", () => {
       for (const name of yield* fs.readDirectory(directory)) {
         yield* fs.utimes(`${directory}/${name}`, new Date(-120_000), new Date(-120_000))
       }
+      const blind = yield* open(cleo, { processes: undefined })
+      yield* blind.read
+      assert.isTrue((yield* fs.readDirectory(directory)).length === 3, "without sight of processes no runner is gone")
       yield* second.read
       const left = (yield* fs.readDirectory(directory)).map((name) => name.slice(name.lastIndexOf(".")))
       assert.deepStrictEqual(left.toSorted(), [".json", ".runner"])
