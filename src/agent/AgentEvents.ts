@@ -243,7 +243,7 @@ const fromTask = (event: TaskEvent, at: string): AgentEvent => {
     case "Failed":
       return failed(event.error._tag, event.error.message)
     case "Aborted":
-      return failed("Aborted", "the run was aborted on the gateway")
+      return failed("Aborted", "the task was aborted")
     case "Expired":
       return failed(
         "Expired",
