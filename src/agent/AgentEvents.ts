@@ -217,6 +217,7 @@ const instructions = (notice: Extract<PairingNotice, { readonly list: unknown }>
   since: notice.since,
   expiresAt: notice.expiresAt,
   ...(notice.approve === undefined ? {} : { approve: notice.approve }),
+  ...(notice.places === undefined ? {} : { places: notice.places }),
   ...(notice.note === undefined ? {} : { note: notice.note }),
   ...(notice.connected === undefined ? {} : { connected: notice.connected }),
   ...(notice.requestedScopes === undefined ? {} : { requestedScopes: notice.requestedScopes }),

@@ -46,7 +46,7 @@ export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
     GatewayConfig.layer(gateway),
     TokenStore.layerFile({ directory: `${stateDirectory}/tokens` }),
     TaskJournal.layerDevice({ directory: `${stateDirectory}/tasks`, processes: nodeProcesses }),
-    ApproveCommands.layer(place ?? { _tag: "host" })
+    place === undefined ? ApproveCommands.layerAnywhere : ApproveCommands.layer(place)
   ).pipe(
     Layer.provideMerge(
       DeviceIdentity.layerFile({ path: `${stateDirectory}/identity.json` }).pipe(Layer.provide(Signer.layerNode))

@@ -59,7 +59,7 @@ export const chosenGateway = Effect.fnUntraced(function*(
   const asGiven = yield* Effect.fromResult(checked.gatewayWith(other))
   const host: Chosen = {
     gateway: asGiven,
-    commands: Layer.orDie(ApproveCommand.ApproveCommands.layer({ _tag: "host" }))
+    commands: ApproveCommand.ApproveCommands.layerAnywhere
   }
   const running = yield* GatewayFile.read(checked.files.gateway)
   if (Option.isNone(running)) return host

@@ -13,13 +13,15 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Endpoint from "../link/Endpoint.ts"
 import type { RequestId } from "../protocol/Connect.ts"
-import type { ShellCommand } from "../protocol/PairingNotice.ts"
+import type { PlaceCommands, ShellCommand } from "../protocol/PairingNotice.ts"
 
 /** What a person needs in order to approve. */
 export interface Commands {
   /** Shows what waits for approval, with its request ids. */
   readonly list: ShellCommand
   readonly approve: (requestId: RequestId) => ShellCommand
+  /** The same for each place where the gateway may live; absent where the place is known. */
+  readonly places?: ((requestId: RequestId | undefined) => ReadonlyArray<PlaceCommands>) | undefined
   /** One sentence on what the commands need besides, for example a credential. */
   readonly note?: string | undefined
 }
@@ -139,6 +141,8 @@ export class ApproveCommands extends Context.Service<ApproveCommands, Commands>(
 ) {
   static readonly layer = (place: Place): Layer.Layer<ApproveCommands, PlaceInvalid> =>
     Layer.effect(ApproveCommands, Effect.fromResult(commandsFor(place)))
+  /** Those of the gateway host first, and of every other place where the gateway may live. */
+  static readonly layerAnywhere: Layer.Layer<ApproveCommands> = Layer.sync(ApproveCommands, () => commandsAnywhere())
   static readonly layerOf = (commands: Commands): Layer.Layer<ApproveCommands> =>
     Layer.succeed(ApproveCommands, commands)
 }
@@ -169,6 +173,32 @@ const openClawCommands = (place: Place): Commands => {
     ...(gateway.length === 0 ? {} : { note: credentialNote })
   }
 }
+
+/** A place of which nobody has said anything. Its names are angle brackets, which every quoting here keeps literal. */
+const unnamed: ReadonlyArray<Place & { readonly _tag: PlaceCommands["place"] }> = [
+  { _tag: "host" },
+  { _tag: "docker", container: "<container>" },
+  { _tag: "compose" },
+  { _tag: "kubectl", pod: "<pod>" },
+  { _tag: "ssh", host: "<host>" },
+  { _tag: "wsl" },
+  { _tag: "powershell" }
+]
+
+/** The commands where the place of the gateway is not known: those of its host, and all others to choose from. */
+export const commandsAnywhere = (): Commands => ({
+  ...openClawCommands({ _tag: "host" }),
+  places: (requestId) =>
+    unnamed.map((place) => {
+      const { approve, list } = openClawCommands(place)
+      return {
+        place: place._tag,
+        fill: list.argv.filter((word) => /^<[a-z]+>$/.test(word)),
+        list,
+        ...(requestId === undefined ? {} : { approve: approve(requestId) })
+      }
+    })
+})
 
 /** OpenClaw's CLI reads no stored credential once `--url` is given (OpenClaw docs, cli/devices). */
 const credentialNote =

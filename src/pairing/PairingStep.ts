@@ -264,6 +264,7 @@ const instructions = ({ commands }: Subject, live: LiveNotice) => {
     ...(live.connected ? { connected: true } : {}),
     list: commands.list,
     ...(requestId === undefined ? {} : { approve: commands.approve(requestId) }),
+    ...(commands.places === undefined ? {} : { places: commands.places(requestId) }),
     ...(commands.note === undefined ? {} : { note: commands.note })
   }
 }

@@ -7,7 +7,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId } from "./Connect.ts"
-import { ShellCommand, UpgradeEnd } from "./PairingNotice.ts"
+import { PlaceCommands, ShellCommand, UpgradeEnd } from "./PairingNotice.ts"
 import { PairingReason } from "./Refusal.ts"
 
 /** Milliseconds of a clock as events show them. */
@@ -47,6 +47,8 @@ const instructions = {
   /** Absent without a request id that is safe to show: then one lists first. */
   approve: Schema.optionalKey(ShellCommand),
   list: ShellCommand,
+  /** The same for each place where the gateway may live; absent where the place is known. */
+  places: Schema.optionalKey(Schema.Array(PlaceCommands)),
   requestedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
   approvedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
   /** True when the device is connected meanwhile, with the approved scopes: only more waits for approval. */

@@ -23,6 +23,20 @@ export type ShellCommand = typeof ShellCommand.Type
 export const UpgradeEnd = Schema.Literals(["rejected", "expired", "replaced", "unseen", "refused", "ended"])
 export type UpgradeEnd = typeof UpgradeEnd.Type
 
+/** The commands for one of the places where the gateway may live, where nobody has said which it is. */
+export const PlaceCommands = Schema.Struct({
+  place: Schema.Literals(["host", "docker", "compose", "kubectl", "ssh", "wsl", "powershell"]),
+  /**
+   * What a person puts in before running the commands, as it stands in them: `<container>`. It is quoted there, so that a
+   * command that was not completed fails and does nothing else. Empty where the commands can be run as they are.
+   */
+  fill: Schema.Array(Schema.String),
+  list: ShellCommand,
+  /** Absent without a request id: then one lists first. */
+  approve: Schema.optionalKey(ShellCommand)
+})
+export type PlaceCommands = typeof PlaceCommands.Type
+
 const subject = {
   /**
    * Gateway scope, device id and request id (or the reason and a hash of the requested scopes where a gateway sends no id).
@@ -55,6 +69,8 @@ const instructions = {
   list: ShellCommand,
   /** Approves this request. Absent without a request id: then one lists first. */
   approve: Schema.optionalKey(ShellCommand),
+  /** The same for each place where the gateway may live; absent where the place is known. `list` is the first one's. */
+  places: Schema.optionalKey(Schema.Array(PlaceCommands)),
   /** What the commands need besides, for example a credential. They never hold one. */
   note: Schema.optionalKey(Schema.String)
 }

@@ -18,7 +18,7 @@ const anything = Arbitrary.schema(AgentEvent)
 const poisoned = (event: AgentEvent): unknown => {
   const poison = (value: unknown, key: string): unknown =>
     typeof value === "string"
-      ? ["event", "deviceId", "requestId", "previousRequestId", "reason", "outcome"].includes(key)
+      ? ["event", "deviceId", "requestId", "previousRequestId", "reason", "outcome", "place"].includes(key)
         ? value
         : `${value}${hostile}`
       : Array.isArray(value)

@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process"
 import type { Commands, Place } from "../../src/pairing/ApproveCommand.ts"
 import {
   ApproveCommands,
+  commandsAnywhere,
   commandsFor,
   PlaceInvalid,
   quotePosix,
@@ -139,6 +140,34 @@ describe("ApproveCommand", () => {
     const { argv, text } = commandsOf({ _tag: "ssh", host: "gw" }).approve(id)
     assert.deepStrictEqual(argv, ["ssh", "gw", `openclaw devices approve ${id}`])
     assert.strictEqual(quotePosix(argv), text)
+  })
+
+  it("G17, B05: where nobody has said where the gateway lives, every place is offered, with the words to be filled in", () => {
+    const { approve, list, places } = commandsAnywhere()
+    const offered = places?.(id) ?? []
+    assert.deepStrictEqual(offered.map(({ place, approve }) => [place, approve?.text]), [
+      ["host", `openclaw devices approve ${id}`],
+      ["docker", `docker exec '<container>' openclaw devices approve ${id}`],
+      ["compose", `docker compose exec openclaw-gateway openclaw devices approve ${id}`],
+      ["kubectl", `kubectl exec '<pod>' -- openclaw devices approve ${id}`],
+      ["ssh", `ssh '<host>' 'openclaw devices approve ${id}'`],
+      ["wsl", `wsl.exe --exec bash -lc 'openclaw devices approve ${id}'`],
+      ["powershell", `openclaw devices approve '${id}'`]
+    ])
+    assert.deepStrictEqual([offered[0]?.list, offered[0]?.approve], [list, approve(id)])
+    assert.deepStrictEqual(offered.flatMap(({ fill }) => fill), ["<container>", "<pod>", "<host>"])
+    assert.isTrue((places?.(undefined) ?? []).every((one) => one.approve === undefined && one.list.text !== ""))
+  })
+
+  it("B05: a command that was pasted before it was filled in redirects nothing: it is one call with the words as they are", () => {
+    for (const { approve, place } of commandsAnywhere().places?.(id) ?? []) {
+      const [program, ...args] = approve?.argv ?? []
+      if (program === undefined || place === "wsl" || place === "powershell") continue
+      for (const shell of ["sh", "bash"]) {
+        const script = `${program}() { for a in "$@"; do printf '%s\\0' "$a"; done; }\n${approve?.text}`
+        assert.deepStrictEqual(argumentsSeen(shell, ["-c"], script), args)
+      }
+    }
   })
 
   it.effect("B05: a host program supplies commands of its own, and a place that is not usable fails the layer", () =>
