@@ -1,8 +1,8 @@
 /**
  * Status, notices and tasks of one agent, merged into one stream.
  *
- * A subscriber first gets what holds now (identity, gateway, where the connection stands, the notice that is open), then
- * everything that happens. Nothing is dropped: each subscriber has its own queue.
+ * A subscriber first gets what holds now (identity, gateway, where the connection stands, the notice and the tasks that are
+ * open), then everything that happens. Nothing is dropped: each subscriber has its own queue.
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -24,6 +24,7 @@ import * as ErrorCatalogue from "../protocol/ErrorCatalogue.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import type { TaskEvent } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
+import * as Standing from "./Standing.ts"
 
 export interface Options {
   /** The gateway is one that this program started itself. */
@@ -46,6 +47,12 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const tasks = yield* TaskRunner
   const clock = yield* Clock.Clock
   const now = () => isoTime(clock.currentTimeMillisUnsafe())
+  /** Only what tells that a task was taken says what it is. */
+  const summaryOf = ({ _tag, taskId }: TaskEvent) =>
+    Effect.map(
+      _tag === "Queued" || _tag === "Sent" ? tasks.list : Effect.succeed([]),
+      (all) => all.find((task) => task.taskId === taskId)?.summary
+    )
 
   const queues = new Set<Queue.Queue<AgentEvent, Cause.Done>>()
   const { source } = identity
@@ -63,12 +70,14 @@ const make = Effect.fnUntraced(function*(options: Options) {
     url: Endpoint.shown(yield* supervisor.gatewayScope),
     embedded: options.embedded ?? false
   }
-  let connection: AgentEvent | undefined
   let session: Session | undefined
-  let notice: AgentEvent | undefined
+  const standing = Standing.make()
+  standing.note(who)
+  standing.note(where)
   let open = true
 
   const publish = (event: AgentEvent) => {
+    standing.note(event)
     for (const queue of queues) Queue.offerUnsafe(queue, event)
   }
   yield* Effect.addFinalizer(() =>
@@ -77,9 +86,14 @@ const make = Effect.fnUntraced(function*(options: Options) {
       for (const queue of queues) Queue.endUnsafe(queue)
     })
   )
-  const follow = <A>(stream: Stream.Stream<A>, what: string, f: (value: A) => void) =>
+  const follow = <A>(stream: Stream.Stream<A>, what: string, f: (value: A) => AgentEvent | undefined) =>
     stream.pipe(
-      Stream.runForEach((value) => Effect.sync(() => f(value))),
+      Stream.runForEach((value) =>
+        Effect.sync(() => {
+          const event = f(value)
+          if (event !== undefined) publish(event)
+        })
+      ),
       Effect.ignoreCause({ log: "Error", message: `${what} no longer followed` }),
       Effect.forkScoped({ startImmediately: true })
     )
@@ -88,26 +102,19 @@ const make = Effect.fnUntraced(function*(options: Options) {
     // What waits for approval beside a session is told by its notice.
     const same = status._tag === "Connected" && status.session === session
     session = status._tag === "Connected" ? status.session : undefined
-    const event = same ? undefined : fromStatus(status, now())
-    if (event === undefined) return
-    connection = event
-    publish(event)
+    return same ? undefined : fromStatus(status, now())
   })
-  yield* follow(notifier.notices, "notices", (value) => {
-    const event = fromNotice(value, now())
-    notice = value._tag === "Resolved" || value._tag === "Cancelled" ? undefined : event
-    publish(event)
-  })
-  yield* follow(tasks.events, "tasks", (value) => {
-    publish(fromTask(value, now()))
-  })
+  yield* follow(notifier.notices, "notices", (notice) => fromNotice(notice, now()))
+  yield* follow(
+    Stream.mapEffect(tasks.events, (event) => Effect.map(summaryOf(event), (summary) => ({ event, summary }))),
+    "tasks",
+    ({ event, summary }) => fromTask(event, summary, now())
+  )
 
   const subscribe = Effect.map(
     Effect.acquireRelease(
       Effect.map(Queue.unbounded<AgentEvent, Cause.Done>(), (queue) => {
-        for (const event of [who, where, connection, notice]) {
-          if (event !== undefined) Queue.offerUnsafe(queue, event)
-        }
+        for (const event of standing.replay()) Queue.offerUnsafe(queue, event)
         if (open) queues.add(queue)
         else Queue.endUnsafe(queue)
         return queue
@@ -224,8 +231,9 @@ const instructions = (notice: Extract<PairingNotice, { readonly list: unknown }>
   ...(notice.approvedScopes === undefined ? {} : { approvedScopes: notice.approvedScopes })
 })
 
-const fromTask = (event: TaskEvent, at: string): AgentEvent => {
+const fromTask = (event: TaskEvent, summary: string | undefined, at: string): AgentEvent => {
   const { runId, taskId } = event
+  const accepted = { at, taskId, ...(summary === undefined ? {} : { summary }) }
   const failed = (error: string, message: string, reason?: string): AgentEvent => ({
     at,
     event: "task.failed",
@@ -234,9 +242,9 @@ const fromTask = (event: TaskEvent, at: string): AgentEvent => {
   })
   switch (event._tag) {
     case "Queued":
-      return { at, event: "task.queued", taskId, reason: event.reason }
+      return { ...accepted, event: "task.queued", reason: event.reason }
     case "Sent":
-      return { at, event: "task.sent", taskId, runId }
+      return { ...accepted, event: "task.sent", runId }
     case "Phase":
       return { at, event: "task.phase", taskId, phase: event.phase }
     case "Replied":

@@ -58,6 +58,11 @@ const instructions = {
 }
 
 const task = { taskId: Schema.String }
+const accepted = {
+  ...task,
+  /** What was asked for, as it was delegated. */
+  summary: Schema.optionalKey(Schema.String)
+}
 
 export const AgentEvent = Schema.Union([
   event("identity", {
@@ -95,8 +100,8 @@ export const AgentEvent = Schema.Union([
   event("waiting", { cause: Failure, retryAt: Schema.String }),
   event("paused", {}),
   event("halted", { error: Failure }),
-  event("task.queued", { ...task, reason: Schema.String }),
-  event("task.sent", { ...task, runId: Schema.String }),
+  event("task.queued", { ...accepted, reason: Schema.String }),
+  event("task.sent", { ...accepted, runId: Schema.String }),
   event("task.phase", { ...task, phase: Schema.String }),
   /** `late`: the task had already ended as expired or unknown. */
   event("task.reply", { ...task, runId: Schema.String, text: Schema.String, late: Schema.optionalKey(Schema.Boolean) }),

@@ -145,6 +145,22 @@ describe("AgentEvents", () => {
       }))
   }
 
+  it.effect("a late subscriber is told the open tasks, what each is and how far it got, and none that ended", () =>
+    Effect.gen(function*() {
+      const { approveFirst, events, tasks, watching } = yield* agent()
+      yield* watching.next("pairing.required")
+      yield* tasks.delegate("water the plants")
+      assert.include(yield* watching.next("task.queued"), { reason: "AwaitingApproval", summary: "water the plants" })
+      const late = yield* told(events, "task.queued")
+      assert.deepStrictEqual(names(late).slice(-2), ["pairing.required", "task.queued"])
+      assert.include(late.at(-1), { summary: "water the plants" })
+      yield* approveFirst
+      yield* TestClock.adjust("15 seconds")
+      assert.include(yield* watching.next("task.sent"), { summary: "water the plants" })
+      yield* watching.next("task.reply")
+      assert.deepStrictEqual(names(yield* told(events, "connected")), ["identity", "gateway", "connected"])
+    }))
+
   it.effect("a subscriber that does not read yet loses nothing, and each has everything in order", () =>
     Effect.gen(function*() {
       const { approveFirst, events, tasks, watching } = yield* agent()
