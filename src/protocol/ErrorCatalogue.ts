@@ -23,6 +23,8 @@ const notTaken = "The task was not taken, and nothing was sent."
 const over = "The task is over; it is not sent by itself."
 const polls = "This program asks again by itself and goes on as soon as the device is approved."
 
+const withoutPage = "Everything else goes on; the notices on the terminal say the same."
+
 /** Entries by class; a class with reasons names its own entry for any other reason `other`. */
 export const catalogue: Readonly<Record<string, Entry | Readonly<Record<string, Entry>>>> = {
   PairingRequired: {
@@ -401,6 +403,22 @@ export const catalogue: Readonly<Record<string, Entry | Readonly<Record<string, 
     action: "Read the gateway's message and log; update this program if the gateway is newer.",
     command: "openclaw logs",
     next: stays
+  },
+  DialogUnavailable: {
+    NoPort: {
+      problem: "The page on this machine cannot be served, as no port of 127.0.0.1 is to be had.",
+      owner: "you",
+      action: "Nothing, if the page is not needed; otherwise see what limits this machine's sockets.",
+      command: "openclaw-device run --no-page",
+      next: withoutPage
+    },
+    other: {
+      problem: "The page on this machine cannot be served, as it was not built.",
+      owner: "you",
+      action: "Build it in the folder of this program, or do without it.",
+      command: "npm run build",
+      next: withoutPage
+    }
   },
   EndpointInvalid: {
     problem: "The gateway address cannot be used.",

@@ -19,6 +19,7 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   TlsUntrusted: UntrustedReason.literals,
   ScopeUpgradeRefused: ["NotConnected", "UnderWay", "NeedsSharedCredential"],
   GatewayRejected: ["Refused", "HelloUnreadable"],
+  DialogUnavailable: ["SiteMissing", "NoPort"],
   EndpointInvalid: ["Malformed", "Scheme", "Credentials", "Query"],
   TaskRefused: TaskRefused.fields.reason.literals,
   Expired: ["sent", "kept"],
@@ -45,6 +46,7 @@ const classes = [
   "EndpointInvalid",
   "InsecureUrl",
   "ScopeUpgradeRefused",
+  "DialogUnavailable",
   ...ofTasks
 ]
 

@@ -1,0 +1,235 @@
+/**
+ * Serves the pairing page on this machine, and what it shows: the agent's events, and a way to delegate tasks.
+ *
+ * It listens on a free port of 127.0.0.1. Its files hold no secret and need no token; everything else wants the token of this
+ * run, which stands in the fragment of the page's URL and so is never part of a request line.
+ *
+ * | request | answer |
+ * | --- | --- |
+ * | `GET /` and the page's files | the file |
+ * | `GET /events` | server-sent events: `agent` (an `AgentEvent`; what holds now comes first), `check` (`{checking, nextCheckAt}`) |
+ * | `GET /attend` | a stream with nothing in it; while it is open somebody is looking (`Supervisor.attend`) |
+ * | `POST /check-now` | 204, and the gateway is asked again (`Supervisor.checkNow`) |
+ * | `POST /tasks` `{"summary"}` | 202 `{"taskId","runId"}`; 422 when the task is refused |
+ * | `DELETE /tasks/<task id>` | 202 when the task is being ended; 404 when there is none that could be |
+ *
+ * Whatever is not a success is JSON with `error` and `message`: 401 without the token, 403 for another host or origin.
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as ByteSize from "effect/ByteSize"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Base64Url from "effect/encoding/Base64Url"
+import type * as FileSystem from "effect/FileSystem"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as NetAddress from "effect/net/NetAddress"
+import type * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { createServer } from "node:http"
+import type { AgentEvents } from "../agent/AgentEvents.ts"
+import { Supervisor } from "../connection/Supervisor.ts"
+import { TaskId } from "../tasks/Task.ts"
+import { TaskRunner } from "../tasks/TaskRunner.ts"
+import type { Refusal } from "./Access.ts"
+import * as Access from "./Access.ts"
+import { DialogUnavailable } from "./DialogUnavailable.ts"
+import { PageFeed } from "./PageFeed.ts"
+import * as Site from "./Site.ts"
+
+export interface Options {
+  /** The folder with the page's files; the one of this package's build unless set. */
+  readonly site?: string
+  /** How long a client may take to send a request; 10 seconds unless set. */
+  readonly requestTimeout?: Duration.Input
+}
+
+export class DialogServer extends Context.Service<DialogServer, {
+  /**
+   * `http://127.0.0.1:<port>/#token=<43 characters of base64url>`. Whoever has it can do all that the page can, so it is for
+   * the person at this machine, and for no log.
+   */
+  readonly url: Redacted.Redacted
+}>()("effect-openclaw/dialog/DialogServer") {
+  static readonly layer = (
+    options?: Options
+  ): Layer.Layer<
+    DialogServer,
+    DialogUnavailable,
+    AgentEvents | Supervisor | TaskRunner | SecureRandom.SecureRandom | FileSystem.FileSystem | Path.Path
+  > => Layer.effect(this, make(options ?? {})).pipe(Layer.provide(PageFeed.layer))
+}
+
+/** The longest task that is taken has 64 KiB; escaped, each of its bytes may be six characters. */
+const bodyLimit = ByteSize.kibibytes(512)
+/** Two pages hold four connections; beyond these, new ones are not taken. */
+const maxConnections = 64
+
+const headers = {
+  "cache-control": "no-store",
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none';"
+    + " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff"
+}
+
+type Response = HttpServerResponse.HttpServerResponse
+
+const json = (status: number, body: unknown): Response => HttpServerResponse.jsonUnsafe(body, { status })
+const refused = ({ error, message, status }: Refusal): Response => {
+  const response = json(status, { error, message })
+  return status === 401 ? HttpServerResponse.setHeader(response, "www-authenticate", "Bearer") : response
+}
+const failed = (error: { readonly _tag: string; readonly message: string; readonly reason?: unknown }): Response =>
+  json(422, {
+    error: error._tag,
+    ...(typeof error.reason === "string" ? { reason: error.reason } : {}),
+    message: error.message
+  })
+const notFound = (message: string): Response => refused({ status: 404, error: "NotFound", message })
+const notAllowed = (allowed: ReadonlyArray<string>): Response =>
+  HttpServerResponse.setHeader(
+    refused({ status: 405, error: "MethodNotAllowed", message: `use ${allowed.join(" or ")} here` }),
+    "allow",
+    allowed.join(", ")
+  )
+
+const unreadable: Refusal = { status: 400, error: "BodyInvalid", message: 'a task is {"summary": "what to do"}' }
+
+const broken: Refusal = {
+  status: 500,
+  error: "InternalError",
+  message: "something failed that must not fail; the log of the running program has the details"
+}
+
+type Handler = (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<Response, Response>
+type Methods = ReadonlyMap<string, Handler>
+
+const decodeTask = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct({ summary: Schema.String })))
+
+const make = Effect.fnUntraced(function*(options: Options) {
+  const random = yield* SecureRandom.SecureRandom
+  const site = yield* Site.read(options.site)
+  const token = Redacted.make(Base64Url.encode(yield* random.randomBytes(32)))
+  const feed = yield* PageFeed
+  const methodsOf = routes(feed, yield* Supervisor, yield* TaskRunner)
+  const node = listener(options)
+  const server = yield* NodeHttpServer.make(() => node, {
+    host: "127.0.0.1",
+    port: 0,
+    gracefulShutdownTimeout: "100 millis"
+  }).pipe(Effect.mapError((cause) => new DialogUnavailable({ reason: "NoPort", cause })))
+  // Finalizers run in reverse: streams end and answers get their time, then what is still open is closed.
+  yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
+  const port = NetAddress.isInetAddress(server.address) ? server.address.port : 0
+  const access = Access.make(port, token)
+
+  const answer = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Response, Response> => {
+    const path = request.url.split("?", 1)[0] ?? ""
+    const file = site.get(path)
+    const foreign = access.source(request.headers, file !== undefined)
+    if (foreign !== undefined) return Effect.fail(refused(foreign))
+    if (file !== undefined) {
+      return request.method === "GET" || request.method === "HEAD"
+        ? Effect.succeed(HttpServerResponse.uint8Array(file.bytes, { contentType: file.contentType }))
+        : Effect.fail(notAllowed(["GET", "HEAD"]))
+    }
+    const stranger = access.token(request.headers)
+    if (stranger !== undefined) return Effect.fail(refused(stranger))
+    const methods = methodsOf(path)
+    if (methods === undefined) return Effect.fail(notFound("there is nothing here"))
+    return methods.get(request.method)?.(request) ?? Effect.fail(notAllowed([...methods.keys()]))
+  }
+  yield* server.serve(
+    HttpServerRequest.HttpServerRequest.use((request) =>
+      answer(request).pipe(
+        Effect.catch(Effect.succeed),
+        Effect.catchDefect((defect) =>
+          Effect.as(Effect.logError("a request of the page failed", defect), refused(broken))
+        ),
+        Effect.map(HttpServerResponse.setHeaders(headers))
+      )
+    )
+  ).pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, bodyLimit),
+    Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true)
+  )
+  yield* Effect.addFinalizer(() => feed.end)
+  return DialogServer.of({
+    url: Redacted.make(`http://127.0.0.1:${port}/#token=${Redacted.value(token)}`)
+  })
+})
+
+/** Node's server, with a bound on everything that a client could draw out. */
+const listener = (options: Options) => {
+  const requestTimeout = Duration.toMillis(options.requestTimeout ?? "10 seconds")
+  const server = createServer({
+    requestTimeout,
+    headersTimeout: requestTimeout,
+    connectionsCheckingInterval: requestTimeout / 4,
+    maxHeaderSize: 16 * 1024
+  })
+  server.maxConnections = maxConnections
+  return server
+}
+
+const routes = (feed: PageFeed["Service"], supervisor: Supervisor["Service"], tasks: TaskRunner["Service"]) => {
+  const streamed = (texts: (cut: () => void) => Stream.Stream<string>): Handler => (request) => {
+    const response = NodeHttpServerRequest.toServerResponse(request)
+    return Effect.succeed(HttpServerResponse.stream(Stream.encodeText(texts(() => void response.destroy())), {
+      contentType: "text/event-stream",
+      // The connection ends with such a stream, so that none is left idle when the server stops.
+      headers: { connection: "close" }
+    }))
+  }
+  const delegate: Handler = Effect.fnUntraced(function*(request) {
+    if (request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase() !== "application/json") {
+      return refused({ status: 415, error: "MediaTypeRefused", message: "a task is sent as application/json" })
+    }
+    const body = yield* Effect.mapError(
+      request.text,
+      ({ reason }) =>
+        reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
+          ? refused({ status: 413, error: "BodyTooLarge", message: "a task is at most 512 KiB of JSON" })
+          : refused(unreadable)
+    )
+    const { summary } = yield* Effect.mapError(decodeTask(body), () => refused(unreadable))
+    const { runId, taskId } = yield* Effect.mapError(tasks.delegate(summary), failed)
+    return json(202, { taskId, runId })
+  })
+  const abort = (taskId: string): Handler => () => {
+    const over = notFound("no task of this name is open")
+    return tasks.abort(TaskId.make(taskId)).pipe(
+      Effect.map((aborting) => aborting ? json(202, { taskId }) : over),
+      Effect.mapError((error) => error._tag === "TaskNotFound" ? over : failed(error))
+    )
+  }
+
+  const fixed: ReadonlyMap<string, Methods> = new Map([
+    ["/events", new Map([["GET", streamed(feed.watch)]])],
+    ["/attend", new Map([["GET", streamed(feed.attend)]])],
+    [
+      "/check-now",
+      new Map<string, Handler>([[
+        "POST",
+        () => Effect.as(supervisor.checkNow, HttpServerResponse.empty({ status: 204 }))
+      ]])
+    ],
+    ["/tasks", new Map([["POST", delegate]])]
+  ])
+  return (path: string): Methods | undefined => {
+    const taskId = /^\/tasks\/([A-Za-z0-9-]{1,64})$/.exec(path)?.[1]
+    return taskId === undefined ? fixed.get(path) : new Map([["DELETE", abort(taskId)]])
+  }
+}

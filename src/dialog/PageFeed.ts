@@ -1,0 +1,92 @@
+/**
+ * What a page is told, as server-sent events: every `AgentEvent`, and when the gateway is asked again.
+ *
+ * A page that is opened, loaded again or was cut off first gets what holds now, with the last tasks that ended.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Sse from "effect/encoding/Sse"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { AgentEvents } from "../agent/AgentEvents.ts"
+import * as Standing from "../agent/Standing.ts"
+import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
+import { Supervisor } from "../connection/Supervisor.ts"
+import type { AgentEvent } from "../protocol/AgentEvent.ts"
+import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
+import * as Readers from "./Readers.ts"
+
+export class PageFeed extends Context.Service<PageFeed, {
+  /** Events `agent` and `check`, and a comment every 15 seconds. `cut` is called when a page leaves too much unread. */
+  readonly watch: (cut: () => void) => Stream.Stream<string>
+  /** Comments only. While it is read, somebody is looking. */
+  readonly attend: (cut: () => void) => Stream.Stream<string>
+  /** Ends every stream, also those that are still asked for. */
+  readonly end: Effect.Effect<void>
+}>()("effect-openclaw/dialog/PageFeed") {
+  static readonly layer: Layer.Layer<PageFeed, never, AgentEvents | Supervisor> = Layer.effect(
+    this,
+    Effect.suspend(() => make)
+  )
+}
+
+const aliveEvery = "15 seconds"
+const alive = ": alive\n\n"
+const endedTasks = 20
+
+const make = Effect.gen(function*() {
+  const agent = yield* AgentEvents
+  const supervisor = yield* Supervisor
+  const watching = Readers.make()
+  const attending = Readers.make()
+  const end = Effect.andThen(watching.end, attending.end)
+  yield* Effect.addFinalizer(() => end)
+  const standing = Standing.make({ endedTasks })
+  /** An event is encoded once, for the pages that are there and for those that come. */
+  const texts = new WeakMap<AgentEvent, string>()
+  let count = 0
+  let check = checkText(yield* supervisor.status)
+
+  const follow = <A>(stream: Stream.Stream<A>, what: string, f: (value: A) => void) =>
+    stream.pipe(
+      Stream.runForEach((value) => Effect.sync(() => f(value))),
+      Effect.ignoreCause({ log: "Error", message: `the page no longer gets ${what}` }),
+      Effect.forkScoped({ startImmediately: true })
+    )
+  yield* follow(agent.events, "events", (event) => {
+    const text = message("agent", encodeAgentEvent(event), String(++count))
+    texts.set(event, text)
+    standing.note(event)
+    watching.say(text)
+  })
+  yield* follow(supervisor.changes, "checks", (status) => {
+    const next = checkText(status)
+    if (next === check) return
+    check = next
+    watching.say(next)
+  })
+  yield* follow(Stream.tick(aliveEvery), "comments", () => {
+    watching.say(alive)
+    attending.say(alive)
+  })
+
+  const now = () => [...standing.replay().flatMap((event) => texts.get(event) ?? []), check]
+  return PageFeed.of({
+    watch: (cut) => watching.read(now, cut),
+    end,
+    attend: (cut) => Stream.unwrap(Effect.as(supervisor.attend, attending.read(() => [alive], cut)))
+  })
+})
+
+const message = (event: string, data: string, id?: string): string =>
+  Sse.encoder.write({ _tag: "Event", event, id, data })
+
+const checkText = (status: ConnectionStatus): string =>
+  message(
+    "check",
+    JSON.stringify(
+      status._tag === "AwaitingApproval"
+        ? { checking: status.checking, nextCheckAt: isoTime(status.nextCheckAtMs) }
+        : { checking: false, nextCheckAt: null }
+    )
+  )
