@@ -136,6 +136,8 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
       return `${style.dim("gateway ")} ${visible(event.url)}${
         event.embedded ? style.dim(" (started by this program)") : ""
       }`
+    case "page":
+      return `${style.dim("page    ")} ${visible(event.url)}`
     case "connecting":
       return event.attempt > 1 ? style.dim(`connecting (attempt ${event.attempt})`) : undefined
     case "pairing.required":

@@ -2,6 +2,7 @@
  * `run`: the device agent, until it is stopped. Lines on standard input are tasks.
  */
 import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stdio from "effect/Stdio"
@@ -13,17 +14,24 @@ import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./AgentLayer.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import { Output, stopped } from "./Output.ts"
+import * as Page from "./Page.ts"
 import { session } from "./Root.ts"
 
 export const run = Command.make(
   "run",
-  { session: session("The conversation that tasks go to") },
-  ({ session }) =>
+  {
+    session: session("The conversation that tasks go to"),
+    page: Flag.Boolean("page").pipe(
+      Flag.withDescription("Serve the pairing page on this machine; --no-page does without it"),
+      Flag.withDefault(true)
+    )
+  },
+  ({ page, session }) =>
     withSettings(
       (checked, output) => {
         const given = Effect.flatMap(chosenGateway(checked, "sharedToken"), ({ commands, gateway }) =>
           Effect.provide(
-            serve({ embedded: false }),
+            serve({ embedded: false, page }),
             agent(checked, gateway, { embedded: false, commands, keepTasks: true })
           ))
         const embedded = Effect.gen(function*() {
@@ -32,7 +40,7 @@ export const run = Command.make(
             checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )
           return yield* Effect.provide(
-            serve({ embedded: true }),
+            serve({ embedded: true, page }),
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url) })
           )
         })
@@ -51,19 +59,25 @@ export const run = Command.make(
   ])
 )
 
-const serve = Effect.fnUntraced(function*({ embedded }: { readonly embedded: boolean }) {
+const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean; readonly page: boolean }) {
   const output = yield* Output
   const events = yield* AgentEvents
   const supervisor = yield* Supervisor
   const tasks = yield* TaskRunner
   const stdio = yield* Stdio.Stdio
 
+  const page = options.page ? yield* Page.start({}) : undefined
+  // Who and where come first; the page belongs to them.
+  const told = Stream.flatMap(
+    events.events,
+    (event) => event.event === "gateway" && page !== undefined ? Stream.make(event, page) : Stream.succeed(event)
+  )
   yield* Effect.forkScoped(
-    Effect.ignoreCause(Stream.runForEach(events.events, output.event), { log: "Error", message: "output ended" })
+    Effect.ignoreCause(Stream.runForEach(told, output.event), { log: "Error", message: "output ended" })
   )
   // A terminal is somebody who waits, and so is whoever may still write to standard input, below. An embedded gateway is
   // asked for nobody else's sake.
-  if (output.terminal || embedded) yield* supervisor.attend
+  if (output.terminal || options.embedded) yield* supervisor.attend
   if (output.terminal) yield* Effect.forkScoped(Effect.ignoreCause(liveLine, { log: "Error" }))
 
   const lines = stdio.stdin.pipe(

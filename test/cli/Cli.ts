@@ -49,9 +49,13 @@ export const finished = Effect.fnUntraced(function*(args: ReadonlyArray<string>,
   return { code, stdout: cli.stdout, stderr: quiet(cli.stderr) } satisfies Finished
 })
 
-/** Standard error without the one warning that a test cannot avoid: temporary directories, and some test machines, do not last. */
+/**
+ * Standard error without the warnings that a test cannot avoid: temporary directories, and some test machines, do not last;
+ * and a checkout need not be built.
+ */
 export const quiet = (lines: ReadonlyArray<string>): string =>
-  lines.join("\n").replace(/^\[[\d:.]+\] WARN \(#\d+\): the identity is kept [^{]*\{[^}]*\}$/gm, "").trim()
+  lines.join("\n").replace(/^\[[\d:.]+\] WARN \(#\d+\): the identity is kept [^{]*\{[^}]*\}$/gm, "")
+    .replace(/^warning: The page on this machine cannot be served, as it was not built\..*$/gm, "").trim()
 
 const decodeEvent = Schema.decodeUnknownEffect(Schema.fromJsonString(AgentEvent), { onExcessProperty: "error" })
 
@@ -60,6 +64,10 @@ export const eventsOf = (cli: DeviceCli) => Effect.forEach(cli.stdout, (line) =>
 
 /** Names of events in the order in which they came. */
 export const names = (events: ReadonlyArray<AgentEvent>): ReadonlyArray<string> => events.map(({ event }) => event)
+
+/** The same whether this checkout is built, and so has a page to serve, or not. */
+export const withoutPage = (names: ReadonlyArray<string>): ReadonlyArray<string> =>
+  names.filter((name) => name !== "page")
 
 /** Runs a pasted line in a shell that has nothing but `PATH` and `HOME`, in a folder of its own. */
 export const paste = Effect.fnUntraced(function*(text: string) {

@@ -1,0 +1,32 @@
+/**
+ * The page that `run` offers beside the terminal. Without it everything else goes on.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type { Options } from "../dialog/DialogServer.ts"
+import type { AgentEvent } from "../protocol/AgentEvent.ts"
+import * as ErrorCatalogue from "../protocol/ErrorCatalogue.ts"
+import { now, Output } from "./Output.ts"
+
+/** Loaded where it is used, as an HTTP server would slow every other command's start. */
+const dialog = Effect.promise(() => import("../dialog/DialogServer.ts"))
+
+/**
+ * Serves the page until the scope closes, and answers the one event that tells where. Its URL is as good as a password, so
+ * it goes to whoever started the program, and nowhere else.
+ */
+export const start = Effect.fn("Page.start")(
+  function*(options: Options) {
+    const { DialogServer } = yield* dialog
+    const { url } = Context.get(yield* Layer.build(DialogServer.layer(options)), DialogServer)
+    return { at: yield* now, event: "page", url: Redacted.value(url) } satisfies AgentEvent as AgentEvent | undefined
+  },
+  Effect.catchTag("DialogUnavailable", (error) =>
+    Effect.flatMap(Output, (output) => {
+      const entry = ErrorCatalogue.lookup(error._tag, error.reason)
+      const told = entry === undefined ? error.message : `${ErrorCatalogue.advice(entry)} ${entry.next}`
+      return Effect.as(output.warn(`warning: ${told}`), undefined)
+    }))
+)

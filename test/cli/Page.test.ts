@@ -1,0 +1,135 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import { Server } from "node:net"
+import { fileURLToPath } from "node:url"
+import * as Agent from "../../src/agent/Agent.ts"
+import { Output } from "../../src/cli/Output.ts"
+import * as Page from "../../src/cli/Page.ts"
+import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
+import { ask, decodeRecord, nextEvent, open, raw, site } from "../dialog/DialogServerClient.ts"
+import * as Cli from "./Cli.ts"
+
+const limit = 60_000
+const builtPage = fileURLToPath(new URL("../../dist/dialog/site/index.html", import.meta.url))
+const servedAt = (url: unknown) => {
+  const [, port = "", token = ""] = /^http:\/\/127\.0\.0\.1:(\d+)\/#token=([A-Za-z0-9_-]{43})$/.exec(String(url)) ?? []
+  assert.notStrictEqual(token, "")
+  return { port: Number(port), token }
+}
+
+/** Starts the page as `run` does, and what was said on standard error. */
+const started = Effect.fnUntraced(function*(options: Parameters<typeof Page.start>[0]) {
+  const warnings: Array<string> = []
+  const output = Output.of({
+    json: true,
+    terminal: false,
+    event: () => Effect.void,
+    line: () => Effect.void,
+    warn: (text) => Effect.sync(() => void warnings.push(text)),
+    live: () => Effect.void
+  })
+  const event = yield* Page.start(options).pipe(
+    Effect.provideService(Output, output),
+    Effect.provide(
+      Agent.layer().pipe(
+        Layer.provideMerge(MemoryGateway.layer()),
+        Layer.provideMerge(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto))
+      )
+    )
+  )
+  return { event, warnings }
+})
+
+describe("Page.start", () => {
+  it.live("its event tells the one address that opens it", () =>
+    Effect.gen(function*() {
+      const { event, warnings } = yield* started({ site: yield* site })
+      assert.isTrue(event?.event === "page")
+      const served = servedAt(event?.event === "page" ? event.url : "")
+      assert.strictEqual((yield* ask(served, "/", { token: false })).status, 200)
+      assert.deepStrictEqual(warnings, [])
+    }))
+
+  it.live("a page that was not built, or no port for it, is a warning that says what to do, and no failure", () =>
+    Effect.gen(function*() {
+      const { event, warnings } = yield* started({ site: "/nowhere/site" })
+      assert.isUndefined(event)
+      assert.lengthOf(warnings, 1)
+      assert.match(warnings[0] ?? "", /^warning: .*not built.*npm run build.*Everything else goes on/)
+      assert.notInclude(warnings[0] ?? "", "/nowhere")
+
+      const folder = yield* site
+      const listen = Server.prototype.listen
+      const refused = yield* Effect.acquireUseRelease(
+        Effect.sync(() => {
+          Server.prototype.listen = function(this: Server) {
+            queueMicrotask(() => this.emit("error", new Error("EMFILE")))
+            return this
+          }
+        }),
+        () => started({ site: folder }),
+        () => Effect.sync(() => void (Server.prototype.listen = listen))
+      )
+      assert.isUndefined(refused.event)
+      assert.match(refused.warnings[0] ?? "", /^warning: .*no port.*--no-page/)
+    }))
+})
+
+describe.concurrent("the page of run", () => {
+  it.live(
+    "run tells it after who and where, nowhere else, and ends at once with pages that are open",
+    () =>
+      Effect.gen(function*() {
+        const stateDir = yield* Cli.temporaryDirectory
+        const cli = yield* Cli.start(["run", "--json", "--log-level", "all"], { stateDir })
+        const required = yield* cli.nextEvent("pairing.required")
+        const shown = yield* Cli.eventsOf(cli)
+        if (!(yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.exists(builtPage)))) {
+          // The checkout is not built: then there is no page, and everything else goes on.
+          assert.match(cli.stderr.join("\n"), /^warning: The page .*npm run build/m)
+          assert.notInclude(Cli.names(shown), "page")
+          yield* cli.signal("SIGINT")
+          assert.deepStrictEqual(yield* cli.exit, { code: 0, signal: null })
+          return
+        }
+        assert.deepStrictEqual(Cli.names(shown).slice(0, 3), ["identity", "gateway", "page"])
+        const page = shown[2]
+        const served = servedAt(page?.event === "page" ? page.url : "")
+        const stream = yield* open(served, "/events")
+        assert.strictEqual((yield* nextEvent(stream, "pairing.required"))["requestId"], required["requestId"])
+        const attend = yield* open(served, "/attend")
+        yield* attend.comment
+        yield* open(served, "/events")
+        const task = yield* ask(served, "/tasks", { method: "POST", body: '{"summary":"water the plants"}' })
+        assert.strictEqual((yield* cli.nextEvent("task.queued"))["taskId"], decodeRecord(task.body)["taskId"])
+        yield* raw(served.port, "GET / HTTP/1.1\r\nHost: ")
+
+        const startedAtMs = performance.now()
+        yield* cli.signal("SIGINT")
+        assert.deepStrictEqual(yield* cli.exit, { code: 0, signal: null })
+        const elapsedMs = performance.now() - startedAtMs
+        // 300 ms on a machine of its own; here it shares one with other tests.
+        assert.isBelow(elapsedMs, 1000)
+        assert.strictEqual((yield* Cli.eventsOf(cli)).at(-1)?.event, "stopped")
+        assert.strictEqual(yield* stream.ended, "complete")
+        const lines = [...cli.stdout, ...cli.stderr].filter((line) => line.includes(served.token))
+        assert.lengthOf(lines, 1)
+        assert.strictEqual(decodeRecord(lines[0])["event"], "page")
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+
+  it.live("--no-page does without it, and says nothing of it", () =>
+    Effect.gen(function*() {
+      const stateDir = yield* Cli.temporaryDirectory
+      const cli = yield* Cli.start(["run", "--json", "--no-page"], { stateDir })
+      yield* cli.nextEvent("pairing.required")
+      assert.notInclude(Cli.names(yield* Cli.eventsOf(cli)), "page")
+      assert.notInclude(cli.stderr.join("\n"), "page")
+      yield* Cli.endsAt(cli, "SIGINT", stateDir)
+    }).pipe(Effect.provide(Cli.platform)), limit)
+})
