@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
@@ -206,6 +207,11 @@ describe("the streams of the dialog server", () => {
       assert.lengthOf(cuts, 1)
       readers.say("x")
       assert.deepStrictEqual(cuts, ["by number", "by size"])
+      const gone = yield* reader("gone")
+      yield* Effect.yieldNow
+      yield* Fiber.interrupt(gone)
+      for (let index = 0; index <= Readers.limits.texts; index++) readers.say("x")
+      assert.lengthOf(cuts, 2, "nothing waits for a reader that left")
     }))
 
   it.live("who sends its request too slowly is cut off, with its head or with its body", () =>
