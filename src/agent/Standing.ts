@@ -83,7 +83,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Standing => {
           taskOf(event.taskId).taken = event
           return
         case "task.phase":
-          taskOf(event.taskId).phase = event
+          if (tasks.get(event.taskId)?.end === undefined) taskOf(event.taskId).phase = event
           return
         case "task.reply":
         case "task.failed":
