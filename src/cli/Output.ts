@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import * as Terminal from "effect/Terminal"
 import { compareCode } from "../identity/CompareCode.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
@@ -41,9 +42,16 @@ export const stopped = (output: Output["Service"]): Effect.Effect<void> =>
 
 const make = Effect.fnUntraced(function*(json: boolean) {
   const stdio = yield* Stdio.Stdio
-  const terminal = !json && (yield* stdio.stdoutIsTerminal)
+  const kind = yield* Effect.orDie(Config.option(Config.String("TERM")))
+  // A dumb terminal prints what would move the cursor.
+  const terminal = !json && (yield* stdio.stdoutIsTerminal) && Option.getOrUndefined(kind) !== "dumb"
   const noColor = yield* Effect.orDie(Config.option(Config.String("NO_COLOR")))
   const style = terminal && Option.isNone(noColor) ? colored : plain
+  // Zero where the width is not known.
+  const columns = Option.match(yield* Effect.serviceOption(Terminal.Terminal), {
+    onNone: () => Effect.succeed(0),
+    onSome: (terminal) => terminal.columns
+  })
   let shown = ""
 
   // A reader that went away (`| head`) is no reason to stop the agent.
@@ -64,15 +72,20 @@ const make = Effect.fnUntraced(function*(json: boolean) {
       return text === undefined ? Effect.void : line(text)
     },
     live: (text) =>
-      Effect.suspend(() => {
-        if (!terminal || text === shown) return Effect.void
-        shown = text
-        return write(`${erase}${text}`)
+      Effect.flatMap(columns, (width) => {
+        const fitting = fitted(text, width)
+        if (!terminal || fitting === shown) return Effect.void
+        shown = fitting
+        return write(`${erase}${fitting}`)
       })
   })
 })
 
 const erase = "\r\u001b[K"
+
+/** A line that was wrapped could not be taken back. */
+const fitted = (text: string, width: number): string =>
+  width > 1 && text.length >= width ? `${text.slice(0, width - 2)}…` : text
 
 /** How words are set off. On anything but a terminal, not at all. */
 export interface Style {
@@ -95,17 +108,6 @@ const why = {
   "metadata-upgrade": "Something about this device changed since it was approved.",
   unspecified: "The gateway wants this device approved."
 } as const
-
-/** What an approval would add, where the gateway says what there is. */
-const difference = ({ approvedScopes = [], requestedScopes = [] }: {
-  readonly approvedScopes?: ReadonlyArray<string>
-  readonly requestedScopes?: ReadonlyArray<string>
-}): ReadonlyArray<string> => {
-  const more = requestedScopes.filter((scope) => !covers(approvedScopes, scope))
-  return approvedScopes.length === 0 || more.length === 0
-    ? []
-    : [`It has ${visible(approvedScopes.join(" "))}, and asks for ${visible(more.join(" "))} besides.`]
-}
 
 const without = {
   rejected: "rejected; it works on with those that it has",
@@ -147,10 +149,12 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
         style.attention(
           event.event === "pairing.required"
             ? event.connected === true ? "More scopes wait for approval." : "Approval needed, once."
-            : "The gateway replaced the request; the earlier command no longer works."
+            : `The gateway replaced the request; the ${
+              event.previousRequestId === undefined ? "earlier command" : `command for ${event.previousRequestId}`
+            } no longer works.`
         ),
         `${why[event.reason]} Somebody has to approve it.`,
-        ...difference(event),
+        ...scopesOf(event),
         `It is this device if they see ${event.deviceId.slice(0, 16)}… or this code: ${
           style.strong(compareCode(event.deviceId).words)
         }`,
@@ -160,8 +164,15 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
             "",
             style.strong(visible(event.list.text))
           ]
-          : ["Paste this into a second terminal:", "", style.strong(visible(event.approve.text))]),
+          : [
+            event.places === undefined
+              ? "Paste this into a second terminal:"
+              : "Paste this into a terminal on the gateway host:",
+            "",
+            style.strong(visible(event.approve.text))
+          ]),
         "",
+        ...elsewhere(event).map(style.dim),
         ...(event.note === undefined ? [] : [visible(event.note)]),
         style.dim(
           event.connected === true
@@ -170,9 +181,10 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
         )
       ].join("\n")
     case "pairing.reminder":
-      return style.attention(
-        `Still waiting for approval${event.approve === undefined ? "." : `: ${visible(event.approve.text)}`}`
-      )
+      return [
+        style.attention("Still waiting for approval."),
+        ...(event.approve === undefined ? [] : [visible(event.approve.text)])
+      ].join("\n")
     case "pairing.expiring":
       return style.attention("The approval request is about to expire, as the gateway cannot be asked.")
     case "pairing.expired":
@@ -224,6 +236,29 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
     case "stopped":
       return style.dim("stopped")
   }
+}
+
+type Asked = Extract<AgentEvent, { readonly event: "pairing.required" | "pairing.superseded" }>
+
+/** What is asked for; where some of it was approved before, what is new. */
+const scopesOf = ({ approvedScopes = [], requestedScopes = [] }: Asked): ReadonlyArray<string> => {
+  const words = (scopes: ReadonlyArray<string>) => visible(scopes.join(" "))
+  const added = requestedScopes.filter((scope) => !covers(approvedScopes, scope))
+  if (requestedScopes.length === 0) return []
+  return approvedScopes.length === 0 || added.length === 0
+    ? [`It asks for ${words(requestedScopes)}.`]
+    : [`It has ${words(approvedScopes)}, and asks for ${words(added)} besides.`]
+}
+
+/** The same command for a gateway that lives somewhere else, where that is not known. */
+const elsewhere = ({ places = [] }: Asked): ReadonlyArray<string> => {
+  // PowerShell runs the host's command as it is written.
+  const others = places.filter(({ place }) => place !== "host" && place !== "powershell")
+  return others.length === 0 ? [] : [
+    "If the gateway lives in a container or on another machine, one of these instead:",
+    ...others.map(({ approve, list }) => visible((approve ?? list).text)),
+    ""
+  ]
 }
 
 /** Gateways accept two minutes; half a minute is worth a word before that. */

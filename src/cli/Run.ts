@@ -114,9 +114,9 @@ const waitOf = (status: ConnectionStatus): ((nowMs: number) => string) | undefin
   switch (status._tag) {
     case "AwaitingApproval":
       return (nowMs) =>
-        `waiting for approval for ${Math.floor((nowMs - status.approval.sinceMs) / 1000)} s; ${
+        `${
           status.checking ? "checking" : `next check in ${seconds(status.nextCheckAtMs - nowMs)}`
-        } (Enter checks now)`
+        } (Enter checks now); waiting for approval for ${Math.floor((nowMs - status.approval.sinceMs) / 1000)} s`
     case "Waiting":
       return (nowMs) => `next try in ${seconds(status.retryAtMs - nowMs)} (Enter tries now)`
     default:

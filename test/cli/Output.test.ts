@@ -6,9 +6,11 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
+import * as Terminal from "effect/Terminal"
 import { Output, plain, render } from "../../src/cli/Output.ts"
+import { commandsAnywhere } from "../../src/pairing/ApproveCommand.ts"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
-import { DeviceId } from "../../src/protocol/Connect.ts"
+import { DeviceId, RequestId } from "../../src/protocol/Connect.ts"
 
 const hostile = "a\u001b[31mb\u0007\u009bc\u202ed\u2028e\rf\tg\ud800"
 
@@ -108,6 +110,53 @@ describe("render", () => {
     assert.strictEqual(ended(), "no longer waiting for approval")
   })
 
+  const asked = {
+    at,
+    deviceId,
+    since: at,
+    expiresAt: at,
+    list: shell("openclaw devices list"),
+    approve: shell("openclaw devices approve 2"),
+    event: "pairing.superseded" as const
+  }
+  const linesOf = (event: AgentEvent) => (render(event, plain) ?? "").split("\n")
+
+  it("a wider wish says what is new, and a replaced request which command is dead", () => {
+    const lines = linesOf({
+      ...asked,
+      reason: "scope-upgrade",
+      previousRequestId: RequestId.make("1"),
+      requestedScopes: ["operator.read", "operator.write"],
+      approvedScopes: ["operator.read"]
+    })
+    assert.include(lines, "The gateway replaced the request; the command for 1 no longer works.")
+    assert.include(lines, "It has operator.read, and asks for operator.write besides.")
+    assert.include(lines, "openclaw devices approve 2")
+  })
+
+  it("G17: where the place of the gateway is not known, each other place has its command on a line of its own", () => {
+    const places = commandsAnywhere().places?.(RequestId.make("2")) ?? []
+    const lines = linesOf({ ...asked, reason: "not-paired", places })
+    for (const { approve, place } of places) {
+      if (place !== "powershell") assert.include(lines, approve?.text)
+    }
+    assert.isFalse(linesOf({ ...asked, reason: "not-paired" }).some((line) => line.includes("docker")))
+    const { approve: _, ...unnamed } = asked
+    const listing = linesOf({
+      ...unnamed,
+      reason: "not-paired",
+      places: commandsAnywhere().places?.(undefined) ?? []
+    })
+    assert.include(listing, "docker exec '<container>' openclaw devices list")
+  })
+
+  it("a reminder repeats the command on a line of its own", () => {
+    assert.deepStrictEqual(linesOf({ ...asked, event: "pairing.reminder", reason: "not-paired", reminder: 1 }), [
+      "Still waiting for approval.",
+      "openclaw devices approve 2"
+    ])
+  })
+
   it("every event but a first attempt says something", () => {
     assert.isUndefined(render({ at, event: "connecting", attempt: 1 }, plain))
     assert.strictEqual(render({ at, event: "connecting", attempt: 2 }, plain), "connecting (attempt 2)")
@@ -154,6 +203,33 @@ describe("Output", () => {
       const noColor = yield* written({ json: false, terminal: true, env: { NO_COLOR: "1" } }, (output) =>
         output.event(stopped))
       assert.strictEqual(noColor.out, "stopped\n")
+    }))
+
+  it.effect("the live line is never wrapped, as a wrapped one could not be taken back; a dumb terminal has none", () =>
+    Effect.gen(function*() {
+      const narrow = Terminal.make({
+        columns: Effect.succeed(20),
+        rows: Effect.succeed(5),
+        size: Effect.never,
+        readInput: Effect.never,
+        readLine: Effect.never,
+        display: () => Effect.void
+      })
+      const both = (output: Output["Service"]) =>
+        Effect.andThen(output.live("next check in 3 s (Enter checks now)"), output.live("short"))
+      const { out } = yield* Effect.provideService(
+        written({ json: false, terminal: true }, both),
+        Terminal.Terminal,
+        narrow
+      )
+      assert.strictEqual(out, `\r${escape}[Knext check in 3 s …\r${escape}[Kshort`)
+      const unknown = yield* written({ json: false, terminal: true }, both)
+      assert.include(unknown.out, "next check in 3 s (Enter checks now)")
+      const dumb = yield* written(
+        { json: false, terminal: true, env: { TERM: "dumb" } },
+        (output) => Effect.andThen(both(output), output.event(stopped))
+      )
+      assert.strictEqual(dumb.out, "stopped\n")
     }))
 
   it.effect("JSON is one event a line and nothing else; sentences go to standard error", () =>
