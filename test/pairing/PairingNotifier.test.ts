@@ -229,6 +229,43 @@ describe("PairingNotifier", () => {
   )
 
   it.effect.prop(
+    "F23, F25: over arbitrary statuses and moves of the clock the laws hold, and reminders count from their own telling",
+    [Statuses.Happenings],
+    ([happenings]) =>
+      Effect.scoped(Effect.gen(function*() {
+        const intervalMs = 20_000
+        const count = 3
+        const { report, told } = yield* start({ reminderInterval: Duration.millis(intervalMs), reminders: count })
+        for (const { elapsedMs, status } of happenings) {
+          yield* TestClock.adjust(elapsedMs)
+          yield* report(status(yield* Clock.currentTimeMillis))
+        }
+        yield* TestClock.adjust("1 hour")
+        const law = NoticeLaw.reader()
+        let openedAtMs = 0
+        let reminders = 0
+        let died = false
+        for (const { atMs, notice } of told) {
+          law.read(notice)
+          if (notice._tag === "Expired") died = true
+          if (notice._tag === "Required" || notice._tag === "Superseded") {
+            openedAtMs = atMs
+            reminders = 0
+            died = false
+          }
+          if (notice._tag !== "Reminder") continue
+          // One that was due while the command was dead is left out, and no other.
+          assert.isAbove(notice.reminder, reminders)
+          assert.isAtMost(notice.reminder, count)
+          reminders = notice.reminder
+          assert.strictEqual(atMs - openedAtMs, reminders * intervalMs)
+        }
+        if (law.live() !== undefined && !died) assert.strictEqual(reminders, count)
+      })),
+    { arbitrary: { seed: "clocks", runs: 80, size: 40 } }
+  )
+
+  it.effect.prop(
     "F25: of a burst of statuses nothing is lost, in order",
     [Statuses.Happenings],
     ([happenings]) =>
