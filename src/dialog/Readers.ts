@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 
-/** What may wait for one reader, beside what its socket holds. */
+/** What may wait for one reader, beside what it is told first and what its socket holds. */
 export const limits = { texts: 1024, characters: 8 * 1024 * 1024 }
 /** So many are encoded for its socket at once. */
 const batch = 32
@@ -39,14 +39,14 @@ export const make = (): Readers => {
     yield* Effect.addFinalizer(() =>
       Effect.andThen(Effect.sync(() => void readers.delete(reader)), Queue.shutdown(reader.queue))
     )
-    for (const text of first()) offer(reader, text)
+    for (const text of first()) Queue.offerUnsafe(reader.queue, text)
     if (open) readers.add(reader)
     else Queue.endUnsafe(reader.queue)
     return Stream.fromPull(Effect.succeed(Effect.map(
       Effect.filterOrElse(Queue.takeBetween(reader.queue, 1, batch), Arr.isArrayNonEmpty, () => Cause.done()),
       (texts) => {
-        reader.texts -= texts.length
-        for (const text of texts) reader.characters -= text.length
+        reader.texts = Math.max(0, reader.texts - texts.length)
+        reader.characters = Math.max(0, texts.reduce((left, text) => left - text.length, reader.characters))
         return texts
       }
     )))
@@ -61,7 +61,9 @@ export const make = (): Readers => {
           reader.cut()
           continue
         }
-        offer(reader, text)
+        reader.texts++
+        reader.characters += text.length
+        Queue.offerUnsafe(reader.queue, text)
       }
     },
     read: (first, cut) => Stream.unwrap(join(first, cut)),
@@ -70,10 +72,4 @@ export const make = (): Readers => {
       for (const { queue } of readers) Queue.endUnsafe(queue)
     })
   }
-}
-
-const offer = (reader: Reader, text: string) => {
-  reader.texts++
-  reader.characters += text.length
-  Queue.offerUnsafe(reader.queue, text)
 }

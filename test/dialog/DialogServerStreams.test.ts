@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -212,6 +213,38 @@ describe("the streams of the dialog server", () => {
       yield* Fiber.interrupt(gone)
       for (let index = 0; index <= Readers.limits.texts; index++) readers.say("x")
       assert.lengthOf(cuts, 2, "nothing waits for a reader that left")
+    }))
+
+  it.effect("what holds is told however long it is, and what comes meanwhile is no offence", () =>
+    Effect.gen(function*() {
+      const readers = Readers.make()
+      let cut = false
+      const told = "x".repeat(2 * Readers.limits.characters)
+      const reading = yield* Effect.forkScoped(
+        Stream.runCollect(Stream.take(readers.read(() => [told, told], () => void (cut = true)), 4)),
+        { startImmediately: true }
+      )
+      readers.say("one")
+      readers.say("two")
+      assert.deepStrictEqual((yield* Fiber.join(reading)).slice(2), ["one", "two"])
+      assert.isFalse(cut)
+    }))
+
+  it.effect("who reads along is never cut off, however much is said", () =>
+    Effect.gen(function*() {
+      const readers = Readers.make()
+      const arrived = yield* Queue.unbounded<string>()
+      let cut = false
+      yield* Effect.forkScoped(
+        Stream.runForEach(readers.read(() => [], () => void (cut = true)), (text) => Queue.offer(arrived, text)),
+        { startImmediately: true }
+      )
+      const text = "x".repeat(Readers.limits.characters / 16)
+      for (let index = 0; index < 2 * Readers.limits.texts; index++) {
+        readers.say(text)
+        yield* Queue.take(arrived)
+      }
+      assert.isFalse(cut)
     }))
 
   it.live("who sends its request too slowly is cut off, with its head or with its body", () =>
