@@ -120,7 +120,8 @@ export const proofFields = (plan: ConnectPlan, signedAtMs: number): DeviceProof.
 })
 
 /** The proof version that goes on record for an attempt. */
-export const proofVersion = (plan: ConnectPlan, challenged: boolean): ProofVersion => challenged ? plan.proof : "v1"
+export const proofVersion = (plan: Pick<ConnectPlan, "proof">, challenged: boolean): ProofVersion =>
+  challenged ? plan.proof : "v1"
 
 /** The token slot of the signature holds what is sent in `auth.token`; a password is never signed. */
 const sentToken = (credential: Credential): Redacted.Redacted<AuthToken> | undefined =>

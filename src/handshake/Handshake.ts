@@ -5,12 +5,14 @@
  * but the two deadlines, and a refusal or a close reaches the caller at once. A link belongs to its attempt: what a late
  * callback of an old link reports can touch nothing of a newer one.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -36,6 +38,7 @@ import {
   GatewayRejected,
   HelloTimeout
 } from "./HandshakeError.ts"
+import * as Timeline from "./Timeline.ts"
 
 /** How long an attempt may take, and whether a gateway may leave out the challenge. */
 export interface HandshakeLimits {
@@ -57,6 +60,9 @@ export class Handshake extends Context.Service<Handshake, {
   /**
    * Performs one attempt. From hello-ok on, and from the same callback, frames and the link's end go to `handler`. The
    * scope closes the link. A failed attempt leaves nothing behind.
+   *
+   * One span, `Handshake.connect`, with a child for each step that was reached (`Timeline.steps`). `attributesOf` names what
+   * is on it; the credential is there by its kind only.
    */
   readonly connect: (
     plan: ConnectPlan,
@@ -69,7 +75,7 @@ export class Handshake extends Context.Service<Handshake, {
     Effect.gen(function*() {
       const transport = yield* Transport
       return Handshake.of({
-        connect: Effect.fn("Handshake.connect")(function*(plan, limits, handler) {
+        connect: Effect.fn("Handshake.connect", { kind: "client" })(function*(plan, limits, handler) {
           return yield* attempt(transport, plan, limits, handler)
         })
       })
@@ -88,7 +94,8 @@ const attempt = Effect.fnUntraced(function*(
 ) {
   const clock = yield* Clock.Clock
   const startedMs = clock.currentTimeMillisUnsafe()
-  const exchange = makeExchange(plan, clock, handler)
+  const timeline = Timeline.make(clock)
+  const exchange = makeExchange(plan, clock, timeline, handler)
   // Its own scope, so that an attempt that fails has closed its link before its caller learns of it.
   const own = yield* Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
 
@@ -105,7 +112,7 @@ const attempt = Effect.fnUntraced(function*(
               proof: Plan.proofVersion(plan, false),
               answer: Plan.answerWithoutChallenge(plan, clock.currentTimeMillisUnsafe())
             }))
-            : Effect.fail(challengeTimeout("challenge", limits))
+            : Effect.fail(challengeTimeout(exchange.phase(), limits))
       })
     )
     const { proof } = answered
@@ -125,7 +132,7 @@ const attempt = Effect.fnUntraced(function*(
         Effect.fail(
           sent
             ? new HelloTimeout({ timeoutMs: Duration.toMillis(limits.helloTimeout) })
-            : new LinkError({ reason: "Closed", phase: "hello" })
+            : new LinkError({ reason: "Closed", phase: "hello", elapsedMs: timeline.elapsedMs() })
         )
     })
     const elapsedMs = clock.currentTimeMillisUnsafe() - startedMs
@@ -148,9 +155,61 @@ const attempt = Effect.fnUntraced(function*(
         gateway: `${plan.target.url.protocol}//${plan.target.url.host}`
       })
     ),
-    Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
+    Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))),
+    Effect.onExit((exit) =>
+      Effect.withFiber((fiber) => Effect.sync(() => trace(fiber, plan, exchange, timeline, exit)))
+    )
   )
 })
+
+/** Tells the tracer, where there is one that somebody listens to, what the attempt was and how long each step took. */
+const trace = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  plan: ConnectPlan,
+  exchange: Exchange,
+  timeline: Timeline.Timeline,
+  exit: Exit.Exit<Established, HandshakeError>
+) => {
+  const tracer = Timeline.tracerOf(fiber)
+  const span = fiber.cache.span
+  if (tracer === undefined || span?._tag !== "Span") return
+  const steps = timeline.end()
+  for (const [name, value] of Object.entries(attributesOf(plan, exchange, exit))) {
+    if (value !== undefined) span.attribute(name, value)
+  }
+  for (const { ms, step } of steps) span.attribute(`openclaw.connect.${step}_ms`, ms)
+  timeline.trace(tracer, span, Exit.asVoid(exit))
+}
+
+/**
+ * What an attempt's span says, besides the milliseconds of each step (`openclaw.connect.<step>_ms`). OpenTelemetry's names
+ * where it has them (semantic conventions, server, url, network and error).
+ */
+const attributesOf = (
+  { credential, proof, target: { url } }: ConnectPlan,
+  exchange: Exchange,
+  exit: Exit.Exit<Established, HandshakeError>
+) => {
+  const port = url.port === "" ? (url.protocol === "wss:" ? 443 : 80) : Number(url.port)
+  const error = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.findErrorOption(exit.cause)) : undefined
+  const reason = error !== undefined && "reason" in error ? error.reason : undefined
+  const interrupted = Exit.isFailure(exit) && error === undefined ? "Interrupted" : undefined
+  return {
+    "server.address": url.hostname,
+    "server.port": port,
+    "url.scheme": url.protocol.slice(0, -1),
+    "network.protocol.name": "websocket",
+    "openclaw.gateway.scope": `${url.protocol}//${url.hostname}:${port}${url.pathname}`,
+    "openclaw.connect.credential": credential._tag,
+    "openclaw.connect.proof": Plan.proofVersion({ proof }, exchange.clockDeltaMs() !== undefined),
+    "openclaw.connect.outcome": Exit.isSuccess(exit) ? "Connected" : error?._tag ?? interrupted,
+    "openclaw.connect.reason": reason,
+    "error.type": error?._tag ?? interrupted,
+    "openclaw.connect.phase": exchange.phase(),
+    "openclaw.challenge.seen": exchange.clockDeltaMs() !== undefined,
+    "openclaw.clock_delta_ms": exchange.clockDeltaMs()
+  }
+}
 
 const challengeTimeout = (phase: Phase, limits: HandshakeLimits) =>
   new ChallengeTimeout({ phase, timeoutMs: Duration.toMillis(limits.challengeTimeout) })
@@ -162,10 +221,11 @@ const dialled = (
   exchange: Exchange
 ): Effect.Effect<Link, HandshakeError, Scope.Scope> =>
   transport.dial(plan.target, exchange.handler).pipe(
+    Effect.mapError((error) => error._tag === "LinkError" ? exchange.placed(error) : error),
     Effect.tap(() => Effect.sync(exchange.dialled)),
     Effect.timeoutOrElse({
       duration: limits.challengeTimeout,
-      orElse: () => Effect.fail(challengeTimeout("dial", limits))
+      orElse: () => Effect.fail(challengeTimeout(exchange.phase(), limits))
     })
   )
 
@@ -175,13 +235,20 @@ interface Exchange {
   readonly hello: Deferred.Deferred<HelloOk, HandshakeError>
   readonly phase: () => Phase
   readonly dialled: () => void
+  /** A failed dial with the phase that dialling had reached, where the transport does not say, and the time it took. */
+  readonly placed: (error: LinkError) => LinkError
   /** Must come before `connect` is sent: its answer may arrive while it is being sent. */
   readonly answering: (proof: ProofVersion) => void
   readonly clockDeltaMs: () => number | undefined
 }
 
 /** The synchronous half of an attempt: what each frame before hello-ok means, and where those after it go. */
-const makeExchange = (plan: ConnectPlan, clock: Clock.Clock, handler: LinkHandler): Exchange => {
+const makeExchange = (
+  plan: ConnectPlan,
+  clock: Clock.Clock,
+  timeline: Timeline.Timeline,
+  handler: LinkHandler
+): Exchange => {
   const challenge = Deferred.makeUnsafe<Challenge, HandshakeError>()
   const hello = Deferred.makeUnsafe<HelloOk, HandshakeError>()
   let phase: Phase = "dial"
@@ -199,6 +266,7 @@ const makeExchange = (plan: ConnectPlan, clock: Clock.Clock, handler: LinkHandle
     const decoded = decodeChallenge(payload)
     if (Option.isNone(decoded)) return fail(new ChallengeInvalid())
     clockDeltaMs = decoded.value.ts - clock.currentTimeMillisUnsafe()
+    if (phase === "challenge") timeline.enter("connect")
     Deferred.doneUnsafe(challenge, Effect.succeed(decoded.value))
   }
   const onAnswer = (frame: Frame.ResponseFrame) => {
@@ -220,9 +288,18 @@ const makeExchange = (plan: ConnectPlan, clock: Clock.Clock, handler: LinkHandle
     phase: () => phase,
     dialled: () => {
       phase = "challenge"
+      timeline.enter("challenge")
+      if (clockDeltaMs !== undefined) timeline.enter("connect")
     },
+    placed: (error) =>
+      new LinkError({
+        ...error,
+        phase: error.phase === "dial" ? phase : error.phase,
+        elapsedMs: timeline.elapsedMs()
+      }),
     answering: (version) => {
       phase = "hello"
+      timeline.enter("hello")
       proof = version
     },
     clockDeltaMs: () => clockDeltaMs,
@@ -236,7 +313,13 @@ const makeExchange = (plan: ConnectPlan, clock: Clock.Clock, handler: LinkHandle
       onClose: (error) => {
         if (phase === "session") return handler.onClose(error)
         // Only an open link closes: a fiber that has not yet noticed that it opened is behind.
-        fail(new LinkError({ ...error, phase: phase === "dial" ? "challenge" : phase }))
+        const reached = phase === "hello" ? phase : "challenge"
+        fail(new LinkError({ ...error, phase: reached, elapsedMs: timeline.elapsedMs() }))
+      },
+      onPhase: (next) => {
+        if (phase !== "dial" && phase !== "tls") return
+        phase = next
+        timeline.enter(next)
       }
     }
   }

@@ -34,14 +34,25 @@ export class PairingRequired extends Schema.TaggedError<PairingRequired>()("Pair
 
 /** The gateway sent no challenge in time. */
 export class ChallengeTimeout extends Schema.TaggedError<ChallengeTimeout>()("ChallengeTimeout", {
-  /** `dial`: the socket did not even open. `challenge`: it opened, and nothing came. */
+  /**
+   * `dial`: the socket did not even open. `tls`: it did, and TLS was not agreed. `upgrade`: the HTTP request was not
+   * answered. `challenge`: the link opened, and nothing came.
+   */
   phase: Phase,
+  /** From the start of dialling, so that it is also the time that passed. */
   timeoutMs: Schema.Finite
 }) {
   override get message(): string {
-    return this.phase === "dial"
-      ? `no connection to the gateway within ${this.timeoutMs} ms`
-      : `the gateway sent no connect.challenge within ${this.timeoutMs} ms`
+    switch (this.phase) {
+      case "dial":
+        return `no connection to the gateway within ${this.timeoutMs} ms (phase dial)`
+      case "tls":
+        return `TLS with the gateway was not agreed within ${this.timeoutMs} ms (phase tls)`
+      case "upgrade":
+        return `the gateway's HTTP side did not answer the upgrade within ${this.timeoutMs} ms (phase upgrade)`
+      default:
+        return `the gateway sent no connect.challenge within ${this.timeoutMs} ms (phase challenge)`
+    }
   }
 }
 
@@ -55,7 +66,7 @@ export class ChallengeInvalid extends Schema.TaggedError<ChallengeInvalid>()("Ch
 /** The gateway did not answer `connect` in time. */
 export class HelloTimeout extends Schema.TaggedError<HelloTimeout>()("HelloTimeout", { timeoutMs: Schema.Finite }) {
   override get message(): string {
-    return `the gateway did not answer connect within ${this.timeoutMs} ms`
+    return `the gateway did not answer connect within ${this.timeoutMs} ms (phase hello)`
   }
 }
 

@@ -21,6 +21,8 @@ export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
    */
   reason: Schema.Literals(["Unreachable", "Closed", "Silent", "Ended"]),
   phase: Phase,
+  /** How long the attempt had run, in milliseconds, when it failed. Absent on a session, which is no attempt. */
+  elapsedMs: Schema.optional(Schema.Finite),
   /** WebSocket close code, where one was seen. 1006 means that the connection broke without a close frame. */
   closeCode: Schema.optional(Schema.Int),
   /** The peer's close reason, printable. Cut off by gateways at some 120 bytes, so for people only. */
@@ -34,6 +36,7 @@ export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
   override get message(): string {
     const facts = [
       `phase ${this.phase}`,
+      this.elapsedMs === undefined ? "" : `after ${this.elapsedMs} ms`,
       this.closeCode === undefined ? "" : `close code ${this.closeCode}`,
       this.closeReason === undefined || this.closeReason === "" ? "" : `reason "${this.closeReason}"`,
       this.errno ?? "",

@@ -422,13 +422,15 @@ describe("Handshake", () => {
       }).pipe(Effect.provide(layer))
   )
 
-  it.effect("a dial that fails hands its error on as it is", () =>
+  it.effect("a dial that fails hands its error on, with the time that it took", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport
-      const refused = new LinkError({ reason: "Unreachable", phase: "dial", errno: "ECONNREFUSED" })
+      const cause = new Error("connect ECONNREFUSED")
+      const refused = new LinkError({ reason: "Unreachable", phase: "dial", errno: "ECONNREFUSED", cause })
       const rejected = new UpgradeRejected({ status: 503, body: "full" })
       transport.script({ fail: refused }, { fail: rejected })
-      assert.strictEqual(yield* failure(yield* attempt()), refused)
+      const error = yield* failure(yield* attempt())
+      assert.deepStrictEqual({ ...error }, { ...refused, elapsedMs: 0 })
       assert.strictEqual(yield* failure(yield* attempt()), rejected)
     }).pipe(Effect.provide(layer)))
 
