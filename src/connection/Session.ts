@@ -14,6 +14,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Established } from "../handshake/Handshake.ts"
+import { tracerOf } from "../handshake/Timeline.ts"
 import { LinkError } from "../link/LinkError.ts"
 import type { Link, LinkHandler } from "../link/Transport.ts"
 import { covers } from "../protocol/Connect.ts"
@@ -21,6 +22,7 @@ import * as Frame from "../protocol/Frame.ts"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
 import { scopeOf } from "../protocol/MethodScope.ts"
 import * as Deadlines from "./Deadlines.ts"
+import * as Metrics from "./Metrics.ts"
 import * as Reading from "./Reading.ts"
 import type { RequestError } from "./RequestError.ts"
 import { fromError, MissingScope, RequestTimeout } from "./RequestError.ts"
@@ -65,6 +67,9 @@ export interface Session {
   /**
    * The answer's payload, as it came. Fails at once when the link ends; interruption leaves no registration. A frame above
    * the gateway's limit, and a method whose scope is known not to be granted, fail before anything is sent.
+   *
+   * One span, `Session.request`, where a tracer is installed and tracing is on; otherwise none is made. The span has the
+   * method and how it ended, never parameters or payload.
    */
   readonly request: (
     method: string,
@@ -122,25 +127,37 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   const subscribers = new Set<Subscriber>()
   const ended = Deferred.makeUnsafe<LinkError>()
   const counts = { noise: 0, missed: 0, dropped: 0 }
+  const meters = yield* Metrics.counters
   let end: LinkError | undefined
   let opened: Link | undefined
   const reading = Reading.make(clock, () => opened)
   let lastFrameMs = reading.nowMs()
   let lastSeq: number | undefined
 
+  const onNoise = () => {
+    counts.noise++
+    meters.noise()
+  }
   const onResponse = (frame: Frame.ResponseFrame) => {
     const request = pending.get(frame.id)
-    if (request === undefined) {
-      counts.noise++
-      return
-    }
+    if (request === undefined) return onNoise()
     pending.delete(frame.id)
-    request.resume(frame.ok ? Effect.succeed(frame.payload) : Effect.fail(fromError(request.method, frame.error)))
+    if (frame.ok) {
+      meters.request("ok")
+      return request.resume(Effect.succeed(frame.payload))
+    }
+    const error = fromError(request.method, frame.error)
+    meters.request(error._tag === "MissingScope" ? "missing_scope" : "refused")
+    request.resume(Effect.fail(error))
   }
   const onEvent = (frame: Frame.EventFrame) => {
     const missed = frame.seq === undefined || lastSeq === undefined ? 0 : frame.seq - lastSeq - 1
     if (frame.seq !== undefined) lastSeq = frame.seq
-    if (missed > 0) counts.missed += missed
+    if (missed > 0) {
+      counts.missed += missed
+      meters.gap()
+      if (subscribers.size > 0) meters.lost("gap", missed)
+    }
     for (const subscriber of subscribers) {
       if (missed > 0) subscriber.lost += missed
       if (!subscriber.names.has(frame.event)) continue
@@ -150,6 +167,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
       }
       subscriber.lost++
       counts.dropped++
+      meters.lost("slow_subscriber", 1)
     }
   }
   const finish = (error: LinkError) => {
@@ -157,7 +175,10 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     end = error
     const waiting = [...pending.values()]
     pending.clear()
-    for (const request of waiting) request.resume(Effect.fail(error))
+    for (const request of waiting) {
+      meters.request("link_lost")
+      request.resume(Effect.fail(error))
+    }
     for (const { queue } of subscribers) Queue.endUnsafe(queue)
     Deferred.doneUnsafe(ended, Effect.succeed(error))
   }
@@ -171,11 +192,15 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     // The handshake, however long it took, is no silence of this session.
     lastFrameMs = reading.nowMs()
 
-    const request: Session["request"] = (method, params, options) =>
+    const ask: Session["request"] = (method, params, options) =>
       Effect.callback((resume) => {
-        if (end !== undefined) return resume(Effect.fail(end))
+        if (end !== undefined) {
+          meters.request("link_lost")
+          return resume(Effect.fail(end))
+        }
         const scope = scopesTold ? scopeOf(method) : undefined
         if (scope !== undefined && !covers(facts.scopes, scope)) {
+          meters.request("missing_scope")
           return resume(Effect.fail(new MissingScope({ method, scope })))
         }
         const timeoutMs = Duration.toMillis(options?.timeout ?? requestTimeout)
@@ -184,23 +209,34 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
         // Before the registration: parameters that are no JSON must not leave one behind.
         const text = Frame.encodeRequest(id, method, params)
         const tooLarge = FrameLimit.check(method, text, limitBytes)
-        if (tooLarge !== undefined) return resume(Effect.fail(tooLarge))
+        if (tooLarge !== undefined) {
+          meters.request("too_large")
+          return resume(Effect.fail(tooLarge))
+        }
         pending.set(id, {
           method,
           deadlineMs,
           resume,
           expire: () => {
             pending.delete(id)
+            meters.request("timeout")
             resume(Effect.fail(new RequestTimeout({ method, timeoutMs })))
           }
         })
         if (!link.sendUnsafe(text)) {
           pending.delete(id)
+          meters.request("link_lost")
           return resume(Effect.fail(new LinkError({ reason: "Closed", phase: "session" })))
         }
         deadlines.arm(deadlineMs)
-        return Effect.sync(() => pending.delete(id))
+        return Effect.sync(() => {
+          if (pending.delete(id)) meters.request("interrupted")
+        })
       })
+    const request: Session["request"] = (method, params, options) =>
+      Effect.withFiber((fiber) =>
+        tracerOf(fiber) === undefined ? ask(method, params, options) : traced(method, ask(method, params, options))
+      )
 
     const subscribe: Session["subscribe"] = (names, { backpressure = false, capacity = defaultCapacity } = {}) =>
       Effect.map(
@@ -272,10 +308,32 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
         const frame = Frame.parse(text)
         if (frame?.type === "event") onEvent(frame)
         else if (frame?.type === "res") onResponse(frame)
-        else counts.noise++
+        else onNoise()
       },
       onClose: finish
     },
     open
   }
 })
+
+/** A tracer keeps what a span ended with, and an answer may hold a credential or a conversation: so it passes beside it. */
+const traced = (method: string, asked: Effect.Effect<unknown, RequestError>): Effect.Effect<unknown, RequestError> =>
+  Effect.suspend(() => {
+    let payload: unknown
+    const options = { kind: "client", attributes: { "rpc.system": "openclaw", "rpc.method": method } } as const
+    return Effect.map(
+      Effect.useSpan("Session.request", options, (span) =>
+        asked.pipe(
+          Effect.tapError((error) =>
+            Effect.sync(() => {
+              span.attribute("error.type", error._tag)
+              if ("code" in error) span.attribute("rpc.response.status_code", error.code)
+            })
+          ),
+          Effect.map((answer) => {
+            payload = answer
+          })
+        )),
+      () => payload
+    )
+  })

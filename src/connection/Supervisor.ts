@@ -38,6 +38,7 @@ import { Admission } from "./Admission.ts"
 import type { Approval, ConnectionStatus } from "./ConnectionStatus.ts"
 import type { Offer, Refused } from "./Credentials.ts"
 import * as Credentials from "./Credentials.ts"
+import * as Metrics from "./Metrics.ts"
 import type { History } from "./RetryPolicy.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import * as ScopeUpgrade from "./ScopeUpgrade.ts"
@@ -105,6 +106,7 @@ const make = Effect.gen(function*() {
   const handshake = yield* Handshake
   const tokens = yield* TokenStore
   const clock = yield* Clock.Clock
+  const meters = yield* Metrics.counters
   let settings = yield* GatewayConfig
 
   const status = yield* SubscriptionRef.make<ConnectionStatus>({ _tag: "Connecting", attempt: 0 })
@@ -128,6 +130,13 @@ const make = Effect.gen(function*() {
   let attending = 0
   let attendedUntilMs = 0
   let askedToCheck = false
+  let sessions = 0
+  /** When the wait for approval that is under way began. */
+  let waitingSinceMs: number | undefined
+  yield* Metrics.showApprovalAge(() => {
+    const sinceMs = waitingSinceMs ?? upgrade?.history.approval?.sinceMs
+    return sinceMs === undefined ? 0 : clock.currentTimeMillisUnsafe() - sinceMs
+  })
 
   const attended = (nowMs: number) => attending > 0 || attendedUntilMs > nowMs
   const tokenKey = (): TokenKey => ({
@@ -191,6 +200,12 @@ const make = Effect.gen(function*() {
       }
       const sessionScope = yield* Scope.fork(linkScope)
       const session = yield* Scope.provide(prepared.open(established, facts, settings), sessionScope)
+      meters.attempt("Connected")
+      if (established.clockDeltaMs !== undefined) meters.clockDelta(established.clockDeltaMs)
+      yield* Scope.addFinalizer(
+        sessionScope,
+        Effect.sync(() => meters.sessionEnded(clock.currentTimeMillisUnsafe() - connectedAtMs))
+      )
       return {
         _tag: "Live",
         session,
@@ -199,7 +214,11 @@ const make = Effect.gen(function*() {
         takesUpgrade: upgradeMethods.every((method) => hello.features?.methods?.includes(method) === true),
         credential: offer.credential._tag
       } satisfies Live
-    }).pipe(Scope.provide(linkScope), Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause))))
+    }).pipe(
+      Scope.provide(linkScope),
+      Effect.tapError((error) => Effect.sync(() => meters.attempt(error._tag))),
+      Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause)))
+    )
   })
 
   const begun = (scopes: ReadonlyArray<ScopeName>): ScopeUpgrade.Upgrade => {
@@ -352,6 +371,8 @@ const make = Effect.gen(function*() {
   /** From the handshake to the end of the session, over any number of links that widen its scopes. */
   const live = Effect.fnUntraced(function*(history: History, offer: Offer, refused: Refused) {
     let current: Live = yield* establish(history.proof, offer)
+    if (sessions++ > 0) meters.reconnected()
+    waitingSinceMs = undefined
     yield* beginOwnUpgrade(current)
     yield* announce(current, refused)
     while (true) {
@@ -370,9 +391,10 @@ const make = Effect.gen(function*() {
   }, Effect.scoped)
 
   const attempt = (history: History, offer: Offer, refused: Refused): Effect.Effect<Ended> =>
-    Effect.catch(
-      Effect.annotateLogs(live(history, offer, refused), { attempt: history.attempt }),
-      (error) => Effect.succeed<Ended>({ error, livedMs: undefined })
+    live(history, offer, refused).pipe(
+      Effect.annotateLogs({ attempt: history.attempt }),
+      Effect.annotateSpans({ "openclaw.connect.attempt": history.attempt }),
+      Effect.catch((error) => Effect.succeed<Ended>({ error, livedMs: undefined }))
     )
 
   /** Sleeps until a time, or until a nudge asks for it sooner; then at the earliest when the gateway allows it. */
@@ -477,6 +499,7 @@ const make = Effect.gen(function*() {
       }
       const [next, decision] = RetryPolicy.decide(history, error, yield* situation, livedMs)
       history = next
+      waitingSinceMs = history.approval?.sinceMs
       if (history.proof === "v2") withoutV3.add(gatewayScope)
       polling = decision._tag === "AskAgain"
       switch (decision._tag) {
@@ -527,7 +550,14 @@ const make = Effect.gen(function*() {
     yield* untilAsked
   })
   const start = Effect.asVoid(
-    FiberHandle.run(loop, Effect.forever(Effect.catchDefect(runOnce, failed)))
+    FiberHandle.run(
+      loop,
+      Effect.forever(Effect.catchDefect(runOnce, failed)).pipe(
+        Effect.ensuring(Effect.sync(() => {
+          waitingSinceMs = undefined
+        }))
+      )
+    )
   )
   yield* start
 

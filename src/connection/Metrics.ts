@@ -1,0 +1,148 @@
+/**
+ * What is counted of a connection. This is the whole list; every label has few values that are known in advance.
+ *
+ * | name | kind | label | meaning |
+ * | --- | --- | --- | --- |
+ * | `gateway_connect_attempts_total` | counter | `outcome`: `Connected`, or the class of the failure | attempts that ended |
+ * | `gateway_reconnects_total` | counter | | sessions after an agent's first |
+ * | `gateway_session_duration_seconds` | histogram | | how long a session lived, counted at its end |
+ * | `gateway_requests_total` | counter | `outcome`: see `RequestOutcome` | requests that ended |
+ * | `gateway_sequence_gaps_total` | counter | | steps of the gateway's event numbers by more than one |
+ * | `gateway_events_lost_total` | counter | `cause`: `gap` or `slow_subscriber` | events that a subscriber did not get |
+ * | `gateway_noise_frames_total` | counter | | messages that were no frame, and answers nobody waited for |
+ * | `gateway_clock_delta_ms` | gauge | | the gateway's clock minus ours at the last connect |
+ * | `gateway_pending_approval_age_seconds` | gauge | | age of the oldest approval that is waited for; 0 without one |
+ *
+ * Effect keeps metrics in one registry for each program (`Metric.MetricRegistry`), so agents of one process add up. Whoever
+ * wants them apart gives each agent's layer attributes of its own with `Metric.CurrentMetricAttributes`. Frames that go their
+ * ordinary way are not counted here: nothing is added to the frame path but what is counted when something is lost.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
+import type { HandshakeError } from "../handshake/HandshakeError.ts"
+
+export type RequestOutcome = "ok" | "refused" | "missing_scope" | "too_large" | "timeout" | "link_lost" | "interrupted"
+export type AttemptOutcome = "Connected" | HandshakeError["_tag"]
+
+export const connectAttempts = Metric.counter("gateway_connect_attempts_total", {
+  description: "Connection attempts by how they ended",
+  incremental: true
+})
+export const reconnects = Metric.counter("gateway_reconnects_total", {
+  description: "Sessions after an agent's first",
+  incremental: true
+})
+export const sessionDuration = Metric.histogram("gateway_session_duration_seconds", {
+  description: "How long sessions lived",
+  boundaries: [1, 10, 60, 600, 3600, 21_600, 86_400, 604_800, 2_592_000]
+})
+export const requests = Metric.counter("gateway_requests_total", {
+  description: "Requests by how they ended",
+  incremental: true
+})
+export const sequenceGaps = Metric.counter("gateway_sequence_gaps_total", {
+  description: "Gaps in the gateway's event numbers",
+  incremental: true
+})
+export const eventsLost = Metric.counter("gateway_events_lost_total", {
+  description: "Events that a subscriber did not get",
+  incremental: true
+})
+export const noiseFrames = Metric.counter("gateway_noise_frames_total", {
+  description: "Messages that were no frame, and answers that nobody waited for",
+  incremental: true
+})
+export const clockDelta = Metric.gauge("gateway_clock_delta_ms", {
+  description: "The gateway's clock minus ours at the last connect, in milliseconds"
+})
+export const pendingApprovalAge = Metric.gauge("gateway_pending_approval_age_seconds", {
+  description: "Age of the oldest approval that is waited for"
+})
+
+/** The counters of a connection, for callbacks that have no fiber. Each call costs a tenth of a microsecond. */
+export interface Counters {
+  readonly attempt: (outcome: AttemptOutcome) => void
+  readonly reconnected: () => void
+  readonly sessionEnded: (livedMs: number) => void
+  readonly request: (outcome: RequestOutcome) => void
+  readonly gap: () => void
+  readonly lost: (cause: "gap" | "slow_subscriber", events: number) => void
+  readonly noise: () => void
+  readonly clockDelta: (ms: number) => void
+}
+
+/** Counters on the registry and with the attributes of whoever asks. */
+export const counters: Effect.Effect<Counters> = Effect.map(Effect.context<never>(), (context) => {
+  const byOutcome = labelled<AttemptOutcome>(connectAttempts, "outcome")
+  const byRequestOutcome = labelled<RequestOutcome>(requests, "outcome")
+  const byCause = labelled<"gap" | "slow_subscriber">(eventsLost, "cause")
+  return {
+    attempt: (outcome) => byOutcome(outcome).updateUnsafe(1, context),
+    reconnected: () => reconnects.updateUnsafe(1, context),
+    sessionEnded: (livedMs) => sessionDuration.updateUnsafe(livedMs / 1000, context),
+    request: (outcome) => byRequestOutcome(outcome).updateUnsafe(1, context),
+    gap: () => sequenceGaps.updateUnsafe(1, context),
+    lost: (cause, events) => byCause(cause).updateUnsafe(events, context),
+    noise: () => noiseFrames.updateUnsafe(1, context),
+    clockDelta: (ms) => clockDelta.updateUnsafe(ms, context)
+  }
+})
+
+/** A metric with one label, one series for each value that occurs. */
+const labelled = <Value extends string>(metric: Metric.Counter<number>, label: string) => {
+  const series = new Map<Value, Metric.Metric<number, Metric.CounterState<number>>>()
+  return (value: Value) => {
+    const known = series.get(value)
+    if (known !== undefined) return known
+    const made = Metric.withAttributes(metric, { [label]: value })
+    series.set(value, made)
+    return made
+  }
+}
+
+interface Shown {
+  readonly ages: Set<() => number>
+  readonly registration: Metric.Registration
+}
+
+/** Who may wait for an approval, by registry and attributes: a series is read from one place only. */
+const shown = new WeakMap<object, Map<string, Shown>>()
+
+const show = (context: Context.Context<never>): Shown => {
+  const ages = new Set<() => number>()
+  const registration = Metric.registerUnsafe(pendingApprovalAge, context, {
+    get: () => ({ value: Array.from(ages).reduce((oldest, ageMs) => Math.max(oldest, ageMs()), 0) / 1000 }),
+    update: () => {},
+    modify: () => {}
+  })
+  return { ages, registration }
+}
+
+/**
+ * Shows an agent's wait for approval while the scope is open. `ageMs` is asked whenever metrics are read; 0 means that it does
+ * not wait. Agents with the same attributes share the series, which shows the oldest of their waits.
+ */
+export const showApprovalAge = (ageMs: () => number): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    const registry = Context.get(context, Metric.MetricRegistry)
+    const key = JSON.stringify(Object.entries(Context.get(context, Metric.CurrentMetricAttributes)).toSorted())
+    const bySeries = shown.get(registry) ?? new Map<string, Shown>()
+    shown.set(registry, bySeries)
+    return Effect.asVoid(Effect.acquireRelease(
+      Effect.sync(() => {
+        const series = bySeries.get(key) ?? show(context)
+        bySeries.set(key, series)
+        series.ages.add(ageMs)
+        return series
+      }),
+      ({ ages, registration }) =>
+        Effect.sync(() => {
+          ages.delete(ageMs)
+          if (ages.size > 0) return
+          bySeries.delete(key)
+          registration.remove()
+        })
+    ))
+  })
