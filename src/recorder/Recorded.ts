@@ -1,0 +1,197 @@
+/**
+ * An agent whose life is recorded: the same layer, with the flight recorder between it and its link, its chance and whoever
+ * commands it.
+ */
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type { FileSystem } from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Requirements } from "../agent/Agent.ts"
+import { Supervisor } from "../connection/Supervisor.ts"
+import type { LinkError, UpgradeRejected } from "../link/LinkError.ts"
+import type { Link, LinkHandler, Target } from "../link/Transport.ts"
+import { Transport } from "../link/Transport.ts"
+import { TaskRunner } from "../tasks/TaskRunner.ts"
+import type { Options, RecordingRefused } from "./FlightRecorder.ts"
+import { FlightRecorder, settingsOf } from "./FlightRecorder.ts"
+import type { LinkEnd } from "./Recording.ts"
+import type { Redactor } from "./Redaction.ts"
+import * as StateRecord from "./StateRecord.ts"
+
+/**
+ * Records what an agent of this layer lives through, from its first dial to its end. The file is complete when the layer's
+ * scope is closed.
+ */
+export const layer = (options: Options) =>
+<A, E>(
+  agent: Layer.Layer<A | Supervisor | TaskRunner, E, Requirements>
+): Layer.Layer<A | Supervisor | TaskRunner, E | RecordingRefused, Requirements | FileSystem> =>
+  commanded.pipe(
+    Layer.provideMerge(agent),
+    Layer.provide(Layer.mergeAll(transport, chance)),
+    Layer.provide(FlightRecorder.layer(options))
+  )
+
+/** Every number that the agent draws, so that a replay waits as long as it did. */
+const chance = Layer.effect(
+  Random.Random,
+  Effect.gen(function*() {
+    const { note } = yield* FlightRecorder
+    const inner = yield* Random.Random
+    return {
+      nextIntUnsafe: () => inner.nextIntUnsafe(),
+      nextDoubleUnsafe: () => {
+        const value = inner.nextDoubleUnsafe()
+        note(() => ({ kind: "draw", value }))
+        return value
+      }
+    }
+  })
+)
+
+const transport: Layer.Layer<Transport, never, FlightRecorder | Transport> = Layer.effect(
+  Transport,
+  Effect.gen(function*() {
+    const recorder = yield* FlightRecorder
+    const inner = yield* Transport
+    let links = 0
+    return Transport.of({
+      dial: (target, handler) =>
+        Effect.andThen(
+          Deferred.await(recorder.following),
+          Effect.suspend(() => dial(recorder, inner, ++links, target, handler))
+        )
+    })
+  })
+)
+
+const dial = (
+  { note }: FlightRecorder["Service"],
+  inner: Transport["Service"],
+  link: number,
+  target: Target,
+  handler: LinkHandler
+): Effect.Effect<Link, LinkError | UpgradeRejected, Scope.Scope> => {
+  note(() => ({ kind: "dial", link }))
+  const received = (text: string) =>
+    note((redactor) => {
+      const frame = redactor.frame(text)
+      return frame === undefined
+        ? { kind: "noise", link, length: text.length }
+        : { kind: "in", link, frame: { ...frame } }
+    })
+  const listening: LinkHandler = {
+    onText: (text) => {
+      received(text)
+      handler.onText(text)
+    },
+    onClose: (error) => {
+      note((redactor) => ({ kind: "closed", link, end: endOf(error, redactor) }))
+      handler.onClose(error)
+    },
+    onPhase: (phase) => {
+      note(() => ({ kind: "phase", link, phase }))
+      handler.onPhase?.(phase)
+    }
+  }
+  // Registered before the link's own finalizer, so that it runs when the link is gone.
+  return Effect.addFinalizer(() => Effect.sync(() => note(() => ({ kind: "left", link })))).pipe(
+    Effect.andThen(inner.dial(target, listening)),
+    Effect.tapError((error) =>
+      Effect.sync(() => note((redactor) => ({ kind: "failed", link, end: endOf(error, redactor) })))
+    ),
+    Effect.map((opened): Link => {
+      note(() => ({ kind: "open", link }))
+      return {
+        ...opened,
+        sendUnsafe: (text) => {
+          // Before it is sent: its answer may come while it is.
+          note((redactor) => ({ kind: "out", link, frame: { ...redactor.frame(text) } }))
+          const sent = opened.sendUnsafe(text)
+          if (!sent) note(() => ({ kind: "untaken", link }))
+          return sent
+        },
+        closeUnsafe: (closeCode, reason) => {
+          note(() => ({ kind: "cut", link, closeCode }))
+          opened.closeUnsafe(closeCode, reason)
+        }
+      }
+    })
+  )
+}
+
+const endOf = (error: LinkError | UpgradeRejected, { clean, words }: Redactor): LinkEnd =>
+  error._tag === "UpgradeRejected"
+    ? { error: "UpgradeRejected", status: error.status, body: words(error.body) }
+    : {
+      error: "LinkError",
+      reason: error.reason,
+      phase: error.phase,
+      ...(error.closeCode === undefined ? {} : { closeCode: error.closeCode }),
+      ...(error.closeReason === undefined ? {} : { closeReason: words(error.closeReason) }),
+      ...(error.errno === undefined || !/^[A-Z][A-Z0-9_]{0,63}$/.test(error.errno) ? {} : { errno: clean(error.errno) })
+    }
+
+/** Supervisor and tasks as before, with a note of each state and of everything that they are told to do. */
+const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Supervisor | TaskRunner> = Layer
+  .effectContext(
+    Effect.gen(function*() {
+      const { following, note } = yield* FlightRecorder
+      const supervisor = yield* Supervisor
+      const tasks = yield* TaskRunner
+      let delegated = 0
+      const asked = (what: "attend" | "leave" | "checkNow" | "pause" | "resume" | "stop") =>
+        Effect.sync(() => note(() => ({ kind: "asked", what })))
+      const nowMs = yield* Effect.clockWith((clock) => Effect.succeed(() => clock.currentTimeMillisUnsafe()))
+
+      yield* supervisor.changes.pipe(
+        Stream.runForEach((status) =>
+          Effect.sync(() => {
+            const at = nowMs()
+            note((redactor) => ({ kind: "state", state: StateRecord.describe(status, at, redactor) }))
+          })
+        ),
+        Effect.ignoreCause({ log: "Error", message: "status no longer recorded" }),
+        Effect.forkScoped({ startImmediately: true })
+      )
+      yield* Deferred.succeed(following, undefined)
+      // The agent itself ends only after this.
+      yield* Effect.addFinalizer(() => asked("stop"))
+
+      return Context.make(Supervisor, {
+        ...supervisor,
+        attend: Effect.andThen(
+          Effect.acquireRelease(asked("attend"), () => asked("leave")),
+          supervisor.attend
+        ),
+        checkNow: Effect.andThen(asked("checkNow"), supervisor.checkNow),
+        pause: Effect.andThen(asked("pause"), supervisor.pause),
+        resume: Effect.andThen(asked("resume"), supervisor.resume),
+        reconfigure: (settings) =>
+          Effect.andThen(
+            Effect.sync(() => note((redactor) => ({ kind: "reconfigured", settings: settingsOf(settings, redactor) }))),
+            supervisor.reconfigure(settings)
+          )
+      }).pipe(Context.add(TaskRunner, {
+        ...tasks,
+        delegate: (summary, options) =>
+          Effect.suspend(() => {
+            const task = ++delegated
+            note((redactor) => ({
+              kind: "delegated",
+              task,
+              text: redactor.ownText(summary.trim()),
+              ...(options?.sessionKey === undefined ? {} : { sessionKey: redactor.sessionKey(options.sessionKey) })
+            }))
+            return Effect.tap(tasks.delegate(summary, options), ({ runId, taskId }) =>
+              Effect.sync(() => note(() => ({ kind: "accepted", task, taskId, runId }))))
+          }),
+        abort: (taskId) =>
+          Effect.andThen(Effect.sync(() => note(() => ({ kind: "abort", taskId }))), tasks.abort(taskId))
+      }))
+    })
+  )

@@ -1,0 +1,198 @@
+/**
+ * The file of the flight recorder: one JSON object a line, a header first.
+ *
+ * Times (`at`) are milliseconds on the recording machine's clock. Every value went through `Redaction`, so a recording can be
+ * handed on: it holds no credential, no key, no signature, nothing that people or agents wrote, and no host name.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { ClientId, ClientMode, PlatformName, ScopeName } from "../protocol/Connect.ts"
+
+const Text = Schema.String
+const maybe = Schema.optionalKey
+
+/** The settings that decide what the client does. Credentials are stand-ins. */
+export const Settings = Schema.Struct({
+  scheme: Schema.Literals(["ws:", "wss:"]),
+  /** Whether the gateway is on the same machine. Its name and port are nobody's business. */
+  loopback: Schema.Boolean,
+  token: maybe(Text),
+  password: maybe(Text),
+  scopes: Schema.Array(ScopeName),
+  clientId: ClientId,
+  clientMode: ClientMode,
+  clientVersion: Text,
+  caps: Schema.Array(Text),
+  narrowedScopes: Schema.Literals(["accept", "refuse"]),
+  /** An Origin header was set. */
+  origin: Schema.Boolean,
+  challengeTimeoutMs: Schema.Finite,
+  helloTimeoutMs: Schema.Finite,
+  requestTimeoutMs: Schema.Finite,
+  legacyWithoutChallenge: Schema.Boolean
+})
+export type Settings = typeof Settings.Type
+
+/** A task that was open when the recording began. Its text is a stand-in. */
+export const OpenTask = Schema.Struct({
+  taskId: Text,
+  runId: Text,
+  sessionKey: Text,
+  summary: Text,
+  position: Schema.Finite,
+  acceptedAtMs: Schema.Finite,
+  sentAtMs: maybe(Schema.Finite),
+  answeredRunId: maybe(Text),
+  elsewhere: maybe(Schema.Boolean)
+})
+export type OpenTask = typeof OpenTask.Type
+
+export const Header = Schema.Struct({
+  format: Schema.Literal("effect-openclaw/recording"),
+  version: Schema.Literal(1),
+  at: Schema.Finite,
+  /** Release of the program that recorded. */
+  program: Text,
+  platform: PlatformName,
+  settings: Settings,
+  /** The device token that was stored for this gateway, as a stand-in. */
+  stored: maybe(Schema.Struct({ token: Text, scopes: Schema.Array(Text) })),
+  openTasks: Schema.Array(OpenTask),
+  sessionKey: maybe(Text),
+  taskTimeoutMs: maybe(Schema.Finite)
+})
+export type Header = typeof Header.Type
+
+/** Where a supervised connection stood. Durations are counted from `at`, so that two recordings can be compared. */
+export const State = Schema.Struct({
+  state: Text,
+  attempt: maybe(Schema.Finite),
+  /** Class and reason of what it waits or halted for. */
+  cause: maybe(Text),
+  /** What the cause says besides, such as phase, close code or status. */
+  facts: maybe(Schema.Record(Text, Schema.Union([Text, Schema.Finite, Schema.Boolean]))),
+  /** The approval that is waited for: its request, why, how often it was replaced. */
+  approval: maybe(Schema.Struct({ requestId: maybe(Text), reason: Text, replaced: Schema.Finite })),
+  checking: maybe(Schema.Boolean),
+  /** Until the next try or the next ask, in milliseconds. */
+  inMs: maybe(Schema.Finite),
+  protocol: maybe(Schema.Finite),
+  scopes: maybe(Schema.Array(Text)),
+  missingScopes: maybe(Schema.Array(Text)),
+  deviceTokenIssued: maybe(Schema.Boolean),
+  clockDeltaMs: maybe(Schema.Finite)
+})
+export type State = typeof State.Type
+
+/** How a dial failed, or how a link ended. */
+export const LinkEnd = Schema.Union([
+  Schema.Struct({
+    error: Schema.Literal("LinkError"),
+    reason: Schema.Literals(["Unreachable", "Closed", "Silent", "Ended"]),
+    phase: Schema.Literals(["dial", "tls", "upgrade", "challenge", "hello", "session"]),
+    closeCode: maybe(Schema.Int),
+    closeReason: maybe(Text),
+    errno: maybe(Text)
+  }),
+  Schema.Struct({ error: Schema.Literal("UpgradeRejected"), status: Schema.Int, body: Text })
+])
+export type LinkEnd = typeof LinkEnd.Type
+
+const Frame = Schema.Record(Schema.String, Schema.Unknown)
+const entry = <const Kind extends string, Fields extends Schema.Struct.Fields>(kind: Kind, fields: Fields) =>
+  Schema.Struct({ at: Schema.Finite, kind: Schema.Literal(kind), ...fields })
+/** Links are counted from 1. */
+const link = { link: Schema.Int }
+
+export const Entry = Schema.Union([
+  // What the client did: looked for in a replay.
+  entry("dial", link),
+  entry("out", { ...link, frame: Frame }),
+  /** The link was no longer open, so that the message before this was not sent. */
+  entry("untaken", link),
+  /** The client began to close the link. */
+  entry("cut", { ...link, closeCode: Schema.Int }),
+  /** The client let go of the link, or gave the dial up. */
+  entry("left", link),
+  entry("state", { state: State }),
+  // What happened to the client: repeated in a replay.
+  entry("phase", { ...link, phase: Schema.Literals(["tls", "upgrade"]) }),
+  entry("open", link),
+  entry("failed", { ...link, end: LinkEnd }),
+  entry("in", { ...link, frame: Frame }),
+  /** A message that is no frame, by its length in UTF-16 units. */
+  entry("noise", { ...link, length: Schema.Int }),
+  entry("closed", { ...link, end: LinkEnd }),
+  entry("asked", { what: Schema.Literals(["attend", "leave", "checkNow", "pause", "resume", "stop"]) }),
+  entry("reconfigured", { settings: Settings }),
+  entry("delegated", { task: Schema.Int, text: Text, sessionKey: maybe(Text) }),
+  /** The ids that the task was given. */
+  entry("accepted", { task: Schema.Int, taskId: Text, runId: Text }),
+  entry("abort", { taskId: Text }),
+  /** A number that was drawn, at least 0 and below 1. */
+  entry("draw", { value: Schema.Finite }),
+  // About the recording itself.
+  /** So many entries could not be kept, because writing did not keep up. */
+  entry("lost", { count: Schema.Int }),
+  /** The file has reached its limit, and what came after is not in it. */
+  entry("full", { bytes: Schema.Int }),
+  entry("end", {})
+])
+export type Entry = typeof Entry.Type
+
+export interface Recording {
+  readonly header: Header
+  readonly entries: ReadonlyArray<Entry>
+}
+
+/** A file that is no recording, or one that this release cannot read. */
+export class RecordingInvalid extends Schema.TaggedError<RecordingInvalid>()("RecordingInvalid", {
+  /** Counted from 1. */
+  line: Schema.Int,
+  reason: Schema.Literals(["NoHeader", "Version", "Unreadable"])
+}) {
+  override get message(): string {
+    switch (this.reason) {
+      case "NoHeader":
+        return "this is no recording; make one with: openclaw-device run --record <new file>"
+      case "Version":
+        return "this recording was made by a release that this one does not know; replay it with the release that made it"
+      case "Unreadable":
+        return `line ${this.line} of the recording cannot be read; the file was changed, or cut in the middle`
+    }
+  }
+}
+
+const HeaderLine = Schema.fromJsonString(Header)
+const EntryLine = Schema.fromJsonString(Entry)
+const encodeHeaderLine = Schema.encodeSync(HeaderLine)
+const encodeEntryLine = Schema.encodeSync(EntryLine)
+const decodeHeaderLine = Schema.decodeUnknownResult(HeaderLine)
+const decodeEntryLine = Schema.decodeUnknownResult(EntryLine)
+const decodeMark = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ format: Schema.Literal("effect-openclaw/recording") }))
+)
+
+export const headerLine = (header: Header): string => `${encodeHeaderLine(header)}\n`
+export const entryLine = (entry: Entry): string => `${encodeEntryLine(entry)}\n`
+
+/** Reads a recording. A last line that was cut, as by a crash, is left out. */
+export const parse = (text: string): Effect.Effect<Recording, RecordingInvalid> =>
+  Effect.suspend(() => {
+    const whole = text.endsWith("\n") ? text.slice(0, -1) : text.slice(0, Math.max(0, text.lastIndexOf("\n")))
+    const [first = "", ...rest] = whole.split("\n")
+    const header = decodeHeaderLine(first)
+    if (Result.isFailure(header)) {
+      const reason = Option.isSome(decodeMark(first)) ? "Version" : "NoHeader"
+      return Effect.fail(new RecordingInvalid({ line: 1, reason }))
+    }
+    const entries: Array<Entry> = []
+    for (const [index, line] of rest.entries()) {
+      const read = decodeEntryLine(line)
+      if (Result.isFailure(read)) return Effect.fail(new RecordingInvalid({ line: index + 2, reason: "Unreadable" }))
+      entries.push(read.success)
+    }
+    return Effect.succeed({ header: header.success, entries })
+  })

@@ -1,0 +1,52 @@
+/**
+ * A test clock that comes late, as the timers of a real process do.
+ *
+ * `TestClock` wakes each sleeper at the very instant it asked for. In a process that was busy, or a machine that slept, a
+ * timer fired when there was time for it, and what followed was counted from then. So what falls due between two entries of a
+ * recording wakes up at the time of the second.
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+
+export interface ReplayClock {
+  readonly clock: Clock.Clock
+  readonly nowMs: () => number
+  /** Moves on to this time and wakes whoever was due before it. The clock never goes back. */
+  readonly approach: (atMs: number) => Effect.Effect<void>
+  /** As `approach`, and wakes whoever is due at this very time too. */
+  readonly arrive: (atMs: number) => Effect.Effect<void>
+}
+
+const nanosInMs = 1_000_000
+/** Less than any difference between two times in a recording. */
+const hairMs = 0.01
+
+/** On the test clock of the caller, which has to be `TestClock.layer`'s. */
+export const make = (startMs: number): Effect.Effect<ReplayClock> =>
+  TestClock.testClockWith((inner) => {
+    let nowMs = startMs
+    const nowNanos = () => BigInt(Math.round(nowMs * nanosInMs))
+    const clock: Clock.Clock = {
+      ...inner,
+      currentTimeMillisUnsafe: () => nowMs,
+      currentTimeMillis: Effect.sync(() => nowMs),
+      currentTimeNanosUnsafe: nowNanos,
+      currentTimeNanos: Effect.sync(nowNanos),
+      // The inner clock may still be on its way to the present time.
+      sleep: (duration) =>
+        inner.sleep(Duration.millis(Duration.toMillis(duration) + nowMs - inner.currentTimeMillisUnsafe()))
+    }
+    const move = (atMs: number, shortByMs: number) =>
+      Effect.suspend(() => {
+        nowMs = Math.max(nowMs, atMs)
+        return inner.setTime(Math.max(inner.currentTimeMillisUnsafe(), nowMs - shortByMs))
+      })
+    return Effect.as(inner.setTime(startMs), {
+      clock,
+      nowMs: () => nowMs,
+      approach: (atMs) => move(atMs, hairMs),
+      arrive: (atMs) => move(atMs, 0)
+    })
+  })

@@ -1,0 +1,116 @@
+/**
+ * A connection's state in the form in which recordings keep it, and where two of them differ. Pure.
+ */
+import type { Approval, ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
+import type { State } from "./Recording.ts"
+import type { Redactor } from "./Redaction.ts"
+
+/** `nowMs` is when the state was seen. */
+export const describe = (status: ConnectionStatus, nowMs: number, redactor: Redactor): State => {
+  const state = status._tag
+  switch (status._tag) {
+    case "Connecting":
+      return { state, attempt: status.attempt }
+    case "AwaitingApproval":
+      return {
+        state,
+        approval: approvalOf(status.approval, redactor),
+        checking: status.checking,
+        // Once it asks, the time for which it had waited says nothing.
+        ...(status.checking ? {} : { inMs: status.nextCheckAtMs - nowMs })
+      }
+    case "Connected": {
+      const { facts } = status.session
+      return {
+        state,
+        protocol: facts.protocol,
+        scopes: redactor.names(facts.scopes),
+        missingScopes: redactor.names(facts.missingScopes),
+        deviceTokenIssued: facts.deviceTokenIssued,
+        ...(facts.clockDeltaMs === undefined ? {} : { clockDeltaMs: facts.clockDeltaMs })
+      }
+    }
+    case "Waiting":
+      return {
+        state,
+        ...causeOf(status.cause),
+        inMs: status.retryAtMs - nowMs,
+        ...(status.approval === undefined ? {} : { approval: approvalOf(status.approval, redactor) })
+      }
+    case "Halted":
+      return {
+        state,
+        ...causeOf(status.cause),
+        ...(status.approval === undefined ? {} : { approval: approvalOf(status.approval, redactor) })
+      }
+    case "Paused":
+    case "Stopped":
+      return { state }
+  }
+}
+
+const approvalOf = ({ reason, replaced, requestId }: Approval, redactor: Redactor) => ({
+  reason,
+  replaced,
+  ...(requestId === undefined ? {} : { requestId: redactor.id(requestId) })
+})
+
+/** Fields of failures that decide something, and that no peer can fill with text of its own. */
+const telling = [
+  "phase",
+  "closeCode",
+  "errno",
+  "status",
+  "sent",
+  "proof",
+  "timeoutMs",
+  "retryAfterMs",
+  "replaced"
+] as const
+
+const causeOf = (cause: HaltCause): Pick<State, "cause" | "facts"> => {
+  const reason = "reason" in cause ? `/${cause.reason}` : ""
+  const facts: Record<string, string | number> = {}
+  for (const [key, value] of Object.entries(cause)) {
+    if (telling.some((name) => name === key) && (typeof value === "string" || typeof value === "number")) {
+      facts[key] = value
+    }
+  }
+  return { cause: `${cause._tag}${reason}`, facts }
+}
+
+/** Times that may differ by what a real event loop takes; everything else has to be the same. */
+const loose = ["inMs", "clockDeltaMs"] as const
+
+export const same = (left: State, right: State, toleranceMs: number): boolean => {
+  for (const key of loose) {
+    const [a, b] = [left[key], right[key]]
+    if (a === undefined ? b !== undefined : b === undefined || Math.abs(a - b) > toleranceMs) return false
+  }
+  return fixed(left) === fixed(right)
+}
+
+const fixed = (state: State): string => canonical({ ...state, inMs: 0, clockDeltaMs: 0 })
+
+/** JSON with the properties of objects in order, so that equal values have equal texts. */
+export const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => a < b ? -1 : 1))
+      : inner)
+
+/** A state as a person reads it, on one line. */
+export const summary = (state: State): string => {
+  const facts = Object.entries(state.facts ?? {}).map(([name, value]) => `${name} ${value}`)
+  return [
+    state.state,
+    state.attempt === undefined ? "" : `attempt ${state.attempt}`,
+    state.cause ?? "",
+    facts.length === 0 ? "" : `(${facts.join(", ")})`,
+    state.approval === undefined ? "" : `request ${state.approval.requestId ?? "unknown"} (${state.approval.reason})`,
+    state.checking === true ? "asking" : "",
+    state.protocol === undefined ? "" : `protocol ${state.protocol}`,
+    state.scopes === undefined ? "" : `scopes ${state.scopes.join(" ") || "none"}`,
+    state.inMs === undefined ? "" : `next in ${(state.inMs / 1000).toFixed(1)} s`
+  ].filter((part) => part !== "").join("  ")
+}

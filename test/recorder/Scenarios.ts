@@ -1,0 +1,258 @@
+/**
+ * A life of an agent for each kind of trouble that a gateway can make, on one test clock, written down by the flight recorder.
+ */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as Agent from "../../src/agent/Agent.ts"
+import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
+import { Supervisor } from "../../src/connection/Supervisor.ts"
+import type { Options } from "../../src/devgateway/DevGateway.ts"
+import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import type { Fault } from "../../src/devgateway/Fault.ts"
+import type { GatewayInput } from "../../src/handshake/GatewayConfig.ts"
+import * as Recorded from "../../src/recorder/Recorded.ts"
+import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
+import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
+
+export interface Scene {
+  readonly gateway: DevGateway["Service"]
+  readonly supervisor: Supervisor["Service"]
+  readonly tasks: TaskRunner["Service"]
+  readonly reached: (tag: ConnectionStatus["_tag"]) => Effect.Effect<void>
+  /** Approves what this device has asked for and lets it look. */
+  readonly approved: Effect.Effect<void>
+  /** Runs a task to its end. */
+  readonly task: (text: string) => Effect.Effect<void>
+}
+
+export interface Scenario {
+  readonly name: string
+  readonly faults?: ReadonlyArray<Fault>
+  readonly gateway?: Partial<Options>
+  readonly client?: GatewayInput
+  readonly play: (scene: Scene) => Effect.Effect<unknown>
+}
+
+const operatorToken = Redacted.make("operator-token")
+const wait = TestClock.adjust
+/** The faulty attempt, and then a connection that holds. */
+const recovers: Scenario["play"] = ({ reached }) => Effect.andThen(wait("2 minutes"), reached("Connected"))
+const halts: Scenario["play"] = ({ reached }) => Effect.andThen(wait("1 second"), reached("Halted"))
+const client: GatewayInput = { token: operatorToken }
+
+/** A fault of the first connection, after which all is well. */
+const once = (name: string, fault: Fault, play: Scenario["play"] = recovers): Scenario => ({
+  name,
+  client,
+  faults: [fault],
+  play
+})
+/** A fault that there is no end of. */
+const forGood = (name: string, fault: Fault): Scenario => ({
+  name,
+  client,
+  play: () => wait("3 minutes"),
+  faults: Array.from({ length: 40 }, () => fault)
+})
+/** Something that happens to a device that is paired and connected. */
+const paired = (name: string, then: Scenario["play"], gateway: Partial<Options> = {}): Scenario => ({
+  name,
+  gateway,
+  play: (scene) => Effect.andThen(scene.approved, then(scene))
+})
+
+const deviceId = (gateway: DevGateway["Service"]) => Effect.map(gateway.paired, (all) => all[0]?.deviceId ?? "")
+
+export const scenarios: ReadonlyArray<Scenario> = [
+  once("hello", {}),
+  once("no-challenge", { noChallenge: true }),
+  once("late-challenge", { lateChallenge: "4 seconds" }),
+  once("two-challenges", { twoChallenges: true }),
+  once("malformed-missing-ts", { malformedChallenge: "missing-ts" }, halts),
+  once("malformed-negative-ts", { malformedChallenge: "negative-ts" }, halts),
+  once("malformed-missing-nonce", { malformedChallenge: "missing-nonce" }, halts),
+  once("malformed-piped-nonce", { malformedChallenge: "piped-nonce" }, halts),
+  once("drop-at-open", { dropAt: "open" }),
+  once("drop-at-challenge", { dropAt: "challenge" }),
+  once("drop-at-connect", { dropAt: "connect" }),
+  once("drop-at-hello", { dropAt: "hello" }),
+  once("stall-at-open", { stallAt: "open" }),
+  once("stall-at-challenge", { stallAt: "challenge" }),
+  once("stall-at-connect", { stallAt: "connect" }),
+  once("stall-at-hello", { stallAt: "hello" }),
+  forGood("drop-for-good", { dropAt: "challenge" }),
+  once("unavailable", { unavailable: 1500 }),
+  once("close-1012", { closeWith: { code: 1012, reason: "service restart" } }),
+  once("close-1013", { closeWith: { code: 1013, reason: "gateway starting" } }),
+  once("close-1009", { closeWith: { code: 1009 } }, halts),
+  once("lock-out", { lockout: 20_000 }),
+  once("refused-origin", {
+    refuse: {
+      code: "INVALID_REQUEST",
+      message: "origin not allowed",
+      details: { code: "CONTROL_UI_ORIGIN_NOT_ALLOWED", reason: "origin not allowed" }
+    }
+  }, halts),
+  once("refused-protocol", {
+    refuse: {
+      code: "INVALID_REQUEST",
+      message: "protocol mismatch",
+      details: { code: "PROTOCOL_MISMATCH", expectedProtocol: 5 }
+    }
+  }, halts),
+  once("refused-proof-v3", { refuseProofV3: true }),
+  once("refused-unknown", { refuse: { code: "SOMETHING_NEW", message: "we do not like you" } }, halts),
+  once("tick-loss", { tickLoss: true }, ({ reached }) => Effect.andThen(wait("3 minutes"), reached("Connected"))),
+  once("sequence-gap", { sequenceGap: true }, ({ task }) => task("count to three")),
+  once("noise", { noiseFrames: true }),
+  once("event-with-hello", { eventInSamePacketAsHello: true }),
+  once("upgrade-403", { upgradeRefusal: { status: 403, body: "Proxy client attribution is required." } }, halts),
+  once("upgrade-503", { upgradeRefusal: { status: 503, body: "Too many unauthenticated sockets" } }),
+  once("unreachable", { upgradeRefusal: { status: 0, body: "" } }),
+  {
+    name: "wrong-token",
+    client: { token: Redacted.make("not-the-token") },
+    play: halts
+  },
+  {
+    name: "approval",
+    play: ({ approved, task }) => Effect.andThen(approved, task("say hello to everybody"))
+  },
+  {
+    name: "approval-unattended",
+    play: ({ approved }) => Effect.andThen(wait("20 minutes"), approved)
+  },
+  {
+    name: "approval-attended",
+    play: ({ approved, supervisor }) =>
+      Effect.scoped(Effect.andThen(supervisor.attend, Effect.andThen(wait("30 seconds"), approved)))
+  },
+  {
+    name: "approval-superseded",
+    faults: [{}, { supersede: true }, { supersede: true }],
+    play: ({ approved }) => Effect.andThen(wait("2 minutes"), approved)
+  },
+  {
+    name: "approval-replaced-too-often",
+    faults: Array.from({ length: 6 }, () => ({ supersede: true })),
+    play: ({ reached, supervisor }) =>
+      Effect.gen(function*() {
+        yield* wait("10 minutes")
+        yield* reached("Halted")
+        yield* supervisor.checkNow
+        yield* wait("1 minute")
+      })
+  },
+  {
+    name: "approval-link-lost",
+    faults: [{}, { dropAt: "challenge" }, { upgradeRefusal: { status: 503, body: "" } }],
+    play: ({ approved }) => Effect.andThen(wait("2 minutes"), approved)
+  },
+  paired("rotate", ({ gateway }) =>
+    Effect.gen(function*() {
+      yield* gateway.rotate(yield* deviceId(gateway))
+      yield* wait("1 minute")
+    }).pipe(Effect.orDie)),
+  paired("revoke", ({ gateway }) =>
+    Effect.gen(function*() {
+      yield* gateway.revoke(yield* deviceId(gateway))
+      yield* wait("1 minute")
+    }).pipe(Effect.orDie)),
+  paired("remove", ({ gateway }) =>
+    Effect.gen(function*() {
+      yield* gateway.remove(yield* deviceId(gateway))
+      yield* wait("1 minute")
+    }).pipe(Effect.orDie)),
+  paired("restart", ({ gateway, task }) =>
+    Effect.gen(function*() {
+      yield* gateway.stop
+      yield* wait("2 minutes")
+      yield* gateway.start
+      yield* wait("1 minute")
+      yield* task("are you back?")
+    })),
+  paired("task-cut", ({ gateway, tasks }) =>
+    Effect.gen(function*() {
+      yield* tasks.delegate("a task whose link is cut")
+      yield* gateway.dropAll(1006)
+      yield* wait("1 minute")
+    }).pipe(Effect.orDie)),
+  paired("pause", ({ supervisor }) =>
+    Effect.gen(function*() {
+      yield* supervisor.pause
+      yield* wait("1 minute")
+      yield* supervisor.resume
+      yield* wait("1 minute")
+    }))
+]
+
+const hasTag = (tag: ConnectionStatus["_tag"]) => (status: ConnectionStatus) => status._tag === tag
+
+const seeded = Layer.effect(
+  SecureRandom.SecureRandom,
+  Effect.map(
+    Random.Random,
+    (random) =>
+      SecureRandom.make((size) => Uint8Array.from({ length: size }, () => Math.floor(random.nextDoubleUnsafe() * 256)))
+  )
+)
+
+/** 22 November 2026. */
+const startMs = 1_795_305_600_000
+
+/** Plays a scenario with the recorder on and answers the file. Repeatable: nothing in it comes from outside. */
+export const recorded = Effect.fnUntraced(
+  function*(scenario: Scenario) {
+    yield* TestClock.setTime(startMs)
+    const fs = yield* FileSystem.FileSystem
+    const path = `${yield* fs.makeTempDirectoryScoped({ prefix: "recording-" })}/recording.ndjson`
+    const host = MemoryGateway.layer({
+      gateway: { ...scenario.gateway, faults: scenario.faults ?? [] },
+      ...(scenario.client === undefined ? {} : { client: scenario.client })
+    })
+    const agent = Recorded.layer({ path, program: "0.1.0", sessionKey: "agent:main:main" })(
+      Agent.layer({ sessionKey: "agent:main:main" })
+    ).pipe(Layer.provide(seeded), Layer.provideMerge(host))
+    yield* Effect.scoped(Effect.gen(function*() {
+      const context = yield* Layer.build(agent)
+      const gateway = Context.get(context, DevGateway)
+      const supervisor = Context.get(context, Supervisor)
+      const tasks = Context.get(context, TaskRunner)
+      const reached = (tag: ConnectionStatus["_tag"]) =>
+        supervisor.changes.pipe(Stream.filter(hasTag(tag)), Stream.runHead, Effect.asVoid)
+      yield* wait("1 millis")
+      yield* scenario.play({
+        gateway,
+        supervisor,
+        tasks,
+        reached,
+        approved: Effect.gen(function*() {
+          const { pending } = yield* gateway.awaitState(({ pending }) => pending.length > 0)
+          yield* gateway.approve(pending[0]?.requestId ?? "")
+          yield* supervisor.checkNow
+          yield* wait("10 seconds")
+          yield* reached("Connected")
+        }).pipe(Effect.orDie),
+        task: (text) =>
+          Effect.gen(function*() {
+            const { taskId } = yield* tasks.delegate(text)
+            yield* wait("30 seconds")
+            yield* tasks.await(taskId)
+          }).pipe(Effect.orDie)
+      })
+      // Everything that follows from the last step, before the agent ends.
+      yield* wait("1 second")
+    })).pipe(Random.withSeed(scenario.name))
+    return yield* fs.readFileString(path)
+  },
+  Effect.scoped,
+  Effect.provide(NodeServices.layer)
+)
