@@ -100,15 +100,17 @@ export const agent = (
     readonly keepTasks?: boolean
     /** Takes up this task and no other. */
     readonly only?: RunId
+    /** A new file for the flight recorder. */
+    readonly record?: Option.Option<string>
   }
 ) =>
-  Agent.layer({
+  recorded(checked, options.record ?? Option.none())(Agent.layer({
     embedded: options.embedded,
     sessionKey: checked.sessionKey,
     taskTimeout: checked.taskTimeout,
     reminderInterval: checked.reminderInterval,
     reminders: checked.reminders
-  }).pipe(
+  })).pipe(
     Layer.provide(options.commands),
     Layer.provide(
       options.keepTasks === true
@@ -118,6 +120,15 @@ export const agent = (
     Layer.provide(Layer.succeed(GatewayConfig, gateway)),
     Layer.provideMerge(foundation(checked))
   )
+
+/** Loaded when it is asked for: the other ways to start are faster without it. */
+const recorded = (checked: Settings.Settings, path: Option.Option<string>) => (agent: ReturnType<typeof Agent.layer>) =>
+  Option.isNone(path) ? agent : Layer.unwrap(Effect.gen(function*() {
+    const { version } = yield* Invocation
+    const { layer } = yield* Effect.promise(() => import("../recorder/Recorded.ts"))
+    const { sessionKey, taskTimeout } = checked
+    return layer({ path: path.value, program: version, sessionKey, taskTimeout })(agent)
+  }))
 
 /** A connection for one command of a person who administers the gateway, under an identity of its own. */
 export const operator = (checked: Settings.Settings, gateway: GatewaySettings) =>

@@ -28,7 +28,7 @@ import type { ExitCode } from "./CommandError.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
 import { Invocation } from "./Invocation.ts"
 import { Output, told } from "./Output.ts"
-import { onRoot, session } from "./Root.ts"
+import { onRoot, record, session } from "./Root.ts"
 import { taskTime } from "./Settings.ts"
 
 export const delegate = Command.make("delegate", {
@@ -37,6 +37,7 @@ export const delegate = Command.make("delegate", {
     Argument.optional
   ),
   session: session("The conversation it goes to"),
+  record,
   timeout: Flag.String("timeout").pipe(
     Flag.withDescription('How long the task may take once it can be sent, such as "5 minutes"'),
     Flag.filterMap(taskTime.parse, () => `a time from ${taskTime.least} to ${taskTime.most}, written like "5 minutes"`),
@@ -46,7 +47,7 @@ export const delegate = Command.make("delegate", {
     Flag.withDescription("Wait for approval and for a gateway that is not there, instead of giving up"),
     Flag.withDefault(false)
   )
-}, ({ session, task, timeout, wait }) =>
+}, ({ record, session, task, timeout, wait }) =>
   onRoot(Effect.fnUntraced(function*(flags, output) {
     const summary = Option.isSome(task) ? task.value : yield* piped
     const usual = yield* settings({ ...flags, session })
@@ -108,7 +109,7 @@ export const delegate = Command.make("delegate", {
     }).pipe(
       Effect.scoped,
       Effect.provide(
-        agent(checked, gateway, { embedded: false, commands, keepTasks: true }).pipe(
+        agent(checked, gateway, { embedded: false, commands, keepTasks: true, record }).pipe(
           Layer.provide(ownIdentity(checked))
         )
       )

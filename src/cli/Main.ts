@@ -24,6 +24,7 @@ import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import { mcp } from "./Mcp.ts"
+import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
 import { tasks } from "./Tasks.ts"
@@ -41,7 +42,7 @@ const platform = Layer.mergeAll(
 ).pipe(Layer.provideMerge(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)))
 
 const main = root.pipe(
-  Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway]),
+  Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay]),
   Command.run({ version }),
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),

@@ -30,6 +30,12 @@ export const root = Command.make("openclaw-device").pipe(
 /** The conversation that a command's tasks go to. */
 export const session = (about: string) => Flag.String("session").pipe(Flag.withDescription(about), Flag.optional)
 
+/** Where what happens is written down, for `replay`. */
+export const record = Flag.String("record").pipe(
+  Flag.withDescription("Write what happens to this new file, without secrets and texts, for `replay`"),
+  Flag.optional
+)
+
 /** Runs a command with what the shared flags say: where, and how its answer is printed. */
 export const onRoot = <E extends { readonly _tag: string; readonly message: string }, R>(
   body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>

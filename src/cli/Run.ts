@@ -15,7 +15,7 @@ import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import { Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
-import { session } from "./Root.ts"
+import { record, session } from "./Root.ts"
 
 export const run = Command.make(
   "run",
@@ -24,15 +24,16 @@ export const run = Command.make(
     page: Flag.Boolean("page").pipe(
       Flag.withDescription("Serve the pairing page on this machine; --no-page does without it"),
       Flag.withDefault(true)
-    )
+    ),
+    record
   },
-  ({ page, session }) =>
+  ({ page, record, session }) =>
     withSettings(
       (checked, output) => {
         const given = Effect.flatMap(chosenGateway(checked, "sharedToken"), ({ commands, gateway }) =>
           Effect.provide(
             serve({ embedded: false, page }),
-            agent(checked, gateway, { embedded: false, commands, keepTasks: true })
+            agent(checked, gateway, { embedded: false, commands, keepTasks: true, record })
           ))
         const embedded = Effect.gen(function*() {
           const running = yield* EmbeddedGateway.start(checked.files.gateway, { port: 0 })
@@ -41,7 +42,7 @@ export const run = Command.make(
           )
           return yield* Effect.provide(
             serve({ embedded: true, page }),
-            agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url) })
+            agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record })
           )
         })
         return Effect.scoped(checked.urlGiven ? given : embedded).pipe(

@@ -1,0 +1,105 @@
+/**
+ * `replay`: runs a recording of the flight recorder again, and says whether the client does the same.
+ *
+ * Nothing is connected to: the recording plays the gateway, and the clock is one of its own, so that days take seconds.
+ */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as References from "effect/References"
+import { errnoOf } from "../identity/PrivateFile.ts"
+import { isoTime } from "../protocol/AgentEvent.ts"
+import { printable } from "../protocol/Refusal.ts"
+import type { Recording } from "../recorder/Recording.ts"
+import type { Outcome } from "../recorder/Replay.ts"
+import { as, CommandFailed } from "./CommandError.ts"
+import type { Output } from "./Output.ts"
+import { onRoot } from "./Root.ts"
+
+/** Loaded when they are needed: the other commands start faster without them. */
+const load = Effect.all({
+  Recording: Effect.promise(() => import("../recorder/Recording.ts")),
+  Replay: Effect.promise(() => import("../recorder/Replay.ts")),
+  StateRecord: Effect.promise(() => import("../recorder/StateRecord.ts"))
+})
+
+export const replay = Command.make("replay", {
+  file: Argument.String("file").pipe(Argument.withDescription("What `run --record` or `delegate --record` has written"))
+}, ({ file }) =>
+  onRoot(Effect.fnUntraced(function*(_flags, output) {
+    const modules = yield* load
+    const fs = yield* FileSystem.FileSystem
+    const text = yield* Effect.mapError(fs.readFileString(file), (error) =>
+      new CommandFailed({
+        exit: "settings",
+        error: error._tag,
+        problem: `${printable(file)} cannot be read (${errnoOf(error) ?? "unknown error"})`
+      }))
+    const recording = yield* Effect.mapError(modules.Recording.parse(text), as("settings"))
+    // What the replayed client would log happened long ago.
+    const outcome = yield* Effect.provideService(modules.Replay.run(recording), References.MinimumLogLevel, "None")
+    yield* output.json
+      ? output.line(asJson(recording, outcome))
+      : tell(recording, outcome, output, modules.StateRecord.summary)
+    if (outcome.difference !== undefined) {
+      return yield* new CommandFailed({
+        exit: "failed",
+        error: "ReplayDiffers",
+        problem: "the replay differs from the recording"
+      })
+    }
+  }))).pipe(
+    Command.withDescription("Run a recording again and compare, without any connection"),
+    Command.withExamples([{
+      command: "openclaw-device replay agent.ndjson",
+      description: "The states with their times, and the first difference if there is one"
+    }])
+  )
+
+const asJson = ({ entries, header }: Recording, outcome: Outcome): string => {
+  const { difference, incomplete, links, messages, recorded, replayed } = outcome
+  return JSON.stringify({
+    same: difference === undefined,
+    recordedAt: isoTime(header.at),
+    program: header.program,
+    entries: entries.length,
+    links,
+    messages,
+    ...(incomplete === undefined ? {} : { incomplete }),
+    ...(difference === undefined ? {} : { difference }),
+    recorded: recorded.map(({ at, state }) => ({ afterMs: at - header.at, ...state })),
+    replayed: replayed.map(({ at, state }) => ({ afterMs: at - header.at, ...state }))
+  })
+}
+
+const tell = Effect.fnUntraced(function*(
+  { entries, header }: Recording,
+  { difference, incomplete, links, messages, replayed }: Outcome,
+  output: Output["Service"],
+  summary: (state: Outcome["replayed"][number]["state"]) => string
+) {
+  const after = (ms: number) => `+${(ms / 1000).toFixed(3)} s`
+  const lastMs = (entries.at(-1)?.at ?? header.at) - header.at
+  yield* output.line(
+    `recorded ${isoTime(header.at)} by release ${printable(header.program)}: ${entries.length} entries in ${
+      (lastMs / 1000).toFixed(1)
+    } s`
+  )
+  for (const { at, state } of replayed) {
+    yield* output.line(`${after(at - header.at).padStart(14)}  ${printable(summary(state))}`)
+  }
+  if (incomplete !== undefined) {
+    yield* output.line(
+      incomplete === "full"
+        ? "the recording ends here, as its file was full"
+        : "the recording has a gap here; what comes after it cannot be replayed"
+    )
+  }
+  if (difference === undefined) {
+    return yield* output.line(`same: ${replayed.length} states, ${links} links, ${messages} messages`)
+  }
+  yield* output.line(`different at ${after(difference.afterMs)} (${difference.what})`)
+  yield* output.line(`  recorded  ${printable(difference.recorded)}`)
+  yield* output.line(`  replayed  ${printable(difference.replayed)}`)
+})
