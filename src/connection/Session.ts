@@ -68,7 +68,7 @@ export interface Session {
    * The answer's payload, as it came. Fails at once when the link ends; interruption leaves no registration. A frame above
    * the gateway's limit, and a method whose scope is known not to be granted, fail before anything is sent.
    *
-   * One span, `Session.request`, where a tracer is installed and tracing is on; otherwise none is made. The span has the
+   * One span, `gateway.request`, where a tracer is installed and tracing is on; otherwise none is made. The span has the
    * method and how it ended, never parameters or payload.
    */
   readonly request: (
@@ -322,7 +322,7 @@ const traced = (method: string, asked: Effect.Effect<unknown, RequestError>): Ef
     let payload: unknown
     const options = { kind: "client", attributes: { "rpc.system": "openclaw", "rpc.method": method } } as const
     return Effect.map(
-      Effect.useSpan("Session.request", options, (span) =>
+      Effect.useSpan("gateway.request", options, (span) =>
         asked.pipe(
           Effect.tapError((error) =>
             Effect.sync(() => {

@@ -61,7 +61,7 @@ export class Handshake extends Context.Service<Handshake, {
    * Performs one attempt. From hello-ok on, and from the same callback, frames and the link's end go to `handler`. The
    * scope closes the link. A failed attempt leaves nothing behind.
    *
-   * One span, `Handshake.connect`, with a child for each step that was reached (`Timeline.steps`). `attributesOf` names what
+   * One span, `Handshake.connect`, with a child for each step that was reached: `gateway.dial` and so on (`Timeline.steps`). `attributesOf` names what
    * is on it; the credential is there by its kind only.
    */
   readonly connect: (

@@ -53,7 +53,7 @@ export const make = (clock: Clock.Clock): Timeline => {
     trace: (tracer, parent, exit) => {
       for (const [index, { at, step }] of begun.entries()) {
         const span = tracer.span({
-          name: `Handshake.${step}`,
+          name: `gateway.${step}`,
           parent: Option.some(parent),
           annotations: Context.empty(),
           links: [],

@@ -4,9 +4,9 @@ import * as Recording from "../../src/recorder/Recording.ts"
 import * as Replay from "../../src/recorder/Replay.ts"
 import * as Scenarios from "./Scenarios.ts"
 
-describe("recording and replaying", () => {
+describe("a fault recorded now", () => {
   for (const scenario of Scenarios.scenarios) {
-    it.effect(`B16: ${scenario.name} replays to the same states`, () =>
+    it.effect(`B16: ${scenario.name}, recorded afresh, replays to the same states`, () =>
       Effect.gen(function*() {
         const recording = yield* Effect.flatMap(Scenarios.recorded(scenario), Recording.parse)
         const outcome = yield* Replay.run(recording, { toleranceMs: 0 })
