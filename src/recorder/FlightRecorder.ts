@@ -15,11 +15,11 @@ import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
@@ -84,7 +84,9 @@ export class FlightRecorder extends Context.Service<FlightRecorder, {
 }
 
 /** Entries that may wait for the writer. */
-const capacity = 65_536
+const capacity = 16_384
+/** Entries that are redacted and written at a time. */
+const pieceLength = 1024
 const defaultMaxBytes = 64 * 1024 * 1024
 /** Room for the line that says that the file is full. */
 const reserveBytes = 256
@@ -136,8 +138,9 @@ const make = Effect.fnUntraced(function*(
   const linesOf = (noted: ReadonlyArray<Noted>): string => {
     let lines = ""
     for (const { at, late } of noted) {
-      const line = entryLine({ ...late(redactor), at })
-      const size = new TextEncoder().encode(line).length
+      const line = entryLine({ at, ...late(redactor) })
+      // What is redacted is ASCII.
+      const size = line.length
       if (bytes + size > maxBytes - reserveBytes) {
         over = true
         return lines + entryLine({ at, kind: "full", bytes: maxBytes })
@@ -148,15 +151,7 @@ const make = Effect.fnUntraced(function*(
     return lines
   }
   const write = (noted: ReadonlyArray<Noted>) =>
-    Effect.suspend(() => {
-      const missing = lost
-      lost = 0
-      const at = clock.currentTimeMillisUnsafe()
-      const all: ReadonlyArray<Noted> = missing === 0
-        ? noted
-        : [...noted, { at, late: () => ({ kind: "lost", count: missing }) }]
-      return over ? Effect.void : file.writeAll(new TextEncoder().encode(linesOf(all)))
-    }).pipe(
+    Effect.suspend(() => over ? Effect.void : file.writeAll(new TextEncoder().encode(linesOf(noted)))).pipe(
       Effect.catch((error) => {
         over = true
         return Effect.annotateLogs(Effect.logWarning("the recording ends here, as it cannot be written"), {
@@ -166,23 +161,34 @@ const make = Effect.fnUntraced(function*(
       })
     )
 
-  const writer = yield* Stream.fromQueue(queue).pipe(
-    Stream.runForEachArray(write),
+  // A piece at a time: others get their turn between two pieces of a flood.
+  const writer = yield* Effect.flatMap(Queue.takeBetween(queue, 1, pieceLength), write).pipe(
+    Effect.forever,
+    Pull.catchDone(() => Effect.void),
+    Effect.onError(() =>
+      Effect.sync(() => {
+        over = true
+      })
+    ),
     Effect.ignoreCause({ log: "Error", message: "the recording ended" }),
-    Effect.ensuring(Effect.sync(() => {
-      over = true
-    })),
     Effect.forkScoped
   )
+  const now = (late: Late): Noted => ({ at: clock.currentTimeMillisUnsafe(), late })
+  /** What was lost stands where it would have stood. */
+  const missing = (count: number): ReadonlyArray<Noted> => count === 0 ? [] : [now(() => ({ kind: "lost", count }))]
   const note = (late: Late) => {
-    if (!over && !Queue.offerUnsafe(queue, { at: clock.currentTimeMillisUnsafe(), late })) lost++
+    if (over) return
+    const all = [...missing(lost), now(late)]
+    if (all.every((noted) => Queue.offerUnsafe(queue, noted))) lost = 0
+    else lost++
   }
   // Runs before the writer is interrupted, as finalizers run in reverse: what was noted is in the file before it is closed.
   yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => {
-      note(() => ({ kind: "end" }))
+    Effect.gen(function*() {
       Queue.endUnsafe(queue)
-      return Effect.andThen(Fiber.await(writer), Effect.ignore(file.sync))
+      yield* Fiber.await(writer)
+      yield* write([...missing(lost), now(() => ({ kind: "end" }))])
+      yield* Effect.ignore(file.sync)
     })
   )
   return FlightRecorder.of({ note, following: Deferred.makeUnsafe() })

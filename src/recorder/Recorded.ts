@@ -12,9 +12,13 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Requirements } from "../agent/Agent.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import type { GatewayConfig } from "../handshake/GatewayConfig.ts"
+import type { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import type { TokenStore } from "../identity/TokenStore.ts"
 import type { LinkError, UpgradeRejected } from "../link/LinkError.ts"
 import type { Link, LinkHandler, Target } from "../link/Transport.ts"
 import { Transport } from "../link/Transport.ts"
+import type { TaskJournal } from "../tasks/TaskJournal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import type { Options, RecordingRefused } from "./FlightRecorder.ts"
 import { FlightRecorder, settingsOf } from "./FlightRecorder.ts"
@@ -27,14 +31,17 @@ import * as StateRecord from "./StateRecord.ts"
  * scope is closed.
  */
 export const layer = (options: Options) =>
-<A, E>(
-  agent: Layer.Layer<A | Supervisor | TaskRunner, E, Requirements>
-): Layer.Layer<A | Supervisor | TaskRunner, E | RecordingRefused, Requirements | FileSystem> =>
+<A, E, R extends Requirements>(
+  agent: Layer.Layer<A | Supervisor | TaskRunner, E, R>
+): Layer.Layer<A | Supervisor | TaskRunner, E | RecordingRefused, R | Recordable> =>
   commanded.pipe(
     Layer.provideMerge(agent),
     Layer.provide(Layer.mergeAll(transport, chance)),
     Layer.provide(FlightRecorder.layer(options))
   )
+
+/** What a recording is made of, besides the agent itself. */
+type Recordable = DeviceIdentity | FileSystem | GatewayConfig | TaskJournal | TokenStore | Transport
 
 /** Every number that the agent draws, so that a replay waits as long as it did. */
 const chance = Layer.effect(

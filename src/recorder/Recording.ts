@@ -167,16 +167,15 @@ export class RecordingInvalid extends Schema.TaggedError<RecordingInvalid>()("Re
 
 const HeaderLine = Schema.fromJsonString(Header)
 const EntryLine = Schema.fromJsonString(Entry)
-const encodeHeaderLine = Schema.encodeSync(HeaderLine)
-const encodeEntryLine = Schema.encodeSync(EntryLine)
 const decodeHeaderLine = Schema.decodeUnknownResult(HeaderLine)
 const decodeEntryLine = Schema.decodeUnknownResult(EntryLine)
 const decodeMark = Schema.decodeUnknownOption(
   Schema.fromJsonString(Schema.Struct({ format: Schema.Literal("effect-openclaw/recording") }))
 )
 
-export const headerLine = (header: Header): string => `${encodeHeaderLine(header)}\n`
-export const entryLine = (entry: Entry): string => `${encodeEntryLine(entry)}\n`
+// Every value is JSON as it is, so that writing needs no schema, which would cost ten times as much.
+export const headerLine = (header: Header): string => `${JSON.stringify(header)}\n`
+export const entryLine = (entry: Entry): string => `${JSON.stringify(entry)}\n`
 
 /** Reads a recording. A last line that was cut, as by a crash, is left out. */
 export const parse = (text: string): Effect.Effect<Recording, RecordingInvalid> =>

@@ -1,0 +1,313 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import { Admission } from "../../src/connection/Admission.ts"
+import { Supervisor } from "../../src/connection/Supervisor.ts"
+import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import { GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
+import { Handshake } from "../../src/handshake/Handshake.ts"
+import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
+import { Signer } from "../../src/identity/Signer.ts"
+import { TokenStore } from "../../src/identity/TokenStore.ts"
+import { AuthToken } from "../../src/protocol/Connect.ts"
+import { FlightRecorder } from "../../src/recorder/FlightRecorder.ts"
+import type { Options } from "../../src/recorder/FlightRecorder.ts"
+import * as Recorded from "../../src/recorder/Recorded.ts"
+import * as Recording from "../../src/recorder/Recording.ts"
+import * as Replay from "../../src/recorder/Replay.ts"
+import { RunId, TaskId } from "../../src/tasks/Task.ts"
+import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
+import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
+import * as MemoryFiles from "../identity/MemoryFiles.ts"
+import * as Device from "../support/Device.ts"
+import * as LogLines from "../support/LogLines.ts"
+
+const around = Layer.mergeAll(
+  Device.layer,
+  TokenStore.layerMemory,
+  TaskJournal.layerMemory,
+  Layer.orDie(GatewayConfig.layer({ token: Redacted.make("shared-token") }))
+)
+
+/** A disk in memory with a directory for recordings. */
+const disk = () => {
+  const made = MemoryFiles.makeDisk()
+  MemoryFiles.place(made, "/r/other", "")
+  return made
+}
+
+const files = (made: MemoryFiles.Disk, behaviour: MemoryFiles.Behaviour = {}) =>
+  Layer.effect(FileSystem.FileSystem, MemoryFiles.makeFileSystem(made, behaviour)).pipe(Layer.provide(Path.layer))
+
+const path = "/r/agent.ndjson"
+
+/** Runs with a recorder and answers what is in the file afterwards. */
+const recording = <A, E>(
+  body: (recorder: FlightRecorder["Service"]) => Effect.Effect<A, E>,
+  made = disk(),
+  options: Partial<Options> = {},
+  behaviour: MemoryFiles.Behaviour = {}
+) =>
+  Effect.flatMap(FlightRecorder, body).pipe(
+    Effect.provide(FlightRecorder.layer({ path, ...options }).pipe(Layer.provide([around, files(made, behaviour)]))),
+    Effect.andThen(Effect.sync(() => MemoryFiles.snapshot(made)[path] ?? ""))
+  )
+
+const draw = (value: number) => () => ({ kind: "draw" as const, value })
+
+describe("FlightRecorder", () => {
+  it.effect("writes a header, then every entry with the time at which it was noted, and an end", () =>
+    Effect.gen(function*() {
+      const text = yield* recording(({ note }) =>
+        Effect.gen(function*() {
+          note(draw(0.25))
+          yield* TestClock.adjust("3 seconds")
+          note(draw(0.5))
+        })
+      )
+      const { entries, header } = yield* Recording.parse(text)
+      assert.deepInclude(header, { version: 1, at: 0, openTasks: [] })
+      assert.strictEqual(header.settings.token, "secret-1")
+      assert.deepStrictEqual(entries, [
+        { at: 0, kind: "draw", value: 0.25 },
+        { at: 3000, kind: "draw", value: 0.5 },
+        { at: 3000, kind: "end" }
+      ])
+    }))
+
+  it.effect("the file is private from the first byte", () =>
+    Effect.gen(function*() {
+      const made = disk()
+      yield* recording(() => Effect.void, made)
+      assert.strictEqual((made.entries.get(path)?.mode ?? 0) & 0o777, 0o600)
+    }))
+
+  it.live("and so it is on a real disk", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const real = `${yield* fs.makeTempDirectoryScoped()}/agent.ndjson`
+      const recorder = FlightRecorder.layer({ path: real }).pipe(Layer.provide(around))
+      yield* Effect.provide(Effect.flatMap(FlightRecorder, ({ note }) => Effect.sync(() => note(draw(1)))), recorder)
+      assert.strictEqual((yield* fs.stat(real)).mode & 0o777, 0o600)
+      assert.lengthOf((yield* Effect.flatMap(fs.readFileString(real), Recording.parse)).entries, 2)
+      const again = yield* Effect.flip(Effect.provide(FlightRecorder, recorder))
+      assert.deepInclude(again, { reason: "Exists", path: real })
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
+
+  it.effect("a file that exists stays as it is", () =>
+    Effect.gen(function*() {
+      const made = disk()
+      yield* recording(() => Effect.void, made)
+      const before = MemoryFiles.snapshot(made)
+      const error = yield* Effect.flip(recording(() => Effect.die("must not run"), made))
+      assert.deepInclude(error, { _tag: "RecordingRefused", reason: "Exists", path })
+      assert.deepStrictEqual(MemoryFiles.snapshot(made), before)
+    }))
+
+  it.effect("a place that keeps no modes, or is not there, is refused and left empty", () =>
+    Effect.gen(function*() {
+      const made = disk()
+      const exposed = yield* Effect.flip(recording(() => Effect.void, made, {}, { fixedMode: 0o777 }))
+      assert.deepInclude(exposed, { reason: "Exposed" })
+      assert.deepStrictEqual(MemoryFiles.snapshot(made), { "/r/other": "" })
+      const missing = yield* Effect.flip(recording(() => Effect.void, made, { path: "/nowhere/agent.ndjson" }))
+      assert.deepInclude(missing, { reason: "Unwritable", errno: "ENOENT" })
+    }))
+
+  it.effect("a file ends at its limit, and says so in its last line", () =>
+    Effect.gen(function*() {
+      const maxBytes = 4096
+      const text = yield* recording(
+        ({ note }) =>
+          Effect.gen(function*() {
+            for (let n = 0; n < 500; n++) note(draw(n))
+            yield* TestClock.adjust("1 second")
+            for (let n = 0; n < 500; n++) note(draw(n))
+          }),
+        disk(),
+        { maxBytes }
+      )
+      assert.isAtMost(text.length, maxBytes)
+      const { entries } = yield* Recording.parse(text)
+      assert.deepInclude(entries.at(-1), { kind: "full", bytes: maxBytes })
+      assert.lengthOf(entries.filter(({ kind }) => kind === "full"), 1)
+      assert.isAbove(entries.length, 10)
+    }))
+
+  it.live("what the writer cannot keep up with is counted, where it is missing", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const real = `${yield* fs.makeTempDirectoryScoped()}/agent.ndjson`
+      yield* Effect.flatMap(FlightRecorder, ({ note }) =>
+        Effect.sync(() => {
+          for (let n = 0; n < 16_384 + 7; n++) note(draw(n))
+        })).pipe(Effect.provide(FlightRecorder.layer({ path: real }).pipe(Layer.provide(around))))
+      const { entries } = yield* Effect.flatMap(fs.readFileString(real), Recording.parse)
+      assert.lengthOf(entries, 16_384 + 2)
+      assert.deepStrictEqual(entries.slice(-2).map(({ at: _at, ...entry }) => entry), [
+        { kind: "lost", count: 7 },
+        { kind: "end" }
+      ])
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
+
+  it.effect("a disk that is full ends the recording, and nothing else", () =>
+    LogLines.kept((lines) =>
+      Effect.gen(function*() {
+        let full = false
+        const gate = (operation: string, where: string) =>
+          full && operation.startsWith("write")
+            ? Effect.fail(MemoryFiles.failure("Unknown", "ENOSPC", operation, where))
+            : Effect.void
+        const text = yield* recording(
+          ({ note }) =>
+            Effect.gen(function*() {
+              note(draw(0.1))
+              yield* TestClock.adjust("1 second")
+              full = true
+              note(draw(0.2))
+              yield* TestClock.adjust("1 second")
+              note(draw(0.3))
+            }),
+          disk(),
+          {},
+          { gate }
+        )
+        assert.lengthOf((yield* Recording.parse(text)).entries, 1)
+        assert.deepStrictEqual(lines.map(({ annotations, message }) => [message, annotations["errno"]]), [
+          ["the recording ends here, as it cannot be written", "ENOSPC"]
+        ])
+      })
+    ))
+})
+
+const canary = {
+  token: "canary-token-5f0e1d",
+  password: "canary-password-0b7c",
+  stored: "canary-stored-token-99",
+  message: "canary message: the code of the safe is 4711",
+  reply: "canary reply of the agent",
+  session: "agent:main:canary-session",
+  earlier: "canary text of an earlier task",
+  displayName: "canary host name"
+}
+const seed = Uint8Array.from({ length: 32 }, (_, index) => (index * 37 + 11) % 256)
+
+/** Every form in which a secret could stand in the file. */
+const formsOf = (secret: string | Uint8Array): ReadonlyArray<string> => {
+  const bytes = Buffer.from(secret)
+  // Without the last letters, which depend on what follows.
+  const base64 = (offset: number) => Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64").slice(4, -4)
+  const forms = [bytes.toString("hex"), ...[0, 1, 2].map(base64)]
+  return [
+    ...(typeof secret === "string" ? [secret, encodeURIComponent(secret)] : [[...bytes].join(",")]),
+    ...forms.flatMap((form) => [form, form.toUpperCase(), form.replaceAll("+", "-").replaceAll("/", "_")])
+  ]
+}
+
+describe("a recording holds no secret", () => {
+  const modes = [
+    ["a token", { token: Redacted.make(canary.token) }, { mode: "token", token: Redacted.make(canary.token) }],
+    ["a password", { password: Redacted.make(canary.password) }, {
+      mode: "password",
+      password: Redacted.make(canary.password)
+    }]
+  ] as const
+  it.effect.each(modes)(
+    "B16: not with %s: no credential, key, signature, text, name or host",
+    ([, client, auth]) =>
+      Effect.gen(function*() {
+        const made = disk()
+        const scope = yield* Scope.make()
+        const host = Layer.mergeAll(
+          MemoryTransport.layer.pipe(Layer.provideMerge(DevGateway.layerTest({
+            auth,
+            recordFrames: true,
+            allowedOrigins: ["https://canary-origin.example"]
+          }))),
+          Layer.orDie(GatewayConfig.layer({
+            ...client,
+            url: "ws://canary-host.example:4711/canary-path",
+            plaintextHost: "canary-host.example",
+            displayName: canary.displayName,
+            origin: "https://canary-origin.example"
+          })),
+          Layer.orDie(DeviceIdentity.layerSeed({ seed: Redacted.make(seed) })).pipe(Layer.provide(Signer.layerNode)),
+          Admission.layer,
+          TokenStore.layerMemory,
+          TaskJournal.layerMemory,
+          files(made)
+        ).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))
+        const agent = TaskRunner.layer().pipe(Layer.provideMerge(Supervisor.layer), Layer.provide(Handshake.layer))
+        const gatewayScope = "ws://canary-host.example:4711/canary-path"
+        const context = yield* Layer.buildWithScope(host, scope)
+        const { deviceId, publicKey } = Context.get(context, DeviceIdentity)
+        const token = yield* Schema.decodeEffect(AuthToken)(canary.stored)
+        yield* Context.get(context, TokenStore).put({ gatewayScope, deviceId, role: "operator" }, {
+          token: Redacted.make(token),
+          scopes: ["operator.read"],
+          storedAtMs: 0
+        })
+        yield* Context.get(context, TaskJournal).put({
+          taskId: TaskId.make("0badcafe"),
+          runId: RunId.make("4c0f5d3e-5f0b-4a0b-9b60-3f6f0d5a7a01"),
+          gatewayScope,
+          sessionKey: canary.session,
+          summary: canary.earlier,
+          position: 1,
+          acceptedAtMs: 0
+        })
+        const recorded = yield* Layer.buildWithScope(
+          Recorded.layer({ path })(Layer.fresh(agent)).pipe(Layer.provide(Layer.succeedContext(context))),
+          scope
+        )
+        const gateway = Context.get(context, DevGateway)
+        const supervisor = Context.get(recorded, Supervisor)
+        const tasks = Context.get(recorded, TaskRunner)
+        yield* TestClock.adjust("1 second")
+        const [request] = yield* gateway.pending
+        yield* gateway.approve(request?.requestId ?? "")
+        yield* supervisor.checkNow
+        yield* TestClock.adjust("1 second")
+        const { taskId } = yield* tasks.delegate(canary.message, { sessionKey: canary.session })
+        yield* TestClock.adjust("10 seconds")
+        yield* tasks.await(taskId)
+        yield* gateway.broadcast("chat", {
+          runId: canary.reply,
+          state: "final",
+          message: { role: "assistant", content: [{ type: "text", text: canary.reply }] }
+        })
+        yield* gateway.broadcast("custom", { anything: canary.message })
+        yield* gateway.dropAll(1011, canary.message)
+        yield* TestClock.adjust("5 seconds")
+        yield* Scope.close(scope, Exit.void)
+
+        const text = MemoryFiles.snapshot(made)[path] ?? ""
+        const frames = yield* gateway.frames
+        const found = (pattern: RegExp) => frames.flatMap((frame) => pattern.exec(frame.text)?.slice(1) ?? [])
+        const issued = found(/"deviceToken":"([^"]+)"/)
+        const signatures = found(/"signature":"([^"]+)"/)
+        assert.isNotEmpty(issued)
+        assert.isNotEmpty(signatures)
+        const secrets = [...Object.values(canary), ...issued, ...signatures, publicKey, deviceId, seed]
+        for (const secret of secrets) {
+          for (const form of formsOf(secret)) assert.notInclude(text, form, String(secret))
+        }
+        assert.notInclude(text, "canary")
+        // It is a whole recording all the same.
+        const outcome = yield* Effect.flatMap(Recording.parse(text), (all) => Replay.run(all, { toleranceMs: 0 }))
+        assert.isUndefined(outcome.difference, JSON.stringify(outcome.difference))
+        assert.isAbove(outcome.messages, 4)
+      })
+  )
+})
