@@ -13,6 +13,7 @@ import { gateway } from "../../src/cli/Gateway.ts"
 import { identity } from "../../src/cli/Identity.ts"
 import { Invocation } from "../../src/cli/Invocation.ts"
 import { mcp } from "../../src/cli/Mcp.ts"
+import { replay } from "../../src/cli/Replay.ts"
 import { root } from "../../src/cli/Root.ts"
 import { run } from "../../src/cli/Run.ts"
 import { tasks } from "../../src/cli/Tasks.ts"
@@ -247,7 +248,7 @@ describe.concurrent("commands by themselves", () => {
 })
 
 /** The commands as `Main` puts them together; the test below holds the two equal. */
-const program = root.pipe(Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway]))
+const program = root.pipe(Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay]))
 
 const paths = (command: Command.Command.Any, above: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => [
   above,
@@ -292,6 +293,7 @@ describe("help", () => {
         "identity reset",
         "identity show",
         "mcp",
+        "replay",
         "run",
         "tasks",
         "tasks abort",
