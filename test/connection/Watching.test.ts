@@ -11,6 +11,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Tracer from "effect/Tracer"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import { tracerOf } from "../../src/handshake/Timeline.ts"
 import * as CountingTracer from "../support/CountingTracer.ts"
 import * as LogLines from "../support/LogLines.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
@@ -73,10 +74,13 @@ describe("the span of a request", () => {
       Effect.gen(function*() {
         const { session } = yield* connected
         const before = kept.spans.length
-        yield* session.request("chat.history", { sessionKey: "main" }).pipe(
-          Effect.provideService(References.TracerEnabled, false)
-        )
+        const untraced = Effect.provideService(References.TracerEnabled, false)
+        yield* untraced(session.request("chat.history", { sessionKey: "main" }))
         assert.strictEqual(kept.spans.length, before)
+        // Not even the one that stands for none: a request asks for a span only where there is a tracer for it.
+        const tracer = Effect.withFiber((fiber) => Effect.succeed(tracerOf(fiber)))
+        assert.isUndefined(yield* untraced(tracer))
+        assert.isDefined(yield* tracer)
         yield* session.request("chat.history", { sessionKey: "main" })
         assert.strictEqual(kept.spans.length, before + 1)
       }).pipe(Effect.provide(operator))

@@ -33,12 +33,12 @@ const makeFarLink = Effect.sync(() => {
   return { dialled: Deferred.await(dialled), opened, sent: Deferred.await(sent), transport }
 })
 
-const attempt = (transport: Layer.Layer<Transport>) =>
+const attempt = (transport: Layer.Layer<Transport>, onText: (text: string) => void = () => {}) =>
   Effect.gen(function*() {
     const handshake = yield* Handshake
     const identity = yield* DeviceIdentity
     const plan = Device.plan(identity)
-    return yield* handshake.connect(plan, Device.limits, { onText: () => {}, onClose: () => {} })
+    return yield* handshake.connect(plan, Device.limits, { onText, onClose: () => {} })
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.mergeAll(Handshake.layer.pipe(Layer.provide(transport)), Device.layer)),
@@ -142,7 +142,7 @@ describe("the spans of an attempt", () => {
   const phases = [
     ["dial", [], /no connection to the gateway within 15000 ms \(phase dial\)/],
     ["tls", ["tls"], /TLS .* within 15000 ms \(phase tls\)/],
-    ["upgrade", ["tls", "upgrade"], /HTTP side .* within 15000 ms \(phase upgrade\)/]
+    ["upgrade", ["upgrade", "tls"], /HTTP side .* within 15000 ms \(phase upgrade\)/]
   ] as const
   it.effect.each(phases)(
     "G19: a time-out names the phase that dialling was in: %s",
@@ -172,16 +172,31 @@ describe("the spans of an attempt", () => {
       assert.strictEqual(error.message, "gateway link could not be opened (phase tls, after 1234 ms, ECONNRESET)")
     }))
 
-  it.effect("a phase that is told when the link is open, or out of order, changes nothing", () =>
+  it.effect("a phase that is told out of order, or when the link is open, changes nothing", () =>
+    Effect.gen(function*() {
+      const link = yield* makeFarLink
+      const texts: Array<string> = []
+      const fiber = yield* attempt(link.transport, (text) => void texts.push(text))
+      const handler = yield* link.dialled
+      yield* Deferred.succeed(link.opened, undefined)
+      yield* TestClock.adjust("1 millis")
+      handler.onPhase?.("tls")
+      handler.onText(Wire.challenge())
+      yield* link.sent
+      handler.onText(Wire.helloOk())
+      handler.onPhase?.("upgrade")
+      handler.onText("the first event of the session")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(texts, ["the first event of the session"])
+    }))
+
+  it.effect("G19: a link that ends before the challenge says after how long", () =>
     Effect.gen(function*() {
       const link = yield* makeFarLink
       const fiber = yield* attempt(link.transport)
       const handler = yield* link.dialled
-      handler.onPhase?.("upgrade")
-      handler.onPhase?.("tls")
       yield* Deferred.succeed(link.opened, undefined)
       yield* TestClock.adjust("1 second")
-      handler.onPhase?.("tls")
       handler.onClose(new LinkError({ reason: "Closed", phase: "session", closeCode: 1006 }))
       const error = yield* Effect.flip(yield* Fiber.join(fiber))
       assert.isTrue(error._tag === "LinkError" && error.phase === "challenge" && error.elapsedMs === 1_000)

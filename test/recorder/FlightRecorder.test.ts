@@ -19,6 +19,7 @@ import { Handshake } from "../../src/handshake/Handshake.ts"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { Signer } from "../../src/identity/Signer.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
+import { Transport } from "../../src/link/Transport.ts"
 import { AuthToken } from "../../src/protocol/Connect.ts"
 import { FlightRecorder } from "../../src/recorder/FlightRecorder.ts"
 import type { Options } from "../../src/recorder/FlightRecorder.ts"
@@ -32,6 +33,7 @@ import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
 import * as MemoryFiles from "../identity/MemoryFiles.ts"
 import * as Device from "../support/Device.ts"
 import * as LogLines from "../support/LogLines.ts"
+import * as Wire from "../support/WireFrames.ts"
 
 const around = Layer.mergeAll(
   Device.layer,
@@ -189,6 +191,33 @@ describe("FlightRecorder", () => {
         ])
       })
     ))
+})
+
+describe("a link that no longer takes messages, and has not yet reported its end", () => {
+  const deaf = Layer.succeed(Transport, {
+    dial: (_target, handler) =>
+      Effect.sync(() => {
+        handler.onText(Wire.challenge({ nonce: Wire.nonce, ts: 0 }))
+        return { sendUnsafe: () => false, closeUnsafe: () => {}, pause: () => {}, resume: () => {} }
+      })
+  })
+
+  it.effect("is recorded as that, and fails in the replay as it failed then", () =>
+    Effect.gen(function*() {
+      const made = disk()
+      const agent = TaskRunner.layer().pipe(Layer.provideMerge(Supervisor.layer), Layer.provide(Handshake.layer))
+      const host = Layer.mergeAll(around, deaf, Admission.layer, files(made), SecureRandom.layerWebCrypto)
+      yield* TestClock.adjust("16 seconds").pipe(
+        Effect.provide(Recorded.layer({ path })(Layer.fresh(agent)).pipe(Layer.provide(host)))
+      )
+      const recording = yield* Recording.parse(MemoryFiles.snapshot(made)[path] ?? "")
+      const outcome = yield* Replay.run(recording, { toleranceMs: 0 })
+      assert.isUndefined(outcome.difference, JSON.stringify(outcome.difference))
+      assert.strictEqual(outcome.recorded[1]?.state.cause, "LinkError/Closed")
+      const taken = recording.entries.filter(({ kind }) => kind !== "untaken")
+      const { difference } = yield* Replay.run({ ...recording, entries: taken }, { toleranceMs: 0 })
+      assert.match(difference?.replayed ?? "", /HelloTimeout/)
+    }))
 })
 
 const canary = {

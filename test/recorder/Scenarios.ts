@@ -21,6 +21,7 @@ import type { GatewayInput } from "../../src/handshake/GatewayConfig.ts"
 import * as Recorded from "../../src/recorder/Recorded.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
+import * as Device from "../support/Device.ts"
 
 export interface Scene {
   readonly gateway: DevGateway["Service"]
@@ -185,6 +186,26 @@ export const scenarios: ReadonlyArray<Scenario> = [
       yield* gateway.dropAll(1006)
       yield* wait("1 minute")
     }).pipe(Effect.orDie)),
+  {
+    name: "reconfigure",
+    client: { token: Redacted.make("not-the-token") },
+    play: ({ reached, supervisor }) =>
+      Effect.gen(function*() {
+        yield* wait("1 second")
+        yield* reached("Halted")
+        yield* supervisor.reconfigure(Device.settings({ token: operatorToken, scopes: "operator.read" }))
+        yield* wait("1 second")
+        yield* reached("Connected")
+      })
+  },
+  paired("abort", ({ tasks }) =>
+    Effect.gen(function*() {
+      const { taskId } = yield* tasks.delegate("a task that takes for ever")
+      yield* wait("20 seconds")
+      yield* Effect.forkChild(tasks.abort(taskId))
+      yield* wait("20 seconds")
+      yield* tasks.await(taskId)
+    }).pipe(Effect.orDie), { agent: () => Stream.never }),
   paired("pause", ({ supervisor }) =>
     Effect.gen(function*() {
       yield* supervisor.pause
