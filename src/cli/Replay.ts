@@ -97,9 +97,13 @@ const tell = Effect.fnUntraced(function*(
     )
   }
   if (difference === undefined) {
-    return yield* output.line(`same: ${replayed.length} states, ${links} links, ${messages} messages`)
+    return yield* output.line(
+      `same: ${[counted(replayed.length, "state"), counted(links, "link"), counted(messages, "message")].join(", ")}`
+    )
   }
   yield* output.line(`different at ${after(difference.afterMs)} (${difference.what})`)
   yield* output.line(`  recorded  ${printable(difference.recorded)}`)
   yield* output.line(`  replayed  ${printable(difference.replayed)}`)
 })
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
