@@ -3,15 +3,15 @@
  *
  * | name | kind | label | meaning |
  * | --- | --- | --- | --- |
- * | `gateway_connect_attempts_total` | counter | `outcome`: `Connected`, or the class of the failure | attempts that ended |
- * | `gateway_reconnects_total` | counter | | sessions after an agent's first |
- * | `gateway_session_duration_seconds` | histogram | | how long a session lived, counted at its end |
+ * | `gateway_connect_attempts_total` | counter | `outcome`: `Connected`, or the class of the failure | attempts that ended, those beside a session too |
+ * | `gateway_reconnects_total` | counter | | sessions after an agent's first that followed on a lost link or a pause |
+ * | `gateway_session_duration_seconds` | histogram | | how long a session lived, counted at its end or when one with wider scopes takes over |
  * | `gateway_requests_total` | counter | `outcome`: see `RequestOutcome` | requests that ended |
  * | `gateway_sequence_gaps_total` | counter | | steps of the gateway's event numbers by more than one |
  * | `gateway_events_lost_total` | counter | `cause`: `gap` or `slow_subscriber` | events that a subscriber did not get |
  * | `gateway_noise_frames_total` | counter | | messages that were no frame, and answers nobody waited for |
  * | `gateway_clock_delta_ms` | gauge | | the gateway's clock minus ours at the last connect |
- * | `gateway_pending_approval_age_seconds` | gauge | | age of the oldest approval that is waited for; 0 without one |
+ * | `gateway_pending_approval_age_seconds` | gauge | | age of the oldest approval that is waited for, of the device or of wider scopes; 0 without one |
  *
  * Effect keeps metrics in one registry for each program (`Metric.MetricRegistry`), so agents of one process add up. Whoever
  * wants them apart gives each agent's layer attributes of its own with `Metric.CurrentMetricAttributes`. Frames that go their
@@ -31,7 +31,7 @@ export const connectAttempts = Metric.counter("gateway_connect_attempts_total", 
   incremental: true
 })
 export const reconnects = Metric.counter("gateway_reconnects_total", {
-  description: "Sessions after an agent's first",
+  description: "Sessions after an agent's first that followed on a lost link or a pause",
   incremental: true
 })
 export const sessionDuration = Metric.histogram("gateway_session_duration_seconds", {

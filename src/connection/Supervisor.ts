@@ -134,8 +134,8 @@ const make = Effect.gen(function*() {
   /** When the wait for approval that is under way began. */
   let waitingSinceMs: number | undefined
   yield* Metrics.showApprovalAge(() => {
-    const sinceMs = waitingSinceMs ?? upgrade?.history.approval?.sinceMs
-    return sinceMs === undefined ? 0 : clock.currentTimeMillisUnsafe() - sinceMs
+    const nowMs = clock.currentTimeMillisUnsafe()
+    return nowMs - Math.min(waitingSinceMs ?? nowMs, upgrade?.history.approval?.sinceMs ?? nowMs)
   })
 
   const attended = (nowMs: number) => attending > 0 || attendedUntilMs > nowMs
@@ -202,10 +202,6 @@ const make = Effect.gen(function*() {
       const session = yield* Scope.provide(prepared.open(established, facts, settings), sessionScope)
       meters.attempt("Connected")
       if (established.clockDeltaMs !== undefined) meters.clockDelta(established.clockDeltaMs)
-      yield* Scope.addFinalizer(
-        sessionScope,
-        Effect.sync(() => meters.sessionEnded(clock.currentTimeMillisUnsafe() - connectedAtMs))
-      )
       return {
         _tag: "Live",
         session,
@@ -352,7 +348,11 @@ const make = Effect.gen(function*() {
 
   /** Tells of a session, with the upgrade that waits beside it, or as the one that an upgrade led to. */
   const announce = Effect.fnUntraced(function*(live: Live, refused: Refused) {
-    const { scopes } = live.session.facts
+    const { connectedAtMs, scopes } = live.session.facts
+    yield* Scope.addFinalizer(
+      live.sessionScope,
+      Effect.sync(() => meters.sessionEnded(clock.currentTimeMillisUnsafe() - connectedAtMs))
+    )
     mayUpgrade = () => live.takesUpgrade || mayAskAgain(refused)
     const target = upgrade
     if (target?.scopes.every((scope) => covers(scopes, scope)) === true) {
