@@ -25,7 +25,6 @@ import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { errnoOf } from "../identity/PrivateFile.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
-import { TaskJournal } from "../tasks/TaskJournal.ts"
 import type { Entry, Header, Settings } from "./Recording.ts"
 import { entryLine, headerLine } from "./Recording.ts"
 import type { Redactor } from "./Redaction.ts"
@@ -79,7 +78,7 @@ export class FlightRecorder extends Context.Service<FlightRecorder, {
   ): Layer.Layer<
     FlightRecorder,
     RecordingRefused,
-    DeviceIdentity | FileSystem.FileSystem | GatewayConfig | TaskJournal | TokenStore
+    DeviceIdentity | FileSystem.FileSystem | GatewayConfig | TokenStore
   > => Layer.effect(this, make(options))
 }
 
@@ -100,6 +99,8 @@ interface Noted {
 export const settingsOf = (settings: GatewaySettings, redactor: Redactor): Settings => ({
   scheme: settings.endpoint.url.protocol === "wss:" ? "wss:" : "ws:",
   loopback: settings.endpoint.loopback,
+  gateway: redactor.gateway(settings.endpoint.gatewayScope),
+  pinned: settings.pinned,
   ...(settings.token === undefined ? {} : { token: redactor.secret(Redacted.value(settings.token)) }),
   ...(settings.password === undefined ? {} : { password: redactor.secret(Redacted.value(settings.password)) }),
   scopes: settings.scopes,
@@ -120,7 +121,7 @@ const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<
   FlightRecorder["Service"],
   RecordingRefused,
-  DeviceIdentity | FileSystem.FileSystem | GatewayConfig | Scope.Scope | TaskJournal | TokenStore
+  DeviceIdentity | FileSystem.FileSystem | GatewayConfig | Scope.Scope | TokenStore
 > {
   const clock = yield* Clock.Clock
   const redactor = Redaction.make([])
@@ -215,11 +216,10 @@ const describe = Effect.fnUntraced(function*(options: Options, redactor: Redacto
   const { gatewayScope } = settings.endpoint
   const recorded = settingsOf(settings, redactor)
   const key = { gatewayScope, deviceId, role: settings.role }
-  // A store or a journal that cannot be read is told by whoever works with it.
+  // A store that cannot be read is told by whoever works with it.
   const stored = Option.getOrUndefined(
     Option.flatten(yield* Effect.option(Effect.flatMap(TokenStore, ({ get }) => get(key))))
   )
-  const tasks = yield* Effect.orElseSucceed(Effect.flatMap(TaskJournal, ({ read }) => read), () => [])
   return {
     format: "effect-openclaw/recording",
     version: 1,
@@ -230,17 +230,6 @@ const describe = Effect.fnUntraced(function*(options: Options, redactor: Redacto
     ...(stored === undefined
       ? {}
       : { stored: { token: redactor.secret(Redacted.value(stored.token)), scopes: redactor.names(stored.scopes) } }),
-    openTasks: tasks.filter((task) => task.gatewayScope === gatewayScope).map((task) => ({
-      taskId: task.taskId,
-      runId: redactor.id(task.runId),
-      sessionKey: redactor.sessionKey(task.sessionKey),
-      summary: redactor.ownText(task.summary),
-      position: task.position,
-      acceptedAtMs: task.acceptedAtMs,
-      ...(task.sentAtMs === undefined ? {} : { sentAtMs: task.sentAtMs }),
-      ...(task.answeredRunId === undefined ? {} : { answeredRunId: redactor.id(task.answeredRunId) }),
-      ...(task.elsewhere === undefined ? {} : { elsewhere: task.elsewhere })
-    })),
     ...(options.sessionKey === undefined ? {} : { sessionKey: redactor.sessionKey(options.sessionKey) }),
     ...(options.taskTimeout === undefined ? {} : { taskTimeoutMs: Duration.toMillis(options.taskTimeout) })
   } satisfies Header

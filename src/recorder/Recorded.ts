@@ -1,6 +1,6 @@
 /**
- * An agent whose life is recorded: the same layer, with the flight recorder between it and its link, its chance and whoever
- * commands it.
+ * An agent whose life is recorded: the same layer, with the flight recorder between it and its link, its chance, its journal
+ * and whoever commands it.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -15,14 +15,16 @@ import { Supervisor } from "../connection/Supervisor.ts"
 import type { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import type { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { TokenStore } from "../identity/TokenStore.ts"
-import type { LinkError, UpgradeRejected } from "../link/LinkError.ts"
+import type { DialError } from "../link/LinkError.ts"
 import type { Link, LinkHandler, Target } from "../link/Transport.ts"
 import { Transport } from "../link/Transport.ts"
-import type { TaskJournal } from "../tasks/TaskJournal.ts"
+import type { RunId, TaskId } from "../tasks/Task.ts"
+import type { Kept } from "../tasks/TaskJournal.ts"
+import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import type { Options, RecordingRefused } from "./FlightRecorder.ts"
 import { FlightRecorder, settingsOf } from "./FlightRecorder.ts"
-import type { LinkEnd } from "./Recording.ts"
+import type { LinkEnd, OpenTask } from "./Recording.ts"
 import type { Redactor } from "./Redaction.ts"
 import * as StateRecord from "./StateRecord.ts"
 
@@ -36,7 +38,7 @@ export const layer = (options: Options) =>
 ): Layer.Layer<A | Supervisor | TaskRunner, E | RecordingRefused, R | Recordable> =>
   commanded.pipe(
     Layer.provideMerge(agent),
-    Layer.provide(Layer.mergeAll(transport, chance)),
+    Layer.provide(Layer.mergeAll(transport, chance, journal)),
     Layer.provide(FlightRecorder.layer(options))
   )
 
@@ -82,7 +84,7 @@ const dial = (
   link: number,
   target: Target,
   handler: LinkHandler
-): Effect.Effect<Link, LinkError | UpgradeRejected, Scope.Scope> => {
+): Effect.Effect<Link, DialError, Scope.Scope> => {
   note(() => ({ kind: "dial", link }))
   const received = (text: string) =>
     note((redactor) => {
@@ -131,17 +133,87 @@ const dial = (
   )
 }
 
-const endOf = (error: LinkError | UpgradeRejected, { clean, words }: Redactor): LinkEnd =>
-  error._tag === "UpgradeRejected"
-    ? { error: "UpgradeRejected", status: error.status, body: words(error.body) }
-    : {
-      error: "LinkError",
-      reason: error.reason,
-      phase: error.phase,
-      ...(error.closeCode === undefined ? {} : { closeCode: error.closeCode }),
-      ...(error.closeReason === undefined ? {} : { closeReason: words(error.closeReason) }),
-      ...(error.errno === undefined || !/^[A-Z][A-Z0-9_]{0,63}$/.test(error.errno) ? {} : { errno: clean(error.errno) })
-    }
+const endOf = (error: DialError, { clean, words }: Redactor): LinkEnd => {
+  switch (error._tag) {
+    case "LinkError":
+      return {
+        error: error._tag,
+        reason: error.reason,
+        phase: error.phase,
+        ...(error.closeCode === undefined ? {} : { closeCode: error.closeCode }),
+        ...(error.closeReason === undefined ? {} : { closeReason: words(error.closeReason) }),
+        ...(error.errno === undefined || !isErrorName(error.errno) ? {} : { errno: clean(error.errno) }),
+        ...(error.proxy === undefined ? {} : { proxied: true })
+      }
+    case "UpgradeRejected":
+      return { error: error._tag, reason: error.reason, status: error.status, body: words(error.body) }
+    case "ProxyRejected":
+      return {
+        error: error._tag,
+        reason: error.reason,
+        ...(error.status === undefined ? {} : { status: error.status })
+      }
+    case "TlsPinMismatch":
+      return { error: error._tag, reason: error.reason }
+    case "TlsUntrusted":
+      return { error: error._tag, reason: error.reason, code: isErrorName(error.code) ? clean(error.code) : "OTHER" }
+  }
+}
+
+/** What systems and libraries call an error, such as `ECONNREFUSED`. */
+const isErrorName = (text: string): boolean => /^[A-Z][A-Z0-9_]{0,63}$/.test(text)
+
+/** What comes to the tasks from outside: those of earlier processes, and the aborts that other processes ask for. */
+const journal: Layer.Layer<TaskJournal, never, FlightRecorder | TaskJournal> = Layer.effect(
+  TaskJournal,
+  Effect.gen(function*() {
+    const { note } = yield* FlightRecorder
+    const inner = yield* TaskJournal
+    const open = new Map<RunId, TaskId>()
+    const asked = new Set<RunId>()
+    const took = (tasks: ReadonlyArray<Kept>) =>
+      Effect.sync(() => {
+        for (const { abortRequested, runId, taskId } of tasks) {
+          open.set(runId, taskId)
+          if (abortRequested === true) asked.add(runId)
+        }
+        note((redactor) => ({ kind: "takenUp", tasks: tasks.map((task) => openTaskOf(task, redactor)) }))
+      })
+    return TaskJournal.of({
+      ...inner,
+      takeUp: (gatewayScope) => inner.takeUp(gatewayScope).pipe(Effect.tap(took), Effect.tapError(() => took([]))),
+      put: (entry) => Effect.tap(inner.put(entry), () => Effect.sync(() => void open.set(entry.runId, entry.taskId))),
+      remove: (runId, ended) =>
+        Effect.suspend(() => {
+          open.delete(runId)
+          asked.delete(runId)
+          return inner.remove(runId, ended)
+        }),
+      abortRequests: Effect.tap(inner.abortRequests, (wanted) =>
+        Effect.sync(() => {
+          for (const runId of wanted) {
+            const taskId = open.get(runId)
+            if (taskId === undefined || asked.has(runId)) continue
+            asked.add(runId)
+            note(() => ({ kind: "abort", taskId }))
+          }
+        }))
+    })
+  })
+)
+
+const openTaskOf = (task: Kept, redactor: Redactor): OpenTask => ({
+  taskId: task.taskId,
+  runId: redactor.id(task.runId),
+  sessionKey: redactor.sessionKey(task.sessionKey),
+  summary: redactor.ownText(task.summary),
+  position: task.position,
+  acceptedAtMs: task.acceptedAtMs,
+  ...(task.sentAtMs === undefined ? {} : { sentAtMs: task.sentAtMs }),
+  ...(task.answeredRunId === undefined ? {} : { answeredRunId: redactor.id(task.answeredRunId) }),
+  ...(task.elsewhere === undefined ? {} : { elsewhere: task.elsewhere }),
+  ...(task.abortRequested === undefined ? {} : { abortRequested: task.abortRequested })
+})
 
 /** Supervisor and tasks as before, with a note of each state and of everything that they are told to do. */
 const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Supervisor | TaskRunner> = Layer
@@ -165,6 +237,19 @@ const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Su
         Effect.ignoreCause({ log: "Error", message: "status no longer recorded" }),
         Effect.forkScoped({ startImmediately: true })
       )
+      const scope = yield* Effect.scope
+      /** Its events are for others: the first who listens gets those of before. */
+      const watched = (taskId: TaskId) =>
+        tasks.await(taskId).pipe(
+          Effect.flatMap((outcome) =>
+            Effect.sync(() =>
+              note((redactor) => ({ kind: "ended", taskId, end: StateRecord.describeEnd(outcome, redactor) }))
+            )
+          ),
+          Effect.ignoreCause({ log: "Debug", message: "the end of a task is not recorded" }),
+          Effect.forkIn(scope, { startImmediately: true })
+        )
+      for (const { taskId } of yield* tasks.list) yield* watched(taskId)
       yield* Deferred.succeed(following, undefined)
       // The agent itself ends only after this.
       yield* Effect.addFinalizer(() => asked("stop"))
@@ -182,6 +267,11 @@ const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Su
           Effect.andThen(
             Effect.sync(() => note((redactor) => ({ kind: "reconfigured", settings: settingsOf(settings, redactor) }))),
             supervisor.reconfigure(settings)
+          ),
+        upgradeScopes: (scopes) =>
+          Effect.andThen(
+            Effect.sync(() => note(() => ({ kind: "upgradeScopes", scopes }))),
+            supervisor.upgradeScopes(scopes)
           )
       }).pipe(Context.add(TaskRunner, {
         ...tasks,
@@ -195,7 +285,10 @@ const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Su
               ...(options?.sessionKey === undefined ? {} : { sessionKey: redactor.sessionKey(options.sessionKey) })
             }))
             return Effect.tap(tasks.delegate(summary, options), ({ runId, taskId }) =>
-              Effect.sync(() => note(() => ({ kind: "accepted", task, taskId, runId }))))
+              Effect.suspend(() => {
+                note(() => ({ kind: "accepted", task, taskId, runId }))
+                return watched(taskId)
+              }))
           }),
         abort: (taskId) =>
           Effect.andThen(Effect.sync(() => note(() => ({ kind: "abort", taskId }))), tasks.abort(taskId))

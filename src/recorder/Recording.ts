@@ -8,6 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { UpgradeReason } from "../link/FrontDoor.ts"
+import { UntrustedReason } from "../link/TlsError.ts"
 import { ClientId, ClientMode, PlatformName, ScopeName } from "../protocol/Connect.ts"
 
 const Text = Schema.String
@@ -18,6 +20,10 @@ export const Settings = Schema.Struct({
   scheme: Schema.Literals(["ws:", "wss:"]),
   /** Whether the gateway is on the same machine. Its name and port are nobody's business. */
   loopback: Schema.Boolean,
+  /** Its stand-in: the same one for the same gateway. */
+  gateway: Text,
+  /** It is recognised by pins, which are not kept. */
+  pinned: Schema.Boolean,
   token: maybe(Text),
   password: maybe(Text),
   scopes: Schema.Array(ScopeName),
@@ -35,7 +41,7 @@ export const Settings = Schema.Struct({
 })
 export type Settings = typeof Settings.Type
 
-/** A task that was open when the recording began. Its text is a stand-in. */
+/** A task of an earlier process. Its text is a stand-in. */
 export const OpenTask = Schema.Struct({
   taskId: Text,
   runId: Text,
@@ -45,7 +51,8 @@ export const OpenTask = Schema.Struct({
   acceptedAtMs: Schema.Finite,
   sentAtMs: maybe(Schema.Finite),
   answeredRunId: maybe(Text),
-  elsewhere: maybe(Schema.Boolean)
+  elsewhere: maybe(Schema.Boolean),
+  abortRequested: maybe(Schema.Boolean)
 })
 export type OpenTask = typeof OpenTask.Type
 
@@ -59,11 +66,13 @@ export const Header = Schema.Struct({
   settings: Settings,
   /** The device token that was stored for this gateway, as a stand-in. */
   stored: maybe(Schema.Struct({ token: Text, scopes: Schema.Array(Text) })),
-  openTasks: Schema.Array(OpenTask),
   sessionKey: maybe(Text),
   taskTimeoutMs: maybe(Schema.Finite)
 })
 export type Header = typeof Header.Type
+
+/** The approval that is waited for: its request, why, how often it was replaced. */
+const Approval = Schema.Struct({ requestId: maybe(Text), reason: Text, replaced: Schema.Finite })
 
 /** Where a supervised connection stood. Durations are counted from `at`, so that two recordings can be compared. */
 export const State = Schema.Struct({
@@ -73,8 +82,10 @@ export const State = Schema.Struct({
   cause: maybe(Text),
   /** What the cause says besides, such as phase, close code or status. */
   facts: maybe(Schema.Record(Text, Schema.Union([Text, Schema.Finite, Schema.Boolean]))),
-  /** The approval that is waited for: its request, why, how often it was replaced. */
-  approval: maybe(Schema.Struct({ requestId: maybe(Text), reason: Text, replaced: Schema.Finite })),
+  approval: maybe(Approval),
+  /** The wait for wider scopes beside a session, and how the last one ended that did not end in them. */
+  upgrade: maybe(Approval),
+  declined: maybe(Text),
   checking: maybe(Schema.Boolean),
   /** Until the next try or the next ask, in milliseconds. */
   inMs: maybe(Schema.Finite),
@@ -86,7 +97,22 @@ export const State = Schema.Struct({
 })
 export type State = typeof State.Type
 
-/** How a dial failed, or how a link ended. */
+/** How a task ended: its kind, and what decides or says something besides. What an agent wrote is there by its length. */
+export const TaskEnd = Schema.Struct({
+  outcome: Text,
+  text: maybe(Text),
+  /** Class of the failure. */
+  error: maybe(Text),
+  sent: maybe(Schema.Boolean),
+  answered: maybe(Schema.Boolean),
+  history: maybe(Text)
+})
+export type TaskEnd = typeof TaskEnd.Type
+
+/**
+ * How a dial failed, or how a link ended. No host, neither the gateway's nor a proxy's, and no fingerprint: the public logs of
+ * certificates lead from one to a host.
+ */
 export const LinkEnd = Schema.Union([
   Schema.Struct({
     error: Schema.Literal("LinkError"),
@@ -94,9 +120,24 @@ export const LinkEnd = Schema.Union([
     phase: Schema.Literals(["dial", "tls", "upgrade", "challenge", "hello", "session"]),
     closeCode: maybe(Schema.Int),
     closeReason: maybe(Text),
-    errno: maybe(Text)
+    errno: maybe(Text),
+    /** It was to go through a proxy. */
+    proxied: maybe(Schema.Boolean)
   }),
-  Schema.Struct({ error: Schema.Literal("UpgradeRejected"), status: Schema.Int, body: Text })
+  Schema.Struct({
+    error: Schema.Literal("UpgradeRejected"),
+    reason: UpgradeReason,
+    status: Schema.Int,
+    body: Text
+  }),
+  Schema.Struct({
+    error: Schema.Literal("ProxyRejected"),
+    reason: Schema.Literals(["Credentials", "Refused", "Unreachable", "Unusable"]),
+    status: maybe(Schema.Int)
+  }),
+  Schema.Struct({ error: Schema.Literal("TlsPinMismatch"), reason: Schema.Literals(["Rotated", "Unknown"]) }),
+  /** `code` is what the TLS library calls it. */
+  Schema.Struct({ error: Schema.Literal("TlsUntrusted"), reason: UntrustedReason, code: Text })
 ])
 export type LinkEnd = typeof LinkEnd.Type
 
@@ -117,6 +158,7 @@ export const Entry = Schema.Union([
   /** The client let go of the link, or gave the dial up. */
   entry("left", link),
   entry("state", { state: State }),
+  entry("ended", { taskId: Text, end: TaskEnd }),
   // What happened to the client: repeated in a replay.
   entry("phase", { ...link, phase: Schema.Literals(["tls", "upgrade"]) }),
   entry("open", link),
@@ -127,9 +169,14 @@ export const Entry = Schema.Union([
   entry("closed", { ...link, end: LinkEnd }),
   entry("asked", { what: Schema.Literals(["attend", "leave", "checkNow", "pause", "resume", "stop"]) }),
   entry("reconfigured", { settings: Settings }),
+  /** Wider scopes were asked for. */
+  entry("upgradeScopes", { scopes: Schema.Array(ScopeName) }),
+  /** What the journal had of earlier processes for the gateway of the moment, and gave to this one. */
+  entry("takenUp", { tasks: Schema.Array(OpenTask) }),
   entry("delegated", { task: Schema.Int, text: Text, sessionKey: maybe(Text) }),
   /** The ids that the task was given. */
   entry("accepted", { task: Schema.Int, taskId: Text, runId: Text }),
+  /** By this process, or by another one that shares the journal. */
   entry("abort", { taskId: Text }),
   /** A number that was drawn, at least 0 and below 1. */
   entry("draw", { value: Schema.Finite }),

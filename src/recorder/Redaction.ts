@@ -25,6 +25,8 @@ export interface Redactor {
   readonly words: (text: string) => string
   readonly id: (id: string) => string
   readonly sessionKey: (key: string) => string
+  /** A gateway's stand-in, by its address. */
+  readonly gateway: (gatewayScope: string) => string
   readonly names: (names: ReadonlyArray<string>) => ReadonlyArray<string>
   /** Text that is kept as it is, unless a credential is in it. */
   readonly clean: (text: string) => string
@@ -260,6 +262,7 @@ export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor =>
   const secrets: Array<Redacted.Redacted> = [...credentials]
   const ids = numbered("id")
   const segments = numbered("s")
+  const gateways = numbered("g")
   const own = new Map<string, string>()
 
   /** Old gateways put a time before a text that they repeat, and an id behind it. */
@@ -299,6 +302,7 @@ export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor =>
       key.trim().toLowerCase().split(":").map((segment) =>
         ["agent", "main", "global", ""].includes(segment) || /^s\d{1,6}$/.test(segment) ? segment : segments(segment)
       ).join(":"),
+    gateway: gateways,
     names: (names) => names.map((scope) => protocolName.test(scope) ? scope : "masked"),
     clean: (text) =>
       secrets.some((secret) => {

@@ -35,7 +35,7 @@ import { AuthToken } from "../protocol/Connect.ts"
 import { RunId, TaskId } from "../tasks/Task.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
-import type { Entry, Header, Recording, Settings, State } from "./Recording.ts"
+import type { Entry, Header, Recording, Settings, State, TaskEnd } from "./Recording.ts"
 import * as Redaction from "./Redaction.ts"
 import type { ReplayClock } from "./ReplayClock.ts"
 import * as Clocks from "./ReplayClock.ts"
@@ -58,7 +58,7 @@ export interface Seen {
 export interface Difference {
   /** Milliseconds since the recording began. */
   readonly afterMs: number
-  readonly what: "state" | "dial" | "message" | "link"
+  readonly what: "state" | "dial" | "message" | "link" | "task"
   readonly recorded: string
   readonly replayed: string
 }
@@ -107,6 +107,16 @@ const play = Effect.fnUntraced(function*(recording: Recording, clock: ReplayCloc
     ),
     Effect.forkIn(scope, { startImmediately: true })
   )
+
+  const ends = new Map<string, TaskEnd>()
+  const watched = (taskId: TaskId) =>
+    Effect.tap(
+      tasks.await(taskId),
+      (outcome) => Effect.sync(() => void ends.set(taskId, StateRecord.describeEnd(outcome, redactor)))
+    )
+  for (const { taskId } of yield* tasks.list) {
+    yield* Effect.forkIn(Effect.ignore(watched(taskId)), scope, { startImmediately: true })
+  }
 
   const recorded: Array<Seen> = []
   const sent = new Map<number, number>()
@@ -219,11 +229,15 @@ const play = Effect.fnUntraced(function*(recording: Recording, clock: ReplayCloc
       }
       case "delegated": {
         const ids = idsOf(entries, entry.task)
-        if (ids !== undefined) bytes.next(ids)
+        // It was refused, by a full disk perhaps, and nothing came of it.
+        if (ids === undefined) return undefined
+        bytes.next(ids)
         yield* Effect.forkIn(
-          Effect.ignore(
-            tasks.delegate(entry.text, entry.sessionKey === undefined ? undefined : { sessionKey: entry.sessionKey })
-          ),
+          tasks.delegate(entry.text, entry.sessionKey === undefined ? undefined : { sessionKey: entry.sessionKey })
+            .pipe(
+              Effect.flatMap(({ taskId }) => watched(taskId)),
+              Effect.ignore
+            ),
           scope,
           { startImmediately: true }
         )
@@ -232,11 +246,24 @@ const play = Effect.fnUntraced(function*(recording: Recording, clock: ReplayCloc
       case "abort":
         yield* Effect.forkIn(Effect.ignore(tasks.abort(TaskId.make(entry.taskId))), scope)
         return undefined
+      case "upgradeScopes":
+        yield* Effect.forkIn(Effect.ignore(supervisor.upgradeScopes(entry.scopes)), scope, { startImmediately: true })
+        return undefined
+      case "ended": {
+        yield* until(() => ends.has(entry.taskId))
+        const end = ends.get(entry.taskId)
+        const expected = StateRecord.canonical(entry.end)
+        const actual = end === undefined ? nothing : StateRecord.canonical(end)
+        return actual === expected
+          ? undefined
+          : { what: "task", recorded: `${entry.taskId} ${expected}`, replayed: `${entry.taskId} ${actual}` }
+      }
       case "lost":
       case "full":
         incomplete = entry.kind
         return undefined
       case "untaken":
+      case "takenUp":
       case "accepted":
       case "draw":
       case "end":
@@ -330,8 +357,9 @@ const idsOf = (entries: ReadonlyArray<Entry>, task: number) =>
 const settingsOf = (settings: Settings): Effect.Effect<GatewaySettings, SettingsInvalid> => {
   const host = settings.loopback ? "127.0.0.1" : "gateway.invalid"
   return Effect.fromResult(Gateway.check({
-    url: `${settings.scheme}//${host}:18789`,
+    url: `${settings.scheme}//${host}:18789/${settings.gateway}`,
     plaintextHost: host,
+    tlsPins: settings.pinned ? `sha256:${"0".repeat(64)}` : undefined,
     token: redacted(settings.token),
     password: redacted(settings.password),
     scopes: settings.scopes,
@@ -388,7 +416,7 @@ const client = (
   }).pipe(
     Layer.provideMerge(Supervisor.layer),
     Layer.provide(Handshake.layer),
-    Layer.provide(Layer.mergeAll(before(header, settings), Admission.layer)),
+    Layer.provide(Layer.mergeAll(stored(header, settings), journal(entries), Admission.layer)),
     Layer.provide(Layer.succeed(Transport, transport)),
     Layer.provide(Layer.succeed(Gateway.GatewayConfig, settings)),
     Layer.provide(DeviceIdentity.layerEphemeral({ platform: header.platform }).pipe(Layer.provide(Signer.layerNode))),
@@ -397,10 +425,10 @@ const client = (
     Layer.fresh
   )
 
-/** What was stored when the recording began. */
-const before = (header: Header, settings: GatewaySettings) => {
+/** The device token that was stored when the recording began. */
+const stored = (header: Header, settings: GatewaySettings): Layer.Layer<TokenStore, never, DeviceIdentity> => {
   const { gatewayScope } = settings.endpoint
-  const tokens = Layer.effect(
+  return Layer.effect(
     TokenStore,
     Effect.gen(function*() {
       const store = yield* TokenStore
@@ -418,16 +446,27 @@ const before = (header: Header, settings: GatewaySettings) => {
       return store
     })
   ).pipe(Layer.provide(TokenStore.layerMemory))
-  const journal = Layer.effect(
+}
+
+/** A journal in memory that gives what was taken up, each time that it is asked. */
+const journal = (entries: ReadonlyArray<Entry>): Layer.Layer<TaskJournal> => {
+  const taken = entries.flatMap((entry) => entry.kind === "takenUp" ? [entry.tasks] : [])
+  return Layer.effect(
     TaskJournal,
-    Effect.gen(function*() {
-      const journal = yield* TaskJournal
-      for (const task of header.openTasks) {
-        const ids = { taskId: TaskId.make(task.taskId), runId: RunId.make(task.runId) }
-        yield* Effect.orDie(journal.put({ ...task, ...ids, gatewayScope }))
-      }
-      return journal
+    Effect.map(TaskJournal, (inner) => {
+      let times = 0
+      return TaskJournal.of({
+        ...inner,
+        takeUp: (gatewayScope) =>
+          Effect.sync(() =>
+            (taken[times++] ?? []).map((task) => ({
+              ...task,
+              taskId: TaskId.make(task.taskId),
+              runId: RunId.make(task.runId),
+              gatewayScope
+            }))
+          )
+      })
     })
   ).pipe(Layer.provide(TaskJournal.layerMemory))
-  return Layer.mergeAll(tokens, journal)
 }

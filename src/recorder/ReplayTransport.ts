@@ -4,7 +4,9 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { LinkError, UpgradeRejected } from "../link/LinkError.ts"
+import type { DialError } from "../link/LinkError.ts"
+import { LinkError, ProxyRejected, UpgradeRejected } from "../link/LinkError.ts"
+import { TlsPinMismatch, TlsUntrusted } from "../link/TlsError.ts"
 import type { Link, LinkHandler, Target } from "../link/Transport.ts"
 import { Transport } from "../link/Transport.ts"
 import type { LinkEnd } from "./Recording.ts"
@@ -28,23 +30,44 @@ export interface ReplayTransport {
   readonly links: ReadonlyArray<ReplayLink>
 }
 
-const errorOf = (end: LinkEnd): LinkError | UpgradeRejected =>
-  end.error === "UpgradeRejected"
-    ? new UpgradeRejected({ status: end.status, body: end.body })
-    : new LinkError({
-      reason: end.reason,
-      phase: end.phase,
-      closeCode: end.closeCode,
-      closeReason: end.closeReason,
-      errno: end.errno
-    })
+/** What a recording does not keep of a certificate. */
+const certificate = { host: "gateway.invalid", seenCertificate: "", seenKey: "" }
+
+const errorOf = (end: LinkEnd): DialError => {
+  switch (end.error) {
+    case "LinkError":
+      return new LinkError({
+        reason: end.reason,
+        phase: end.phase,
+        closeCode: end.closeCode,
+        closeReason: end.closeReason,
+        errno: end.errno,
+        proxy: end.proxied === true ? "proxy.invalid" : undefined
+      })
+    case "UpgradeRejected":
+      return new UpgradeRejected({ reason: end.reason, status: end.status, body: end.body })
+    case "ProxyRejected":
+      return new ProxyRejected({ reason: end.reason, proxy: "proxy.invalid", status: end.status })
+    case "TlsPinMismatch":
+      return new TlsPinMismatch({ reason: end.reason, ...certificate, expected: [] })
+    case "TlsUntrusted":
+      return new TlsUntrusted({
+        reason: end.reason,
+        ...certificate,
+        code: end.code,
+        validFromMs: 0,
+        validToMs: 0,
+        names: ""
+      })
+  }
+}
 
 /** `untaken` tells which messages, counted from 1, a link did not take when it was recorded. Links count from 1. */
 export const make = (untaken: (link: number, message: number) => boolean): ReplayTransport => {
   const links: Array<ReplayLink> = []
   const dial = Effect.fnUntraced(function*(_target: Target, handler: LinkHandler) {
     const number = links.length + 1
-    const opened = Deferred.makeUnsafe<void, LinkError | UpgradeRejected>()
+    const opened = Deferred.makeUnsafe<void, DialError>()
     const sent: Array<string> = []
     const cuts: Array<number> = []
     const state = { left: false }

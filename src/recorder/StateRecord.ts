@@ -2,7 +2,8 @@
  * A connection's state in the form in which recordings keep it, and where two of them differ. Pure.
  */
 import type { Approval, ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
-import type { State } from "./Recording.ts"
+import type { TaskOutcome } from "../tasks/Task.ts"
+import type { State, TaskEnd } from "./Recording.ts"
 import type { Redactor } from "./Redaction.ts"
 
 /** `nowMs` is when the state was seen. */
@@ -27,7 +28,9 @@ export const describe = (status: ConnectionStatus, nowMs: number, redactor: Reda
         scopes: redactor.names(facts.scopes),
         missingScopes: redactor.names(facts.missingScopes),
         deviceTokenIssued: facts.deviceTokenIssued,
-        ...(facts.clockDeltaMs === undefined ? {} : { clockDeltaMs: facts.clockDeltaMs })
+        ...(facts.clockDeltaMs === undefined ? {} : { clockDeltaMs: facts.clockDeltaMs }),
+        ...(status.upgrade === undefined ? {} : { upgrade: approvalOf(status.upgrade, redactor) }),
+        ...(status.declined === undefined ? {} : { declined: status.declined })
       }
     }
     case "Waiting":
@@ -54,6 +57,21 @@ const approvalOf = ({ reason, replaced, requestId }: Approval, redactor: Redacto
   replaced,
   ...(requestId === undefined ? {} : { requestId: redactor.id(requestId) })
 })
+
+/** How a task ended. */
+export const describeEnd = (outcome: TaskOutcome, redactor: Redactor): TaskEnd => {
+  switch (outcome._tag) {
+    case "Completed":
+    case "Aborted":
+      return { outcome: outcome._tag, text: redactor.text(outcome.text) }
+    case "Failed":
+      return { outcome: outcome._tag, error: outcome.error._tag }
+    case "Expired":
+      return { outcome: outcome._tag, sent: outcome.sent }
+    case "Unknown":
+      return { outcome: outcome._tag, ...outcome.evidence }
+  }
+}
 
 /** Fields of failures that decide something, and that no peer can fill with text of its own. */
 const telling = [
@@ -111,6 +129,8 @@ export const summary = (state: State): string => {
     state.checking === true ? "asking" : "",
     state.protocol === undefined ? "" : `protocol ${state.protocol}`,
     state.scopes === undefined ? "" : `scopes ${state.scopes.join(" ") || "none"}`,
+    state.upgrade === undefined ? "" : `wider scopes wait for request ${state.upgrade.requestId ?? "unknown"}`,
+    state.declined === undefined ? "" : `wider scopes declined (${state.declined})`,
     state.inMs === undefined ? "" : `next in ${(state.inMs / 1000).toFixed(1)} s`
   ].filter((part) => part !== "").join("  ")
 }
