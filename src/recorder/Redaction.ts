@@ -210,17 +210,17 @@ const frameRule = object(() => ({
  * (OpenClaw, errors of the handshake; see `Refusal`). A credential is never one of them.
  */
 const vocabulary = new Set(
-  `a added after agent aborted approval approved allow allowed an and are as at attempts auth authentication be before bind body busy by cannot
+  `a added after agent aborted approval approved allow allowed an and are as asking at attempts auth authentication be before bind body busy by cannot
   caps challenge client clients close closed code configure configured configuration conflicted connect connection control
-  created data denied deny device disabled does entry equal error event exceeded exists expected expired expires fail failed
+  created currently data denied deny device disabled does entry equal error event exceeded exists expected expired expires fail failed
   failure first for forbidden found frame from gateway handshake has have header hello host https id identity in
   initialization instance internal invalid is it its json key known label large later legacy limit limited list localhost
-  locked long lookup loopback many maximum message method minimum mismatch missing mode must name narrowly nonce not object of
+  locked long lookup loopback many maximum message method minimum mismatch missing mode more must name narrowly nonce not object of
   on only open operator or origin package page pair paired pairing params parse password payload pending policy presented
   present profile property protocol provider proxy public read ready refused rejected reload remote removed reply request
-  request-id requested require required requires response restart retry revoked role root rotated run runs runtime
+  request-id requestid requested require required requires response restart retry revoked role root rotated run runs runtime
   satisfied schema scope scopes secure sequence server service session shared shortly should shutdown signature silent
-  size slow socket stale starting startup started startup-sidecars still stopped stopping string this tick timed timeout to
+  size slow socket stale starting startup started startup-sidecars still stopped stopping string than this tick timed timeout to
   token too try trusted ui unauthenticated unauthorized unavailable unexpected unknown unsupported until update upgrade used
   user valid value version was webchat websocket when with within without write wrong yet your context consumer
   device-id-mismatch device-signature device-signature-stale device-nonce-mismatch device-nonce-missing not-paired

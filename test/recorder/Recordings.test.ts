@@ -2,6 +2,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Predicate from "effect/Predicate"
 import { fileURLToPath } from "node:url"
 import type { Entry, Recording } from "../../src/recorder/Recording.ts"
 import * as Recordings from "../../src/recorder/Recording.ts"
@@ -44,6 +45,13 @@ const changed = (
   assert.notStrictEqual(index, -1)
   return { header, entries: entries.flatMap((entry, at) => at === index ? change(entry) : [entry]) }
 }
+
+const statusOf = (frame: Readonly<Record<string, unknown>>): unknown =>
+  Predicate.hasProperty(frame["payload"], "status") ? frame["payload"].status : undefined
+const answered = (frame: Readonly<Record<string, unknown>>, status: string) => ({
+  ...frame,
+  payload: { ...(Predicate.isObject(frame["payload"]) ? frame["payload"] : {}), status }
+})
 
 describe("a replay that goes another way says where", () => {
   const differs = Effect.fnUntraced(function*(
@@ -91,6 +99,59 @@ describe("a replay that goes another way says where", () => {
       assert.strictEqual(difference?.what, "message")
       assert.match(difference?.recorded ?? "", /~22~1/)
       assert.match(difference?.replayed ?? "", /~5~1/)
+    }))
+
+  it.effect("wider scopes that were declined in another way", () =>
+    Effect.gen(function*() {
+      const difference = yield* differs("upgrade-rejected", (entry) =>
+        entry.kind === "in" && statusOf(entry.frame) === "rejected", (entry) =>
+        entry.kind === "in" ? [{ ...entry, frame: answered(entry.frame, "expired") }] : [entry])
+      assert.strictEqual(difference?.what, "state")
+      assert.match(difference?.recorded ?? "", /wider scopes declined \(rejected\)/)
+      assert.match(difference?.replayed ?? "", /wider scopes declined \(expired\)/)
+    }))
+
+  it.effect("wider scopes that nobody asked for", () =>
+    Effect.gen(function*() {
+      const difference = yield* differs("upgrade-over-session", ({ kind }) => kind === "upgradeScopes", gone)
+      assert.deepInclude(difference, { what: "message", replayed: "nothing of the kind" })
+      assert.match(difference?.recorded ?? "", /device\.scopes\.requestUpgrade/)
+    }))
+
+  it.effect("a task that ended otherwise", () =>
+    Effect.gen(function*() {
+      const difference = yield* differs("approval", ({ kind }) =>
+        kind === "ended", (entry) =>
+        entry.kind === "ended" ? [{ ...entry, end: { outcome: "Expired", sent: true } }] : [entry])
+      assert.strictEqual(difference?.what, "task")
+      assert.match(difference?.recorded ?? "", /Expired/)
+      assert.match(difference?.replayed ?? "", /Completed.*~22~1/)
+    }))
+
+  it.effect("a gateway that is not pinned, so that its own token does not go there", () =>
+    Effect.gen(function*() {
+      const { entries, header } = yield* recording("pinned-own-token")
+      const { difference } = yield* Replay.run({
+        header: { ...header, settings: { ...header.settings, pinned: false } },
+        entries: entries.map((entry) =>
+          entry.kind === "reconfigured" ? { ...entry, settings: { ...entry.settings, pinned: false } } : entry
+        )
+      })
+      assert.match(difference?.replayed ?? "", /^Halted/)
+    }))
+
+  it.effect("a gateway that is the same after all, so that its own token goes there", () =>
+    Effect.gen(function*() {
+      const { entries, header } = yield* recording("another-gateway")
+      const { difference } = yield* Replay.run({
+        header,
+        entries: entries.map((entry) =>
+          entry.kind === "reconfigured" ? { ...entry, settings: { ...entry.settings, gateway: "g1" } } : entry
+        )
+      })
+      assert.strictEqual(difference?.what, "message")
+      assert.notInclude(difference?.recorded ?? "", '"auth"')
+      assert.include(difference?.replayed ?? "", '"auth":{"token":"secret-2"}')
     }))
 
   it.effect("a state that the recording does not have", () =>

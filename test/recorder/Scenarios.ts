@@ -4,6 +4,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -18,10 +19,15 @@ import type { Options } from "../../src/devgateway/DevGateway.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import type { Fault } from "../../src/devgateway/Fault.ts"
 import type { GatewayInput } from "../../src/handshake/GatewayConfig.ts"
+import type { DialError } from "../../src/link/LinkError.ts"
+import { LinkError, ProxyRejected } from "../../src/link/LinkError.ts"
+import { TlsPinMismatch, TlsUntrusted } from "../../src/link/TlsError.ts"
+import { ScopeName } from "../../src/protocol/Connect.ts"
 import * as Recorded from "../../src/recorder/Recorded.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import * as Device from "../support/Device.ts"
+import * as FailingDials from "../support/FailingDials.ts"
 
 export interface Scene {
   readonly gateway: DevGateway["Service"]
@@ -30,6 +36,9 @@ export interface Scene {
   readonly reached: (tag: ConnectionStatus["_tag"]) => Effect.Effect<void>
   /** Approves what this device has asked for and lets it look. */
   readonly approved: Effect.Effect<void>
+  readonly rejected: Effect.Effect<void>
+  /** Waits for wider scopes beside the session to be asked for, or to be declined. */
+  readonly beside: (what: "upgrade" | "declined") => Effect.Effect<void>
   /** Runs a task to its end. */
   readonly task: (text: string) => Effect.Effect<void>
 }
@@ -39,11 +48,15 @@ export interface Scenario {
   readonly faults?: ReadonlyArray<Fault>
   readonly gateway?: Partial<Options>
   readonly client?: GatewayInput
+  /** How the first dials fail that do not reach the gateway. */
+  readonly dials?: ReadonlyArray<DialError>
   readonly play: (scene: Scene) => Effect.Effect<unknown>
 }
 
 const operatorToken = Redacted.make("operator-token")
-const wait = TestClock.adjust
+/** Moves the clock once everybody has done what is to be done now, so that a recording made again is the same. */
+const wait = (duration: Duration.Input) =>
+  Effect.andThen(Effect.repeat(Effect.yieldNow, { times: 100 }), TestClock.adjust(duration))
 /** The faulty attempt, and then a connection that holds. */
 const recovers: Scenario["play"] = ({ reached }) => Effect.andThen(wait("2 minutes"), reached("Connected"))
 const halts: Scenario["play"] = ({ reached }) => Effect.andThen(wait("1 second"), reached("Halted"))
@@ -69,6 +82,48 @@ const paired = (name: string, then: Scenario["play"], gateway: Partial<Options> 
   gateway,
   play: (scene) => Effect.andThen(scene.approved, then(scene))
 })
+
+/** What the first dial ends in, on the way to a gateway that is pinned. */
+const onTheWay = (name: string, error: DialError, play: Scenario["play"] = recovers): Scenario => ({
+  name,
+  client: { ...pinned, token: operatorToken },
+  dials: [error],
+  play
+})
+const pinned: GatewayInput = { url: "wss://gateway.example", tlsPins: "0a".repeat(32) }
+const certificate = {
+  host: "gateway.example:443",
+  seenCertificate: `sha256:${Array.from({ length: 32 }, () => "0B").join(":")}`,
+  seenKey: `sha256//${"c".repeat(43)}=`
+}
+const untrusted = (reason: TlsUntrusted["reason"], code: string) =>
+  new TlsUntrusted({ reason, ...certificate, code, validFromMs: 0, validToMs: 1000, names: "gateway.example" })
+const proxy = "proxy.example:3128"
+
+/** A device that was approved for reading asks for writing too, and a person decides. */
+const widens = (name: string, decide: Scenario["play"], scopeUpgrades: boolean): Scenario => ({
+  name,
+  gateway: { scopeUpgrades },
+  client: { scopes: "operator.read" },
+  play: (scene) =>
+    Effect.gen(function*() {
+      yield* scene.approved
+      yield* Effect.forkChild(scene.supervisor.upgradeScopes([ScopeName.make("operator.write")]))
+      yield* scene.beside("upgrade")
+      yield* wait("20 seconds")
+      yield* decide(scene)
+    })
+})
+const granted: Scenario["play"] = ({ approved, task }) => Effect.andThen(approved, task("now it may be asked"))
+const declined: Scenario["play"] = ({ beside, gateway, reached, rejected }) =>
+  Effect.gen(function*() {
+    yield* rejected
+    yield* wait("20 seconds")
+    yield* beside("declined")
+    yield* gateway.dropAll(1006)
+    yield* wait("2 minutes")
+    yield* reached("Connected")
+  })
 
 const deviceId = (gateway: DevGateway["Service"]) => Effect.map(gateway.paired, (all) => all[0]?.deviceId ?? "")
 
@@ -118,6 +173,47 @@ export const scenarios: ReadonlyArray<Scenario> = [
   once("upgrade-403", { upgradeRefusal: { status: 403, body: "Proxy client attribution is required." } }, halts),
   once("upgrade-503", { upgradeRefusal: { status: 503, body: "Too many unauthenticated sockets" } }),
   once("unreachable", { upgradeRefusal: { status: 0, body: "" } }),
+  onTheWay(
+    "tls-pin-mismatch",
+    new TlsPinMismatch({ reason: "Unknown", ...certificate, expected: ["sha256:0A"] }),
+    halts
+  ),
+  onTheWay("tls-untrusted", untrusted("HostMismatch", "ERR_TLS_CERT_ALTNAME_INVALID"), halts),
+  onTheWay("tls-expired", untrusted("Expired", "CERT_HAS_EXPIRED")),
+  onTheWay("proxy-credentials", new ProxyRejected({ reason: "Credentials", proxy, status: 407 }), halts),
+  onTheWay("proxy-unreachable", new ProxyRejected({ reason: "Unreachable", proxy, status: 502 })),
+  onTheWay("proxy-gone", new LinkError({ reason: "Unreachable", phase: "dial", errno: "ECONNREFUSED", proxy })),
+  {
+    // Its own token goes to a pinned gateway when the shared one is refused, and to no other that is far away.
+    name: "pinned-own-token",
+    client: pinned,
+    play: ({ approved, reached, supervisor }) =>
+      Effect.gen(function*() {
+        yield* approved
+        yield* supervisor.reconfigure(Device.settings({ ...pinned, token: Redacted.make("not-the-token") }))
+        yield* wait("5 seconds")
+        yield* reached("Connected")
+      })
+  },
+  {
+    // Its token and its tasks are for one gateway: to another it is a stranger, which gets neither.
+    name: "another-gateway",
+    play: ({ approved, reached, supervisor, tasks }) =>
+      Effect.gen(function*() {
+        yield* approved
+        yield* supervisor.reconfigure(Device.settings({ url: "ws://127.0.0.1:4711" }))
+        yield* wait("1 second")
+        yield* reached("Halted")
+        yield* tasks.delegate("a task for the other gateway")
+        yield* supervisor.reconfigure(Device.settings({}))
+        yield* wait("5 seconds")
+        yield* reached("Connected")
+      }).pipe(Effect.orDie)
+  },
+  widens("upgrade-over-session", granted, true),
+  widens("upgrade-beside-session", granted, false),
+  widens("upgrade-rejected", declined, true),
+  widens("upgrade-replaced", declined, false),
   {
     name: "wrong-token",
     client: { token: Redacted.make("not-the-token") },
@@ -241,7 +337,10 @@ export const recorded = Effect.fnUntraced(
     })
     const agent = Recorded.layer({ path, program: "0.1.0", sessionKey: "agent:main:main" })(
       Agent.layer({ sessionKey: "agent:main:main" })
-    ).pipe(Layer.provide(seeded), Layer.provideMerge(host))
+    ).pipe(
+      Layer.provide(Layer.merge(seeded, Layer.provide(FailingDials.layer(scenario.dials ?? []), host))),
+      Layer.provideMerge(host)
+    )
     yield* Effect.scoped(Effect.gen(function*() {
       const context = yield* Layer.build(agent)
       const gateway = Context.get(context, DevGateway)
@@ -249,6 +348,10 @@ export const recorded = Effect.fnUntraced(
       const tasks = Context.get(context, TaskRunner)
       const reached = (tag: ConnectionStatus["_tag"]) =>
         supervisor.changes.pipe(Stream.filter(hasTag(tag)), Stream.runHead, Effect.asVoid)
+      const request = Effect.map(
+        gateway.awaitState(({ pending }) => pending.length > 0),
+        ({ pending }) => pending[0]?.requestId ?? ""
+      )
       yield* wait("1 millis")
       yield* scenario.play({
         gateway,
@@ -256,12 +359,18 @@ export const recorded = Effect.fnUntraced(
         tasks,
         reached,
         approved: Effect.gen(function*() {
-          const { pending } = yield* gateway.awaitState(({ pending }) => pending.length > 0)
-          yield* gateway.approve(pending[0]?.requestId ?? "")
+          yield* gateway.approve(yield* request)
           yield* supervisor.checkNow
           yield* wait("10 seconds")
           yield* reached("Connected")
         }).pipe(Effect.orDie),
+        rejected: Effect.orDie(Effect.flatMap(request, gateway.reject)),
+        beside: (what) =>
+          supervisor.changes.pipe(
+            Stream.filter((status) => status._tag === "Connected" && status[what] !== undefined),
+            Stream.runHead,
+            Effect.asVoid
+          ),
         task: (text) =>
           Effect.gen(function*() {
             const { taskId } = yield* tasks.delegate(text)
