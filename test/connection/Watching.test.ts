@@ -12,7 +12,12 @@ import * as Tracer from "effect/Tracer"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { tracerOf } from "../../src/handshake/Timeline.ts"
+import { ProxyRejected } from "../../src/link/LinkError.ts"
+import { TlsPinMismatch } from "../../src/link/TlsError.ts"
+import { ScopeName } from "../../src/protocol/Connect.ts"
+import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
 import * as CountingTracer from "../support/CountingTracer.ts"
+import * as FailingDials from "../support/FailingDials.ts"
 import * as LogLines from "../support/LogLines.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
 
@@ -124,13 +129,31 @@ describe("a whole pairing, watched", () => {
   const canaries = {
     token: "canary-token-8c1f",
     gatewayPassword: "canary-password-77aa",
-    message: "canary message of a person"
+    message: "canary message of a person",
+    header: "canary-header-value",
+    pin: "c0ffee".repeat(10) + "0123"
   }
+  /** The pin as a person is shown it. It is public, and the failure that a span ends with names it; nothing else does. */
+  const shownPin = canaries.pin.toUpperCase().match(/../g)?.join(":") ?? ""
+  /** What comes before the gateway is reached. */
+  const onTheWay = [
+    new ProxyRejected({ reason: "Unreachable", proxy: "proxy.example:3128", status: 502 }),
+    new TlsPinMismatch({
+      reason: "Unknown",
+      host: "gateway.example:443",
+      seenCertificate: "sha256:AA",
+      seenKey: "sha256//BB",
+      expected: [`sha256:${shownPin}`]
+    })
+  ]
   it.effect("B16: spans are a tree of attempts, their steps and requests, and no secret is in spans, labels or logs", () =>
     ownRegistry(LogLines.kept((lines) =>
       CountingTracer.installed((kept) =>
         Effect.gen(function*() {
           const running = yield* MemoryAgent.start
+          yield* TestClock.adjust("5 seconds")
+          yield* running.reached("Halted")
+          yield* running.supervisor.checkNow
           yield* TestClock.adjust("1 millis")
           yield* running.reached("AwaitingApproval")
           yield* approve
@@ -148,6 +171,11 @@ describe("a whole pairing, watched", () => {
           const steps = ["dial", "challenge", "connect", "hello"].map((step) => `Handshake.connect > gateway.${step}`)
           assert.deepStrictEqual(kept.tree().filter((path) => /Handshake|gateway/.test(path)), [
             "Handshake.connect",
+            "Handshake.connect > gateway.dial",
+            "Handshake.connect",
+            "Handshake.connect > gateway.dial",
+            "Handshake.connect > gateway.tls",
+            "Handshake.connect",
             ...steps,
             "Handshake.connect",
             ...steps,
@@ -159,27 +187,46 @@ describe("a whole pairing, watched", () => {
             attributes.get("openclaw.connect.outcome"),
             attributes.get("openclaw.connect.reason")
           ])
-          assert.deepStrictEqual(outcomes, [[1, "PairingRequired", "not-paired"], [0, "Connected", undefined]])
+          assert.deepStrictEqual(outcomes, [
+            [1, "ProxyRejected", "Unreachable"],
+            [2, "TlsPinMismatch", "Unknown"],
+            [1, "PairingRequired", "not-paired"],
+            [0, "Connected", undefined]
+          ])
 
           const { paired } = yield* Effect.flatMap(DevGateway, ({ awaitState }) => awaitState(() => true))
           assert.lengthOf(paired, 1)
-          const told = JSON.stringify([
-            kept.spans.map((span) =>
-              [span.name, [...span.attributes], span.events, span.status, span.links].map(plain)
-            ),
-            yield* Metric.snapshot,
-            lines
-          ], (_key, value: unknown) => typeof value === "bigint" ? String(value) : value)
+          const text = (value: unknown) =>
+            JSON.stringify(value, (_key, inner: unknown) => typeof inner === "bigint" ? String(inner) : inner)
+          const beside = text([kept.spans.map(({ attributes }) => [...attributes]), yield* Metric.snapshot, lines])
+          const told = beside
+            + text(kept.spans.map(({ events, links, name, status }) => [name, events, links, status].map(plain)))
           for (const secret of Object.values(canaries)) assert.notInclude(told, secret)
+          assert.notInclude(beside, shownPin)
+          assert.include(told, shownPin)
           const deviceTokens = yield* sentTokens
           assert.lengthOf(deviceTokens, 1)
           for (const token of deviceTokens) assert.notInclude(told, token)
           assert.include(told, "PairingRequired")
         }).pipe(
-          Effect.provide(MemoryAgent.layer({
-            gateway: { auth: { mode: "token", token: Redacted.make(canaries.token) }, recordFrames: true },
-            client: { token: Redacted.make(canaries.token), password: Redacted.make(canaries.gatewayPassword) }
-          })),
+          Effect.provide(
+            MemoryAgent.host(
+              FailingDials.layer(onTheWay).pipe(
+                Layer.provide(MemoryTransport.layer),
+                Layer.provideMerge(DevGateway.layerTest({
+                  auth: { mode: "token", token: Redacted.make(canaries.token) },
+                  recordFrames: true
+                }))
+              ),
+              {
+                url: "wss://gateway.example",
+                token: Redacted.make(canaries.token),
+                password: Redacted.make(canaries.gatewayPassword),
+                headers: Redacted.make(`X-Front-Door: ${canaries.header}`),
+                tlsPins: canaries.pin
+              }
+            )
+          ),
           Random.withSeed("watched")
         )
       )
@@ -239,6 +286,57 @@ describe("metrics", () => {
         })
       }).pipe(Effect.provide(operator), Random.withSeed("metrics"))
     ))
+
+  it.effect.each([["over the session", true], ["by a second attempt", false]] as const)(
+    "wider scopes asked for %s: each attempt is counted once, the session ends with its successor, and that is no reconnect",
+    ([, scopeUpgrades]) =>
+      ownRegistry(
+        Effect.gen(function*() {
+          const gateway = yield* DevGateway
+          const running = yield* MemoryAgent.start
+          yield* TestClock.adjust("1 millis")
+          yield* approve
+          yield* running.supervisor.checkNow
+          yield* TestClock.adjust("1 second")
+          yield* running.reached("Connected")
+          yield* Effect.forkChild(running.supervisor.upgradeScopes([ScopeName.make("operator.write")]), {
+            startImmediately: true
+          })
+          yield* TestClock.adjust("40 seconds")
+          const waiting = yield* series
+          assert.closeTo(waiting["gateway_pending_approval_age_seconds"] ?? 0, 40, 0.01)
+          assert.strictEqual(waiting["gateway_session_duration_seconds"] ?? 0, 0)
+          yield* approve
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual((yield* gateway.stats).openPeers, 1)
+          const asks = yield* Effect.map(gateway.stats, ({ attempts }) => attempts - 2)
+          const { "gateway_requests_total{outcome=ok}": _answers, ...all } = yield* series
+          assert.deepStrictEqual(all, {
+            "gateway_connect_attempts_total{outcome=PairingRequired}": asks,
+            "gateway_connect_attempts_total{outcome=Connected}": 2,
+            gateway_session_duration_seconds: 1,
+            gateway_clock_delta_ms: 0,
+            gateway_pending_approval_age_seconds: 0
+          })
+          yield* gateway.dropAll(1006)
+          yield* TestClock.adjust("5 seconds")
+          yield* running.reached("Connected")
+          assert.deepInclude(yield* series, {
+            "gateway_connect_attempts_total{outcome=Connected}": 3,
+            gateway_session_duration_seconds: 2,
+            gateway_reconnects_total: 1
+          })
+          yield* running.stop
+          assert.deepInclude(yield* series, { gateway_session_duration_seconds: 3 })
+        }).pipe(
+          Effect.provide(MemoryAgent.layer({
+            gateway: { scopeUpgrades },
+            client: { token: MemoryAgent.sharedToken, scopes: "operator.read" }
+          })),
+          Random.withSeed("wider")
+        )
+      )
+  )
 
   it.effect("what is lost on the way: gaps, events of slow subscribers, noise, time-outs and interruptions", () =>
     ownRegistry(
