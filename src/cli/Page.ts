@@ -15,9 +15,9 @@ const dialog = Effect.promise(() => import("../dialog/DialogServer.ts"))
 
 /**
  * Serves the page until the scope closes, and answers the one event that tells where. Its URL is as good as a password, so
- * it goes to whoever started the program, and nowhere else.
+ * it goes to whoever started the program, and nowhere else. So this has no span: a tracer keeps what a span ended with.
  */
-export const start = Effect.fn("Page.start")(
+export const start = Effect.fnUntraced(
   function*(options: Options) {
     const { DialogServer } = yield* dialog
     const { url } = Context.get(yield* Layer.build(DialogServer.layer(options)), DialogServer)

@@ -4,13 +4,16 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import { Server } from "node:net"
 import { fileURLToPath } from "node:url"
 import * as Agent from "../../src/agent/Agent.ts"
 import { Output } from "../../src/cli/Output.ts"
 import * as Page from "../../src/cli/Page.ts"
+import * as Recorded from "../../src/recorder/Recorded.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import { ask, decodeRecord, nextEvent, open, raw, site } from "../dialog/DialogServerClient.ts"
+import { observed, shown } from "../support/Observed.ts"
 import * as Cli from "./Cli.ts"
 
 const limit = 60_000
@@ -22,7 +25,10 @@ const servedAt = (url: unknown) => {
 }
 
 /** Starts the page as `run` does, and what was said on standard error. */
-const started = Effect.fnUntraced(function*(options: Parameters<typeof Page.start>[0]) {
+const started = Effect.fnUntraced(function*(
+  options: Parameters<typeof Page.start>[0],
+  record: ReturnType<typeof Recorded.layer> = (agent) => agent
+) {
   const warnings: Array<string> = []
   const output = Output.of({
     json: true,
@@ -35,7 +41,7 @@ const started = Effect.fnUntraced(function*(options: Parameters<typeof Page.star
   const event = yield* Page.start(options).pipe(
     Effect.provideService(Output, output),
     Effect.provide(
-      Agent.layer().pipe(
+      record(Agent.layer()).pipe(
         Layer.provideMerge(MemoryGateway.layer()),
         Layer.provideMerge(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto))
       )
@@ -53,6 +59,28 @@ describe("Page.start", () => {
       assert.strictEqual((yield* ask(served, "/", { token: false })).status, 200)
       assert.deepStrictEqual(warnings, [])
     }))
+
+  it.live("B16: its token is in no recording, span, metric label or log of the agent, however it is used", () =>
+    Effect.gen(function*() {
+      const folder = yield* site
+      const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+      const path = `${directory}/agent.ndjson`
+      const served = yield* Effect.flatMap(
+        observed(Effect.scoped(Effect.gen(function*() {
+          const { event } = yield* started({ site: folder }, Recorded.layer({ path }))
+          const served = servedAt(event?.event === "page" ? event.url : "")
+          yield* ask(served, "/")
+          yield* ask(served, "/tasks")
+          return { served, metrics: yield* Metric.snapshot }
+        }))),
+        ({ exit, told }) => Effect.map(exit, (all) => ({ ...all, told }))
+      )
+      const recording = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(path))
+      assert.match(recording, /"kind":"end"/)
+      for (const text of [recording, shown(served.metrics), ...served.told]) {
+        assert.notInclude(text, served.served.token)
+      }
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
   it.live("a page that was not built, or no port for it, is a warning that says what to do, and no failure", () =>
     Effect.gen(function*() {

@@ -8,8 +8,10 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Admission } from "../../src/connection/Admission.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
@@ -19,19 +21,23 @@ import { Handshake } from "../../src/handshake/Handshake.ts"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { Signer } from "../../src/identity/Signer.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
+import type { DialError } from "../../src/link/LinkError.ts"
+import { LinkError, ProxyRejected, UpgradeRejected } from "../../src/link/LinkError.ts"
+import { TlsPinMismatch, TlsUntrusted } from "../../src/link/TlsError.ts"
 import { Transport } from "../../src/link/Transport.ts"
-import { AuthToken } from "../../src/protocol/Connect.ts"
+import { AuthToken, ScopeName } from "../../src/protocol/Connect.ts"
 import { FlightRecorder } from "../../src/recorder/FlightRecorder.ts"
 import type { Options } from "../../src/recorder/FlightRecorder.ts"
 import * as Recorded from "../../src/recorder/Recorded.ts"
 import * as Recording from "../../src/recorder/Recording.ts"
 import * as Replay from "../../src/recorder/Replay.ts"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
-import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import { TaskJournal, TaskJournalError } from "../../src/tasks/TaskJournal.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
 import * as MemoryFiles from "../identity/MemoryFiles.ts"
 import * as Device from "../support/Device.ts"
+import * as FailingDials from "../support/FailingDials.ts"
 import * as LogLines from "../support/LogLines.ts"
 import * as Wire from "../support/WireFrames.ts"
 
@@ -65,6 +71,9 @@ const recording = <A, E>(
     Effect.provide(FlightRecorder.layer({ path, ...options }).pipe(Layer.provide([around, files(made, behaviour)]))),
     Effect.andThen(Effect.sync(() => MemoryFiles.snapshot(made)[path] ?? ""))
   )
+
+/** What is recorded here: no events and no notices. */
+const agent = TaskRunner.layer().pipe(Layer.provideMerge(Supervisor.layer), Layer.provide(Handshake.layer))
 
 const draw = (value: number) => () => ({ kind: "draw" as const, value })
 
@@ -193,6 +202,98 @@ describe("FlightRecorder", () => {
     ))
 })
 
+describe("what comes out of the journal", () => {
+  const earlier = {
+    taskId: TaskId.make("0badcafe"),
+    runId: RunId.make("4c0f5d3e-5f0b-4a0b-9b60-3f6f0d5a7a01"),
+    gatewayScope: "ws://127.0.0.1:18789/",
+    sessionKey: "agent:main:earlier",
+    summary: "a text of an earlier process",
+    position: 1,
+    acceptedAtMs: 0,
+    sentAtMs: 0
+  }
+
+  /** A recorded agent with this journal, on a gateway whose agent never answers. */
+  const recordedWith = (journal: Layer.Layer<TaskJournal>, made: MemoryFiles.Disk) =>
+    Recorded.layer({ path })(Layer.fresh(agent)).pipe(
+      Layer.provide(Layer.mergeAll(
+        MemoryTransport.layer.pipe(Layer.provide(DevGateway.layerTest({ agent: () => Stream.never }))),
+        Layer.orDie(GatewayConfig.layer({ token: Redacted.make("operator-token") })),
+        Device.layer,
+        Admission.layer,
+        TokenStore.layerMemory,
+        journal,
+        files(made),
+        SecureRandom.layerWebCrypto
+      ))
+    )
+
+  it.effect("tasks of another process, and aborts that it asks for, are recorded and happen again in the replay", () =>
+    Effect.gen(function*() {
+      const made = disk()
+      const wanted = yield* Ref.make<ReadonlyArray<RunId>>([])
+      const journal = Layer.effect(
+        TaskJournal,
+        Effect.map(TaskJournal, (inner) =>
+          TaskJournal.of({
+            ...inner,
+            // What others have is listed, and not ours.
+            read: Effect.succeed([{ ...earlier, taskId: TaskId.make("0fab0fab"), ownerPid: 4711 }]),
+            takeUp: () => Effect.succeed([{ ...earlier, abortRequested: true }]),
+            abortRequests: Ref.get(wanted)
+          }))
+      ).pipe(Layer.provide(TaskJournal.layerMemory))
+      yield* Effect.gen(function*() {
+        const tasks = yield* TaskRunner
+        yield* TestClock.adjust("1 second")
+        const { runId, taskId } = yield* tasks.delegate("a text of this process")
+        yield* TestClock.adjust("3 seconds")
+        yield* Ref.set(wanted, [runId])
+        yield* TestClock.adjust("3 seconds")
+        assert.strictEqual((yield* tasks.await(taskId))._tag, "Aborted")
+      }).pipe(Effect.provide(recordedWith(journal, made)))
+
+      const recording = yield* Effect.flatMap(
+        Effect.sync(() => MemoryFiles.snapshot(made)[path] ?? ""),
+        Recording.parse
+      )
+      const of = (kind: Recording.Entry["kind"]) => recording.entries.filter((entry) => entry.kind === kind)
+      assert.lengthOf(of("takenUp"), 1)
+      assert.lengthOf(of("abort"), 1)
+      assert.lengthOf(of("ended"), 1)
+      assert.notInclude(MemoryFiles.snapshot(made)[path], "0fab0fab")
+      const outcome = yield* Replay.run(recording, { toleranceMs: 0 })
+      assert.isUndefined(outcome.difference, JSON.stringify(outcome.difference))
+      for (const kind of ["takenUp", "abort"] as const) {
+        const entries = recording.entries.filter((entry) => entry.kind !== kind)
+        assert.isDefined((yield* Replay.run({ ...recording, entries }, { toleranceMs: 0 })).difference, kind)
+      }
+    }))
+
+  it.effect("a task that the journal cannot keep is sent neither then nor in the replay", () =>
+    Effect.gen(function*() {
+      const made = disk()
+      const full = Layer.effect(
+        TaskJournal,
+        Effect.map(TaskJournal, (inner) =>
+          TaskJournal.of({
+            ...inner,
+            put: () => Effect.fail(new TaskJournalError({ path: "/full", reason: "Unwritable" }))
+          }))
+      ).pipe(Layer.provide(TaskJournal.layerMemory))
+      yield* Effect.gen(function*() {
+        const tasks = yield* TaskRunner
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* Effect.flip(tasks.delegate("lost"))).reason, "NotKept")
+        yield* TestClock.adjust("1 second")
+      }).pipe(Effect.provide(recordedWith(full, made)))
+      const recording = yield* Recording.parse(MemoryFiles.snapshot(made)[path] ?? "")
+      const { difference } = yield* Replay.run(recording, { toleranceMs: 0 })
+      assert.isUndefined(difference, JSON.stringify(difference))
+    }))
+})
+
 describe("a link that no longer takes messages, and has not yet reported its end", () => {
   const deaf = Layer.succeed(Transport, {
     dial: (_target, handler) =>
@@ -205,7 +306,6 @@ describe("a link that no longer takes messages, and has not yet reported its end
   it.effect("is recorded as that, and fails in the replay as it failed then", () =>
     Effect.gen(function*() {
       const made = disk()
-      const agent = TaskRunner.layer().pipe(Layer.provideMerge(Supervisor.layer), Layer.provide(Handshake.layer))
       const host = Layer.mergeAll(around, deaf, Admission.layer, files(made), SecureRandom.layerWebCrypto)
       yield* TestClock.adjust("16 seconds").pipe(
         Effect.provide(Recorded.layer({ path })(Layer.fresh(agent)).pipe(Layer.provide(host)))
@@ -228,8 +328,35 @@ const canary = {
   reply: "canary reply of the agent",
   session: "agent:main:canary-session",
   earlier: "canary text of an earlier task",
-  displayName: "canary host name"
+  displayName: "canary host name",
+  header: "canary-header-value-3f",
+  pin: "c0ffee".repeat(10) + "0123"
 }
+/** What comes before the gateway is reached, with every host and certificate that an error can name. */
+const seenOnTheWay = {
+  host: "canary-host.example:4711",
+  seenCertificate: "sha256:CA:4A:11",
+  seenKey: "sha256//canarykey"
+}
+const onTheWay: ReadonlyArray<DialError> = [
+  new LinkError({ reason: "Unreachable", phase: "dial", errno: "ECONNREFUSED", proxy: "canary-proxy.example:3128" }),
+  new ProxyRejected({ reason: "Unreachable", proxy: "canary-proxy.example:3128", status: 502 }),
+  new UpgradeRejected({
+    reason: "GatewayFull",
+    status: 503,
+    location: "https://canary-login.example/",
+    body: `canary ${canary.header}`
+  }),
+  new TlsUntrusted({
+    reason: "Expired",
+    ...seenOnTheWay,
+    code: "CERT_HAS_EXPIRED",
+    validFromMs: 0,
+    validToMs: 4711,
+    names: "canary-host.example"
+  }),
+  new TlsPinMismatch({ reason: "Unknown", ...seenOnTheWay, expected: [`sha256:${canary.pin.match(/../g)?.join(":")}`] })
+]
 const seed = Uint8Array.from({ length: 32 }, (_, index) => (index * 37 + 11) % 256)
 
 /** Every form in which a secret could stand in the file. */
@@ -259,15 +386,20 @@ describe("a recording holds no secret", () => {
         const made = disk()
         const scope = yield* Scope.make()
         const host = Layer.mergeAll(
-          MemoryTransport.layer.pipe(Layer.provideMerge(DevGateway.layerTest({
-            auth,
-            recordFrames: true,
-            allowedOrigins: ["https://canary-origin.example"]
-          }))),
+          FailingDials.layer(onTheWay).pipe(
+            Layer.provide(MemoryTransport.layer),
+            Layer.provideMerge(DevGateway.layerTest({
+              auth,
+              recordFrames: true,
+              allowedOrigins: ["https://canary-origin.example"]
+            }))
+          ),
           Layer.orDie(GatewayConfig.layer({
             ...client,
-            url: "ws://canary-host.example:4711/canary-path",
-            plaintextHost: "canary-host.example",
+            url: "wss://canary-host.example:4711/canary-path",
+            headers: Redacted.make(`X-Canary: ${canary.header}`),
+            tlsPins: canary.pin,
+            scopes: "operator.read",
             displayName: canary.displayName,
             origin: "https://canary-origin.example"
           })),
@@ -277,8 +409,7 @@ describe("a recording holds no secret", () => {
           TaskJournal.layerMemory,
           files(made)
         ).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))
-        const agent = TaskRunner.layer().pipe(Layer.provideMerge(Supervisor.layer), Layer.provide(Handshake.layer))
-        const gatewayScope = "ws://canary-host.example:4711/canary-path"
+        const gatewayScope = "wss://canary-host.example:4711/canary-path"
         const context = yield* Layer.buildWithScope(host, scope)
         const { deviceId, publicKey } = Context.get(context, DeviceIdentity)
         const token = yield* Schema.decodeEffect(AuthToken)(canary.stored)
@@ -303,10 +434,17 @@ describe("a recording holds no secret", () => {
         const gateway = Context.get(context, DevGateway)
         const supervisor = Context.get(recorded, Supervisor)
         const tasks = Context.get(recorded, TaskRunner)
-        yield* TestClock.adjust("1 second")
-        const [request] = yield* gateway.pending
-        yield* gateway.approve(request?.requestId ?? "")
+        const approve = Effect.flatMap(gateway.pending, ([request]) => gateway.approve(request?.requestId ?? ""))
+        // The back-off before each new try, up to the halt for the pin.
+        yield* TestClock.adjust("1 minute")
         yield* supervisor.checkNow
+        yield* TestClock.adjust("1 second")
+        yield* approve
+        yield* supervisor.checkNow
+        yield* TestClock.adjust("1 second")
+        yield* Effect.forkIn(supervisor.upgradeScopes([ScopeName.make("operator.write")]), scope)
+        yield* TestClock.adjust("1 second")
+        yield* approve
         yield* TestClock.adjust("1 second")
         const { taskId } = yield* tasks.delegate(canary.message, { sessionKey: canary.session })
         yield* TestClock.adjust("10 seconds")
@@ -332,7 +470,10 @@ describe("a recording holds no secret", () => {
         for (const secret of secrets) {
           for (const form of formsOf(secret)) assert.notInclude(text, form, String(secret))
         }
-        assert.notInclude(text, "canary")
+        for (const word of ["canary", "ca:4a:11", "c0:ff:ee"]) assert.notInclude(text.toLowerCase(), word)
+        // The token that an approval brings over the session is one of those that were looked for.
+        assert.isTrue(frames.some(({ text }) => /"status":"approved"[^}]*"deviceToken"/.test(text)))
+        for (const { _tag } of onTheWay) assert.include(text, `"error":"${_tag}"`)
         // It is a whole recording all the same.
         const outcome = yield* Effect.flatMap(Recording.parse(text), (all) => Replay.run(all, { toleranceMs: 0 }))
         assert.isUndefined(outcome.difference, JSON.stringify(outcome.difference))
