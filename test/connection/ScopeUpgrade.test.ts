@@ -20,6 +20,7 @@ import * as Frame from "../../src/protocol/Frame.ts"
 import * as Device from "../support/Device.ts"
 import * as LogLines from "../support/LogLines.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
+import * as OwnMetrics from "../support/OwnMetrics.ts"
 import { ScriptedTransport } from "../support/ScriptedTransport.ts"
 import * as Wire from "../support/WireFrames.ts"
 
@@ -568,7 +569,11 @@ describe("on a gateway that", () => {
       assert.strictEqual(status.session, session)
       assert.isTrue(third.link.released())
       assert.isFalse(link.released())
-    }).pipe(onScript))
+      // What let the second attempt in was no session for anybody.
+      const series = yield* OwnMetrics.series
+      assert.strictEqual(series["gateway_connect_attempts_total{outcome=Connected}"], 2)
+      assert.notProperty(series, "gateway_session_duration_seconds")
+    }).pipe(onScript, OwnMetrics.kept))
 
   it.effect("does not take what was approved either is asked for all of it, once, and that is waited for", () =>
     Effect.gen(function*() {

@@ -20,18 +20,7 @@ import * as CountingTracer from "../support/CountingTracer.ts"
 import * as FailingDials from "../support/FailingDials.ts"
 import * as LogLines from "../support/LogLines.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
-
-/** Metrics of this test alone. */
-const ownRegistry = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.suspend(() => Effect.provideService(effect, Metric.MetricRegistry, new Map()))
-
-/** Series by name and labels, as an exporter would name them. */
-const series = Effect.map(Metric.snapshot, (all) =>
-  Object.fromEntries(all.flatMap(({ attributes, id, state }) => {
-    const labels = Object.entries(attributes ?? {}).map(([name, value]) => `${name}=${value}`).join(",")
-    const value = "count" in state ? state.count : "value" in state ? state.value : undefined
-    return [[labels === "" ? id : `${id}{${labels}}`, Number(value)]]
-  })))
+import * as OwnMetrics from "../support/OwnMetrics.ts"
 
 /** Approves the device that asks. */
 const approve = Effect.gen(function*() {
@@ -147,7 +136,7 @@ describe("a whole pairing, watched", () => {
     })
   ]
   it.effect("B16: spans are a tree of attempts, their steps and requests, and no secret is in spans, labels or logs", () =>
-    ownRegistry(LogLines.kept((lines) =>
+    OwnMetrics.kept(LogLines.kept((lines) =>
       CountingTracer.installed((kept) =>
         Effect.gen(function*() {
           const running = yield* MemoryAgent.start
@@ -257,7 +246,7 @@ const sentTokens = Effect.gen(function*() {
 
 describe("metrics", () => {
   it.effect("B16: attempts by outcome, reconnects, sessions, requests, clock", () =>
-    ownRegistry(
+    OwnMetrics.kept(
       Effect.gen(function*() {
         const gateway = yield* DevGateway
         yield* gateway.script({ dropAt: "challenge" }, { unavailable: 500 })
@@ -271,7 +260,7 @@ describe("metrics", () => {
         yield* Effect.flip(session.request("chat.history", { sessionKey: "main" }))
         yield* TestClock.adjust("5 seconds")
         yield* running.reached("Connected")
-        assert.deepStrictEqual(yield* series, {
+        assert.deepStrictEqual(yield* OwnMetrics.series, {
           "gateway_connect_attempts_total{outcome=LinkError}": 1,
           "gateway_connect_attempts_total{outcome=GatewayUnavailable}": 1,
           "gateway_connect_attempts_total{outcome=Connected}": 2,
@@ -290,7 +279,7 @@ describe("metrics", () => {
   it.effect.each([["over the session", true], ["by a second attempt", false]] as const)(
     "wider scopes asked for %s: each attempt is counted once, the session ends with its successor, and that is no reconnect",
     ([, scopeUpgrades]) =>
-      ownRegistry(
+      OwnMetrics.kept(
         Effect.gen(function*() {
           const gateway = yield* DevGateway
           const running = yield* MemoryAgent.start
@@ -303,14 +292,14 @@ describe("metrics", () => {
             startImmediately: true
           })
           yield* TestClock.adjust("40 seconds")
-          const waiting = yield* series
+          const waiting = yield* OwnMetrics.series
           assert.closeTo(waiting["gateway_pending_approval_age_seconds"] ?? 0, 40, 0.01)
           assert.strictEqual(waiting["gateway_session_duration_seconds"] ?? 0, 0)
           yield* approve
           yield* TestClock.adjust("1 minute")
           assert.strictEqual((yield* gateway.stats).openPeers, 1)
           const asks = yield* Effect.map(gateway.stats, ({ attempts }) => attempts - 2)
-          const { "gateway_requests_total{outcome=ok}": _answers, ...all } = yield* series
+          const { "gateway_requests_total{outcome=ok}": _answers, ...all } = yield* OwnMetrics.series
           assert.deepStrictEqual(all, {
             "gateway_connect_attempts_total{outcome=PairingRequired}": asks,
             "gateway_connect_attempts_total{outcome=Connected}": 2,
@@ -321,13 +310,13 @@ describe("metrics", () => {
           yield* gateway.dropAll(1006)
           yield* TestClock.adjust("5 seconds")
           yield* running.reached("Connected")
-          assert.deepInclude(yield* series, {
+          assert.deepInclude(yield* OwnMetrics.series, {
             "gateway_connect_attempts_total{outcome=Connected}": 3,
             gateway_session_duration_seconds: 2,
             gateway_reconnects_total: 1
           })
           yield* running.stop
-          assert.deepInclude(yield* series, { gateway_session_duration_seconds: 3 })
+          assert.deepInclude(yield* OwnMetrics.series, { gateway_session_duration_seconds: 3 })
         }).pipe(
           Effect.provide(MemoryAgent.layer({
             gateway: { scopeUpgrades },
@@ -339,7 +328,7 @@ describe("metrics", () => {
   )
 
   it.effect("what is lost on the way: gaps, events of slow subscribers, noise, time-outs and interruptions", () =>
-    ownRegistry(
+    OwnMetrics.kept(
       Effect.gen(function*() {
         const gateway = yield* DevGateway
         yield* gateway.script({ sequenceGap: true, noiseFrames: true })
@@ -350,7 +339,7 @@ describe("metrics", () => {
           yield* session.subscribe(["custom"], { capacity: 1 })
           for (const n of [1, 2, 3]) yield* gateway.broadcast("custom", { n })
         }))
-        assert.deepInclude(yield* series, {
+        assert.deepInclude(yield* OwnMetrics.series, {
           gateway_sequence_gaps_total: 1,
           "gateway_events_lost_total{cause=gap}": 1,
           "gateway_events_lost_total{cause=slow_subscriber}": 2,
@@ -360,7 +349,7 @@ describe("metrics", () => {
     ))
 
   it.effect("requests that time out or are interrupted are counted as that", () =>
-    ownRegistry(
+    OwnMetrics.kept(
       Effect.gen(function*() {
         const gateway = yield* DevGateway
         yield* gateway.script({ stallAt: "hello" })
@@ -370,7 +359,7 @@ describe("metrics", () => {
         yield* Fiber.interrupt(given)
         yield* TestClock.adjust("30 seconds")
         yield* Effect.flip(Fiber.join(late))
-        assert.deepInclude(yield* series, {
+        assert.deepInclude(yield* OwnMetrics.series, {
           "gateway_requests_total{outcome=timeout}": 1,
           "gateway_requests_total{outcome=interrupted}": 1
         })
@@ -378,9 +367,9 @@ describe("metrics", () => {
     ))
 
   it.effect("the age of a wait for approval is read when it is asked for, and is over with the wait", () =>
-    ownRegistry(
+    OwnMetrics.kept(
       Effect.gen(function*() {
-        const age = Effect.map(series, (all) => all["gateway_pending_approval_age_seconds"])
+        const age = Effect.map(OwnMetrics.series, (all) => all["gateway_pending_approval_age_seconds"])
         const running = yield* MemoryAgent.start
         yield* TestClock.adjust("1 millis")
         yield* running.reached("AwaitingApproval")
@@ -398,7 +387,7 @@ describe("metrics", () => {
     ))
 
   it.effect("agents of one process share the series of the oldest wait, unless their layers have attributes of their own", () =>
-    ownRegistry(
+    OwnMetrics.kept(
       Effect.gen(function*() {
         const waits = (name: string) =>
           Effect.gen(function*() {
@@ -413,11 +402,11 @@ describe("metrics", () => {
         yield* waits("younger")
         yield* Effect.provideService(waits("apart"), Metric.CurrentMetricAttributes, { agent: "apart" })
         yield* TestClock.adjust("10 seconds")
-        const both = yield* series
+        const both = yield* OwnMetrics.series
         assert.closeTo(both["gateway_pending_approval_age_seconds"] ?? 0, 70, 0.1)
         assert.closeTo(both["gateway_pending_approval_age_seconds{agent=apart}"] ?? 0, 10, 0.1)
         yield* older.stop
-        assert.closeTo((yield* series)["gateway_pending_approval_age_seconds"] ?? 0, 10, 0.1)
+        assert.closeTo((yield* OwnMetrics.series)["gateway_pending_approval_age_seconds"] ?? 0, 10, 0.1)
       })
     ))
 })
