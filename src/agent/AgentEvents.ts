@@ -137,7 +137,8 @@ const advised = (error: string, message: string, reason: string | undefined): Fa
     error,
     ...(reason === undefined ? {} : { reason }),
     message,
-    ...(entry === undefined ? {} : { owner: entry.owner, advice: ErrorCatalogue.advice(entry), next: entry.next })
+    ...(entry === undefined ? {} : { owner: entry.owner, advice: ErrorCatalogue.advice(entry), next: entry.next }),
+    ...(entry?.command === undefined ? {} : { command: entry.command })
   }
 }
 

@@ -24,6 +24,8 @@ export const Failure = Schema.Struct({
   /** Whose side it is: you, gateway host, network, this program. */
   owner: Schema.optionalKey(Schema.String),
   advice: Schema.optionalKey(Schema.String),
+  /** The command at the end of `advice`, where it has one. Words in angle brackets are to be filled in. */
+  command: Schema.optionalKey(Schema.String),
   /** What the agent does next by itself. */
   next: Schema.optionalKey(Schema.String)
 })

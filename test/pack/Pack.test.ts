@@ -101,12 +101,18 @@ describe("the packed package", () => {
       const others = files.filter((path) => !/^(?:dist|src)\//.test(path))
       assert.deepStrictEqual(others.toSorted(), ["LICENSE", "README.md", "package.json"])
       assert.deepStrictEqual(files.filter((path) => /tsconfig|\.test\.|tsbuildinfo|node_modules/.test(path)), [])
-      const sources = files.filter((path) => /^src\/.*\.ts$/.test(path))
+      // What a browser loads is bundled.
+      const sources = files.filter((path) => /^src\/(?!dialog\/app\/).*\.ts$/.test(path))
       assert.isAbove(sources.length, 40)
       for (const source of sources) {
         const built = source.replace(/^src\//, "dist/").replace(/\.ts$/, "")
         assert.includeMembers(files, [`${built}.js`, `${built}.d.ts`])
       }
+      const site = ["index.html", "page.js", "page.css", "openclaw-pairing-dialog.js"].map((name) => `site/${name}`)
+      assert.includeMembers(
+        files,
+        ["openclaw-pairing-dialog.js", "app/PairingDialog.d.ts", ...site].map((name) => `dist/dialog/${name}`)
+      )
 
       const project = yield* temporary
       const pinned = (...names: ReadonlyArray<string>) =>

@@ -1,0 +1,51 @@
+/**
+ * Copies a text, and says honestly what came of it. The asynchronous clipboard needs a secure context and a permission;
+ * the older command needs neither, but may be switched off; what is left is to select the text for the reader.
+ */
+export type CopyResult = "copied" | "selected" | "failed"
+
+/** `shown` is the element whose text is `text`; nodes for the older way are put beside it, as a modal dialog is all there is. */
+export const copyText = async (text: string, shown: HTMLElement): Promise<CopyResult> => {
+  if (text === "") return "failed"
+  try {
+    // Absent without a secure context, whatever the types say.
+    const clipboard: Clipboard | undefined = isSecureContext ? navigator.clipboard : undefined
+    if (clipboard !== undefined) {
+      await clipboard.writeText(text)
+      return "copied"
+    }
+  } catch {
+    // not permitted: the older way may be
+  }
+  return copyBySelection(text, shown) ? "copied" : select(shown) ? "selected" : "failed"
+}
+
+const copyBySelection = (text: string, shown: HTMLElement): boolean => {
+  const root = shown.getRootNode()
+  const focused = root instanceof ShadowRoot || root instanceof Document ? root.activeElement : null
+  const field = document.createElement("textarea")
+  field.value = text
+  field.readOnly = true
+  field.className = "offscreen"
+  field.setAttribute("aria-hidden", "true")
+  shown.after(field)
+  field.focus({ preventScroll: true })
+  field.select()
+  let done = false
+  try {
+    // Deprecated and without successor where there is no secure context.
+    done = document.execCommand("copy")
+  } catch {
+    done = false
+  }
+  field.remove()
+  if (focused instanceof HTMLElement) focused.focus({ preventScroll: true })
+  return done
+}
+
+const select = (shown: HTMLElement): boolean => {
+  const selection = getSelection()
+  if (selection === null) return false
+  selection.selectAllChildren(shown)
+  return true
+}

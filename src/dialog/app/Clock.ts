@@ -1,0 +1,21 @@
+/**
+ * Times as a reader wants them: how long ago, how long still.
+ */
+
+const units = [["day", 86_400], ["hour", 3600], ["minute", 60]] as const
+
+/** "3 minutes ago", in the words of the language; to the minute, so that it does not flicker. */
+export const ago = (language: string, atMs: number, nowMs: number): string => {
+  const seconds = Math.max(0, Math.round((nowMs - atMs) / 1000))
+  const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" })
+  const unit = units.find(([, size]) => seconds >= size)
+  return unit === undefined
+    ? format.format(0, seconds < 10 ? "second" : "minute")
+    : format.format(-Math.floor(seconds / unit[1]), unit[0])
+}
+
+/** "0:07", "4:59": minutes and seconds. */
+export const left = (atMs: number, nowMs: number): string => {
+  const seconds = Math.max(0, Math.ceil((atMs - nowMs) / 1000))
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`
+}

@@ -1,0 +1,196 @@
+/**
+ * What the browser understands of the events of an agent (protocol/AgentEvent). Tolerant and total: an unknown event or
+ * one without what identifies it is `undefined`, an unknown field is passed over, a missing one is absent or empty.
+ *
+ * What is decided here is decided by the names of events and by codes, never by the words of a text. Times are
+ * milliseconds since 1970 on the agent's clock.
+ */
+import type { AgentEvent } from "../../protocol/AgentEvent.ts"
+
+export interface Failure {
+  readonly error: string
+  readonly reason: string | undefined
+  readonly message: string
+  readonly owner: string | undefined
+  readonly advice: string | undefined
+  readonly command: string | undefined
+  readonly next: string | undefined
+}
+
+/** Commands for one place where the gateway may live. Each is one line of text for a shell, or absent. */
+export interface Commands {
+  readonly list: string | undefined
+  readonly approve: string | undefined
+}
+export interface PlaceCommands extends Commands {
+  readonly place: string
+  /** Words of the commands that the reader has to replace, for example `<container>`. */
+  readonly fill: ReadonlyArray<string>
+}
+
+export interface Request extends Commands {
+  readonly deviceId: string
+  readonly requestId: string | undefined
+  /** A `PairingReason`; `unspecified` for any that is not known here. */
+  readonly reason: Reason
+  readonly since: number | undefined
+  readonly expiresAt: number | undefined
+  readonly requested: ReadonlyArray<string> | undefined
+  readonly approved: ReadonlyArray<string> | undefined
+  readonly note: string | undefined
+  readonly places: ReadonlyArray<PlaceCommands>
+}
+
+const reasons = ["not-paired", "role-upgrade", "scope-upgrade", "metadata-upgrade", "unspecified"] as const
+export type Reason = (typeof reasons)[number]
+
+/** Events that tell of a request which waits, and those that end it. */
+type Open = Exclude<Extract<AgentEvent["event"], `pairing.${string}`>, Ended>
+type Ended = "pairing.resolved" | "pairing.cancelled"
+
+export type DialogEvent =
+  | { readonly event: "identity"; readonly deviceId: string; readonly compareCode: string }
+  | { readonly event: "gateway"; readonly url: string }
+  | { readonly event: Open; readonly request: Request }
+  | { readonly event: Ended; readonly deviceId: string; readonly requestId: string | undefined }
+  | { readonly event: "connecting" | "paused" | "stopped" }
+  | { readonly event: "connected"; readonly missingScopes: ReadonlyArray<string> }
+  | { readonly event: "waiting"; readonly cause: Failure; readonly retryAt: number | undefined }
+  | { readonly event: "halted"; readonly error: Failure }
+  | { readonly event: "task.queued"; readonly taskId: string; readonly reason: string }
+  | { readonly event: "task.sent"; readonly taskId: string }
+  | { readonly event: "task.phase"; readonly taskId: string; readonly phase: string }
+  | { readonly event: "task.reply"; readonly taskId: string; readonly text: string; readonly late: boolean }
+  | { readonly event: "task.failed"; readonly taskId: string; readonly error: Failure }
+
+/** Says when the agent asks the gateway next whether it is approved. `nextCheckAt` is absent when it does not wait. */
+export interface Check {
+  readonly checking: boolean
+  readonly nextCheckAt: number | undefined
+}
+
+type Fields = Readonly<Record<string, unknown>>
+const isFields = (value: unknown): value is Fields => typeof value === "object" && value !== null
+
+/** What would reorder or hide what a reader sees. */
+const hidden = /(?![\n\t])[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/gu
+const shown = (value: string): string => value.replace(/\r\n?/g, "\n").replace(hidden, "\ufffd")
+
+const optional = (value: unknown): string | undefined =>
+  typeof value === "string" && value !== "" ? shown(value) : undefined
+const text = (value: unknown): string => optional(value) ?? ""
+const texts = (value: unknown): ReadonlyArray<string> | undefined =>
+  Array.isArray(value) ? value.filter((item) => typeof item === "string").map(shown) : undefined
+const time = (value: unknown): number | undefined => {
+  const ms = typeof value === "string" ? Date.parse(value) : Number.NaN
+  return Number.isFinite(ms) ? ms : undefined
+}
+
+/** A command is copied as it is, so one with anything hidden in it, or more than a line, is none. */
+const line = (value: unknown): string | undefined =>
+  typeof value === "string" && value.trim() !== "" && !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(value)
+    ? value
+    : undefined
+const command = (value: unknown): string | undefined => isFields(value) ? line(value["text"]) : undefined
+
+const failure = (value: unknown): Failure => {
+  const fields = isFields(value) ? value : {}
+  return {
+    error: text(fields["error"]),
+    reason: optional(fields["reason"]),
+    message: text(fields["message"]),
+    owner: optional(fields["owner"]),
+    advice: optional(fields["advice"]),
+    command: line(fields["command"]),
+    next: optional(fields["next"])
+  }
+}
+
+const places = (value: unknown): ReadonlyArray<PlaceCommands> =>
+  (Array.isArray(value) ? value : []).flatMap((item: unknown) => {
+    const fields = isFields(item) ? item : {}
+    const place = optional(fields["place"])
+    const list = command(fields["list"])
+    const approve = command(fields["approve"])
+    return place === undefined || (list === undefined && approve === undefined)
+      ? []
+      : [{ place, fill: texts(fields["fill"]) ?? [], list, approve }]
+  })
+
+const request = (fields: Fields): Request => ({
+  deviceId: text(fields["deviceId"]),
+  requestId: optional(fields["requestId"]),
+  reason: reasons.find((known) => known === fields["reason"]) ?? "unspecified",
+  since: time(fields["since"]),
+  expiresAt: time(fields["expiresAt"]),
+  requested: texts(fields["requestedScopes"]),
+  approved: texts(fields["approvedScopes"]),
+  note: optional(fields["note"]),
+  places: places(fields["places"]),
+  list: command(fields["list"]),
+  approve: command(fields["approve"])
+})
+
+const opened = (event: Open) => (fields: Fields): DialogEvent => ({ event, request: request(fields) })
+const closed = (event: Ended) => (fields: Fields): DialogEvent => ({
+  event,
+  deviceId: text(fields["deviceId"]),
+  requestId: optional(fields["requestId"])
+})
+const taskId = (fields: Fields): string => text(fields["taskId"])
+
+/** Every event that an agent tells of has its place here. */
+const readers: Readonly<Record<AgentEvent["event"], (fields: Fields) => DialogEvent | undefined>> = {
+  identity: (fields) => ({
+    event: "identity",
+    deviceId: text(fields["deviceId"]),
+    compareCode: text(fields["compareCode"])
+  }),
+  gateway: (fields) => ({ event: "gateway", url: text(fields["url"]) }),
+  // It holds the address of the page itself.
+  page: () => undefined,
+  "pairing.required": opened("pairing.required"),
+  "pairing.reminder": opened("pairing.reminder"),
+  "pairing.superseded": opened("pairing.superseded"),
+  "pairing.expiring": opened("pairing.expiring"),
+  "pairing.expired": opened("pairing.expired"),
+  "pairing.renewed": opened("pairing.renewed"),
+  "pairing.resolved": closed("pairing.resolved"),
+  "pairing.cancelled": closed("pairing.cancelled"),
+  connecting: () => ({ event: "connecting" }),
+  connected: (fields) => ({ event: "connected", missingScopes: texts(fields["missingScopes"]) ?? [] }),
+  waiting: (fields) => ({ event: "waiting", cause: failure(fields["cause"]), retryAt: time(fields["retryAt"]) }),
+  paused: () => ({ event: "paused" }),
+  halted: (fields) => ({ event: "halted", error: failure(fields["error"]) }),
+  stopped: () => ({ event: "stopped" }),
+  "task.queued": (fields) => ({ event: "task.queued", taskId: taskId(fields), reason: text(fields["reason"]) }),
+  "task.sent": (fields) => ({ event: "task.sent", taskId: taskId(fields) }),
+  "task.phase": (fields) => ({ event: "task.phase", taskId: taskId(fields), phase: text(fields["phase"]) }),
+  "task.reply": (fields) => ({
+    event: "task.reply",
+    taskId: taskId(fields),
+    text: text(fields["text"]),
+    late: fields["late"] === true
+  }),
+  "task.failed": (fields) => ({ event: "task.failed", taskId: taskId(fields), error: failure(fields["error"]) })
+}
+const readerOf: ReadonlyMap<unknown, (fields: Fields) => DialogEvent | undefined> = new Map(Object.entries(readers))
+
+/** Reads one event, parsed from JSON. */
+export const readEvent = (value: unknown): DialogEvent | undefined =>
+  isFields(value) ? readerOf.get(value["event"])?.(value) : undefined
+
+/** Reads the data of a `check` event. */
+export const readCheck = (value: unknown): Check | undefined =>
+  isFields(value) && typeof value["checking"] === "boolean"
+    ? { checking: value["checking"], nextCheckAt: time(value["nextCheckAt"]) }
+    : undefined
+
+/** JSON as a value; `undefined` for what is no JSON. */
+export const parseJson = (json: string): unknown => {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return undefined
+  }
+}

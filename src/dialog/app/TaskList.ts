@@ -1,0 +1,177 @@
+/**
+ * The tasks that the page knows, newest first: those that it sent, and those that it hears of.
+ */
+import { h, setText } from "./Dom.ts"
+import { fromMarkdown } from "./Markdown.ts"
+import type { PageMessages } from "./PageMessages.ts"
+import type { TaskEvent, TaskState } from "./TaskState.ts"
+import { hasEnded, stepTask } from "./TaskState.ts"
+
+export interface TaskList {
+  readonly element: HTMLElement
+  readonly happen: (event: TaskEvent) => void
+  /** The agent took a task that this page sent. Its first events may have come before. */
+  readonly accepted: (taskId: string, summary: string) => void
+}
+
+interface Item {
+  readonly element: HTMLElement
+  readonly show: (state: TaskState, summary: string | undefined) => void
+}
+
+/** `stop` tells the agent to abort a task, and answers whether it could be told. */
+export const makeTaskList = (
+  messages: PageMessages,
+  stop: (taskId: string) => Promise<boolean>,
+  tell: (sentence: string) => void
+): TaskList => {
+  const empty = h("p", { class: "empty" }, messages.noTasks)
+  const list = h("ol")
+  const element = h(
+    "section",
+    { class: "tasks", "aria-labelledby": "tasks" },
+    h("h2", { id: "tasks" }, messages.tasks),
+    empty,
+    list
+  )
+  const known = new Map<string, { readonly item: Item; state: TaskState; summary: string | undefined }>()
+  list.hidden = true
+
+  const entry = (taskId: string) => {
+    const found = known.get(taskId)
+    if (found !== undefined) return found
+    const item = makeItem(taskId, messages, stop)
+    const made = { item, state: { is: "accepted" } as TaskState, summary: recall(taskId) }
+    known.set(taskId, made)
+    list.prepend(item.element)
+    list.hidden = false
+    empty.hidden = true
+    return made
+  }
+
+  return {
+    element,
+    happen: (event) => {
+      if (event.taskId === "") return
+      const task = entry(event.taskId)
+      const before = task.state
+      task.state = stepTask(before, event)
+      task.item.show(task.state, task.summary)
+      if (hasEnded(task.state) && !hasEnded(before)) {
+        tell(`${titleOf(messages, task.state)}: ${task.summary ?? messages.task(event.taskId.slice(0, 8))}`)
+      }
+    },
+    accepted: (taskId, summary) => {
+      const task = entry(taskId)
+      task.summary = summary
+      keep(taskId, summary)
+      task.item.show(task.state, summary)
+    }
+  }
+}
+
+const titleOf = (messages: PageMessages, state: TaskState): string =>
+  state.is === "replied" && state.late ? messages.late : messages[state.is]
+
+const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string) => Promise<boolean>): Item => {
+  const summary = h("h3", { dir: "auto" })
+  const chip = h("span", { class: "chip" })
+  const detail = h("p", { class: "detail" })
+  const reply = h("div", { class: "reply", dir: "auto", role: "group" })
+  const all = h("button", { type: "button", class: "quiet", "aria-expanded": "false" }, messages.showAll)
+  const stopButton = h("button", { type: "button", class: "quiet" }, messages.stop)
+  const trouble = h("p", { class: "trouble" })
+  const element = h(
+    "li",
+    {},
+    h("div", { class: "head" }, summary, chip),
+    detail,
+    reply,
+    h("div", { class: "actions" }, all, stopButton),
+    trouble
+  )
+  reply.hidden = true
+  all.hidden = true
+  trouble.hidden = true
+  let shownText: string | undefined
+
+  /** Three lines; the rest on request. What is cut off must not be reached by the tab key. */
+  const fold = () => {
+    const folded = all.getAttribute("aria-expanded") === "false"
+    reply.classList.toggle("folded", folded)
+    const cut = folded && reply.scrollHeight > reply.clientHeight + 1
+    if (folded) all.hidden = !cut
+    for (const link of reply.querySelectorAll("a")) {
+      const hidden = cut && link.offsetTop + link.offsetHeight > reply.clientHeight
+      if (hidden) link.tabIndex = -1
+      else link.removeAttribute("tabindex")
+    }
+  }
+  new ResizeObserver(fold).observe(reply)
+  all.addEventListener("click", () => {
+    const expand = all.getAttribute("aria-expanded") === "false"
+    all.setAttribute("aria-expanded", String(expand))
+    setText(all, expand ? messages.showLess : messages.showAll)
+    fold()
+  })
+  stopButton.addEventListener("click", async () => {
+    stopButton.disabled = true
+    const told = await stop(taskId)
+    stopButton.disabled = false
+    setText(trouble, told ? "" : messages.notStopped)
+    trouble.hidden = told
+  })
+
+  return {
+    element,
+    show: (state, text) => {
+      const title = text ?? messages.task(taskId.slice(0, 8))
+      setText(summary, title)
+      element.dataset["state"] = state.is
+      setText(chip, titleOf(messages, state))
+      setText(detail, detailOf(messages, state))
+      detail.hidden = detail.textContent === ""
+      stopButton.hidden = hasEnded(state)
+      reply.setAttribute("aria-label", messages.replyTo(title))
+      if (state.is !== "replied" || state.text === shownText) return
+      shownText = state.text
+      reply.replaceChildren(fromMarkdown(state.text))
+      reply.hidden = false
+      fold()
+    }
+  }
+}
+
+const detailOf = (messages: PageMessages, state: TaskState): string => {
+  switch (state.is) {
+    case "queued": {
+      const reasons: Readonly<Record<string, string>> = messages.queuedReasons
+      return Object.hasOwn(reasons, state.reason) ? reasons[state.reason] ?? "" : state.reason
+    }
+    case "running":
+      return state.phase
+    case "failed":
+      return [state.error.message, state.error.advice ?? ""].filter((sentence) => sentence !== "").join(" ")
+    case "accepted":
+    case "sent":
+    case "replied":
+      return ""
+  }
+}
+
+/** What was asked is not told by events; a reload of this page still knows it. */
+const storageKey = (taskId: string) => `openclaw-task-${taskId}`
+const recall = (taskId: string): string | undefined => {
+  try {
+    return sessionStorage.getItem(storageKey(taskId)) ?? undefined
+  } catch {
+    return undefined
+  }
+}
+const keep = (taskId: string, summary: string): void => {
+  try {
+    sessionStorage.setItem(storageKey(taskId), summary.slice(0, 500))
+  } catch {
+    // told by its id after a reload
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * What is known of a task from the events of an agent: a pure function of what was known and one event.
+ */
+import type { DialogEvent, Failure } from "./EventReader.ts"
+
+export type TaskEvent = Extract<DialogEvent, { readonly taskId: string }>
+
+export type TaskState =
+  | { readonly is: "accepted" }
+  /** Kept by the agent; `reason` is a code that says what has to happen first. */
+  | { readonly is: "queued"; readonly reason: string }
+  | { readonly is: "sent" }
+  | { readonly is: "running"; readonly phase: string }
+  /** `late`: after the agent had given the task up. */
+  | { readonly is: "replied"; readonly text: string; readonly late: boolean }
+  | { readonly is: "failed"; readonly error: Failure }
+
+export const isTaskEvent = (event: DialogEvent): event is TaskEvent => "taskId" in event
+
+export const hasEnded = ({ is }: TaskState): boolean => is === "replied" || is === "failed"
+
+/** What has ended stays so, whatever a stream repeats; only a reply still counts after a failure. */
+export const stepTask = (state: TaskState, event: TaskEvent): TaskState => {
+  if (event.event === "task.reply") return { is: "replied", text: event.text, late: event.late }
+  if (hasEnded(state)) return state
+  switch (event.event) {
+    case "task.queued":
+      return { is: "queued", reason: event.reason }
+    case "task.sent":
+      return { is: "sent" }
+    case "task.phase":
+      return event.phase === "" ? { is: "sent" } : { is: "running", phase: event.phase }
+    case "task.failed":
+      return { is: "failed", error: event.error }
+  }
+}

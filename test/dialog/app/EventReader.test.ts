@@ -1,0 +1,129 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { parseJson, readCheck, readEvent } from "../../../src/dialog/app/EventReader.ts"
+import { AgentEvent, encodeAgentEvent } from "../../../src/protocol/AgentEvent.ts"
+import { notice, resolved } from "./support/States.ts"
+
+/** Each event of the union, so that none is left to chance. */
+const each = AgentEvent.members.map((member) => [member.fields.event.literal, Arbitrary.schema(member)] as const)
+const many = { seed: 6, runs: 150 }
+
+/** What the page is not shown, each with the reason. */
+const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
+  // The page shows where it is told things, not when they were told; and it has its own address.
+  "*": ["at"],
+  page: ["url"],
+  // Told by the program itself, on the machine where the files are.
+  identity: ["created", "path"],
+  gateway: ["embedded"],
+  connecting: ["attempt"],
+  // A reminder is no new instruction, and the request that was replaced is dead.
+  "pairing.reminder": ["reminder"],
+  "pairing.superseded": ["previousRequestId"],
+  // The reason was shown while it mattered.
+  "pairing.resolved": ["reason"],
+  "pairing.cancelled": ["reason"],
+  connected: ["protocol", "serverVersion", "scopes", "clockDeltaMs", "deviceTokenIssued"],
+  // Pages know a task by its own id.
+  "task.sent": ["runId"],
+  "task.reply": ["runId"]
+}
+
+describe("EventReader", () => {
+  for (const [name, values] of each) {
+    it.effect.prop(
+      `reads every ${name} that an agent can send, and loses nothing of what is shown`,
+      [values],
+      ([value]) =>
+        Effect.sync(() => {
+          const json = encodeAgentEvent(value)
+          const read = readEvent(parseJson(json))
+          if (name === "page") return assert.isUndefined(read)
+          assert.strictEqual(read?.event, name)
+          const shown = JSON.stringify(read)
+          for (const field of ["deviceId", "requestId", "taskId"]) {
+            const id: unknown = Reflect.get(value, field)
+            if (typeof id === "string" && /^[\w.:-]+$/.test(id)) assert.include(shown, JSON.stringify(id))
+          }
+        }),
+      { arbitrary: many }
+    )
+  }
+
+  it("F14: every field of every event is shown, or left out for a reason that is written down", () => {
+    for (const member of AgentEvent.members) {
+      const name = member.fields.event.literal
+      const touched = new Set<string>()
+      const spy = (fields: object): unknown =>
+        new Proxy(fields, {
+          get: (target, field) => {
+            if (typeof field === "string") touched.add(field)
+            return Reflect.get(target, field)
+          }
+        })
+      readEvent(spy({ event: name }))
+      const left = Object.keys(member.fields).filter((field) => !touched.has(field))
+      assert.deepStrictEqual(left.toSorted(), [...(unread["*"] ?? []), ...(unread[name] ?? [])].toSorted(), name)
+    }
+  })
+
+  it.effect.prop("is total: whatever is received, nothing is thrown", [Schema.Json], ([value]) =>
+    Effect.sync(() => {
+      for (const event of AgentEvent.members.map((member) => member.fields.event.literal)) {
+        for (
+          const other of [value, { event: value }, { event, cause: value, error: value, approve: value, places: value }]
+        ) {
+          readEvent(other)
+          readCheck(other)
+        }
+      }
+    }), { arbitrary: { seed: 7, runs: 300 } })
+
+  it("F20: prose decides nothing: an event is known by its name alone", () => {
+    for (const text of ["pairing required", "pairing_required: true", "openclaw devices approve x"]) {
+      for (const event of [{ text }, { event: text }, { event: "notice", text, pairing: text }, text, [text]]) {
+        assert.isUndefined(readEvent(event))
+      }
+    }
+    for (const name of ["toString", "__proto__", "constructor"]) assert.isUndefined(readEvent({ event: name }))
+  })
+
+  it("a command that hides something is none, and an empty one neither", () => {
+    const approve = (text: unknown) => {
+      const read = readEvent({ ...notice("required"), approve: { argv: [], text } })
+      return read !== undefined && "request" in read ? read.request.approve : "?"
+    }
+    assert.strictEqual(approve("openclaw devices approve é"), "openclaw devices approve é")
+    for (const text of ["", "  ", "a\nb", "a\u202eb", "a\u200bb", "a\u0000", "a\u2028b", "\ud800", 1, undefined]) {
+      assert.isUndefined(approve(text), JSON.stringify(text))
+    }
+  })
+
+  it("text of others is shown without what would reorder it", () => {
+    const read = readEvent({ ...resolved, event: "task.phase", taskId: "t", phase: "a\u202eb\u0007c" })
+    assert.deepStrictEqual(read, { event: "task.phase", taskId: "t", phase: "a\ufffdb\ufffdc" })
+    assert.deepStrictEqual(readEvent({ event: "task.reply", taskId: "t", text: "a\r\nb\tc" }), {
+      event: "task.reply",
+      taskId: "t",
+      text: "a\nb\tc",
+      late: false
+    })
+  })
+
+  it("a reason that is not known yet is an unspecified one", () => {
+    const read = readEvent({ ...notice("required"), reason: "quantum-upgrade" })
+    assert.strictEqual(read !== undefined && "request" in read ? read.request.reason : "", "unspecified")
+  })
+
+  it("times are milliseconds, or absent", () => {
+    assert.deepStrictEqual(readCheck({ checking: true, nextCheckAt: "1970-01-01T00:00:01Z" }), {
+      checking: true,
+      nextCheckAt: 1000
+    })
+    for (const nextCheckAt of [null, "soon", 5, undefined]) {
+      assert.deepStrictEqual(readCheck({ checking: false, nextCheckAt }), { checking: false, nextCheckAt: undefined })
+    }
+  })
+})

@@ -1,0 +1,41 @@
+import { assert, describe, it } from "@effect/vitest"
+import { readEvent } from "../../../src/dialog/app/EventReader.ts"
+import type { TaskState } from "../../../src/dialog/app/TaskState.ts"
+import { hasEnded, isTaskEvent, stepTask } from "../../../src/dialog/app/TaskState.ts"
+import type { Wire } from "./support/FakeAgent.ts"
+
+const after = (...events: ReadonlyArray<Wire>) =>
+  events.reduce<TaskState>((state, wire) => {
+    const event = readEvent({ taskId: "t", ...wire })
+    return event !== undefined && isTaskEvent(event) ? stepTask(state, event) : state
+  }, { is: "accepted" })
+
+const queued = { event: "task.queued", reason: "Offline" }
+const sent = { event: "task.sent" }
+const phase = { event: "task.phase", phase: "thinking" }
+const reply = { event: "task.reply", text: "done" }
+const failed = { event: "task.failed", error: { error: "Expired", message: "no reply in time" } }
+
+describe("TaskState", () => {
+  it("a task is kept, sent, at work and done, and its phase is gone at the end", () => {
+    assert.deepStrictEqual(after(queued), { is: "queued", reason: "Offline" })
+    assert.deepStrictEqual(after(queued, sent), { is: "sent" })
+    assert.deepStrictEqual(after(sent, phase), { is: "running", phase: "thinking" })
+    assert.deepStrictEqual(after(sent, phase, { ...phase, phase: "" }), { is: "sent" })
+    assert.deepStrictEqual(after(sent, phase, reply), { is: "replied", text: "done", late: false })
+    assert.strictEqual(after(sent, phase, failed).is, "failed")
+  })
+
+  it("what has ended stays so, whatever a stream repeats", () => {
+    for (const end of [reply, failed]) {
+      const state = after(sent, end)
+      assert.isTrue(hasEnded(state))
+      assert.deepStrictEqual(after(sent, end, queued, sent, phase), state)
+    }
+    assert.strictEqual(after(reply, failed).is, "replied")
+  })
+
+  it("a late reply counts after a failure", () => {
+    assert.deepStrictEqual(after(sent, failed, { ...reply, late: true }), { is: "replied", text: "done", late: true })
+  })
+})

@@ -1,0 +1,119 @@
+/**
+ * A real Chromium for tests: the user's own, else the one that npm brought, unpacked once.
+ */
+import { execFile } from "node:child_process"
+import { constants } from "node:fs"
+import { access, mkdtemp, rename, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { delimiter, dirname, join } from "node:path"
+import { promisify } from "node:util"
+import type { Browser } from "playwright-core"
+import { chromium } from "playwright-core"
+import manifest from "../../package.json" with { type: "json" }
+
+const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge"]
+
+/** Where a browser that speaks Chromium's protocol usually lies. */
+export const candidates = (
+  env: Readonly<Record<string, string | undefined>>,
+  platform: NodeJS.Platform
+): ReadonlyArray<string> => {
+  const installed = platform === "darwin"
+    ? ["Google Chrome", "Chromium", "Microsoft Edge"].flatMap((app) =>
+      ["/Applications", `${env["HOME"] ?? ""}/Applications`].map((folder) =>
+        `${folder}/${app}.app/Contents/MacOS/${app}`
+      )
+    )
+    : platform === "win32"
+    ? ["PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"].flatMap((root) =>
+      ["Google\\Chrome\\Application\\chrome.exe", "Microsoft\\Edge\\Application\\msedge.exe"].flatMap((path) =>
+        env[root] === undefined ? [] : [`${env[root]}\\${path}`]
+      )
+    )
+    : ["/snap/bin/chromium", "/opt/google/chrome/chrome"]
+  const onPath = platform === "win32"
+    ? []
+    : (env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "").flatMap((folder) =>
+      names.map((name) => join(folder, name))
+    )
+  return [...(env["CHROME_PATH"] === undefined ? [] : [env["CHROME_PATH"]]), ...onPath, ...installed]
+}
+
+const executable = (path: string) => access(path, constants.X_OK).then(() => true, () => false)
+
+const findUsers = async (): Promise<string | undefined> => {
+  const found = await Promise.all(
+    candidates(process.env, process.platform).map(async (path) => (await executable(path)) ? path : undefined)
+  )
+  return found.find((path) => path !== undefined)
+}
+
+/**
+ * The browser in `@sparticuz/chromium` (Linux, x64), unpacked into a folder of its release. It unpacks into the temporary
+ * folder of its process, in place; so that no two tests see it half done, that is another folder, renamed when it is whole.
+ */
+const unpackNpms = async (): Promise<string> => {
+  const version = manifest.devDependencies["@sparticuz/chromium"]
+  const folder = join(tmpdir(), `effect-openclaw-chromium-${version}-${process.getuid?.() ?? 0}`)
+  const binary = join(folder, "chromium")
+  if (await executable(binary)) return binary
+  const unpacking = await mkdtemp(join(tmpdir(), "effect-openclaw-chromium-"))
+  const program = `import chromium from "@sparticuz/chromium"; await chromium.executablePath()`
+  await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program], {
+    cwd: import.meta.dirname,
+    env: { ...process.env, TMPDIR: unpacking }
+  })
+  await writeFile(join(unpacking, "fonts.conf"), fontsIn(folder))
+  await rename(unpacking, folder).catch(() => rm(unpacking, { recursive: true, force: true })) // another was first
+  return binary
+}
+
+/** A machine without a desktop may have no fonts at all, so those that came with the browser go first. */
+const fontsIn = (folder: string) =>
+  `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+  <dir>${folder}/fonts</dir>
+  <cachedir>${folder}/fonts-cache</cachedir>
+  <match target="pattern">
+    <test name="family" qual="any"><string>sans-serif</string></test>
+    <edit name="family" mode="prepend" binding="strong"><string>Open Sans</string></edit>
+  </match>
+  <match target="pattern">
+    <test name="family" qual="any"><string>sans</string></test>
+    <edit name="family" mode="prepend" binding="strong"><string>Open Sans</string></edit>
+  </match>
+</fontconfig>
+`
+
+const start = (executablePath: string, args: ReadonlyArray<string>, fonts?: string) =>
+  chromium.launch({
+    executablePath,
+    env: { ...process.env, ...(fonts === undefined ? {} : { FONTCONFIG_FILE: fonts }) },
+    args: [
+      ...args,
+      // Containers and the superuser have no sandbox to give. What is opened here is our own pages.
+      ...(process.platform === "linux" ? ["--no-sandbox"] : [])
+    ]
+  })
+
+const advice = "No browser could be started for the tests. Install Chromium, Chrome or Edge, or set CHROME_PATH to the "
+  + "executable of one. On Linux (x64) `npm ci` brings one in @sparticuz/chromium; it needs the libraries libnss3 and libnspr4."
+
+const startNpms = async (args: ReadonlyArray<string>): Promise<Browser> => {
+  const binary = await unpackNpms()
+  return await start(binary, args, join(dirname(binary), "fonts.conf"))
+}
+
+/** Starts a browser; the caller closes it. Fails with what to install when there is none. */
+export const launchBrowser = async (args: ReadonlyArray<string> = []): Promise<Browser> => {
+  const users = await findUsers()
+  const started = users === undefined ? undefined : await start(users, args).catch(() => undefined)
+  if (started !== undefined) return started
+  try {
+    return await startNpms(args)
+  } catch (cause) {
+    throw new Error(advice, { cause })
+  }
+}
