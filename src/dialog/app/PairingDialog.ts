@@ -259,13 +259,13 @@ export class OpenClawPairingDialog extends Base {
     const inside = h("div", { role: "status", class: "offscreen" })
     const outside = h("div", { role: "status", class: "offscreen" })
     const body = h("div", { class: "body" }, banner, lead, place, main.element, note, code, more, facts, next)
-    const footer = h("footer", {}, h("div", {}, progress, trouble), check)
+    const foot = h("div", { class: "foot" }, h("div", {}, progress, trouble), check)
     const dialog = h(
       "dialog",
       { "aria-labelledby": "title", "aria-describedby": "lead" },
-      h("header", {}, badge, title, dismiss),
+      h("div", { class: "head" }, badge, title, dismiss),
       body,
-      footer,
+      foot,
       inside
     )
     const pill = h("button", { type: "button", class: "pill", "aria-haspopup": "dialog" }, h("span", { class: "dot" }))
@@ -279,9 +279,9 @@ export class OpenClawPairingDialog extends Base {
       event.preventDefault()
       this.#dismiss()
     })
-    // Browsers let a second Esc close the dialog all the same.
+    // Browsers let a second Esc close the dialog all the same. This is told later: it may be open again by then.
     dialog.addEventListener("close", () => {
-      if (this.#state.open && this.isConnected) this.#dismiss()
+      if (!dialog.open && this.#state.open && this.isConnected) this.#dismiss()
     })
     pill.addEventListener("click", () => this.#happen({ event: "reopen" }))
     check.addEventListener("click", () => {

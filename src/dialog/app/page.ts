@@ -98,7 +98,7 @@ const tasks = makeTaskList(
   tell
 )
 
-const dialog: OpenClawPairingDialog = h("openclaw-pairing-dialog", { src: "events" })
+const dialog: OpenClawPairingDialog = h("openclaw-pairing-dialog")
 
 document.body.replaceChildren(
   h(
@@ -205,6 +205,7 @@ const open = () => {
   render()
   if (token === undefined) return
   dialog.token = token
+  dialog.src = "events"
   unattend = attend(new URL("attend", document.baseURI), token)
 }
 // The address of another run, pasted into the same tab.

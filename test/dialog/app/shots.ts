@@ -7,10 +7,7 @@ import { join } from "node:path"
 import { launchBrowser } from "../../support/Browser.ts"
 import { buildSite, withState } from "./support/Site.ts"
 import { states } from "./support/States.ts"
-
-export const widths = [360, 1280] as const
-export const schemes = ["light", "dark"] as const
-export const directions = ["ltr", "rtl"] as const
+import { directions, schemes, widths } from "./support/Variants.ts"
 
 const [wanted = ""] = process.argv.slice(2)
 const folder = join(import.meta.dirname, "shots")

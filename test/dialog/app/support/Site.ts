@@ -74,7 +74,7 @@ export const withPage = async <A>(
   const context = await browser.newContext({ locale: "en-GB", ...options.context })
   try {
     const page = await context.newPage()
-    page.setDefaultTimeout(8000)
+    page.setDefaultTimeout(12_000)
     const trouble = await listenForTrouble(page)
     await options.prepare?.(page, context, agent)
     await page.goto(options.host === undefined ? agent.url : agent.url.replace("127.0.0.1", options.host))
