@@ -57,8 +57,13 @@ export type DialogEvent =
   | { readonly event: "connected"; readonly missingScopes: ReadonlyArray<string> }
   | { readonly event: "waiting"; readonly cause: Failure; readonly retryAt: number | undefined }
   | { readonly event: "halted"; readonly error: Failure }
-  | { readonly event: "task.queued"; readonly taskId: string; readonly reason: string }
-  | { readonly event: "task.sent"; readonly taskId: string }
+  | {
+    readonly event: "task.queued"
+    readonly taskId: string
+    readonly summary: string | undefined
+    readonly reason: string
+  }
+  | { readonly event: "task.sent"; readonly taskId: string; readonly summary: string | undefined }
   | { readonly event: "task.phase"; readonly taskId: string; readonly phase: string }
   | { readonly event: "task.reply"; readonly taskId: string; readonly text: string; readonly late: boolean }
   | { readonly event: "task.failed"; readonly taskId: string; readonly error: Failure }
@@ -163,8 +168,13 @@ const readers: Readonly<Record<AgentEvent["event"], (fields: Fields) => DialogEv
   paused: () => ({ event: "paused" }),
   halted: (fields) => ({ event: "halted", error: failure(fields["error"]) }),
   stopped: () => ({ event: "stopped" }),
-  "task.queued": (fields) => ({ event: "task.queued", taskId: taskId(fields), reason: text(fields["reason"]) }),
-  "task.sent": (fields) => ({ event: "task.sent", taskId: taskId(fields) }),
+  "task.queued": (fields) => ({
+    event: "task.queued",
+    taskId: taskId(fields),
+    summary: optional(fields["summary"]),
+    reason: text(fields["reason"])
+  }),
+  "task.sent": (fields) => ({ event: "task.sent", taskId: taskId(fields), summary: optional(fields["summary"]) }),
   "task.phase": (fields) => ({ event: "task.phase", taskId: taskId(fields), phase: text(fields["phase"]) }),
   "task.reply": (fields) => ({
     event: "task.reply",

@@ -41,7 +41,7 @@ export const makeTaskList = (
     const found = known.get(taskId)
     if (found !== undefined) return found
     const item = makeItem(taskId, messages, stop)
-    const made = { item, state: { is: "accepted" } as TaskState, summary: recall(taskId) }
+    const made = { item, state: { is: "accepted" } as TaskState, summary: undefined as string | undefined }
     known.set(taskId, made)
     list.prepend(item.element)
     list.hidden = false
@@ -56,6 +56,7 @@ export const makeTaskList = (
       const task = entry(event.taskId)
       const before = task.state
       task.state = stepTask(before, event)
+      if ("summary" in event) task.summary = event.summary ?? task.summary
       task.item.show(task.state, task.summary)
       if (hasEnded(task.state) && !hasEnded(before)) {
         tell(`${titleOf(messages, task.state)}: ${task.summary ?? messages.task(event.taskId.slice(0, 8))}`)
@@ -64,7 +65,6 @@ export const makeTaskList = (
     accepted: (taskId, summary) => {
       const task = entry(taskId)
       task.summary = summary
-      keep(taskId, summary)
       task.item.show(task.state, summary)
     }
   }
@@ -156,22 +156,5 @@ const detailOf = (messages: PageMessages, state: TaskState): string => {
     case "sent":
     case "replied":
       return ""
-  }
-}
-
-/** What was asked is not told by events; a reload of this page still knows it. */
-const storageKey = (taskId: string) => `openclaw-task-${taskId}`
-const recall = (taskId: string): string | undefined => {
-  try {
-    return sessionStorage.getItem(storageKey(taskId)) ?? undefined
-  } catch {
-    return undefined
-  }
-}
-const keep = (taskId: string, summary: string): void => {
-  try {
-    sessionStorage.setItem(storageKey(taskId), summary.slice(0, 500))
-  } catch {
-    // told by its id after a reload
   }
 }

@@ -243,6 +243,7 @@ export const states: ReadonlyArray<State> = [
     events: [
       ...first,
       connected,
+      { at: at(0), event: "task.sent", taskId: "task-0", runId: "r0", summary: "Water the plants" },
       {
         at: at(0),
         event: "task.reply",
@@ -256,6 +257,7 @@ export const states: ReadonlyArray<State> = [
         taskId: "9d41c7e0-1",
         error: { error: "Expired", message: "no reply in time; the gateway may still be at work" }
       },
+      { at: at(0), event: "task.sent", taskId: "1f7ab2c4-2", runId: "r1", summary: "How is the garden?" },
       {
         at: at(0),
         event: "task.reply",
@@ -264,9 +266,15 @@ export const states: ReadonlyArray<State> = [
         text:
           "# Three findings\n\n1. The **north** bed is dry.\n2. The pump runs, see [the log](https://gateway.example/log).\n3. `valve-2` is stuck.\n\n| bed | moisture |\n| --- | --- |\n| north | 12 % |\n| south | 41 % |\n\nShall I order a new valve?"
       },
-      { at: at(0), event: "task.sent", taskId: "5c22aa10-3", runId: "r2" },
+      { at: at(0), event: "task.sent", taskId: "5c22aa10-3", runId: "r2", summary: "Will it rain tomorrow?" },
       { at: at(0), event: "task.phase", taskId: "5c22aa10-3", phase: "tool · weather" },
-      { at: at(0), event: "task.queued", taskId: "77e0b914-4", reason: "Busy" }
+      {
+        at: at(0),
+        event: "task.queued",
+        taskId: "77e0b914-4",
+        reason: "Busy",
+        summary: "Then water the plants, but only the beds that need it"
+      }
     ],
     shows: "tool · weather"
   }
