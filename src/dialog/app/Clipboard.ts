@@ -8,14 +8,10 @@ export type CopyResult = "copied" | "selected" | "failed"
 export const copyText = async (text: string, shown: HTMLElement): Promise<CopyResult> => {
   if (text === "") return "failed"
   try {
-    // Absent without a secure context, whatever the types say.
-    const clipboard: Clipboard | undefined = isSecureContext ? navigator.clipboard : undefined
-    if (clipboard !== undefined) {
-      await clipboard.writeText(text)
-      return "copied"
-    }
+    await navigator.clipboard.writeText(text)
+    return "copied"
   } catch {
-    // not permitted: the older way may be
+    // not there without a secure context, or not permitted: the older way may be
   }
   return copyBySelection(text, shown) ? "copied" : select(shown) ? "selected" : "failed"
 }

@@ -65,8 +65,9 @@ export class OpenClawPairingDialog extends Base {
   #caughtUp: ReturnType<typeof setTimeout> | undefined
   #closing: ReturnType<typeof setTimeout> | undefined
   #ticking: ReturnType<typeof setInterval> | undefined
-  /** Where the focus was when the dialog opened by itself. */
+  /** Where the focus was when the dialog opened by itself, and whether the reader has opened it again since. */
   #returnTo: HTMLElement | undefined
+  #byHand = false
 
   /** Sent to the stream as `Authorization: Bearer`. */
   get token(): string | undefined {
@@ -186,6 +187,15 @@ export class OpenClawPairingDialog extends Base {
     const before = this.#state
     this.#state = step(before, happening)
     if (this.#state === before) return
+    if (this.#state.open && !before.open) {
+      this.#byHand = happening.event === "reopen"
+      const focused = document.activeElement
+      if (!this.#byHand) {
+        this.#returnTo = focused instanceof HTMLElement && focused !== document.body
+          ? focused
+          : undefined
+      }
+    }
     if (this.#parts !== undefined) setText(this.#parts.trouble, "")
     this.#render()
     this.#announce(before)
@@ -536,16 +546,14 @@ export class OpenClawPairingDialog extends Base {
     parts.outside.classList.toggle("offscreen", !troubled)
     parts.outside.classList.toggle("toast", troubled)
     if (open && !parts.dialog.open && this.isConnected) {
-      const focused = document.activeElement
-      if (focused !== this) this.#returnTo = focused instanceof HTMLElement ? focused : undefined
       parts.dialog.showModal()
       const start = parts.main.element.hidden ? parts.check : parts.main.button
       ;(start.hidden ? parts.title : start).focus()
     } else if (!open && parts.dialog.open) {
       parts.dialog.close()
-      const target = this.#returnTo
-      if (target !== undefined && target.isConnected && target !== document.body) target.focus()
-      else if (pending) parts.pill.focus()
+      const before = this.#returnTo?.isConnected === true && !this.#byHand ? this.#returnTo : undefined
+      if (pending) (before ?? parts.pill).focus()
+      else this.#returnTo?.focus()
     }
     if (view.is === "resolved") this.#closing = setTimeout(() => this.#dismiss(), resolvedForMs)
   }

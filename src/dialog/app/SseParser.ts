@@ -20,7 +20,7 @@ export const makeSseParser = (onEvent: OnEvent): (piece: string) => void => {
 
   const line = (text: string) => {
     if (text === "") {
-      if (data.length > 0 && chars <= maxEventChars) onEvent(name === "" ? "message" : name, data.join("\n"))
+      if (data.length > 0) onEvent(name === "" ? "message" : name, data.join("\n"))
       name = ""
       data = []
       chars = 0

@@ -217,6 +217,8 @@ describe("the page", () => {
       await until(page, () => agent.attending() === 1)
       await see("hidden")
       await until(page, () => agent.attending() === 0)
+      await page.evaluate(() => fetch("page.css").then((response) => response.text()))
+      assert.strictEqual(agent.requests.filter((request) => request === "GET attend").length, 1)
       await see("visible")
       await until(page, () => agent.attending() === 1)
     }))

@@ -105,6 +105,22 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.isFalse(await pillIn(page).isVisible())
     }))
 
+  it("F46: the focus comes back to where it was before, also after a way over the reopen control", () =>
+    withPage({ events: first, prepare: (page) => page.clock.install() }, async ({ agent, page }) => {
+      const box = page.getByRole("textbox")
+      await box.focus()
+      agent.emit(notice("required"))
+      await dialogIn(page).waitFor()
+      await page.keyboard.press("Escape")
+      await pillIn(page).click()
+      await dialogIn(page).waitFor()
+      agent.emit(resolved)
+      await page.getByRole("heading", { name: "Device approved" }).waitFor()
+      await page.clock.fastForward(3000)
+      await dialogIn(page).waitFor({ state: "hidden" })
+      assert.isTrue(await box.evaluate((element) => element === document.activeElement))
+    }))
+
   it("F30: what was dismissed, by button or Esc, can be called back until it is over", () =>
     withPage({ events: required }, async ({ agent, page }) => {
       await dialogIn(page).waitFor()
