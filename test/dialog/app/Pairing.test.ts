@@ -1,12 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { PairingHost } from "./support/PairingHost.ts"
 import { fakeHost } from "./support/PairingHost.ts"
+import { realHost } from "./support/RealHost.ts"
 import type { Site } from "./support/Site.ts"
 import { listenForTrouble } from "./support/Site.ts"
 import { commandIn, dialogIn, pillIn, suite } from "./support/Suite.ts"
 
 /** Every agent that a page can belong to. */
-const hosts: Readonly<Record<string, (site: Site) => Promise<PairingHost>>> = { "a fake agent": fakeHost }
+const hosts: Readonly<Record<string, (site: Site) => Promise<PairingHost>>> = {
+  "a fake agent": fakeHost,
+  "an agent": realHost
+}
 
 describe("the whole way", () => {
   const { browser, site } = suite()
