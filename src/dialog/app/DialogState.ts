@@ -20,7 +20,8 @@ export type View =
     /** It took the place of another one, whose command is dead. */
     readonly superseded: boolean
   }
-  | { readonly is: "resolved"; readonly deviceId: string }
+  /** What was asked for was decided: all of it was granted, or no more than before. */
+  | { readonly is: "resolved"; readonly deviceId: string; readonly granted: boolean }
   | { readonly is: "halted"; readonly key: string; readonly failure: Failure }
 
 export interface DialogState {
@@ -78,9 +79,10 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
     case "pairing.expired":
       return withRequest(state, happening.event, happening.request)
     case "pairing.resolved":
-      return view.is === "pending" && view.request.deviceId === happening.deviceId ? resolved(state) : state
+      return view.is === "pending" && view.request.deviceId === happening.deviceId ? resolved(state, true) : state
     case "pairing.cancelled":
-      return view.is === "pending" && view.request.deviceId === happening.deviceId ? idle(state) : state
+      if (view.is !== "pending" || view.request.deviceId !== happening.deviceId) return state
+      return happening.declined ? resolved(state, false) : idle(state)
     case "halted": {
       const { error } = happening
       const key = JSON.stringify([state.gateway, error.error, error.reason])
@@ -112,7 +114,8 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
     case "caught-up":
       if (!state.unconfirmed) return state
       if (view.is !== "pending") return { ...state, unconfirmed: false }
-      return state.connection === "connected" ? resolved(state) : idle(state)
+      // Who was connected all along may have been approved or declined.
+      return state.connection === "connected" && !view.request.connected ? resolved(state, true) : idle(state)
     case "dismiss":
       return view.is === "resolved" ? idle(state) : { ...state, open: false }
     case "reopen":
@@ -168,9 +171,9 @@ const idle = (state: DialogState): DialogState => ({
 })
 
 /** Somebody who dismissed it needs no second dialog. */
-const resolved = (state: DialogState): DialogState =>
+const resolved = (state: DialogState, granted: boolean): DialogState =>
   state.open && state.view.is === "pending"
-    ? { ...idle(state), view: { is: "resolved", deviceId: state.view.request.deviceId }, open: true }
+    ? { ...idle(state), view: { is: "resolved", deviceId: state.view.request.deviceId, granted }, open: true }
     : idle(state)
 
 const noLongerHalted = (state: DialogState): DialogState => state.view.is === "halted" ? idle(state) : state

@@ -39,6 +39,8 @@ export interface Request extends Commands {
   readonly approved: ReadonlyArray<string> | undefined
   readonly note: string | undefined
   readonly places: ReadonlyArray<PlaceCommands>
+  /** The device works meanwhile with what was approved: only more waits. */
+  readonly connected: boolean
 }
 
 const reasons = ["not-paired", "role-upgrade", "scope-upgrade", "metadata-upgrade", "unspecified"] as const
@@ -52,7 +54,13 @@ export type DialogEvent =
   | { readonly event: "identity"; readonly deviceId: string; readonly compareCode: string }
   | { readonly event: "gateway"; readonly url: string }
   | { readonly event: Open; readonly request: Request }
-  | { readonly event: Ended; readonly deviceId: string; readonly requestId: string | undefined }
+  | {
+    readonly event: Ended
+    readonly deviceId: string
+    readonly requestId: string | undefined
+    /** A wish for more ended without it; the device works on with what it has. */
+    readonly declined: boolean
+  }
   | { readonly event: "connecting" | "paused" | "stopped" }
   | { readonly event: "connected"; readonly missingScopes: ReadonlyArray<string> }
   | { readonly event: "waiting"; readonly cause: Failure; readonly retryAt: number | undefined }
@@ -132,6 +140,7 @@ const request = (fields: Fields): Request => ({
   approved: texts(fields["approvedScopes"]),
   note: optional(fields["note"]),
   places: places(fields["places"]),
+  connected: fields["connected"] === true,
   list: command(fields["list"]),
   approve: command(fields["approve"])
 })
@@ -140,7 +149,8 @@ const opened = (event: Open) => (fields: Fields): DialogEvent => ({ event, reque
 const closed = (event: Ended) => (fields: Fields): DialogEvent => ({
   event,
   deviceId: text(fields["deviceId"]),
-  requestId: optional(fields["requestId"])
+  requestId: optional(fields["requestId"]),
+  declined: optional(fields["outcome"]) !== undefined
 })
 const taskId = (fields: Fields): string => text(fields["taskId"])
 

@@ -15,11 +15,13 @@ export interface Advice {
 }
 
 export interface Messages {
-  readonly titles: Readonly<Record<"required" | "expired" | "resolved" | "halted", string>>
+  readonly titles: Readonly<Record<"required" | "more" | "expired" | "resolved" | "declined" | "halted", string>>
   readonly superseded: string
   readonly expiring: (left: string) => string
   readonly expired: string
   readonly resolved: string
+  readonly declined: string
+  readonly meanwhile: string
   readonly cancelled: string
   readonly lost: string
   readonly refused: string

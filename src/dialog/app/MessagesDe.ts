@@ -7,8 +7,10 @@ const polls = "Das Programm fragt von selbst wieder und macht weiter, sobald das
 export const german: Messages = {
   titles: {
     required: "Dieses Gerät freigeben",
+    more: "Weitere Rechte freigeben",
     expired: "Die Anfrage ist abgelaufen",
     resolved: "Gerät freigegeben",
+    declined: "Keine weiteren Rechte",
     halted: "Nicht verbunden"
   },
   superseded: "Das Gateway hat die Anfrage ersetzt. Der frühere Befehl gilt nicht mehr; nehmen Sie den folgenden.",
@@ -16,6 +18,8 @@ export const german: Messages = {
   expired:
     "Das Gateway hat die Anfrage verworfen, ihr Befehl gilt nicht mehr. Eine neue erscheint hier, sobald das Gateway wieder gefragt werden kann.",
   resolved: "Das Gateway lässt dieses Gerät zu. Nichts muss neu gestartet werden.",
+  declined: "Weitere Rechte wurden nicht freigegeben. Das Gerät arbeitet mit denen weiter, die es hat.",
+  meanwhile: "Es arbeitet inzwischen mit dem, was freigegeben ist, und übernimmt das Weitere von selbst.",
   cancelled: "Es wird nicht mehr auf eine Freigabe gewartet.",
   lost: "Diese Seite hat den Kontakt zum Agenten verloren und versucht es weiter. Was sie zeigt, kann veraltet sein.",
   refused:

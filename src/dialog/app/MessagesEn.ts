@@ -6,8 +6,10 @@ const polls = "This program asks again by itself and goes on as soon as the devi
 export const english: Messages = {
   titles: {
     required: "Approve this device",
+    more: "Approve more scopes",
     expired: "The request has expired",
     resolved: "Device approved",
+    declined: "No more scopes",
     halted: "Not connected"
   },
   superseded: "The gateway replaced the request. The earlier command no longer works; use the one below.",
@@ -15,6 +17,8 @@ export const english: Messages = {
   expired:
     "The gateway dropped the request, so its command is dead. A new one appears here when the gateway can be asked.",
   resolved: "The gateway lets this device in. Nothing has to be restarted.",
+  declined: "More scopes were not approved. The device works on with those that it has.",
+  meanwhile: "It works meanwhile with what was approved, and takes the others over by itself.",
   cancelled: "No longer waiting for approval.",
   lost: "This page has lost contact with the agent and keeps trying. What it shows may be out of date.",
   refused: "The agent does not accept this page's key. Open the address that the agent printed last.",

@@ -3,7 +3,8 @@
  *
  * - attribute `src`: the agent's event stream; `check-now` is expected beside it. Without it, the host sets `event`.
  * - attribute `lang`: `en` or `de`; otherwise that of the nearest ancestor that has one, otherwise English.
- * - property `token`: sent to the stream as `Authorization: Bearer`. Never an attribute, as those can be read by styles.
+ * - property `token`: sent to the stream as `Authorization: Bearer`. Never an attribute, as those can be read by styles. Without
+ *   one the stream is opened when the page has loaded, so that a script of the page is in time to set it.
  * - property `event`: set to each AgentEvent, or `{ check }`, as it comes, by hosts with a channel of their own.
  * - event `openclaw-agent-event`: each AgentEvent, as received. `openclaw-contact`: `open`, `lost`, `refused`.
  * - event `openclaw-check-now`: the reader wants the gateway asked at once. Unless it is cancelled and with `src`, the
@@ -62,6 +63,7 @@ export class OpenClawPairingDialog extends Base {
   #parts: Parts | undefined
   #closeStream: (() => void) | undefined
   #starting = false
+  #loading = false
   #caughtUp: ReturnType<typeof setTimeout> | undefined
   #closing: ReturnType<typeof setTimeout> | undefined
   #ticking: ReturnType<typeof setInterval> | undefined
@@ -143,6 +145,7 @@ export class OpenClawPairingDialog extends Base {
       this.#closeStream?.()
       this.#closeStream = undefined
       if (!this.isConnected || this.src === "") return
+      if (this.#token === undefined && document.readyState !== "complete") return this.#restartOnLoad()
       this.#closeStream = openStream({
         url: new URL(this.src, document.baseURI),
         token: this.#token,
@@ -159,6 +162,15 @@ export class OpenClawPairingDialog extends Base {
         }
       })
     })
+  }
+
+  #restartOnLoad(): void {
+    if (this.#loading) return
+    this.#loading = true
+    addEventListener("load", () => {
+      this.#loading = false
+      if (this.#closeStream === undefined) this.#restart()
+    }, { once: true })
   }
 
   #receive(value: unknown): void {
@@ -221,8 +233,9 @@ export class OpenClawPairingDialog extends Base {
   #announce(before: DialogState): void {
     const messages = this.#messages()
     const { contact, open, view } = this.#state
-    if (view.is === "resolved" && before.view.is !== "resolved") this.#tell(messages.resolved)
-    else if (view.is === "idle" && before.view.is === "pending") {
+    if (view.is === "resolved" && before.view.is !== "resolved") {
+      this.#tell(view.granted ? messages.resolved : messages.declined)
+    } else if (view.is === "idle" && before.view.is === "pending") {
       this.#tell(this.#state.connection === "connected" ? messages.titles.resolved : messages.cancelled)
     } else if (view.is === "pending" && open) {
       const { view: old } = before
@@ -343,7 +356,7 @@ export class OpenClawPairingDialog extends Base {
     parts.dismiss.setAttribute("aria-label", view.is === "resolved" ? messages.close : messages.dismiss)
     parts.dismiss.title = view.is === "resolved" ? messages.close : messages.dismiss
     if (view.is === "pending") this.#renderPending(parts, messages, language, view)
-    else if (view.is === "resolved") this.#renderResolved(parts, messages)
+    else if (view.is === "resolved") this.#renderResolved(parts, messages, view.granted)
     else if (view.is === "halted") this.#renderHalted(parts, messages, view.failure)
     this.#renderTimes()
     this.#renderOpen(parts, messages)
@@ -358,7 +371,8 @@ export class OpenClawPairingDialog extends Base {
     const alive = phase !== "expired"
     const advice = pairingAdvice(messages, request)
     for (const part of [parts.lead, parts.next]) part.lang = language
-    this.#renderHead(parts, alive ? "device" : "alert", alive ? messages.titles.required : messages.titles.expired)
+    const title = !alive ? "expired" : request.connected ? "more" : "required"
+    this.#renderHead(parts, alive ? "device" : "alert", messages.titles[title])
     setText(parts.lead, alive ? `${advice.problem} ${advice.action}` : messages.expired)
     this.#renderBanner(parts, superseded && alive ? messages.superseded : "")
     const commands = alive ? this.#renderPlaces(parts, messages, request) : undefined
@@ -382,7 +396,7 @@ export class OpenClawPairingDialog extends Base {
     setText(parts.note, notes.join(" "))
     parts.note.hidden = notes.length === 0
     this.#renderCode(parts, messages, alive ? request.deviceId : "")
-    setText(parts.next, alive ? advice.next : "")
+    setText(parts.next, !alive ? "" : request.connected ? messages.meanwhile : advice.next)
     this.#renderFacts(
       parts,
       [
@@ -396,10 +410,10 @@ export class OpenClawPairingDialog extends Base {
     parts.check.hidden = false
   }
 
-  #renderResolved(parts: Parts, messages: Messages): void {
-    this.#renderHead(parts, "done", messages.titles.resolved)
+  #renderResolved(parts: Parts, messages: Messages, granted: boolean): void {
+    this.#renderHead(parts, granted ? "done" : "device", messages.titles[granted ? "resolved" : "declined"])
     this.#renderBanner(parts, "")
-    setText(parts.lead, messages.resolved)
+    setText(parts.lead, granted ? messages.resolved : messages.declined)
     this.#renderNothingToRun(parts, messages)
     setText(parts.next, "")
     parts.check.hidden = true

@@ -70,7 +70,7 @@ describe("DialogState", () => {
 
   it("an approval is shown to whoever has the dialog open, and to nobody else", () => {
     const pending = after([...start, read(notice("required"))])
-    assert.deepInclude(step(pending, read(resolved)), { open: true, view: { is: "resolved", deviceId } })
+    assert.deepInclude(step(pending, read(resolved)), { open: true, view: { is: "resolved", deviceId, granted: true } })
     assert.deepInclude(after([dismiss, read(resolved)], pending), { open: false, view: { is: "idle" } })
     assert.deepInclude(after([read(resolved), dismiss], pending), { open: false, view: { is: "idle" } })
     assert.deepInclude(step(pending, cancelled), { open: false, view: { is: "idle" } })
@@ -96,6 +96,17 @@ describe("DialogState", () => {
         assert.strictEqual(step(state, read({ event })).view.is, "idle")
       }
     }
+  })
+
+  it("B03: a wish for more that is declined says so, and after a gap nobody knows how it ended", () => {
+    const more = after([...start, read(connected), read(notice("required", undefined, { connected: true }))])
+    assert.deepInclude(more.view, { is: "pending" })
+    const declined = step(more, read({ ...resolved, event: "pairing.cancelled", outcome: "rejected" }))
+    assert.deepInclude(declined.view, { is: "resolved", granted: false })
+    assert.isTrue(declined.open)
+    assert.deepInclude(step(more, read(resolved)).view, { is: "resolved", granted: true })
+    const gap = after([contact("open"), contact("lost"), contact("open"), ...start, read(connected)], more)
+    assert.strictEqual(step(gap, { event: "caught-up" }).view.is, "idle")
   })
 
   it("after a gap, what is told again stays as it was, and what is not has ended", () => {

@@ -72,6 +72,30 @@ describe("embedding", () => {
       }
     ))
 
+  it("a key that a slow script of the page brings is in time: nothing is asked without it", async () => {
+    const page = await browser().newPage()
+    const agent = await startFakeAgent({
+      "": join(examples, "html/index.html"),
+      "host.js": join(examples, "html/host.js"),
+      "openclaw-pairing-dialog.js": join(site().folder, "openclaw-pairing-dialog.js")
+    })
+    try {
+      agent.replay = [identity, gateway, notice("required")]
+      const defined = page.waitForFunction(() => customElements.get("openclaw-pairing-dialog") !== undefined)
+      await page.route("**/host.js", async (route) => {
+        await defined
+        await page.evaluate(() => new Promise<void>((resolve) => requestAnimationFrame(() => resolve())))
+        await route.continue()
+      })
+      await page.goto(`${agent.origin}/${keyOf(agent)}`)
+      await dialogIn(page).waitFor()
+      assert.deepStrictEqual(agent.requests, ["GET events"])
+    } finally {
+      await page.close()
+      await agent.close()
+    }
+  })
+
   it("in React, on the agent's own stream", async () =>
     withHost(await bundleReact(), keyOf, async (page, agent) => {
       await dialogIn(page).waitFor()

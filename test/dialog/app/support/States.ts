@@ -119,6 +119,29 @@ export const states: ReadonlyArray<State> = [
     act: (page) => page.getByText("See what waits for approval").first().click(),
     shows: "This device asks for more than it was allowed."
   },
+  {
+    name: "more-scopes",
+    events: [
+      ...first,
+      connected,
+      notice("required", requestId, {
+        reason: "scope-upgrade",
+        connected: true,
+        requestedScopes: ["operator.read", "operator.write", "operator.approvals"],
+        approvedScopes: ["operator.read", "operator.write"]
+      })
+    ],
+    shows: "It works meanwhile"
+  },
+  {
+    name: "more-scopes-declined",
+    events: [...first, connected, notice("required", requestId, { reason: "scope-upgrade", connected: true })],
+    act: async (page, agent) => {
+      await dialog(page).waitFor()
+      agent.emit({ ...resolved, event: "pairing.cancelled", reason: "scope-upgrade", outcome: "rejected" })
+    },
+    shows: "No more scopes"
+  },
   { name: "required-without-id", events: [...first, withoutId("required")], shows: "The gateway named no request" },
   {
     name: "superseded",
