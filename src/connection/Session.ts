@@ -41,6 +41,8 @@ export interface SessionFacts {
   readonly connectedAtMs: number
   /** The gateway's clock minus ours, in milliseconds. */
   readonly clockDeltaMs: number | undefined
+  /** When the gateway's process began, in milliseconds on this process's clock; absent when it did not tell. */
+  readonly gatewayStartedAtMs?: number | undefined
   readonly handshakeMs: number
 }
 

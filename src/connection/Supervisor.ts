@@ -188,6 +188,7 @@ const make = Effect.gen(function*() {
           missing: missing.join(" ")
         })
       }
+      const uptimeMs = hello.snapshot?.uptimeMs
       const facts: SessionFacts = {
         protocol: hello.protocol,
         serverVersion: hello.server?.version,
@@ -196,6 +197,7 @@ const make = Effect.gen(function*() {
         deviceTokenIssued: hello.auth?.deviceToken !== undefined,
         connectedAtMs,
         clockDeltaMs: established.clockDeltaMs,
+        gatewayStartedAtMs: uptimeMs === undefined ? undefined : connectedAtMs - uptimeMs,
         handshakeMs: established.elapsedMs
       }
       const sessionScope = yield* Scope.fork(linkScope)

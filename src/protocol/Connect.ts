@@ -172,6 +172,9 @@ export const HelloOk = Schema.Struct({
     scopes: lenient(Schema.Array(Schema.String)),
     issuedAtMs: lenient(Schema.Finite)
   })),
+  snapshot: lenient(Schema.Struct({
+    uptimeMs: lenient(Schema.Natural)
+  })),
   policy: lenient(Schema.Struct({
     maxPayload: lenient(Schema.Natural),
     maxBufferedBytes: lenient(Schema.Natural),

@@ -40,7 +40,8 @@ export const find = (payload: unknown, sought: Sought): Finding => {
   if (isActive(history, sought.runId)) return { _tag: "Running" }
   const messages = history.messages.flatMap((message) => Option.toArray(decodeMessage(message)))
   const asked = messages.findLastIndex((message) => isAsking(message, sought))
-  const answer = messages.findLast((message, index) => isAnswer(message, index, asked, messages, sought))
+  const runs = runsOf(messages, asked, sought.runId)
+  const answer = messages.findLast((message, index) => isAnswer(message, index, asked, runs, messages, sought))
   if (answer === undefined) return { _tag: asked === -1 ? "Absent" : "NoReply" }
   const text = textOf(answer)
   switch (answer.stopReason) {
@@ -53,16 +54,27 @@ export const find = (payload: unknown, sought: Sought): Finding => {
   }
 }
 
-/** Whether any run of the session is at work or waits for its turn. Nothing on releases that do not say. */
+/**
+ * Whether any run of the session is at work or waits for its turn, or the gateway is about to continue one that its own
+ * restart interrupted. Nothing on releases that do not say.
+ */
 export const isBusy = (payload: unknown): boolean | undefined => {
   const history = Option.getOrUndefined(decode(payload))
   if (history === undefined) return undefined
   const { inFlightRun, pendingInputs, sessionInfo } = history
   const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
   if (Predicate.hasProperty(inFlightRun, "runId") || (Array.isArray(pending) && pending.length > 0)) return true
+  if (isInterrupted(sessionInfo)) return true
   const told = Predicate.hasProperty(sessionInfo, "hasActiveRun") ? sessionInfo.hasActiveRun : undefined
   return Predicate.isBoolean(told) ? told : undefined
 }
+
+/**
+ * The session was begun, and nothing of it is kept yet. Releases up to 2026.6 keep the first message of a session together
+ * with its answer, so that a gateway that ends before that has nothing to show of a message it had received.
+ */
+export const isUnkept = (payload: unknown): boolean =>
+  Option.exists(decode(payload), ({ messages, sessionId }) => messages.length === 0 && Predicate.isString(sessionId))
 
 /** The key under which the gateway files the session that was asked for, on releases that say it. */
 export const sessionKeyOf = (payload: unknown): string | undefined => {
@@ -92,6 +104,7 @@ const decodeMessage = Schema.decodeUnknownOption(Message)
 
 const decode = Schema.decodeUnknownOption(Schema.Struct({
   messages: Schema.Array(Schema.Unknown),
+  sessionId: Schema.optionalKey(Schema.Unknown),
   inFlightRun: Schema.optionalKey(Schema.Unknown),
   sessionInfo: Schema.optionalKey(Schema.Unknown),
   pendingInputs: Schema.optionalKey(Schema.Unknown)
@@ -108,6 +121,13 @@ const isActive = (
   const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
   return Array.isArray(pending) && pending.some((item) => hasRunId(item, runId))
 }
+/** The gateway was started again under a run, and has neither continued it nor given it up. */
+const isInterrupted = (sessionInfo: unknown): boolean =>
+  Predicate.hasProperty(sessionInfo, "status")
+  && sessionInfo.status === "running"
+  && Predicate.hasProperty(sessionInfo, "abortedLastRun")
+  && sessionInfo.abortedLastRun === true
+
 const hasRunId = (value: unknown, runId: string): boolean =>
   Predicate.hasProperty(value, "runId") && value.runId === runId
 
@@ -125,17 +145,46 @@ const isAsking = (message: Message, sought: Sought): boolean => {
   const run = runOf(message)
   if (run !== undefined) return run === sought.runId
   const atMs = timeMs(message.timestamp)
-  return atMs !== undefined && atMs >= sought.notBeforeMs && withoutStamp(textOf(message)) === sought.summary.trim()
+  return atMs !== undefined && atMs >= sought.notBeforeMs && asWritten(textOf(message)) === sought.summary.trim()
 }
 
 /** Old releases put the time before what the model sees, and the message id behind it. */
 const withoutStamp = (text: string): string =>
   text.replace(/^\[[^\]\n]*\d\d:\d\d[^\]\n]*\] /, "").replace(/\n\[message_id: [^\]\n]*\]\s*$/, "").trim()
 
+/**
+ * With these words a gateway that was started again goes on with an interrupted message: in a message of its own, which
+ * begins another run, or, up to 2026.6, behind the repeated message, which is then no longer there.
+ */
+const resumed = "[System] Your previous turn was interrupted by a gateway restart"
+const isResumption = (message: Message): boolean => message.role === "user" && textOf(message).includes(resumed)
+
+/** The text of a message as its sender wrote it. */
+const asWritten = (text: string): string => {
+  const repeated = text.indexOf(`\n\n${resumed}`)
+  return withoutStamp(
+    repeated === -1 ? text : text.slice(0, repeated).replace(/^(\[[^\]\n]*\] )?\[Queued [^\]\n]*\]\n/, "")
+  )
+}
+
+/** The run of a message and, behind it with no other message between, those that went on with it. */
+const runsOf = (messages: ReadonlyArray<Message>, asked: number, runId: string): ReadonlySet<string> => {
+  const runs = new Set([runId])
+  if (asked === -1) return runs
+  for (const message of messages.slice(asked + 1)) {
+    if (message.role !== "user") continue
+    if (!isResumption(message)) break
+    const run = runOf(message)
+    if (run !== undefined) runs.add(run)
+  }
+  return runs
+}
+
 const isAnswer = (
   message: Message,
   index: number,
   asked: number,
+  runs: ReadonlySet<string>,
   messages: ReadonlyArray<Message>,
   sought: Sought
 ): boolean => {
@@ -143,9 +192,9 @@ const isAnswer = (
   if (message.role !== "assistant" || message.stopReason === "toolUse") return false
   if (textOf(message) === "" && message.stopReason !== "error" && message.stopReason !== "aborted") return false
   const run = runOf(message)
-  if (run !== undefined && sought.elsewhere !== true) return run === sought.runId
+  if (run !== undefined && sought.elsewhere !== true) return runs.has(run)
   if (run !== undefined && sought.taken?.has(run) === true) return false
   if (asked === -1 || index < asked) return false
   // Behind the next question it answers that one.
-  return !messages.slice(asked + 1, index).some(({ role }) => role === "user")
+  return !messages.slice(asked + 1, index).some((between) => between.role === "user" && !isResumption(between))
 }

@@ -100,6 +100,8 @@ const historyLimit = 200
 const keptTasks = 200
 /** Every run of every client arrives here, one event for each piece of text. */
 const eventCapacity = 8192
+/** A gateway that goes on with what its own restart interrupted has begun by then, counted from the start of its process. */
+const resumptionMs = 60_000
 /** Measured clock differences are right to some milliseconds. */
 const clockErrorMs = 250
 /** How often the journal is asked, while tasks are open, whether another process wants one of them aborted. */
@@ -137,6 +139,8 @@ interface Entry {
   reachableAtMs: number
   /** When it was first given to a link. From then on the gateway may have it. */
   sentAtMs: number | undefined
+  /** When it was last given to a link. */
+  lastSentAtMs: number | undefined
   /** The run that the gateway answered with: ours, or one that has the same text at work already. */
   answeredRunId: string | undefined
   /** An event named a session that is not known to be ours. History says which is. */
@@ -479,6 +483,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       }
     }
     runs.set(runId, entry)
+    entry.lastSentAtMs = clock.currentTimeMillisUnsafe()
     const answer = yield* Effect.result(
       session.request("chat.send", { sessionKey, message: summary, deliver: false, idempotencyKey: runId })
     )
@@ -549,11 +554,15 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     if (!isOpen(entry)) return { _tag: "Watch" }
     const history = answer.success
     const renamed = learnAlias(entry, ChatHistory.sessionKeyOf(history))
-    const busy = ChatHistory.isBusy(history)
+    const { clockDeltaMs = 0, gatewayStartedAtMs: startedAtMs = 0 } = session.facts
+    const restarted = startedAtMs > (entry.lastSentAtMs ?? Infinity)
+    // What was at work then is not any more; releases before 2026.6 never say so.
+    const settled = restarted && clock.currentTimeMillisUnsafe() - startedAtMs > resumptionMs
+    const busy = ChatHistory.isBusy(history) ?? (settled ? false : undefined)
     const finding = ChatHistory.find(history, {
       runId: entry.answeredRunId ?? entry.runId,
       summary: entry.summary,
-      notBeforeMs: (entry.sentAtMs ?? entry.acceptedAtMs) + (session.facts.clockDeltaMs ?? 0) - clockErrorMs,
+      notBeforeMs: (entry.sentAtMs ?? entry.acceptedAtMs) + clockDeltaMs - clockErrorMs,
       elsewhere: entry.elsewhere,
       taken
     })
@@ -592,7 +601,9 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       finish(entry, { _tag: "Aborted", text: entry.partial })
       return { _tag: "Watch" }
     }
-    if (absent && !answered && !entry.over) return { _tag: "Send" }
+    // A gateway that was started since has forgotten our key, so a message that it may have had is not given to it again.
+    const mayBeForgotten = restarted && ChatHistory.isUnkept(history)
+    if (absent && !answered && !entry.over && !mayBeForgotten) return { _tag: "Send" }
     if (entry.elsewhere) entry.evidence = undefined
     if (!entry.over && !entry.elsewhere) {
       const ended = yield* askHowItEnded(entry, attachment)
@@ -745,6 +756,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       state: answeredRunId === undefined ? { _tag: "Queued", reason: undefined } : { _tag: "Sent" },
       reachableAtMs: 0,
       sentAtMs,
+      lastSentAtMs: sentAtMs,
       answeredRunId,
       misaddressed: false,
       ran: false,

@@ -1,11 +1,8 @@
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -14,25 +11,12 @@ import type { Session } from "../../src/connection/Session.ts"
 import { AuthToken } from "../../src/protocol/Connect.ts"
 import * as Compatibility from "./support/Compatibility.ts"
 import * as LibraryAgent from "./support/LibraryAgent.ts"
-import { boot, type Gateway, releases } from "./support/OpenClaw.ts"
-import { administrator, connect, type GatewayError, makeDevice, type RawClient } from "./support/RawClient.ts"
-import { proxy, type RemoteProxy } from "./support/RemoteProxy.ts"
+import { releases } from "./support/OpenClaw.ts"
+import { admitted, approve, ownAddress, Place } from "./support/Place.ts"
+import { connect, type GatewayError, makeDevice, type RawClient } from "./support/RawClient.ts"
+import type { RemoteProxy } from "./support/RemoteProxy.ts"
 
 // Everything here branches on what a gateway does, never on what it is called.
-
-/** One gateway for all tests of a release, with its administrator. Each test has devices and an address of its own. */
-class Place extends Context.Service<Place, { readonly gateway: Gateway; readonly admin: RawClient }>()(
-  "test/interop/Lifecycle/Place"
-) {
-  static readonly layer = (release: string) =>
-    Layer.effect(
-      Place,
-      Effect.gen(function*() {
-        const gateway = yield* boot(release)
-        return { gateway, admin: yield* administrator(gateway) }
-      })
-    ).pipe(Layer.provideMerge(NodeServices.layer))
-}
 
 const wrongToken = Redacted.make("not-the-token-of-this-gateway")
 const everything = ["operator.read", "operator.write"]
@@ -41,34 +25,12 @@ const decodePending = Schema.decodeUnknownEffect(Schema.Struct({
   pending: Schema.Array(Schema.Struct({ requestId: Schema.String, deviceId: Schema.String }))
 }))
 
-let addresses = 10
-
-/** A proxy that makes its clients come from an address that no other test has. */
-const ownAddress = Effect.gen(function*() {
-  const { gateway } = yield* Place
-  return yield* proxy(gateway, { clientAddress: `10.1.2.${++addresses}` })
-})
-
 /** An agent that was approved if the gateway asked for it, with the shared token. */
 const connected = Effect.fnUntraced(function*(home: LibraryAgent.Home, remote: RemoteProxy, scopes = everything) {
   const { gateway } = yield* Place
   const agent = yield* LibraryAgent.start(home, { url: remote.url, token: gateway.token, scopes })
-  const first = yield* agent.settled()
-  const session = first._tag === "AwaitingApproval"
-    ? yield* approve(agent, first)
-    : (yield* agent.until("Connected")).session
+  const session = yield* admitted(agent)
   return { agent, session, paired: session.facts.deviceTokenIssued }
-})
-
-/** Approves what the agent waits for, and lets it look. */
-const approve = Effect.fnUntraced(function*(
-  agent: LibraryAgent.LibraryAgent,
-  { approval }: LibraryAgent.StatusOf<"AwaitingApproval">
-) {
-  const { admin } = yield* Place
-  yield* admin.request("device.pair.approve", { requestId: approval.requestId })
-  yield* agent.supervisor.checkNow
-  return (yield* agent.until("Connected")).session
 })
 
 const acts = {

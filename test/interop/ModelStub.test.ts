@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { type ModelStub, modelStub } from "./support/ModelStub.ts"
 
@@ -43,7 +44,7 @@ describe("modelStub", () => {
         onError: (cause) => cause
       }))
       const parts = yield* chunks.pipe(
-        Stream.tap((part) => part.includes("echo:") ? model.release : Effect.void),
+        Stream.tap((part) => part.includes("echo:") ? model.release("[hold]") : Effect.void),
         Stream.runCollect
       )
       const first = parts.findIndex((part) => part.includes("echo:"))
@@ -53,9 +54,22 @@ describe("modelStub", () => {
       assert.isTrue(rest.endsWith("data: [DONE]\n\n"))
     }))
 
-  it.live("refuses with HTTP 400 when told to", () =>
+  it.live("a name in the mark is held by itself", () =>
+    Effect.gen(function*() {
+      const model = yield* modelStub()
+      const first = yield* complete(model, ["[hold 1] the first"], true)
+      yield* model.release("[hold 2]")
+      assert.include(yield* Effect.flatMap(complete(model, ["[hold 2] the second"], true), body), "second")
+      const waiting = yield* Effect.forkChild(body(first), { startImmediately: true })
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* model.release("[hold 1]")
+      assert.include(yield* Fiber.join(waiting), "first")
+    }))
+
+  it.live("refuses with HTTP 400 or 500 when told to", () =>
     Effect.gen(function*() {
       const model = yield* modelStub()
       assert.strictEqual((yield* complete(model, ["please [fail]"], true)).status, 400)
+      assert.strictEqual((yield* complete(model, ["please [break]"], true)).status, 500)
     }))
 })

@@ -46,3 +46,7 @@ export const makeEventLog = Effect.fnUntraced(function*<A>() {
   }
   return log
 })
+
+/** Waits in real time for what happens, or is written down, in this process. */
+export const untilTrue = (is: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => is() ? Effect.void : Effect.andThen(Effect.sleep("10 millis"), untilTrue(is)))

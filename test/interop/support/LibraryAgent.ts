@@ -26,6 +26,7 @@ import * as WireLog from "./WireLog.ts"
 export interface Home {
   readonly identityPath: string
   readonly tokenDirectory: string
+  readonly taskDirectory: string
 }
 
 export interface Settings {
@@ -50,6 +51,8 @@ export interface LibraryAgent {
   readonly supervisor: Supervisor["Service"]
   readonly deviceId: string
   readonly attempts: ReadonlyArray<WireLog.Attempt>
+  /** Every frame of every link, in order. */
+  readonly frames: ReadonlyArray<WireLog.Frame>
   /** The device token that is stored for this gateway now. */
   readonly stored: Effect.Effect<StoredToken | undefined>
   /** Stores a token for this gateway, as the supervisor does. */
@@ -70,7 +73,11 @@ export interface LibraryAgent {
 /** A directory of its own for a device, which the scope removes. */
 export const makeHome = Effect.map(
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped({ prefix: "effect-openclaw-device-" })),
-  (directory): Home => ({ identityPath: `${directory}/identity.json`, tokenDirectory: `${directory}/tokens` })
+  (directory): Home => ({
+    identityPath: `${directory}/identity.json`,
+    tokenDirectory: `${directory}/tokens`,
+    taskDirectory: `${directory}/tasks`
+  })
 )
 
 const hasTag = <T extends Tag>(tag: T) => (status: ConnectionStatus): status is StatusOf<T> => status._tag === tag
@@ -150,6 +157,7 @@ export const start = Effect.fn("LibraryAgent.start")(function*(home: Home, optio
     supervisor,
     deviceId,
     attempts: wire.attempts,
+    frames: wire.frames,
     stored: Effect.orDie(Effect.map(tokens.get(key), Option.getOrUndefined)),
     store: (token) => Effect.orDie(Effect.asVoid(tokens.put(key, token))),
     until: (tag, { timeout = "30 seconds", where = () => true } = {}) => {

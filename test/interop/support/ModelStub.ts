@@ -5,7 +5,7 @@ import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
-import { type EventLog, makeEventLog } from "./EventLog.ts"
+import { type EventLog, makeEventLog, untilTrue } from "./EventLog.ts"
 import { InteropError } from "./InteropError.ts"
 
 // A model provider without a model: it answers OpenAI chat completions with `echo: <the last user text>`.
@@ -27,8 +27,10 @@ export interface ModelStub {
   readonly prompts: ReadonlyArray<string>
   /** The next call whose last user text contains `text`; calls passed over stay in `prompts`. 60 s unless set. */
   readonly nextPrompt: (text: string, timeout?: Duration.Input) => Effect.Effect<string, InteropError>
-  /** Lets the answers to texts marked `[hold]` go on, those that wait now and those to come. */
-  readonly release: Effect.Effect<void>
+  /** Done when a call whose last user text contains `text` has come, in whatever order. 60 s. */
+  readonly asked: (text: string) => Effect.Effect<void, InteropError>
+  /** Lets the answers to texts with this mark (`[hold]`, `[hold 7]`) go on, those that wait now and those to come. */
+  readonly release: (mark: string) => Effect.Effect<void>
 }
 
 /**
@@ -76,7 +78,12 @@ const readBody = (request: IncomingMessage) =>
   })
 
 const answer = Effect.fnUntraced(
-  function*(request: IncomingMessage, response: ServerResponse, log: EventLog<string>, held: Latch.Latch) {
+  function*(
+    request: IncomingMessage,
+    response: ServerResponse,
+    log: EventLog<string>,
+    held: (mark: string) => Latch.Latch
+  ) {
     const completion = decodeCompletion(yield* readBody(request))
     if (request.method !== "POST" || request.url !== "/v1/chat/completions" || Option.isNone(completion)) {
       return json(response, 404, { error: { message: "the stub knows POST /v1/chat/completions only" } })
@@ -85,6 +92,9 @@ const answer = Effect.fnUntraced(
     log.offerUnsafe(prompt)
     if (prompt.includes("[fail]")) {
       return json(response, 400, { error: { message: "the stub was told to fail", type: "invalid_request_error" } })
+    }
+    if (prompt.includes("[break]")) {
+      return json(response, 500, { error: { message: "the stub was told to break", type: "server_error" } })
     }
     const reply = `echo: ${unwrap(prompt)}`
     if (completion.value.stream !== true) {
@@ -96,6 +106,7 @@ const answer = Effect.fnUntraced(
         choices: [{ index: 0, message: { role: "assistant", content: reply }, finish_reason: "stop" }]
       })
     }
+    const hold = /\[hold[^\]]*\]/.exec(prompt)?.[0]
     const slow = prompt.includes("[slow]")
     const words = reply.split(/(?<=\s)/)
     const tail = slow ? Array.from({ length: 10 }, (_, index) => ` ${index + 1}`) : []
@@ -103,7 +114,7 @@ const answer = Effect.fnUntraced(
     response.write(completionChunk({ role: "assistant", content: "" }, null))
     for (const [index, word] of [...words, ...tail].entries()) {
       if (index > 0 && slow) yield* Effect.sleep("400 millis")
-      if (index === 1 && prompt.includes("[hold]")) yield* held.await
+      if (index === 1 && hold !== undefined) yield* held(hold).await
       response.write(completionChunk({ content: word }, null))
     }
     response.write(completionChunk({}, "stop"))
@@ -113,12 +124,17 @@ const answer = Effect.fnUntraced(
 
 /**
  * A model provider on loopback. The answer to a text is `echo: ` and that text, streamed word by word. Markers anywhere
- * in the text change that: `[slow]` puts 400 ms between the words and appends ` 1` to ` 10`, `[hold]` stops after the
- * first word until `release`, and `[fail]` gives HTTP 400.
+ * in the text change that: `[slow]` puts 400 ms between the words and appends ` 1` to ` 10`, `[hold]` or `[hold <name>]`
+ * stops after the first word until `release`, `[fail]` gives HTTP 400, and `[break]` HTTP 500.
  */
 export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
   const log: EventLog<string> = yield* makeEventLog<string>()
-  const held = yield* Latch.make()
+  const latches = new Map<string, Latch.Latch>()
+  const held = (mark: string) => {
+    const latch = latches.get(mark) ?? Latch.makeUnsafe()
+    latches.set(mark, latch)
+    return latch
+  }
   const run = yield* FiberSet.makeRuntime()
   const listen = Effect.callback<Server, InteropError>((resume) => {
     const server = createServer((request, response) => {
@@ -149,7 +165,12 @@ export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
         timeout,
         context: () => log.all.map((prompt) => JSON.stringify(prompt).slice(0, 300))
       }),
-    release: held.open
+    asked: (text) => {
+      const is = () => log.all.some((prompt) => prompt.includes(text))
+      const failure = Effect.fail(new InteropError({ step: "event", detail: `the model was not asked ${text}` }))
+      return Effect.timeoutOrElse(untilTrue(is), { duration: "60 seconds", orElse: () => failure })
+    },
+    release: (mark) => Effect.suspend(() => held(mark).open)
   }
   return stub
 })

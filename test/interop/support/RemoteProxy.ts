@@ -7,6 +7,8 @@ export interface RemoteProxy {
   readonly url: string
   /** Cuts every open connection without a close frame; later ones are served again. */
   readonly drop: Effect.Effect<void>
+  /** From now on nothing that this side says arrives on the connections that are open; later ones are whole. */
+  readonly lose: (side: "client" | "gateway") => Effect.Effect<void>
   /** The connections that are open now. */
   readonly open: Effect.Effect<number>
 }
@@ -24,14 +26,20 @@ export interface ProxyOptions {
 
 const headEnd = "\r\n\r\n"
 
+interface Connection {
+  readonly client: Socket
+  readonly gateway: Socket
+}
+
 /** Takes the connection at once, so that a gateway that is down looks like a refused or a cut connection. */
-const forward = (client: Socket, port: number, clientAddress: string, sockets: Set<Socket>) => {
+const forward = (client: Socket, port: number, clientAddress: string, connections: Set<Connection>) => {
   const upstream = connect({ host: "127.0.0.1", port, localAddress: proxyAddress })
+  const connection = { client, gateway: upstream }
+  connections.add(connection)
   for (const [socket, other] of [[client, upstream], [upstream, client]] as const) {
-    sockets.add(socket)
     socket.on("error", () => other.destroy())
     socket.on("close", () => {
-      sockets.delete(socket)
+      connections.delete(connection)
       other.destroy()
     })
   }
@@ -57,19 +65,22 @@ export const proxy = Effect.fn("RemoteProxy.proxy")(function*(
   gateway: { readonly port: number },
   { clientAddress = remoteAddress }: ProxyOptions = {}
 ) {
-  const sockets = new Set<Socket>()
-  const drop = Effect.sync(() => {
-    for (const socket of sockets) socket.destroy()
-  })
+  const connections = new Set<Connection>()
+  const dropUnsafe = () => {
+    for (const { client, gateway } of connections) {
+      client.destroy()
+      gateway.destroy()
+    }
+  }
   const listen = Effect.callback<Server, InteropError>((resume) => {
-    const server = createServer((client) => forward(client, gateway.port, clientAddress, sockets))
+    const server = createServer((client) => forward(client, gateway.port, clientAddress, connections))
     server.once("error", (cause) => resume(Effect.fail(new InteropError({ step: "listen", detail: "proxy", cause }))))
     server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
   })
   const server = yield* Effect.acquireRelease(listen, (server) =>
     Effect.callback<void>((resume) => {
       server.close(() => resume(Effect.void))
-      for (const socket of sockets) socket.destroy()
+      dropUnsafe()
     }))
   const address = server.address()
   if (address === null || typeof address === "string") {
@@ -77,8 +88,16 @@ export const proxy = Effect.fn("RemoteProxy.proxy")(function*(
   }
   const made: RemoteProxy = {
     url: `ws://127.0.0.1:${address.port}`,
-    drop,
-    open: Effect.sync(() => sockets.size / 2)
+    drop: Effect.sync(dropUnsafe),
+    lose: (side) =>
+      Effect.sync(() => {
+        for (const connection of connections) {
+          // Read and thrown away, so that the end of the connection is still seen.
+          connection[side].unpipe()
+          connection[side].resume()
+        }
+      }),
+    open: Effect.sync(() => connections.size)
   }
   return made
 })

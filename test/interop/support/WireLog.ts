@@ -44,9 +44,17 @@ export interface Attempt {
   readonly refusal: GatewayError | undefined
 }
 
+/** A text frame, as it went over the link. */
+export interface Frame {
+  readonly from: "client" | "gateway"
+  readonly text: string
+}
+
 export interface WireLog {
   /** In the order of dialling; the last may still be under way. */
   readonly attempts: ReadonlyArray<Attempt>
+  /** What was handed to the links and what came from them. */
+  readonly frames: ReadonlyArray<Frame>
   readonly layer: Layer.Layer<Transport>
 }
 
@@ -66,6 +74,7 @@ const proofOf = ({ auth, client, device, role, scopes }: ConnectParams): Attempt
  */
 export const make = (alter: (connect: string) => string = (connect) => connect): WireLog => {
   const attempts: Array<{ -readonly [Field in keyof Attempt]: Attempt[Field] }> = []
+  const frames: Array<Frame> = []
   const layer = Layer.effect(
     Transport,
     Effect.map(Transport, (transport) =>
@@ -76,6 +85,7 @@ export const make = (alter: (connect: string) => string = (connect) => connect):
           const link = yield* transport.dial(target, {
             onClose: handler.onClose,
             onText: (text) => {
+              frames.push({ from: "gateway", text })
               attempt.refusal ??= Option.getOrUndefined(decodeRefusal(text))?.error
               handler.onText(text)
             }
@@ -83,6 +93,7 @@ export const make = (alter: (connect: string) => string = (connect) => connect):
           return {
             ...link,
             sendUnsafe: (text: string) => {
+              frames.push({ from: "client", text })
               const connect = Option.getOrUndefined(decodeConnect(text))
               if (connect === undefined) return link.sendUnsafe(text)
               attempt.proof = proofOf(connect.params)
@@ -93,5 +104,5 @@ export const make = (alter: (connect: string) => string = (connect) => connect):
         })
       }))
   ).pipe(Layer.provide(TransportWs.layer))
-  return { attempts, layer }
+  return { attempts, frames, layer }
 }
