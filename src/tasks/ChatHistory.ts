@@ -64,7 +64,8 @@ export const isBusy = (payload: unknown): boolean | undefined => {
   const { inFlightRun, pendingInputs, sessionInfo } = history
   const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
   if (Predicate.hasProperty(inFlightRun, "runId") || (Array.isArray(pending) && pending.length > 0)) return true
-  if (isInterrupted(sessionInfo)) return true
+  // Also while the gateway, started again under a run, has neither continued it nor given it up.
+  if (Predicate.hasProperty(sessionInfo, "status") && sessionInfo.status === "running") return true
   const told = Predicate.hasProperty(sessionInfo, "hasActiveRun") ? sessionInfo.hasActiveRun : undefined
   return Predicate.isBoolean(told) ? told : undefined
 }
@@ -121,13 +122,6 @@ const isActive = (
   const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
   return Array.isArray(pending) && pending.some((item) => hasRunId(item, runId))
 }
-/** The gateway was started again under a run, and has neither continued it nor given it up. */
-const isInterrupted = (sessionInfo: unknown): boolean =>
-  Predicate.hasProperty(sessionInfo, "status")
-  && sessionInfo.status === "running"
-  && Predicate.hasProperty(sessionInfo, "abortedLastRun")
-  && sessionInfo.abortedLastRun === true
-
 const hasRunId = (value: unknown, runId: string): boolean =>
   Predicate.hasProperty(value, "runId") && value.runId === runId
 

@@ -84,6 +84,7 @@ describe("Supervisor", () => {
         assert.deepStrictEqual(session.facts.scopes, ["operator.read", "operator.write"])
         assert.isTrue(session.facts.deviceTokenIssued)
         assert.strictEqual(session.facts.protocol, 4)
+        assert.strictEqual(session.facts.gatewayStartedAtMs, 0)
         assert.notInclude(tags(running.seen), "Halted")
         assert.notInclude(tags(running.seen), "Waiting")
       }).pipe(Effect.provide(MemoryAgent.layer()), seeded))

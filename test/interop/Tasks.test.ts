@@ -1,11 +1,14 @@
 import { assert, describe, layer } from "@effect/vitest"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import type { TaskOutcome } from "../../src/tasks/Task.ts"
 import type { TaskRunnerOptions } from "../../src/tasks/TaskRunner.ts"
+import { spawnCli } from "./support/DeviceCli.ts"
+import { untilTrue } from "./support/EventLog.ts"
 import * as LibraryAgent from "./support/LibraryAgent.ts"
 import { releases } from "./support/OpenClaw.ts"
 import { ownAddress, Place } from "./support/Place.ts"
@@ -40,6 +43,12 @@ const completed = (outcome: TaskOutcome): string => {
   return outcome._tag === "Completed" ? outcome.text : ""
 }
 
+const decodeCommand = (approve: unknown) =>
+  Effect.map(
+    Schema.decodeUnknownEffect(Schema.Struct({ argv: Schema.NonEmptyArray(Schema.String) }))(approve),
+    ({ argv }) => argv
+  )
+
 /** Words with which a gateway that was started again goes on by itself. */
 const resumed = "[System] Your previous turn was interrupted by a gateway restart"
 
@@ -57,7 +66,7 @@ const isEndOf = (runId: string) => (payload: unknown) =>
 describe.each(Effect.runSync(releases))("tasks on OpenClaw %s", (release) => {
   layer(Place.layer(release), { excludeTestServices: true, timeout: "300 seconds" })((it) => {
     it.effect(
-      "F09 F43: each of several tasks gets its own reply, whatever runs beside it",
+      "F43: each of several tasks gets its own reply, whatever runs beside it",
       () =>
         Effect.gen(function*() {
           const { agent, model, sessionKey } = yield* begin()
@@ -273,6 +282,86 @@ describe.each(Effect.runSync(releases))("tasks on OpenClaw %s", (release) => {
     )
 
     it.effect(
+      "F52: the commands: delegate waits for an approval and a reply, a killed run goes on, a model delegates over MCP",
+      () =>
+        Effect.gen(function*() {
+          const { gateway } = yield* Place
+          const { model } = gateway
+          const remote = yield* ownAddress
+          const { identityPath } = yield* LibraryAgent.makeHome
+          const stateDir = `${identityPath}-state`
+          const secret = Redacted.value(gateway.token)
+          const env = { OPENCLAW_GATEWAY_URL: remote.url, OPENCLAW_GATEWAY_TOKEN: secret }
+          const where = ["--state-dir", stateDir, "--session", `agent:main:${randomUUID()}`]
+
+          const summary = text("delegated from a terminal")
+          const delegate = yield* spawnCli(["delegate", "--wait", "--json", summary, ...where], { env })
+          const first = yield* delegate.nextEvent(["pairing.required", "connected"])
+          if (first["event"] === "pairing.required") {
+            // As a person pastes it, word by word.
+            const [program, ...args] = yield* decodeCommand(first["approve"])
+            assert.strictEqual(program, "openclaw")
+            const approved = yield* gateway.cli(args)
+            assert.strictEqual(approved.code, 0, approved.stderr)
+          }
+          assert.strictEqual((yield* delegate.nextEvent("task.reply"))["text"], `echo: ${summary}`)
+          assert.deepStrictEqual(yield* delegate.exit, { code: 0, signal: null })
+
+          const plain = text("delegated by a person")
+          const person = yield* spawnCli(["delegate", plain, ...where], { env })
+          assert.deepStrictEqual(yield* person.exit, { code: 0, signal: null })
+          assert.include(person.stdout.join("\n"), `echo: ${plain}`)
+
+          const over = held("over the end of our process")
+          const killed = yield* spawnCli(["run", "--json", ...where], { env })
+          yield* killed.nextEvent("connected")
+          yield* killed.stdinWrite(over.text)
+          yield* model.asked(over.text)
+          yield* killed.nextEvent("task.sent")
+          yield* killed.signal("SIGKILL")
+          assert.deepStrictEqual(yield* killed.exit, { code: null, signal: "SIGKILL" })
+          const again = yield* spawnCli(["run", "--json", ...where], { env })
+          yield* again.nextEvent("connected")
+          yield* model.release(over.mark)
+          assert.strictEqual((yield* again.nextEvent("task.reply"))["text"], `echo: ${over.text}`)
+          yield* again.signal("SIGTERM")
+          assert.deepStrictEqual(yield* again.exit, { code: 0, signal: null })
+
+          const called = text("delegated by a model")
+          const server = yield* spawnCli(["mcp", "--json", ...where], { env })
+          const call = (id: number, method: string, params: object) =>
+            server.stdinWrite(JSON.stringify({ jsonrpc: "2.0", id, method, params }))
+          const answered = Effect.fnUntraced(function*(id: number) {
+            const answer = () => server.events.find((message) => message["id"] === id)
+            yield* untilTrue(() => answer() !== undefined)
+            return JSON.stringify(answer())
+          })
+          yield* call(1, "initialize", {
+            protocolVersion: "2025-06-18",
+            capabilities: {},
+            clientInfo: { name: "test", version: "1" }
+          })
+          yield* answered(1)
+          yield* server.stdinWrite(JSON.stringify({ jsonrpc: "2.0", method: "notifications/initialized" }))
+          yield* call(2, "tools/call", { name: "claw_task_delegate", arguments: { summary: called } })
+          const task_id = /"task_id":"([0-9a-f]{8})"/.exec(yield* answered(2))?.[1]
+          yield* untilTrue(() => server.stderr.some((line) => line.includes(`"event":"task.reply"`)))
+          yield* call(3, "tools/call", { name: "claw_task_status", arguments: { task_id } })
+          assert.include(yield* answered(3), `echo: ${called}`)
+          yield* server.stdinEnd
+          assert.deepStrictEqual(yield* server.exit, { code: 0, signal: null })
+
+          for (const line of [summary, plain, over.text, called]) {
+            assert.deepStrictEqual(runsOf(model, line), { ours: 1, byItself: 0 })
+          }
+          for (const { stderr, stdout } of [delegate, person, killed, again, server]) {
+            assert.notInclude([...stdout, ...stderr].join("\n"), secret)
+          }
+        }),
+      120_000
+    )
+
+    it.effect(
       "G14 G15: a gateway that is killed and started again: the answer or a truthful Unknown, and never twice",
       () =>
         Effect.gen(function*() {
@@ -299,7 +388,6 @@ describe.each(Effect.runSync(releases))("tasks on OpenClaw %s", (release) => {
 
           yield* gateway.crash
           yield* gateway.start
-          const startedAtMs = yield* Clock.currentTimeMillis
           yield* Effect.forEach(cases, ({ mark }) => model.release(mark))
 
           assert.strictEqual(completed(yield* deaf.agent.outcome(unsent.taskId)), `echo: ${lost}`)
@@ -308,13 +396,6 @@ describe.each(Effect.runSync(releases))("tasks on OpenClaw %s", (release) => {
           for (const [index, { agent, sessionKey, text: summary }] of cases.entries()) {
             const { runId, taskId } = receipts[index] ?? unsent
             const outcome = yield* agent.outcome(taskId, "120 seconds")
-            yield* Effect.logInfo(
-              release,
-              index,
-              outcome,
-              ((yield* Clock.currentTimeMillis) - startedAtMs) / 1000,
-              runsOf(model, summary)
-            )
             assert.strictEqual(agent.sends(runId), 1, summary)
             if (outcome._tag === "Unknown") {
               assert.deepInclude(outcome.evidence, { answered: agent !== mute.agent })
