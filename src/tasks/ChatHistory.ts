@@ -155,10 +155,10 @@ const isResumption = (message: Message): boolean => message.role === "user" && t
 
 /** The text of a message as its sender wrote it. */
 const asWritten = (text: string): string => {
-  const repeated = text.indexOf(`\n\n${resumed}`)
-  return withoutStamp(
-    repeated === -1 ? text : text.slice(0, repeated).replace(/^(\[[^\]\n]*\] )?\[Queued [^\]\n]*\]\n/, "")
-  )
+  const repeated = text.indexOf(resumed)
+  if (repeated === -1) return withoutStamp(text)
+  const before = text.slice(0, repeated).replace(/\n\n(\[[^\]\n]*\d\d:\d\d[^\]\n]*\] )?$/, "")
+  return withoutStamp(before.replace(/^\[Queued [^\]\n]*\]\s*/, ""))
 }
 
 /** The run of a message and, behind it with no other message between, those that went on with it. */

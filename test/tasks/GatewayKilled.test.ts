@@ -30,6 +30,7 @@ describe("the histories of gateways that were killed under a run and started aga
       ["2026.6.11", "new session", [["Absent", true, true], ["Absent", false, true]]],
       ["2026.6.11", "new session, receipt lost", [["Absent", true, true]]],
       ["2026.6.11", "never received", [["Absent", false, false]]],
+      ["2026.5.12", "session with a past", [["NoReply", undefined, false], ["Replied", undefined, false]]],
       ["2026.5.12", "new session", [["Absent", undefined, true]]],
       ["2026.3.2", "session with a past", [["NoReply", undefined, false]]],
       ["2026.3.2", "new session, receipt lost", [["Absent", undefined, true]]],
