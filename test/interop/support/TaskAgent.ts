@@ -107,9 +107,11 @@ export const start = Effect.fn("TaskAgent.start")(function*(
       Effect.asVoid(next(`${tag} of ${taskId}`, (event) => event.taskId === taskId && event._tag === tag, timeout)),
     outcome: (taskId, timeout = "60 seconds") => {
       const told = () => log.all.some((event) => event.taskId === taskId && isEnd(event))
-      return Effect.raceFirst(
-        Effect.tap(Effect.orDie(tasks.await(taskId)), untilTrue(told)),
-        Effect.andThen(Effect.sleep(timeout), Effect.andThen(next(`end of ${taskId}`, () => false, 0), Effect.never))
+      return Effect.tap(Effect.orDie(tasks.await(taskId)), untilTrue(told)).pipe(
+        Effect.timeoutOrElse({
+          duration: timeout,
+          orElse: () => Effect.andThen(next(`end of ${taskId}`, () => false, 0), Effect.never)
+        })
       )
     },
     online: Effect.asVoid(agent.until("Connected")),
