@@ -142,6 +142,7 @@ const payload = object(() => ({
   server: object(() => ({ version, connId: id })),
   features: object(() => ({ methods: each(name), events: each(name) })),
   auth,
+  snapshot: object(() => ({ uptimeMs: number })),
   policy: object(() => ({ maxPayload: number, maxBufferedBytes: number, tickIntervalMs: number })),
   // chat, agent and what is asked about them
   runId: id,
@@ -163,8 +164,9 @@ const payload = object(() => ({
   ok: flag,
   aborted: flag,
   messages: each(chatMessage),
+  sessionId: id,
   inFlightRun: run,
-  sessionInfo: object(() => ({ key: sessionKey, hasActiveRun: flag, activeRunIds: each(id) })),
+  sessionInfo: object(() => ({ key: sessionKey, status: name, hasActiveRun: flag, activeRunIds: each(id) })),
   pendingInputs: object(() => ({ items: each(run) })),
   // device.scopes.*
   requestId: id,

@@ -115,7 +115,7 @@ describe.each(Effect.runSync(releases))("a scope upgrade on OpenClaw %s", (relea
               && Redacted.value(stored.token) !== Redacted.value(before.token)
           )
 
-          yield* gateway.model.release
+          yield* gateway.model.release("[hold]")
           assert.deepInclude(yield* tasks.await(taskId), { _tag: "Completed", text: `echo: ${text}` })
           assert.lengthOf(gateway.model.prompts.filter((prompt) => prompt.includes(text)), 1)
         }),
