@@ -36,9 +36,21 @@ describe("README", () => {
       for (const code of Object.values(exitCodes)) assert.match(text, new RegExp(`^\\| ${code} +\\|`, "m"))
     }))
 
+  it.effect("shows of its examples what stands in them", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const shown = [...(yield* readme).matchAll(/<!-- (\S+\.(?:html|js|tsx)) -->\s*```\w+\n([^]*?)```/g)]
+      assert.lengthOf(shown, 3)
+      for (const [, path = "", code = ""] of shown) {
+        const file = yield* fs.readFileString(fileURLToPath(new URL(`../${path}`, import.meta.url)))
+        const lines = file.split("\n").map((line) => line.trim())
+        for (const line of code.split("\n")) assert.include(lines, line.trim(), path)
+      }
+    }).pipe(Effect.provide(NodeServices.layer)))
+
   it.effect("names every npm script that a person runs", () =>
     Effect.map(readme, (text) => {
-      for (const script of ["start", "test", "check", "test:pack", "test:interop"]) {
+      for (const script of ["start", "test", "check", "test:pack", "test:interop", "shots"]) {
         assert.property(manifest.scripts, script)
         assert.match(text, new RegExp(`npm (?:run )?${script}\\b`))
       }
