@@ -21,18 +21,20 @@ describe("modelStub", () => {
       const model = yield* modelStub()
       const context = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nnone\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>"
       const sender = 'Sender (untrusted metadata):\n```json\n{ "id": "cli" }\n```\n\n'
+      const note = "Note: The previous agent run was aborted by the user. Resume carefully or ask for clarification."
       for (
         const prompts of [
           ["[slow] two\nlines"],
           ["[Sun 2026-11-22 12:30 UTC] [slow] two\nlines\n[message_id: 7]"],
           [`${sender}[Sun 2026-11-22 12:30 UTC] [slow] two\nlines`],
-          ["earlier", "[Sun 2026-11-22 12:30 UTC] [slow] two\nlines\n\nRuntime: agent=main | host=vm", context]
+          ["earlier", "[Sun 2026-11-22 12:30 UTC] [slow] two\nlines\n\nRuntime: agent=main | host=vm", context],
+          [`${sender}[Sun 2026-11-22 12:30 UTC] [slow] two\nlines`, note]
         ]
       ) {
         const answered = yield* Effect.flatMap(complete(model, prompts, false), body)
         assert.include(answered, JSON.stringify("echo: [slow] two\nlines"))
       }
-      assert.lengthOf(model.prompts, 4)
+      assert.lengthOf(model.prompts, 5)
     }))
 
   it.live("holds the answer after its first word until it is released", () =>

@@ -35,13 +35,14 @@ export interface ModelStub {
 
 /**
  * Takes off what releases put around a text, or into a message of its own behind it: blocks of context and metadata, a
- * line with the message id, a time in brackets.
+ * line with the message id, a note that a run before was cut short, a time in brackets.
  */
 const unwrap = (prompt: string): string =>
   prompt
     .replace(/<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>[\s\S]*?<<<END_OPENCLAW_INTERNAL_CONTEXT>>>/g, "")
     .replace(/^[^\n]*\(untrusted[^\n]*\):\n```json\n[\s\S]*?\n```\n*/gm, "")
     .replace(/^\[message_id:[^\n]*\]\n?/gm, "")
+    .replace(/^Note: The previous agent run was aborted by the user\.[^\n]*\n*/gm, "")
     .replace(/\n\nRuntime: agent=[^\n]*/g, "")
     .trim()
     .replace(/^\[[^\]\n]*\d{4}-\d{2}-\d{2}[^\]\n]*\] */, "")
