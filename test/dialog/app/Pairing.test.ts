@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
+import { listenForTrouble } from "../../support/PageTrouble.ts"
 import type { PairingHost } from "./support/PairingHost.ts"
 import { fakeHost } from "./support/PairingHost.ts"
 import { realHost } from "./support/RealHost.ts"
 import type { Site } from "./support/Site.ts"
-import { listenForTrouble } from "./support/Site.ts"
-import { commandIn, dialogIn, pillIn, suite } from "./support/Suite.ts"
+import { approvedIn, commandIn, dialogIn, pillIn, suite } from "./support/Suite.ts"
 
 /** Every agent that a page can belong to. */
 const hosts: Readonly<Record<string, (site: Site) => Promise<PairingHost>>> = {
@@ -31,9 +31,10 @@ describe("the whole way", () => {
         const task = page.getByRole("listitem").filter({ hasText: "water the plants" }).first()
         await task.getByText("It is sent as soon as the device is approved.").waitFor()
         await pillIn(page).click()
+        const approved = approvedIn(page)
         await host.run(command)
-        await page.getByRole("heading", { name: "Device approved" }).waitFor()
-        await page.getByRole("button", { name: "Close" }).click()
+        await approved
+        await dialogIn(page).waitFor({ state: "hidden" })
         await page.getByText("Connected", { exact: true }).waitFor()
         await task.getByText("echo: water the plants").waitFor()
         assert.isFalse(await pillIn(page).isVisible())

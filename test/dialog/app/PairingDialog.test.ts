@@ -13,6 +13,7 @@ import {
 } from "./support/States.ts"
 import {
   announced,
+  approvedIn,
   commandIn,
   copyIn,
   dialogIn,
@@ -78,8 +79,9 @@ describe("<openclaw-pairing-dialog>", () => {
       await page.getByRole("button", { name: "Check now" }).click()
       await page.getByText("Asking the gateway…").waitFor()
       assert.include(agent.requests, "POST check-now")
+      const approved = approvedIn(page)
       agent.emit(connected, resolved)
-      await page.getByRole("heading", { name: "Device approved" }).waitFor()
+      await approved
       await page.clock.fastForward(3000)
       await dialogIn(page).waitFor({ state: "hidden" })
       await page.getByText("Connected").waitFor()
@@ -96,8 +98,9 @@ describe("<openclaw-pairing-dialog>", () => {
       agent.emit(notice("required"))
       await dialogIn(page).waitFor()
       assert.strictEqual(await focused(page), "Copy")
+      const approved = approvedIn(page)
       agent.emit(resolved)
-      await page.getByRole("heading", { name: "Device approved" }).waitFor()
+      await approved
       await page.clock.fastForward(3000)
       await dialogIn(page).waitFor({ state: "hidden" })
       await page.keyboard.type("tence")
@@ -114,8 +117,9 @@ describe("<openclaw-pairing-dialog>", () => {
       await page.keyboard.press("Escape")
       await pillIn(page).click()
       await dialogIn(page).waitFor()
+      const approved = approvedIn(page)
       agent.emit(resolved)
-      await page.getByRole("heading", { name: "Device approved" }).waitFor()
+      await approved
       await page.clock.fastForward(3000)
       await dialogIn(page).waitFor({ state: "hidden" })
       assert.isTrue(await box.evaluate((element) => element === document.activeElement))
@@ -355,8 +359,9 @@ describe("<openclaw-pairing-dialog>", () => {
       agent.breakOff(503)
       await dialogIn(page).getByText("This page has lost contact with the agent").waitFor()
       agent.replay = [...first, connected]
+      const approved = approvedIn(page)
       agent.breakOff(undefined)
-      await page.getByRole("heading", { name: "Device approved" }).waitFor()
+      await approved
       await page.clock.fastForward(3000)
       await dialogIn(page).waitFor({ state: "hidden" })
     }))
@@ -412,8 +417,9 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.include(await textIn(page), "vor ")
       await page.evaluate(() => document.querySelector("openclaw-pairing-dialog")?.setAttribute("lang", "en-GB"))
       await page.getByRole("heading", { name: "Approve this device" }).waitFor()
+      const approved = approvedIn(page)
       agent.emit(resolved)
-      await page.getByRole("heading", { name: "Device approved" }).waitFor()
+      await approved
     }))
 
   it("text of others is text: no markup, no handlers, nothing loaded", () =>

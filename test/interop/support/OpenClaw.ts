@@ -28,6 +28,8 @@ export interface Installation {
   readonly release: string
   /** The script that is OpenClaw's command line. */
   readonly entry: string
+  /** The folder in which npm put the command `openclaw`. */
+  readonly commands: string
   /** Where OpenClaw and Node keep compiled code between boots; without it some releases take half a minute to boot. */
   readonly compiled: string
 }
@@ -97,6 +99,7 @@ export const install = Effect.fn("OpenClaw.install")(function*(release: string) 
   const installation: Installation = {
     release,
     entry: path.join(directory, "node_modules", "openclaw", "openclaw.mjs"),
+    commands: path.join(directory, "node_modules", ".bin"),
     compiled: path.join(root, "compiled", release)
   }
   if (yield* fs.exists(installation.entry)) return installation
@@ -147,6 +150,8 @@ export interface Gateway {
   readonly model: ModelStub
   /** OpenClaw's own command line, on this gateway's state (`["devices", "list", "--json"]`). Its output is not masked. */
   readonly cli: (args: ReadonlyArray<string>) => Effect.Effect<CommandResult, InteropError>
+  /** A line as a person pastes it into a shell on the gateway's host, where `openclaw` is a command. */
+  readonly shell: (line: string) => Effect.Effect<CommandResult, InteropError>
   /**
    * SIGTERM, and SIGKILL 5 s later: a gateway with a run in progress would wait minutes for it. Does nothing when it is
    * stopped.
@@ -310,12 +315,12 @@ export const boot = Effect.fn("OpenClaw.boot")(function*(release: string, option
     ({ running }) => running ? Effect.void : Effect.flatMap(startOnce, (run) => Ref.set(current, run))
   )
 
-  const cli = Effect.fn("Gateway.cli")(function*(args: ReadonlyArray<string>) {
+  const run = Effect.fnUntraced(function*(program: string, args: ReadonlyArray<string>, told: string, path: string) {
     const stdout: Array<string> = []
     const stderr: Array<string> = []
-    const command = yield* ProcessGroup.spawn(process.execPath, [installation.entry, ...args], {
+    const command = yield* ProcessGroup.spawn(program, args, {
       cwd: home,
-      env,
+      env: { ...env, PATH: path },
       onStdout: (line) => void stdout.push(line),
       onStderr: (line) => void stderr.push(line)
     })
@@ -323,10 +328,7 @@ export const boot = Effect.fn("OpenClaw.boot")(function*(release: string, option
     const { code } = yield* command.drained.pipe(
       Effect.timeoutOrElse({
         duration: "60 seconds",
-        orElse: () =>
-          Effect.fail(
-            new InteropError({ step: "spawn", detail: `openclaw ${args.join(" ")} did not end within 60 s` })
-          )
+        orElse: () => Effect.fail(new InteropError({ step: "spawn", detail: `${told} did not end within 60 s` }))
       })
     )
     const result: CommandResult = { code, stdout: stdout.join("\n"), stderr: stderr.join("\n") }
@@ -340,7 +342,12 @@ export const boot = Effect.fn("OpenClaw.boot")(function*(release: string, option
     token,
     stateDirectory,
     model,
-    cli,
+    cli: Effect.fn("Gateway.cli")((args) =>
+      run(process.execPath, [installation.entry, ...args], `openclaw ${args.join(" ")}`, env.PATH)
+    ),
+    shell: Effect.fn("Gateway.shell")((line) =>
+      run("/bin/sh", ["-c", line], line, `${installation.commands}:${env.PATH}`)
+    ),
     stop,
     start,
     restart: Effect.andThen(stop, start),

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core"
 import { build } from "../../../../src/dialog/app/Build.ts"
+import { listenForTrouble } from "../../../support/PageTrouble.ts"
 import type { FakeAgent } from "./FakeAgent.ts"
 import { startFakeAgent } from "./FakeAgent.ts"
 import type { State } from "./States.ts"
@@ -32,21 +33,6 @@ export const buildSite = async (): Promise<Site> => {
     ]),
     remove: () => rm(folder, { recursive: true, force: true })
   }
-}
-
-/** What went wrong in a page that must be silent: what it wrote to the console, threw, or was refused by its policy. */
-export const listenForTrouble = async (page: Page): Promise<ReadonlyArray<string>> => {
-  const trouble: Array<string> = []
-  page.on("console", (message) => trouble.push(`console.${message.type()}: ${message.text()}`))
-  page.on("pageerror", (error) => trouble.push(`thrown: ${error.message}`))
-  await page.exposeFunction("reportViolation", (what: string) => void trouble.push(`policy: ${what}`))
-  await page.addInitScript(() => {
-    addEventListener("securitypolicyviolation", (event) => {
-      const report: unknown = Reflect.get(window, "reportViolation")
-      if (typeof report === "function") report(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`)
-    })
-  })
-  return trouble
 }
 
 export interface Opened {
