@@ -40,7 +40,7 @@ export interface PairingDialogEvents {
 const tag = "openclaw-pairing-dialog"
 const placeKey = "openclaw-pairing-place"
 /** How long the good news stays before the dialog closes by itself: with a question every 3 s, within 4 s of the approval. */
-const resolvedForMs = 800
+const resolvedForMs = 600
 /** In what time a stream that is back has told everything that stands. */
 const catchUpMs = 1000
 
