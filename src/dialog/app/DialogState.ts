@@ -4,10 +4,14 @@
  * A request is known by gateway, device and request id (reason and scopes where there is no id), and by no time and no
  * text. It opens once: what repeats it changes what is shown, and whoever dismissed it opens it again by hand.
  */
+import type { UpgradeEnd } from "../../protocol/PairingNotice.ts"
 import type { Check, DialogEvent, Failure, Request } from "./EventReader.ts"
 
 /** `refused`: the server does not know our key, so trying again is of no use until there is another. */
 export type Contact = "none" | "open" | "lost" | "refused"
+
+/** How a wait ended: the device was let in, it has more scopes now, or it has none of those that it wished for. */
+export type End = "resolved" | "widened" | UpgradeEnd
 
 export type View =
   | { readonly is: "idle" }
@@ -20,8 +24,8 @@ export type View =
     /** It took the place of another one, whose command is dead. */
     readonly superseded: boolean
   }
-  /** What was asked for was decided: all of it was granted, or no more than before. */
-  | { readonly is: "resolved"; readonly deviceId: string; readonly granted: boolean }
+  /** Nothing has to be done any more. It is told beside the page, never in front of it. */
+  | { readonly is: "over"; readonly end: End }
   | { readonly is: "halted"; readonly key: string; readonly failure: Failure }
 
 export interface DialogState {
@@ -79,10 +83,10 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
     case "pairing.expired":
       return withRequest(state, happening.event, happening.request)
     case "pairing.resolved":
-      return view.is === "pending" && view.request.deviceId === happening.deviceId ? resolved(state, true) : state
     case "pairing.cancelled":
-      if (view.is !== "pending" || view.request.deviceId !== happening.deviceId) return state
-      return happening.declined ? resolved(state, false) : idle(state)
+      return view.is === "pending" && view.request.deviceId === happening.deviceId
+        ? over(state, endOf(state, happening))
+        : state
     case "halted": {
       const { error } = happening
       const key = JSON.stringify([state.gateway, error.error, error.reason])
@@ -113,13 +117,11 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
       }
     case "caught-up":
       if (!state.unconfirmed) return state
-      if (view.is !== "pending") return { ...state, unconfirmed: false }
-      // Who was connected all along may have been approved or declined.
-      return state.connection === "connected" && !view.request.connected ? resolved(state, true) : idle(state)
+      return view.is === "pending" ? over(state, endOf(state, happening)) : { ...state, unconfirmed: false }
     case "dismiss":
-      return view.is === "resolved" ? idle(state) : { ...state, open: false }
+      return view.is === "over" ? idle(state) : { ...state, open: false }
     case "reopen":
-      return view.is === "idle" ? state : { ...state, open: true }
+      return view.is === "idle" || view.is === "over" ? state : { ...state, open: true }
     case "task.queued":
     case "task.sent":
     case "task.phase":
@@ -149,7 +151,12 @@ const withRequest = (
       key: before?.key ?? key,
       // What has expired names no commands and no scopes; its commands are dead, its scopes are still worth showing.
       request: event === "pairing.expired" && before !== undefined
-        ? { ...request, requested: before.request.requested, approved: before.request.approved }
+        ? {
+          ...request,
+          requested: before.request.requested,
+          approved: before.request.approved,
+          connected: before.request.connected
+        }
         : request,
       phase,
       superseded: before?.superseded ?? event === "pairing.superseded"
@@ -170,10 +177,18 @@ const idle = (state: DialogState): DialogState => ({
   check: notChecking
 })
 
-/** Somebody who dismissed it needs no second dialog. */
-const resolved = (state: DialogState, granted: boolean): DialogState =>
-  state.open && state.view.is === "pending"
-    ? { ...idle(state), view: { is: "resolved", deviceId: state.view.request.deviceId, granted }, open: true }
-    : idle(state)
+/** How what waits ends with this; absent where it just ends. */
+export const endOf = ({ connection, view }: DialogState, happening: Happening): End | undefined => {
+  const more = view.is === "pending" && view.request.connected
+  if (happening.event === "pairing.resolved") return more ? "widened" : "resolved"
+  if (happening.event === "pairing.cancelled") return happening.outcome
+  // It ended unseen. Being connected says that the device was let in, and nothing about more scopes.
+  return happening.event === "caught-up" && connection === "connected" && !more ? "resolved" : undefined
+}
+
+const over = (state: DialogState, end: End | undefined): DialogState => ({
+  ...idle(state),
+  view: end === undefined ? { is: "idle" } : { is: "over", end }
+})
 
 const noLongerHalted = (state: DialogState): DialogState => state.view.is === "halted" ? idle(state) : state

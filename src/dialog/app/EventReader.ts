@@ -6,6 +6,7 @@
  * milliseconds since 1970 on the agent's clock.
  */
 import type { AgentEvent } from "../../protocol/AgentEvent.ts"
+import type { UpgradeEnd } from "../../protocol/PairingNotice.ts"
 
 export interface Failure {
   readonly error: string
@@ -37,29 +38,33 @@ export interface Request extends Commands {
   readonly expiresAt: number | undefined
   readonly requested: ReadonlyArray<string> | undefined
   readonly approved: ReadonlyArray<string> | undefined
-  readonly note: string | undefined
-  readonly places: ReadonlyArray<PlaceCommands>
   /** The device works meanwhile with what was approved: only more waits. */
   readonly connected: boolean
+  readonly note: string | undefined
+  readonly places: ReadonlyArray<PlaceCommands>
 }
 
 const reasons = ["not-paired", "role-upgrade", "scope-upgrade", "metadata-upgrade", "unspecified"] as const
 export type Reason = (typeof reasons)[number]
 
-/** Events that tell of a request which waits, and those that end it. */
-type Open = Exclude<Extract<AgentEvent["event"], `pairing.${string}`>, Ended>
-type Ended = "pairing.resolved" | "pairing.cancelled"
+/** How a request for more scopes ended without them. */
+const outcomes = ["rejected", "expired", "replaced", "unseen", "refused", "ended"] as const satisfies ReadonlyArray<
+  UpgradeEnd
+>
+
+/** Events that tell of a request which waits. */
+type Open = Exclude<Extract<AgentEvent["event"], `pairing.${string}`>, "pairing.resolved" | "pairing.cancelled">
 
 export type DialogEvent =
   | { readonly event: "identity"; readonly deviceId: string; readonly compareCode: string }
   | { readonly event: "gateway"; readonly url: string }
   | { readonly event: Open; readonly request: Request }
+  | { readonly event: "pairing.resolved"; readonly deviceId: string; readonly requestId: string | undefined }
   | {
-    readonly event: Ended
+    readonly event: "pairing.cancelled"
     readonly deviceId: string
     readonly requestId: string | undefined
-    /** A wish for more ended without it; the device works on with what it has. */
-    readonly declined: boolean
+    readonly outcome: UpgradeEnd | undefined
   }
   | { readonly event: "connecting" | "paused" | "stopped" }
   | { readonly event: "connected"; readonly missingScopes: ReadonlyArray<string> }
@@ -130,28 +135,26 @@ const places = (value: unknown): ReadonlyArray<PlaceCommands> =>
       : [{ place, fill: texts(fields["fill"]) ?? [], list, approve }]
   })
 
-const request = (fields: Fields): Request => ({
+const subject = (fields: Fields) => ({
   deviceId: text(fields["deviceId"]),
-  requestId: optional(fields["requestId"]),
+  requestId: optional(fields["requestId"])
+})
+
+const request = (fields: Fields): Request => ({
+  ...subject(fields),
   reason: reasons.find((known) => known === fields["reason"]) ?? "unspecified",
   since: time(fields["since"]),
   expiresAt: time(fields["expiresAt"]),
   requested: texts(fields["requestedScopes"]),
   approved: texts(fields["approvedScopes"]),
+  connected: fields["connected"] === true,
   note: optional(fields["note"]),
   places: places(fields["places"]),
-  connected: fields["connected"] === true,
   list: command(fields["list"]),
   approve: command(fields["approve"])
 })
 
 const opened = (event: Open) => (fields: Fields): DialogEvent => ({ event, request: request(fields) })
-const closed = (event: Ended) => (fields: Fields): DialogEvent => ({
-  event,
-  deviceId: text(fields["deviceId"]),
-  requestId: optional(fields["requestId"]),
-  declined: optional(fields["outcome"]) !== undefined
-})
 const taskId = (fields: Fields): string => text(fields["taskId"])
 
 /** Every event that an agent tells of has its place here. */
@@ -170,8 +173,12 @@ const readers: Readonly<Record<AgentEvent["event"], (fields: Fields) => DialogEv
   "pairing.expiring": opened("pairing.expiring"),
   "pairing.expired": opened("pairing.expired"),
   "pairing.renewed": opened("pairing.renewed"),
-  "pairing.resolved": closed("pairing.resolved"),
-  "pairing.cancelled": closed("pairing.cancelled"),
+  "pairing.resolved": (fields) => ({ event: "pairing.resolved", ...subject(fields) }),
+  "pairing.cancelled": (fields) => ({
+    event: "pairing.cancelled",
+    ...subject(fields),
+    outcome: outcomes.find((known) => known === fields["outcome"])
+  }),
   connecting: () => ({ event: "connecting" }),
   connected: (fields) => ({ event: "connected", missingScopes: texts(fields["missingScopes"]) ?? [] }),
   waiting: (fields) => ({ event: "waiting", cause: failure(fields["cause"]), retryAt: time(fields["retryAt"]) }),

@@ -5,6 +5,7 @@
  * In English these are, word for word, those of protocol/ErrorCatalogue (a test compares them). Any other failure is told as
  * the agent's event tells it, in English. Nothing in here decides anything.
  */
+import type { End } from "./DialogState.ts"
 import { german } from "./MessagesDe.ts"
 import { english } from "./MessagesEn.ts"
 
@@ -15,13 +16,13 @@ export interface Advice {
 }
 
 export interface Messages {
-  readonly titles: Readonly<Record<"required" | "more" | "expired" | "resolved" | "declined" | "halted", string>>
+  readonly titles: Readonly<Record<"required" | "more" | "expired" | "halted", string>>
   readonly superseded: string
   readonly expiring: (left: string) => string
   readonly expired: string
-  readonly resolved: string
-  readonly declined: string
+  /** The device works with what was approved while more waits. */
   readonly meanwhile: string
+  readonly ends: Readonly<Record<End, string>>
   readonly cancelled: string
   readonly lost: string
   readonly refused: string
@@ -57,7 +58,6 @@ export interface Messages {
   readonly tryAgain: string
   readonly notAsked: string
   readonly dismiss: string
-  readonly close: string
   readonly reopen: Readonly<Record<"pending" | "halted", string>>
   readonly failures: Readonly<Record<string, Advice | Readonly<Record<string, Advice>>>>
 }

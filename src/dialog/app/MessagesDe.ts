@@ -2,24 +2,31 @@ import type { Messages } from "./Messages.ts"
 
 const stays =
   "Das Programm läuft weiter und versucht es erst wieder, wenn sich seine Einstellungen ändern oder man es ihm sagt."
+const works = "Das Gerät arbeitet weiter mit dem, was freigegeben ist."
 const polls = "Das Programm fragt von selbst wieder und macht weiter, sobald das Gerät freigegeben ist."
 
 export const german: Messages = {
   titles: {
     required: "Dieses Gerät freigeben",
-    more: "Weitere Rechte freigeben",
+    more: "Weitere Rechte warten auf Freigabe",
     expired: "Die Anfrage ist abgelaufen",
-    resolved: "Gerät freigegeben",
-    declined: "Keine weiteren Rechte",
     halted: "Nicht verbunden"
   },
   superseded: "Das Gateway hat die Anfrage ersetzt. Der frühere Befehl gilt nicht mehr; nehmen Sie den folgenden.",
   expiring: (left) => `Das Gateway ist gerade nicht zu fragen und verwirft diese Anfrage in ${left}.`,
   expired:
     "Das Gateway hat die Anfrage verworfen, ihr Befehl gilt nicht mehr. Eine neue erscheint hier, sobald das Gateway wieder gefragt werden kann.",
-  resolved: "Das Gateway lässt dieses Gerät zu. Nichts muss neu gestartet werden.",
-  declined: "Weitere Rechte wurden nicht freigegeben. Das Gerät arbeitet mit denen weiter, die es hat.",
-  meanwhile: "Es arbeitet inzwischen mit dem, was freigegeben ist, und übernimmt das Weitere von selbst.",
+  meanwhile: "Es arbeitet inzwischen mit dem, was freigegeben ist, und übernimmt das Übrige von selbst.",
+  ends: {
+    resolved: "Das Gerät ist freigegeben. Nichts muss neu gestartet werden.",
+    widened: "Weitere Rechte sind freigegeben. Nichts muss neu gestartet werden.",
+    rejected: `Weitere Rechte wurden abgelehnt. ${works}`,
+    expired: `Die Anfrage nach weiteren Rechten ist ohne Antwort abgelaufen. ${works}`,
+    replaced: `Die Anfrage nach weiteren Rechten wurde abgelehnt oder ist abgelaufen. ${works}`,
+    unseen: `Niemand hat auf die Anfrage nach weiteren Rechten geantwortet. ${works}`,
+    refused: `Das Gateway nimmt keine Anfrage nach weiteren Rechten an. ${works}`,
+    ended: `Das Programm verlangt keine weiteren Rechte mehr. ${works}`
+  },
   cancelled: "Es wird nicht mehr auf eine Freigabe gewartet.",
   lost: "Diese Seite hat den Kontakt zum Agenten verloren und versucht es weiter. Was sie zeigt, kann veraltet sein.",
   refused:
@@ -70,7 +77,6 @@ export const german: Messages = {
   tryAgain: "Erneut versuchen",
   notAsked: "Dem Agenten konnte nicht gesagt werden, dass er prüfen soll.",
   dismiss: "Ausblenden",
-  close: "Schließen",
   reopen: { pending: "Freigabe nötig", halted: "Nicht verbunden" },
   failures: {
     PairingRequired: {

@@ -1,24 +1,31 @@
 import type { Messages } from "./Messages.ts"
 
 const stays = "This program stays up and does not try again until its settings change or it is told to."
+const works = "The device works on with what was approved."
 const polls = "This program asks again by itself and goes on as soon as the device is approved."
 
 export const english: Messages = {
   titles: {
     required: "Approve this device",
-    more: "Approve more scopes",
+    more: "More scopes wait for approval",
     expired: "The request has expired",
-    resolved: "Device approved",
-    declined: "No more scopes",
     halted: "Not connected"
   },
   superseded: "The gateway replaced the request. The earlier command no longer works; use the one below.",
   expiring: (left) => `The gateway cannot be asked at the moment and drops this request in ${left}.`,
   expired:
     "The gateway dropped the request, so its command is dead. A new one appears here when the gateway can be asked.",
-  resolved: "The gateway lets this device in. Nothing has to be restarted.",
-  declined: "More scopes were not approved. The device works on with those that it has.",
-  meanwhile: "It works meanwhile with what was approved, and takes the others over by itself.",
+  meanwhile: "It works meanwhile with what was approved, and takes over the rest by itself.",
+  ends: {
+    resolved: "Device approved. Nothing has to be restarted.",
+    widened: "More scopes approved. Nothing has to be restarted.",
+    rejected: `More scopes were rejected. ${works}`,
+    expired: `The request for more scopes expired unanswered. ${works}`,
+    replaced: `The request for more scopes was rejected, or it expired. ${works}`,
+    unseen: `Nobody answered the request for more scopes. ${works}`,
+    refused: `The gateway does not take a request for more scopes. ${works}`,
+    ended: `This program no longer asks for more scopes. ${works}`
+  },
   cancelled: "No longer waiting for approval.",
   lost: "This page has lost contact with the agent and keeps trying. What it shows may be out of date.",
   refused: "The agent does not accept this page's key. Open the address that the agent printed last.",
@@ -68,7 +75,6 @@ export const english: Messages = {
   tryAgain: "Try again",
   notAsked: "The agent could not be told to check.",
   dismiss: "Dismiss",
-  close: "Close",
   reopen: { pending: "Approval needed", halted: "Not connected" },
   failures: {
     PairingRequired: {

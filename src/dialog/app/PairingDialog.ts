@@ -17,7 +17,7 @@ import { ago, left } from "./Clock.ts"
 import type { CommandBox } from "./CommandBox.ts"
 import { makeCommandBox } from "./CommandBox.ts"
 import type { Contact, DialogState, Happening } from "./DialogState.ts"
-import { initial, step } from "./DialogState.ts"
+import { endOf, initial, step } from "./DialogState.ts"
 import { h, icon, setChildren, setText } from "./Dom.ts"
 import type { Failure, PlaceCommands, Request } from "./EventReader.ts"
 import { parseJson, readCheck, readEvent } from "./EventReader.ts"
@@ -39,14 +39,14 @@ export interface PairingDialogEvents {
 
 const tag = "openclaw-pairing-dialog"
 const placeKey = "openclaw-pairing-place"
-/** How long the good news stays before the dialog closes by itself: with a question every 3 s, within 4 s of the approval. */
-const resolvedForMs = 600
+/** How long the end of a wait is told. */
+const overForMs = 6000
+const isBroken = (contact: Contact): contact is "lost" | "refused" => contact === "lost" || contact === "refused"
 /** In what time a stream that is back has told everything that stands. */
 const catchUpMs = 1000
 
 const icons = {
   device: ["M4 5h16v11H4z", "M9 20h6", "M12 16v4"],
-  done: ["M4 12.5l5 5L20 6.5"],
   alert: ["M12 4L2.8 20h18.4z", "M12 10v4", "M12 17v.1"],
   dismiss: ["M6 6l12 12", "M18 6L6 18"]
 }
@@ -210,7 +210,7 @@ export class OpenClawPairingDialog extends Base {
     }
     if (this.#parts !== undefined) setText(this.#parts.trouble, "")
     this.#render()
-    this.#announce(before)
+    this.#announce(before, happening)
   }
 
   #messages(): Messages {
@@ -230,18 +230,17 @@ export class OpenClawPairingDialog extends Base {
     region.append(h("p", {}, sentence))
   }
 
-  #announce(before: DialogState): void {
+  #announce(before: DialogState, happening: Happening): void {
     const messages = this.#messages()
     const { contact, open, view } = this.#state
-    if (view.is === "resolved" && before.view.is !== "resolved") {
-      this.#tell(view.granted ? messages.resolved : messages.declined)
-    } else if (view.is === "idle" && before.view.is === "pending") {
-      this.#tell(this.#state.connection === "connected" ? messages.titles.resolved : messages.cancelled)
+    if ((view.is === "over" || view.is === "idle") && before.view.is === "pending") {
+      const end = endOf(before, happening)
+      this.#tell(end === undefined ? messages.cancelled : messages.ends[end])
     } else if (view.is === "pending" && open) {
       const { view: old } = before
       if (old.is !== "pending" || old.phase === view.phase) return
       if (view.phase === "expired") this.#tell(messages.expired)
-    } else if (contact !== before.contact && (contact === "lost" || contact === "refused")) {
+    } else if (contact !== before.contact && isBroken(contact)) {
       this.#tell(messages[contact])
     }
   }
@@ -353,10 +352,9 @@ export class OpenClawPairingDialog extends Base {
     const { view } = this.#state
     parts.dialog.lang = language
     parts.pill.lang = language
-    parts.dismiss.setAttribute("aria-label", view.is === "resolved" ? messages.close : messages.dismiss)
-    parts.dismiss.title = view.is === "resolved" ? messages.close : messages.dismiss
+    parts.dismiss.title = messages.dismiss
+    parts.dismiss.setAttribute("aria-label", messages.dismiss)
     if (view.is === "pending") this.#renderPending(parts, messages, language, view)
-    else if (view.is === "resolved") this.#renderResolved(parts, messages, view.granted)
     else if (view.is === "halted") this.#renderHalted(parts, messages, view.failure)
     this.#renderTimes()
     this.#renderOpen(parts, messages)
@@ -370,10 +368,12 @@ export class OpenClawPairingDialog extends Base {
   ): void {
     const alive = phase !== "expired"
     const advice = pairingAdvice(messages, request)
+    const title = request.connected ? messages.titles.more : messages.titles.required
+    const meanwhile = request.connected && this.#state.connection !== "waiting"
     for (const part of [parts.lead, parts.next]) part.lang = language
-    const title = !alive ? "expired" : request.connected ? "more" : "required"
-    this.#renderHead(parts, alive ? "device" : "alert", messages.titles[title])
-    setText(parts.lead, alive ? `${advice.problem} ${advice.action}` : messages.expired)
+    this.#renderHead(parts, alive ? "device" : "alert", alive ? title : messages.titles.expired)
+    const lead = [advice.problem, ...(meanwhile ? [messages.meanwhile] : []), advice.action]
+    setText(parts.lead, alive ? lead.join(" ") : messages.expired)
     this.#renderBanner(parts, superseded && alive ? messages.superseded : "")
     const commands = alive ? this.#renderPlaces(parts, messages, request) : undefined
     parts.place.hidden = commands === undefined || request.places.length < 2
@@ -396,7 +396,7 @@ export class OpenClawPairingDialog extends Base {
     setText(parts.note, notes.join(" "))
     parts.note.hidden = notes.length === 0
     this.#renderCode(parts, messages, alive ? request.deviceId : "")
-    setText(parts.next, !alive ? "" : request.connected ? messages.meanwhile : advice.next)
+    setText(parts.next, alive && !meanwhile ? advice.next : "")
     this.#renderFacts(
       parts,
       [
@@ -408,15 +408,6 @@ export class OpenClawPairingDialog extends Base {
     )
     setText(parts.check, messages.checkNow)
     parts.check.hidden = false
-  }
-
-  #renderResolved(parts: Parts, messages: Messages, granted: boolean): void {
-    this.#renderHead(parts, granted ? "done" : "device", messages.titles[granted ? "resolved" : "declined"])
-    this.#renderBanner(parts, "")
-    setText(parts.lead, granted ? messages.resolved : messages.declined)
-    this.#renderNothingToRun(parts, messages)
-    setText(parts.next, "")
-    parts.check.hidden = true
   }
 
   #renderHalted(
@@ -453,7 +444,7 @@ export class OpenClawPairingDialog extends Base {
     this.#renderFacts(parts, [], "")
   }
 
-  #renderHead(parts: Parts, shape: "device" | "done" | "alert", title: string): void {
+  #renderHead(parts: Parts, shape: "device" | "alert", title: string): void {
     parts.dialog.dataset["mood"] = shape
     setChildren(parts.badge, shape, () => [icon(...icons[shape])])
     setText(parts.title, title)
@@ -462,7 +453,7 @@ export class OpenClawPairingDialog extends Base {
   /** What comes first: that nothing can be trusted, then what changed. */
   #renderBanner(parts: Parts, sentence: string): void {
     const { contact } = this.#state
-    const told = contact === "lost" || contact === "refused" ? this.#messages()[contact] : sentence
+    const told = isBroken(contact) ? this.#messages()[contact] : sentence
     setText(parts.banner, told)
     parts.banner.hidden = told === ""
   }
@@ -528,14 +519,14 @@ export class OpenClawPairingDialog extends Base {
     if (waits) {
       const { phase, request } = view
       if (request.since !== undefined) setText(parts.asked, ago(language, request.since, now))
-      if (phase === "expiring" && request.expiresAt !== undefined && contact !== "lost" && contact !== "refused") {
+      if (phase === "expiring" && request.expiresAt !== undefined && !isBroken(contact)) {
         this.#renderBanner(parts, messages.expiring(left(request.expiresAt, now)))
       }
     }
     const { nextCheckAt } = check
     setText(
       parts.progress,
-      !waits || contact === "lost" || contact === "refused"
+      !waits || isBroken(contact)
         ? ""
         : checking
         ? messages.checking
@@ -554,11 +545,19 @@ export class OpenClawPairingDialog extends Base {
     const { contact, open, view } = this.#state
     clearTimeout(this.#closing)
     const pending = (view.is === "pending" || view.is === "halted") && !open
-    const troubled = view.is === "idle" && (contact === "lost" || contact === "refused")
-    setText(parts.pillText, view.is === "halted" ? messages.reopen.halted : messages.reopen.pending)
+    const over = view.is === "over"
+    const troubled = view.is === "idle" && isBroken(contact)
+    setText(
+      parts.pillText,
+      view.is === "pending" && view.request.connected
+        ? messages.titles.more
+        : messages.reopen[view.is === "halted" ? "halted" : "pending"]
+    )
     parts.pill.hidden = !pending
-    parts.outside.classList.toggle("offscreen", !troubled)
-    parts.outside.classList.toggle("toast", troubled)
+    parts.outside.classList.toggle("offscreen", !troubled && !over)
+    parts.outside.classList.toggle("toast", troubled || over)
+    const good = over && (view.end === "resolved" || view.end === "widened")
+    parts.outside.classList.toggle("good", good && !isBroken(contact))
     if (open && !parts.dialog.open && this.isConnected) {
       parts.dialog.showModal()
       const start = parts.main.element.hidden ? parts.check : parts.main.button
@@ -569,7 +568,11 @@ export class OpenClawPairingDialog extends Base {
       if (pending) (before ?? parts.pill).focus()
       else this.#returnTo?.focus()
     }
-    if (view.is === "resolved") this.#closing = setTimeout(() => this.#dismiss(), resolvedForMs)
+    if (!over) return
+    this.#closing = setTimeout(() => {
+      if (!isBroken(this.#state.contact)) setText(parts.outside, "")
+      this.#dismiss()
+    }, overForMs)
   }
 }
 

@@ -149,7 +149,10 @@ const render = () => {
   setText(words, identity?.words ?? "")
   setText(idCode, identity === undefined ? "" : `${identity.deviceId.slice(0, 16)}…`)
   setText(gatewayText, state.gateway)
-  document.title = state.view.is === "pending" ? `${messages.approvalTitle} – ${messages.title}` : messages.title
+  // What works needs nobody's attention from afar.
+  document.title = state.view.is === "pending" && !state.view.request.connected
+    ? `${messages.approvalTitle} – ${messages.title}`
+    : messages.title
 }
 
 dialog.addEventListener("openclaw-agent-event", ({ detail }) => {

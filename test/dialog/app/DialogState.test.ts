@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import type { DialogState, Happening } from "../../../src/dialog/app/DialogState.ts"
 import { initial, step } from "../../../src/dialog/app/DialogState.ts"
 import { readEvent } from "../../../src/dialog/app/EventReader.ts"
+import { UpgradeEnd } from "../../../src/protocol/PairingNotice.ts"
 import type { Wire } from "./support/FakeAgent.ts"
 import { connected, deviceId, gateway, identity, notice, requestId, resolved, withoutId } from "./support/States.ts"
 
@@ -68,13 +69,35 @@ describe("DialogState", () => {
     assert.isFalse(renewed.open)
   })
 
-  it("an approval is shown to whoever has the dialog open, and to nobody else", () => {
+  it("an approval closes the dialog at once, and is told", () => {
     const pending = after([...start, read(notice("required"))])
-    assert.deepInclude(step(pending, read(resolved)), { open: true, view: { is: "resolved", deviceId, granted: true } })
-    assert.deepInclude(after([dismiss, read(resolved)], pending), { open: false, view: { is: "idle" } })
+    const over = { open: false, view: { is: "over", end: "resolved" } } as const
+    assert.deepInclude(step(pending, read(resolved)), over)
+    assert.deepInclude(after([dismiss, read(resolved)], pending), over)
+    assert.deepInclude(after([read(resolved), { event: "reopen" }], pending), over)
     assert.deepInclude(after([read(resolved), dismiss], pending), { open: false, view: { is: "idle" } })
     assert.deepInclude(step(pending, cancelled), { open: false, view: { is: "idle" } })
     assert.strictEqual(after([...start, read(resolved)]).view.is, "idle")
+  })
+
+  it("B03: how a wish for more scopes ended is told in each case", () => {
+    const pending = after([...start, read(connected), read(notice("required", requestId, { connected: true }))])
+    assert.isTrue(pending.open)
+    for (const end of UpgradeEnd.literals) {
+      const declined = read({ ...resolved, event: "pairing.cancelled", outcome: end })
+      assert.deepInclude(step(pending, declined), { open: false, view: { is: "over", end } })
+      assert.deepInclude(after([dismiss, declined], pending), { open: false, view: { is: "over", end } })
+      assert.deepInclude(after([declined, dismiss], pending), { open: false, view: { is: "idle" } })
+    }
+    assert.deepInclude(step(pending, read(resolved)).view, { is: "over", end: "widened" })
+    const expired = step(pending, read({ ...resolved, event: "pairing.expired" }))
+    assert.deepInclude(step(expired, read(resolved)).view, { is: "over", end: "widened" })
+  })
+
+  it("after a gap, being connected does not say that more scopes were approved", () => {
+    const pending = after([...start, read(connected), read(notice("required", requestId, { connected: true }))])
+    const back = after([contact("open"), contact("lost"), contact("open"), read(connected)], pending)
+    assert.deepInclude(step(back, { event: "caught-up" }), { open: false, view: { is: "idle" } })
   })
 
   it("a later wait opens again, even where a gateway repeats the id or sends none", () => {
@@ -98,23 +121,12 @@ describe("DialogState", () => {
     }
   })
 
-  it("B03: a wish for more that is declined says so, and after a gap nobody knows how it ended", () => {
-    const more = after([...start, read(connected), read(notice("required", undefined, { connected: true }))])
-    assert.deepInclude(more.view, { is: "pending" })
-    const declined = step(more, read({ ...resolved, event: "pairing.cancelled", outcome: "rejected" }))
-    assert.deepInclude(declined.view, { is: "resolved", granted: false })
-    assert.isTrue(declined.open)
-    assert.deepInclude(step(more, read(resolved)).view, { is: "resolved", granted: true })
-    const gap = after([contact("open"), contact("lost"), contact("open"), ...start, read(connected)], more)
-    assert.strictEqual(step(gap, { event: "caught-up" }).view.is, "idle")
-  })
-
   it("after a gap, what is told again stays as it was, and what is not has ended", () => {
     const pending = after([...start, read(notice("required")), contact("open"), contact("lost"), contact("open")])
     const told = after([...start, read(notice("reminder")), { event: "caught-up" }], step(pending, dismiss))
     assert.deepInclude(told.view, { is: "pending" })
     assert.isFalse(told.open)
-    assert.strictEqual(after([...start, read(connected), { event: "caught-up" }], pending).view.is, "resolved")
+    assert.strictEqual(after([...start, read(connected), { event: "caught-up" }], pending).view.is, "over")
     assert.strictEqual(after([...start, { event: "caught-up" }], pending).view.is, "idle")
     assert.strictEqual(after([...start, read(notice("required")), { event: "caught-up" }]).view.is, "pending")
   })

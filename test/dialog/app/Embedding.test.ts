@@ -7,7 +7,7 @@ import { listenForTrouble } from "../../support/PageTrouble.ts"
 import { startFakeAgent } from "./support/FakeAgent.ts"
 import type { FakeAgent } from "./support/FakeAgent.ts"
 import { check, gateway, identity, notice, requestId, resolved } from "./support/States.ts"
-import { approvedIn, commandIn, dialogIn, suite } from "./support/Suite.ts"
+import { commandIn, dialogIn, suite } from "./support/Suite.ts"
 
 const examples = join(import.meta.dirname, "../../examples")
 const approve = `openclaw devices approve ${requestId}`
@@ -66,10 +66,9 @@ describe("embedding", () => {
         await dialogIn(page).waitFor()
         assert.strictEqual(await commandIn(page).innerText(), approve)
         await page.getByText("Last event: pairing.required").waitFor()
-        const approved = approvedIn(page)
         agent.emit(resolved)
         await page.getByText("Last event: pairing.resolved").waitFor()
-        await approved
+        await page.getByText("Device approved.").waitFor()
       }
     ))
 
@@ -123,9 +122,8 @@ describe("embedding", () => {
       await page.waitForFunction(() => document.title === "asked 1")
       await receive({ check: { checking: true, nextCheckAt: null } })
       await page.getByText("Asking the gateway…").waitFor()
-      const approved = approvedIn(page)
       await receive(resolved)
-      await approved
+      await page.getByText("Device approved.").waitFor()
       assert.deepStrictEqual(agent.requests, [])
     }))
 

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { parseJson, readCheck, readEvent } from "../../../src/dialog/app/EventReader.ts"
 import { AgentEvent, encodeAgentEvent } from "../../../src/protocol/AgentEvent.ts"
+import { UpgradeEnd } from "../../../src/protocol/PairingNotice.ts"
 import { notice, resolved } from "./support/States.ts"
 
 /** Each event of the union, so that none is left to chance. */
@@ -115,6 +116,12 @@ describe("EventReader", () => {
   it("a reason that is not known yet is an unspecified one", () => {
     const read = readEvent({ ...notice("required"), reason: "quantum-upgrade" })
     assert.strictEqual(read !== undefined && "request" in read ? read.request.reason : "", "unspecified")
+  })
+
+  it("every way in which a request for more scopes ends is known, and another one is none", () => {
+    const read = (outcome: unknown) => readEvent({ ...resolved, event: "pairing.cancelled", outcome })
+    for (const outcome of UpgradeEnd.literals) assert.deepInclude(read(outcome), { outcome })
+    for (const outcome of [undefined, null, "forgotten", 1]) assert.deepInclude(read(outcome), { outcome: undefined })
   })
 
   it("times are milliseconds, or absent", () => {

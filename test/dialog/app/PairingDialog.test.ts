@@ -13,7 +13,6 @@ import {
 } from "./support/States.ts"
 import {
   announced,
-  approvedIn,
   commandIn,
   copyIn,
   dialogIn,
@@ -79,16 +78,79 @@ describe("<openclaw-pairing-dialog>", () => {
       await page.getByRole("button", { name: "Check now" }).click()
       await page.getByText("Asking the gateway…").waitFor()
       assert.include(agent.requests, "POST check-now")
-      const approved = approvedIn(page)
       agent.emit(connected, resolved)
-      await approved
-      await page.clock.fastForward(3000)
-      await dialogIn(page).waitFor({ state: "hidden" })
+      await page.getByText("Device approved.").waitFor()
+      assert.isFalse(await dialogIn(page).isVisible())
       await page.getByText("Connected").waitFor()
+      await page.clock.fastForward(7000)
+      await page.getByText("Device approved.").waitFor({ state: "hidden" })
       const told = await announced(page)
       assert.include(told, "Copied")
-      assert.include(told, "The gateway lets this device in. Nothing has to be restarted.")
+      assert.include(told, "Device approved. Nothing has to be restarted.")
       assert.deepStrictEqual(trouble, [])
+    }))
+
+  const moreScopes = notice("required", requestId, {
+    reason: "scope-upgrade",
+    requestedScopes: ["operator.approvals", "operator.read"],
+    approvedScopes: ["operator.read"],
+    connected: true
+  })
+  const limited = { ...connected, missingScopes: ["operator.approvals"] }
+
+  it("while more scopes wait it says that the device works, and then how the wish ended", () =>
+    withPage({
+      events: [...first, limited, moreScopes],
+      prepare: async (page) => {
+        await listenForAnnouncements(page)
+        await page.clock.install()
+      }
+    }, async ({ agent, page, trouble }) => {
+      await page.getByRole("heading", { name: "More scopes wait for approval" }).waitFor()
+      const text = await textIn(page)
+      assert.include(text, "It works meanwhile with what was approved")
+      assert.notInclude(text, "goes on as soon as")
+      assert.include(text, approve)
+      assert.strictEqual(await page.title(), "OpenClaw device")
+      agent.emitOnce({ ...resolved, event: "pairing.cancelled", outcome: "rejected" })
+      const told = "More scopes were rejected. The device works on with what was approved."
+      await page.getByText(told).waitFor()
+      assert.isFalse(await dialogIn(page).isVisible())
+      await page.clock.fastForward(7000)
+      await page.getByText(told).waitFor({ state: "detached" })
+      assert.isFalse(await page.getByRole("button", { name: "More scopes" }).isVisible())
+      await page.getByText("Connected, without: operator.approvals").waitFor()
+      assert.include(await announced(page), told)
+      assert.deepStrictEqual(trouble, [])
+    }))
+
+  it("more scopes that wait do not claim to work while the gateway is out of reach", () =>
+    withPage({ events: [...first, limited, moreScopes] }, async ({ agent, page }) => {
+      await page.getByText("It works meanwhile").waitFor()
+      agent.emit({ event: "waiting", cause: { error: "LinkError", message: "gone" }, retryAt: "2099-01-01T00:00:00Z" })
+      await page.getByText("Gateway out of reach").first().waitFor()
+      assert.notInclude(await textIn(page), "It works meanwhile")
+      await page.keyboard.press("Escape")
+      agent.emit(limited)
+      await page.getByRole("button", { name: "More scopes wait for approval" }).click()
+      await page.getByText("It works meanwhile").waitFor()
+      agent.emit(connected, resolved)
+      await page.getByText("More scopes approved.").waitFor()
+    }))
+
+  it("a dismissed wish for more scopes ends without a dialog, and a screen reader hears how", () =>
+    withPage({ events: [...first, limited, moreScopes], prepare: listenForAnnouncements }, async ({ agent, page }) => {
+      await dialogIn(page).waitFor()
+      await page.keyboard.press("Escape")
+      const pill = page.getByRole("button", { name: "More scopes wait for approval" })
+      await pill.waitFor()
+      agent.emit({ ...resolved, event: "pairing.cancelled", outcome: "unseen" })
+      await pill.waitFor({ state: "hidden" })
+      assert.isFalse(await dialogIn(page).isVisible())
+      assert.include(
+        await announced(page),
+        "Nobody answered the request for more scopes. The device works on with what was approved."
+      )
     }))
 
   it("F46: an approval closes the dialog and gives the focus back", () =>
@@ -98,11 +160,9 @@ describe("<openclaw-pairing-dialog>", () => {
       agent.emit(notice("required"))
       await dialogIn(page).waitFor()
       assert.strictEqual(await focused(page), "Copy")
-      const approved = approvedIn(page)
       agent.emit(resolved)
-      await approved
-      await page.clock.fastForward(3000)
-      await dialogIn(page).waitFor({ state: "hidden" })
+      await page.getByText("Device approved.").waitFor()
+      assert.isFalse(await dialogIn(page).isVisible())
       await page.keyboard.type("tence")
       assert.strictEqual(await box.inputValue(), "half a sentence")
       assert.isFalse(await pillIn(page).isVisible())
@@ -117,11 +177,9 @@ describe("<openclaw-pairing-dialog>", () => {
       await page.keyboard.press("Escape")
       await pillIn(page).click()
       await dialogIn(page).waitFor()
-      const approved = approvedIn(page)
       agent.emit(resolved)
-      await approved
-      await page.clock.fastForward(3000)
-      await dialogIn(page).waitFor({ state: "hidden" })
+      await page.getByText("Device approved.").waitFor()
+      assert.isFalse(await dialogIn(page).isVisible())
       assert.isTrue(await box.evaluate((element) => element === document.activeElement))
     }))
 
@@ -359,11 +417,9 @@ describe("<openclaw-pairing-dialog>", () => {
       agent.breakOff(503)
       await dialogIn(page).getByText("This page has lost contact with the agent").waitFor()
       agent.replay = [...first, connected]
-      const approved = approvedIn(page)
       agent.breakOff(undefined)
-      await approved
-      await page.clock.fastForward(3000)
-      await dialogIn(page).waitFor({ state: "hidden" })
+      await page.getByText("Device approved.").waitFor()
+      assert.isFalse(await dialogIn(page).isVisible())
     }))
 
   it("asks again where a check could not be asked for, and says so", () =>
@@ -417,9 +473,8 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.include(await textIn(page), "vor ")
       await page.evaluate(() => document.querySelector("openclaw-pairing-dialog")?.setAttribute("lang", "en-GB"))
       await page.getByRole("heading", { name: "Approve this device" }).waitFor()
-      const approved = approvedIn(page)
       agent.emit(resolved)
-      await approved
+      await page.getByText("Device approved.").waitFor()
     }))
 
   it("text of others is text: no markup, no handlers, nothing loaded", () =>

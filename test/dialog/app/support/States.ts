@@ -123,24 +123,28 @@ export const states: ReadonlyArray<State> = [
     name: "more-scopes",
     events: [
       ...first,
-      connected,
+      { ...connected, missingScopes: ["operator.approvals"] },
       notice("required", requestId, {
         reason: "scope-upgrade",
-        connected: true,
-        requestedScopes: ["operator.read", "operator.write", "operator.approvals"],
-        approvedScopes: ["operator.read", "operator.write"]
+        requestedScopes: ["operator.approvals", "operator.read", "operator.write"],
+        approvedScopes: ["operator.read", "operator.write"],
+        connected: true
       })
     ],
-    shows: "It works meanwhile"
+    shows: "It works meanwhile with what was approved"
   },
   {
-    name: "more-scopes-declined",
-    events: [...first, connected, notice("required", requestId, { reason: "scope-upgrade", connected: true })],
+    name: "more-scopes-rejected",
+    events: [
+      ...first,
+      { ...connected, missingScopes: ["operator.approvals"] },
+      notice("required", requestId, { reason: "scope-upgrade", connected: true })
+    ],
     act: async (page, agent) => {
       await dialog(page).waitFor()
       agent.emit({ ...resolved, event: "pairing.cancelled", reason: "scope-upgrade", outcome: "rejected" })
     },
-    shows: "No more scopes"
+    shows: "More scopes were rejected."
   },
   { name: "required-without-id", events: [...first, withoutId("required")], shows: "The gateway named no request" },
   {

@@ -48,9 +48,6 @@ export const dialogIn = (page: Page): Locator => page.getByRole("dialog")
 export const copyIn = (page: Page): Locator => dialogIn(page).locator("button.copy:visible").first()
 export const commandIn = (page: Page): Locator => dialogIn(page).locator("code:visible").first()
 export const pillIn = (page: Page): Locator => page.getByRole("button", { name: "Approval needed" })
-/** The good news. It is short, so it is waited for before what brings it. */
-export const approvedIn = (page: Page): Promise<void> =>
-  page.getByRole("heading", { name: "Device approved" }).waitFor()
 
 /** What a screen reader was told: the text of live regions, as they change. */
 export const listenForAnnouncements = (page: Page): Promise<unknown> =>
