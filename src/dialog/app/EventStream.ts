@@ -7,8 +7,8 @@ import { makeSseParser } from "./SseParser.ts"
 
 export interface StreamOptions {
   readonly url: URL
-  /** Sent as `Authorization: Bearer`. */
-  readonly token: string | undefined
+  /** Sent as `Authorization: Bearer`, unless it is empty. */
+  readonly token: string
   readonly onEvent: OnEvent
   /** `refused` is final: the key is not the server's. */
   readonly onContact: (contact: "open" | "lost" | "refused") => void

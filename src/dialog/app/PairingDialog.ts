@@ -3,8 +3,8 @@
  *
  * - attribute `src`: the agent's event stream; `check-now` is expected beside it. Without it, the host sets `event`.
  * - attribute `lang`: `en` or `de`; otherwise that of the nearest ancestor that has one, otherwise English.
- * - property `token`: sent to the stream as `Authorization: Bearer`. Never an attribute, as those can be read by styles. Without
- *   one the stream is opened when the page has loaded, so that a script of the page is in time to set it.
+ * - property `token`: sent to the stream as `Authorization: Bearer`. Until it is set, no request is sent. Set it to `""` where
+ *   none is needed because cookies say who asks. Never an attribute, as those can be read by styles.
  * - property `event`: set to each AgentEvent, or `{ check }`, as it comes, by hosts with a channel of their own.
  * - event `openclaw-agent-event`: each AgentEvent, as received. `openclaw-contact`: `open`, `lost`, `refused`.
  * - event `openclaw-check-now`: the reader wants the gateway asked at once. Unless it is cancelled and with `src`, the
@@ -63,7 +63,6 @@ export class OpenClawPairingDialog extends Base {
   #parts: Parts | undefined
   #closeStream: (() => void) | undefined
   #starting = false
-  #loading = false
   #caughtUp: ReturnType<typeof setTimeout> | undefined
   #closing: ReturnType<typeof setTimeout> | undefined
   #ticking: ReturnType<typeof setInterval> | undefined
@@ -71,13 +70,19 @@ export class OpenClawPairingDialog extends Base {
   #returnTo: HTMLElement | undefined
   #byHand = false
 
-  /** Sent to the stream as `Authorization: Bearer`. */
+  /**
+   * Sent to the stream as `Authorization: Bearer`. While it is `undefined` the element waits and sends nothing, so that no
+   * request can be made before the page's own script has said which token it has. `""` says that none is needed, for
+   * example where the agent's stream is behind a cookie. Another value opens the stream anew.
+   */
   get token(): string | undefined {
     return this.#token
   }
   set token(value: string | undefined) {
-    if (value === this.#token) return
-    this.#token = value
+    // React takes a property back with null.
+    const token = value ?? undefined
+    if (token === this.#token) return
+    this.#token = token
     this.#restart()
   }
 
@@ -101,7 +106,7 @@ export class OpenClawPairingDialog extends Base {
   /** Asks the agent to ask its gateway now. */
   checkNow(): void {
     const asked = new CustomEvent("openclaw-check-now", { bubbles: true, composed: true, cancelable: true })
-    if (this.dispatchEvent(asked) && this.src !== "") void this.#postCheckNow()
+    if (this.dispatchEvent(asked) && this.src !== "" && this.#token !== undefined) void this.#postCheckNow()
   }
 
   connectedCallback(): void {
@@ -136,7 +141,7 @@ export class OpenClawPairingDialog extends Base {
     Reflect.set(this, name, descriptor.value)
   }
 
-  /** Together with what else is set in the same turn, so that a key given after the address is sent with the first request. */
+  /** Once for all that is set in the same turn. */
   #restart(): void {
     if (this.#starting || !this.isConnected) return
     this.#starting = true
@@ -144,11 +149,11 @@ export class OpenClawPairingDialog extends Base {
       this.#starting = false
       this.#closeStream?.()
       this.#closeStream = undefined
-      if (!this.isConnected || this.src === "") return
-      if (this.#token === undefined && document.readyState !== "complete") return this.#restartOnLoad()
+      const token = this.#token
+      if (!this.isConnected || this.src === "" || token === undefined) return
       this.#closeStream = openStream({
         url: new URL(this.src, document.baseURI),
-        token: this.#token,
+        token,
         onEvent: (name, data) => {
           const value = parseJson(data)
           if (name === "check") this.#receive({ check: value })
@@ -162,15 +167,6 @@ export class OpenClawPairingDialog extends Base {
         }
       })
     })
-  }
-
-  #restartOnLoad(): void {
-    if (this.#loading) return
-    this.#loading = true
-    addEventListener("load", () => {
-      this.#loading = false
-      if (this.#closeStream === undefined) this.#restart()
-    }, { once: true })
   }
 
   #receive(value: unknown): void {

@@ -151,6 +151,44 @@ describe("embedding", () => {
     )
   })
 
+  it("nothing is sent before the host says which token it has, however late that is; an empty one says that it needs none", async () => {
+    const { folder } = site()
+    await writeFile(
+      join(folder, "waiting.html"),
+      `<!doctype html><html lang="en"><title>t</title><link rel="icon" href="data:,"><script type="module" src="openclaw-pairing-dialog.js"></script><openclaw-pairing-dialog src="events"></openclaw-pairing-dialog>`
+    )
+    await withHost({ "": join(folder, "waiting.html") }, () => "", async (page, agent) => {
+      const sent: Array<string | undefined> = []
+      const said = agent.replay.map((event) => `event: agent\ndata: ${JSON.stringify(event)}\n\n`).join("")
+      await page.route("**/events", async (route) => {
+        await route.fulfill({ contentType: "text/event-stream", body: said })
+        sent.push(route.request().headers()["authorization"])
+      })
+      await page.reload()
+      const set = (token: string | undefined) =>
+        page.evaluate(async (value) => {
+          await customElements.whenDefined("openclaw-pairing-dialog")
+          const dialog = document.querySelector("openclaw-pairing-dialog")
+          if (dialog === null) return
+          if (dialog.token === undefined) dialog.checkNow()
+          dialog.token = value
+          // Longer than anything that waits for the page itself.
+          await new Promise((resolve) => setTimeout(resolve))
+        }, token)
+      await set(undefined)
+      assert.deepStrictEqual([sent, agent.requests], [[], []])
+      await set("late")
+      await dialogIn(page).waitFor()
+      await set(undefined)
+      const before = sent.length
+      assert.deepStrictEqual(new Set(sent), new Set(["Bearer late"]))
+      const answered = page.waitForResponse("**/events")
+      await set("")
+      await answered
+      assert.deepStrictEqual(new Set(sent.slice(before)), new Set([undefined]))
+    })
+  })
+
   it("a host may answer 'check now' itself", () =>
     withHost(
       { "": join(examples, "html/index.html"), "host.js": join(examples, "html/host.js") },
