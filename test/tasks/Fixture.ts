@@ -14,7 +14,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as TestClock from "effect/testing/TestClock"
 import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
 import * as RequestError from "../../src/connection/RequestError.ts"
-import type { Session } from "../../src/connection/Session.ts"
+import type { Session, SessionFacts } from "../../src/connection/Session.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { LinkError } from "../../src/link/LinkError.ts"
 import type { EventFrame } from "../../src/protocol/Frame.ts"
@@ -33,6 +33,18 @@ const Params = Schema.Struct({
 })
 
 const decodeParams = Schema.decodeUnknownSync(Params)
+
+/** A session like any other. */
+export const plainFacts: SessionFacts = {
+  protocol: 4,
+  serverVersion: "2026.9.6",
+  scopes: ["operator.read", "operator.write"],
+  missingScopes: [],
+  deviceTokenIssued: true,
+  connectedAtMs: 0,
+  clockDeltaMs: 0,
+  handshakeMs: 1
+}
 
 export interface Asked {
   readonly method: string
@@ -85,14 +97,7 @@ export const makeGateway = (facts: Partial<Session["facts"]> = {}): Effect.Effec
     let seq = 0
     const session: Session = {
       facts: {
-        protocol: 4,
-        serverVersion: "2026.9.6",
-        scopes: ["operator.read", "operator.write"],
-        missingScopes: [],
-        deviceTokenIssued: true,
-        connectedAtMs: 0,
-        clockDeltaMs: 0,
-        handshakeMs: 1,
+        ...plainFacts,
         ...facts
       },
       request: (method, params) =>

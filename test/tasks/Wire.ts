@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type { Session } from "../../src/connection/Session.ts"
 import { prepare } from "../../src/connection/Session.ts"
 import { decodeHelloOk } from "../../src/protocol/Connect.ts"
+import { plainFacts } from "./Fixture.ts"
 import type * as Transcript from "./Transcript.ts"
 
 const Request = Schema.fromJsonString(Schema.Struct({
@@ -44,16 +45,7 @@ export const make = Effect.gen(function*() {
       clockDeltaMs: 0,
       elapsedMs: 1
     },
-    {
-      protocol: 4,
-      serverVersion: "2026.9.6",
-      scopes: ["operator.read", "operator.write"],
-      missingScopes: [],
-      deviceTokenIssued: true,
-      connectedAtMs: 0,
-      clockDeltaMs: 0,
-      handshakeMs: 1
-    },
+    plainFacts,
     { requestTimeout: Duration.seconds(30) }
   )
   let seq = 0
