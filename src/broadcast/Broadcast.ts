@@ -1,0 +1,135 @@
+/**
+ * One value to many subscribers, each at its own pace.
+ *
+ * `publish` is synchronous and starts no fiber, and each subscriber takes all that waits for it at once. Effect's `PubSub` wakes
+ * a waiting subscriber inside `publish`, one value at a time: in a burst that costs twenty times as much. It also has no
+ * snapshot: a subscriber that comes late would not learn what holds.
+ */
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+
+export interface Options<A> {
+  /** What holds now. Every subscriber gets it first, then each value published since; nothing is missed or told twice. */
+  readonly snapshot: () => Iterable<A>
+  /** Values with the same key replace each other while they wait: a slow subscriber gets the last one only. */
+  readonly coalesceKey?: (value: A) => string | undefined
+}
+
+/** What may wait for one subscriber, apart from its snapshot. */
+export interface Limit<A> {
+  readonly values: number
+  /** The sum of `weigh` over the values. One value may be heavier: what counts is what was left unread before it. */
+  readonly weight: number
+  readonly weigh: (value: A) => number
+  /** Called once, when the subscriber leaves too much unread. Its stream has ended then, without what waited. */
+  readonly onExceeded: () => void
+}
+
+export interface SubscribeOptions<A> {
+  /** Another snapshot than that of the broadcast. */
+  readonly snapshot?: () => Iterable<A>
+  /** No limit unless set. */
+  readonly limit?: Limit<A>
+  /** How many values the stream hands out at once; all unless set. */
+  readonly batch?: number
+}
+
+export interface Broadcast<A> {
+  readonly publish: (value: A) => void
+  /** Each run of the stream is a subscription of its own. It ends with the broadcast, after what was published before. */
+  readonly subscribe: (options?: SubscribeOptions<A>) => Stream.Stream<A>
+  /** Ends every stream. A later one has the snapshot only. */
+  readonly end: () => void
+}
+
+interface Subscriber<A> {
+  /** What is left of the snapshot. */
+  readonly first: Array<A>
+  /** In the order in which the values go out. A value that replaces another moves to the end. */
+  readonly waiting: Map<string | number, A>
+  readonly limit: Limit<A> | undefined
+  /** Holds at most one element. An offer wakes the subscriber on a later turn, so that it finds a whole burst. */
+  readonly wake: Queue.Queue<void>
+  weight: number
+  ended: boolean
+}
+
+export const make = <A>({ coalesceKey, snapshot }: Options<A>): Broadcast<A> => {
+  const subscribers = new Set<Subscriber<A>>()
+  let ended = false
+  let published = 0
+
+  const drop = (subscriber: Subscriber<A>) => {
+    subscribers.delete(subscriber)
+    subscriber.ended = true
+    subscriber.first.length = 0
+    subscriber.waiting.clear()
+    Queue.offerUnsafe(subscriber.wake, undefined)
+  }
+  const hand = (subscriber: Subscriber<A>, value: A) => {
+    const { limit, waiting } = subscriber
+    const key = coalesceKey?.(value) ?? published
+    const replaced = waiting.get(key)
+    if (replaced !== undefined && waiting.delete(key)) subscriber.weight -= limit?.weigh(replaced) ?? 0
+    if (limit !== undefined) {
+      if (waiting.size >= limit.values || subscriber.weight >= limit.weight) {
+        drop(subscriber)
+        return limit.onExceeded()
+      }
+      subscriber.weight += limit.weigh(value)
+    }
+    waiting.set(key, value)
+    Queue.offerUnsafe(subscriber.wake, undefined)
+  }
+  const take = (subscriber: Subscriber<A>, batch: number): ReadonlyArray<A> => {
+    const { first, limit, waiting } = subscriber
+    const taken = first.splice(0, batch)
+    for (const [key, value] of waiting) {
+      if (taken.length >= batch) break
+      waiting.delete(key)
+      subscriber.weight -= limit?.weigh(value) ?? 0
+      taken.push(value)
+    }
+    return taken
+  }
+
+  const join = Effect.fnUntraced(function*({ batch = Infinity, limit, ...own }: SubscribeOptions<A>) {
+    const wake = yield* Queue.dropping<void>(1)
+    const subscriber: Subscriber<A> = {
+      first: Array.from((own.snapshot ?? snapshot)()),
+      waiting: new Map(),
+      limit,
+      wake,
+      weight: 0,
+      ended
+    }
+    if (!ended) subscribers.add(subscriber)
+    yield* Effect.addFinalizer(() => Effect.sync(() => drop(subscriber)))
+    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>> = Effect.suspend(() => {
+      const taken = take(subscriber, batch)
+      if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
+      return subscriber.ended ? Cause.done() : Effect.andThen(Queue.take(subscriber.wake), next)
+    })
+    return Stream.fromPull(Effect.succeed(next))
+  })
+
+  return {
+    publish: (value) => {
+      published++
+      for (const subscriber of subscribers) hand(subscriber, value)
+    },
+    subscribe: (options = {}) => Stream.unwrap(join(options)),
+    end: () => {
+      ended = true
+      for (const subscriber of subscribers) {
+        subscriber.ended = true
+        Queue.offerUnsafe(subscriber.wake, undefined)
+      }
+      subscribers.clear()
+    }
+  }
+}
