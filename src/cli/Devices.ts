@@ -11,27 +11,16 @@ import { Supervisor } from "../connection/Supervisor.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import * as Endpoint from "../link/Endpoint.ts"
 import { covers, DeviceId, RequestId } from "../protocol/Connect.ts"
+import * as Method from "../protocol/Method.ts"
 import { printable } from "../protocol/Refusal.ts"
 import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
 import { Output, told } from "./Output.ts"
 
-const Device = Schema.Struct({
-  deviceId: Schema.String,
-  requestId: Schema.optionalKey(Schema.String),
-  displayName: Schema.optionalKey(Schema.String),
-  platform: Schema.optionalKey(Schema.String),
-  clientId: Schema.optionalKey(Schema.String),
-  role: Schema.optionalKey(Schema.String),
-  scopes: Schema.optionalKey(Schema.Array(Schema.String)),
-  isRepair: Schema.optionalKey(Schema.Boolean)
-})
-const DeviceList = Schema.Struct({ pending: Schema.Array(Device), paired: Schema.Array(Device) })
-const decodeDeviceList = Schema.decodeUnknownEffect(DeviceList)
 const isDeviceId = Schema.is(DeviceId)
 
 /** What the person at the device can compare; nothing for an id that is none. */
-const codeOf = ({ deviceId }: typeof Device.Type): { readonly compareCode?: string } =>
+const codeOf = ({ deviceId }: Method.Device): { readonly compareCode?: string } =>
   isDeviceId(deviceId) ? { compareCode: compareCode(deviceId).words } : {}
 
 const requestId = Argument.String("request-id").pipe(
@@ -45,15 +34,15 @@ const requestId = Argument.String("request-id").pipe(
 const list = Command.make("list", {}, () =>
   withOperator(Effect.fnUntraced(function*(session) {
     const output = yield* Output
-    const { paired, pending } = yield* session.request("device.pair.list", {}).pipe(
-      Effect.flatMap(decodeDeviceList),
-      Effect.mapError(as("failed"))
+    const { paired, pending } = yield* Effect.mapError(
+      session.call(Method.devicePairList, {}),
+      as("failed")
     )
     if (output.json) {
       const coded = (all: typeof pending) => all.map((device) => ({ ...device, ...codeOf(device) }))
       return yield* output.line(JSON.stringify({ pending: coded(pending), paired: coded(paired) }))
     }
-    const about = (device: typeof Device.Type) =>
+    const about = (device: Method.Device) =>
       printable(
         [
           `device ${device.deviceId.slice(0, 16)}…`,
@@ -62,7 +51,7 @@ const list = Command.make("list", {}, () =>
           (device.scopes ?? []).join(" ")
         ].filter((part) => part !== "").join("  ")
       )
-    const code = (device: typeof Device.Type) => {
+    const code = (device: Method.Device) => {
       const { compareCode } = codeOf(device)
       return compareCode === undefined ? Effect.void : output.line(`    code: ${compareCode}`)
     }
@@ -87,11 +76,16 @@ const list = Command.make("list", {}, () =>
     Command.withExamples([{ command: "openclaw-device devices list", description: "What waits on the local gateway" }])
   )
 
-const answer = (name: "approve" | "reject", said: string, description: string) =>
+const decide = {
+  approve: Method.devicePairApprove,
+  reject: Method.devicePairReject
+} as const
+
+const answer = (name: keyof typeof decide, said: string, description: string) =>
   Command.make(name, { requestId }, ({ requestId }) =>
     withOperator(Effect.fnUntraced(function*(session) {
       const output = yield* Output
-      yield* session.request(`device.pair.${name}`, { requestId }).pipe(
+      yield* session.call(decide[name], { requestId }).pipe(
         Effect.mapError((error) =>
           error._tag === "RequestRejected" && error.gatewayMessage === "unknown requestId"
             ? new CommandFailed({

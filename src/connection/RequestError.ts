@@ -39,6 +39,15 @@ export class RequestRejected extends Schema.TaggedError<RequestRejected>()("Requ
   }
 }
 
+/** The gateway did what was asked, and answered with something that this program does not understand. */
+export class AnswerInvalid extends Schema.TaggedError<AnswerInvalid>()("AnswerInvalid", {
+  method: Schema.String
+}) {
+  override get message(): string {
+    return `the gateway's answer to ${this.method} has a shape that this program does not know`
+  }
+}
+
 export type RequestError = FrameTooLarge | MissingScope | RequestTimeout | RequestRejected | LinkError
 
 /** Reads the `error` of a refused request. */

@@ -9,13 +9,13 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { PairingRequired } from "../handshake/HandshakeError.ts"
-import type { ScopeName } from "../protocol/Connect.ts"
-import { AuthToken, covers, RequestId } from "../protocol/Connect.ts"
+import type { AuthToken, RequestId, ScopeName } from "../protocol/Connect.ts"
+import { covers } from "../protocol/Connect.ts"
+import * as Method from "../protocol/Method.ts"
 import type { UpgradeEnd } from "../protocol/PairingNotice.ts"
 import type { Approval } from "./ConnectionStatus.ts"
 import { requestLifeMs } from "./ConnectionStatus.ts"
@@ -145,7 +145,7 @@ export const overSession = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Answer> {
   const ask = Effect.gen(function*() {
     const sent = yield* Effect.result(
-      session.request("device.scopes.requestUpgrade", { scopes: upgrade.scopes })
+      session.call(Method.requestUpgrade, { scopes: upgrade.scopes })
     )
     if (Result.isFailure(sent)) {
       if (sent.failure._tag === "LinkError") return yield* Effect.never
@@ -153,9 +153,7 @@ export const overSession = Effect.fnUntraced(function*(
         ? { _tag: "Unanswered" as const }
         : { _tag: "NotTaken" as const, message: sent.failure.message }
     }
-    const answer = decodeAsked(sent.success)
-    if (Option.isNone(answer)) return { _tag: "NotTaken" as const, message: "the answer has no request id" }
-    const { requestId } = answer.value
+    const { requestId } = sent.success
     const end = yield* asked(
       new PairingRequired({
         reason: "scope-upgrade",
@@ -177,18 +175,19 @@ export const overSession = Effect.fnUntraced(function*(
   })
   const decision = Effect.fnUntraced(function*(requestId: RequestId) {
     const said = yield* Effect.result(
-      session.request("device.scopes.waitUpgrade", { requestId }, { timeout: Duration.infinity })
+      session.call(Method.waitUpgrade, { requestId }, { timeout: Duration.infinity })
     )
     if (Result.isFailure(said)) {
       if (said.failure._tag === "LinkError") return yield* Effect.never
+      if (said.failure._tag === "AnswerInvalid") return { _tag: "Declined" as const, reason: "expired" as const }
       // A gateway that is about to restart forgets whom it owes an answer, and keeps the request.
       yield* Effect.sleep(Duration.millis(patienceMs))
       return { _tag: "Again" as const }
     }
-    const answer = Option.getOrUndefined(decodeDecided(said.success))
-    return answer?.status === "approved"
+    const answer = said.success
+    return answer.status === "approved"
       ? { _tag: "Approved" as const, token: answer.deviceToken, scopes: answer.scopes ?? upgrade.scopes }
-      : { _tag: "Declined" as const, reason: answer?.status ?? "expired" }
+      : { _tag: "Declined" as const, reason: answer.status }
   })
 
   while (true) {
@@ -202,10 +201,3 @@ export const overSession = Effect.fnUntraced(function*(
     if (next._tag !== "Again") return next
   }
 })
-
-const decodeAsked = Schema.decodeUnknownOption(Schema.Struct({ requestId: RequestId }))
-const decodeDecided = Schema.decodeUnknownOption(Schema.Struct({
-  status: Schema.Literals(["approved", "rejected", "expired"]),
-  deviceToken: Schema.optionalKey(Schema.RedactedFromValue(AuthToken, { label: "deviceToken" })),
-  scopes: Schema.optionalKey(Schema.Array(Schema.String))
-}))

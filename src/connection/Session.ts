@@ -11,6 +11,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Established } from "../handshake/Handshake.ts"
@@ -20,12 +21,13 @@ import type { Link, LinkHandler } from "../link/Transport.ts"
 import { covers } from "../protocol/Connect.ts"
 import * as Frame from "../protocol/Frame.ts"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
-import { scopeOf } from "../protocol/MethodScope.ts"
+import type { Method } from "../protocol/Method.ts"
+import { scopeOf } from "../protocol/Method.ts"
 import * as Deadlines from "./Deadlines.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Reading from "./Reading.ts"
 import type { RequestError } from "./RequestError.ts"
-import { fromError, MissingScope, RequestTimeout } from "./RequestError.ts"
+import { AnswerInvalid, fromError, MissingScope, RequestTimeout } from "./RequestError.ts"
 
 /** What is known of a session from its hello-ok. */
 export interface SessionFacts {
@@ -64,10 +66,15 @@ export interface Subscription {
   readonly lost: () => number
 }
 
+export interface RequestOptions {
+  /** Instead of the session's `requestTimeout`. */
+  readonly timeout?: Duration.Duration
+}
+
 export interface Session {
   readonly facts: SessionFacts
   /**
-   * The answer's payload, as it came. Fails at once when the link ends; interruption leaves no registration. A frame above
+   * The payload of the answer, as it came: for methods that `protocol/Method` does not describe. Fails at once when the link ends; interruption leaves no registration. A frame above
    * the gateway's limit, and a method whose scope is known not to be granted, fail before anything is sent.
    *
    * One span, `gateway.request`, where a tracer is installed and tracing is on; otherwise none is made. The span has the
@@ -76,8 +83,17 @@ export interface Session {
   readonly request: (
     method: string,
     params: unknown,
-    options?: { readonly timeout?: Duration.Duration }
+    options?: RequestOptions
   ) => Effect.Effect<unknown, RequestError>
+  /**
+   * Calls a method that `protocol/Method` describes: its scope is checked before anything is sent, and its answer is decoded
+   * once. An answer of another shape fails with `AnswerInvalid`; the gateway has done what was asked then.
+   */
+  readonly call: <Params, Answer>(
+    method: Method<Params, Answer>,
+    params: Params,
+    options?: RequestOptions
+  ) => Effect.Effect<Answer, RequestError | AnswerInvalid>
   /**
    * Events with one of these names, from now on; 1024 wait for their subscriber unless `capacity` says otherwise. What does
    * not fit is lost and counted. With `backpressure` it stops the reading of the link instead, for everybody, until half of
@@ -121,6 +137,19 @@ interface Subscriber {
   readonly holdsAt: number
   lost: number
 }
+
+/** Typed calls on top of requests. */
+export const callBy = (request: Session["request"]): Session["call"] => (method, params, options) =>
+  Effect.flatMap(
+    // The type of `params` says what is allowed, so that what cannot be encoded is a bug.
+    Effect.orDie(Schema.encodeEffect(method.params)(params)),
+    (encoded) =>
+      Effect.flatMap(request(method.name, encoded, options), (payload) =>
+        Effect.mapError(
+          Schema.decodeUnknownEffect(method.answer)(payload),
+          () => new AnswerInvalid({ method: method.name })
+        ))
+  )
 
 /** Prepares the receiving side of a session before its link is dialled, so that no frame finds nobody. */
 export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
@@ -297,6 +326,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     return {
       facts,
       request,
+      call: callBy(request),
       subscribe,
       ended: Deferred.await(ended),
       counts: () => ({ ...counts, pending: pending.size })

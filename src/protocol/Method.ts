@@ -1,0 +1,138 @@
+/**
+ * The gateway's methods that this program calls: name, scope, parameters and answer of each.
+ *
+ * Answers are read leniently: gateways of 16 releases add, omit and null fields, so a field that this program does not need is
+ * not read, and one that it can do without is `Unknown` and judged where it is used. Shapes: recorded answers in test/vectors.
+ */
+import * as Schema from "effect/Schema"
+import { AuthToken, RequestId, ScopeName } from "./Connect.ts"
+
+/** What a call needs: encoded parameters go out, and the payload of the answer is decoded once. */
+export interface Method<Params, Answer> {
+  readonly name: string
+  /** The scope that every release asks for. Absent where releases differ: then the gateway judges. */
+  readonly scope: string | undefined
+  readonly params: Schema.Codec<Params, unknown>
+  readonly answer: Schema.Codec<Answer, unknown>
+}
+
+/**
+ * The scope of each method that needs the same one in every release from 2026.1.29 to 2026.9.6 (read in the releases' method
+ * tables, and tried on 2026.9.6). It also holds methods that only a host of this library calls.
+ */
+const scopes: ReadonlyMap<string, string> = new Map([
+  ["health", "operator.read"],
+  ["chat.history", "operator.read"],
+  ["chat.send", "operator.write"],
+  ["chat.abort", "operator.write"],
+  ["agent.wait", "operator.write"],
+  ["device.pair.list", "operator.pairing"],
+  ["device.pair.approve", "operator.pairing"],
+  ["device.pair.reject", "operator.pairing"],
+  ["device.pair.remove", "operator.pairing"],
+  ["device.token.rotate", "operator.pairing"],
+  ["device.token.revoke", "operator.pairing"]
+])
+
+export const scopeOf = (method: string): string | undefined => scopes.get(method)
+
+const method = <Params, Answer>(
+  name: string,
+  params: Schema.Codec<Params, unknown>,
+  answer: Schema.Codec<Answer, unknown>
+): Method<Params, Answer> => ({ name, scope: scopeOf(name), params, answer })
+
+/** Runs that were stopped. `runIds` is empty when nothing of the session was at work. */
+const Stopped = Schema.Struct({ aborted: Schema.Boolean, runIds: Schema.Array(Schema.String) })
+
+/**
+ * Gives a message to a session. The idempotency key becomes the run id; the same key is never run twice while the gateway
+ * remembers it. `status` is `started`, `in_flight`, or `ok` for a key whose run is over; `runId` may be another run that has
+ * the same text at work. A text that is a stop command is answered like `chat.abort`.
+ */
+export const chatSend = method(
+  "chat.send",
+  Schema.Struct({
+    sessionKey: Schema.String,
+    message: Schema.String,
+    /** Whether the reply also goes to the session's channel. */
+    deliver: Schema.Boolean,
+    idempotencyKey: Schema.String
+  }),
+  Schema.Union([
+    Schema.Struct({ status: Schema.String, runId: Schema.optionalKey(Schema.NonEmptyString) }),
+    Stopped
+  ])
+)
+
+/** Stops one run of a session. */
+export const chatAbort = method(
+  "chat.abort",
+  Schema.Struct({ sessionKey: Schema.String, runId: Schema.String }),
+  Stopped
+)
+
+/** The last messages of a session, oldest first, and on newer releases what is at work in it. */
+export const chatHistory = method(
+  "chat.history",
+  Schema.Struct({ sessionKey: Schema.String, limit: Schema.Int }),
+  Schema.Struct({
+    messages: Schema.Array(Schema.Unknown),
+    sessionId: Schema.optionalKey(Schema.Unknown),
+    inFlightRun: Schema.optionalKey(Schema.Unknown),
+    sessionInfo: Schema.optionalKey(Schema.Unknown),
+    pendingInputs: Schema.optionalKey(Schema.Unknown)
+  })
+)
+
+/**
+ * How a run ended, within `timeoutMs`. Gateways remember it for some minutes and forget it when they restart. `status` is `ok`,
+ * `error` or `timeout`.
+ */
+export const agentWait = method(
+  "agent.wait",
+  Schema.Struct({ runId: Schema.String, timeoutMs: Schema.Int }),
+  Schema.Struct({ status: Schema.String, error: Schema.optionalKey(Schema.String) })
+)
+
+const Device = Schema.Struct({
+  deviceId: Schema.String,
+  requestId: Schema.optionalKey(Schema.String),
+  displayName: Schema.optionalKey(Schema.String),
+  platform: Schema.optionalKey(Schema.String),
+  clientId: Schema.optionalKey(Schema.String),
+  role: Schema.optionalKey(Schema.String),
+  scopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  isRepair: Schema.optionalKey(Schema.Boolean)
+})
+/** A device that waits for approval, or a paired one. */
+export type Device = typeof Device.Type
+
+export const devicePairList = method(
+  "device.pair.list",
+  Schema.Struct({}),
+  Schema.Struct({ pending: Schema.Array(Device), paired: Schema.Array(Device) })
+)
+
+const decision = (name: "approve" | "reject") =>
+  method(`device.pair.${name}`, Schema.Struct({ requestId: RequestId }), Schema.Unknown)
+export const devicePairApprove = decision("approve")
+export const devicePairReject = decision("reject")
+
+/** Asks for wider scopes over the session. The same request is renewed until it is decided. From 2026.8 on. */
+export const requestUpgrade = method(
+  "device.scopes.requestUpgrade",
+  Schema.Struct({ scopes: Schema.Array(ScopeName) }),
+  Schema.Struct({ requestId: RequestId })
+)
+
+/** Waits until a person has decided on such a request. The token replaces the device's present one. From 2026.8 on. */
+export const waitUpgrade = method(
+  "device.scopes.waitUpgrade",
+  Schema.Struct({ requestId: RequestId }),
+  Schema.Struct({
+    status: Schema.Literals(["approved", "rejected", "expired"]),
+    deviceToken: Schema.optionalKey(Schema.RedactedFromValue(AuthToken, { label: "deviceToken" })),
+    scopes: Schema.optionalKey(Schema.Array(Schema.String))
+  })
+)
