@@ -98,7 +98,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
       Effect.forkScoped({ startImmediately: true })
     )
 
-  yield* follow(supervisor.changes, "status", (status) => {
+  yield* follow(supervisor.changes, "status", ({ status }) => {
     // What waits for approval beside a session is told by its notice.
     const same = status._tag === "Connected" && status.session === session
     session = status._tag === "Connected" ? status.session : undefined

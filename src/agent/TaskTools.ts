@@ -120,6 +120,7 @@ const make = Effect.gen(function*() {
     const status = yield* supervisor.status
     if (status._tag !== "Connecting") return status
     const next = yield* supervisor.changes.pipe(
+      Stream.map((change) => change.status),
       Stream.filter(({ _tag }) => _tag !== "Connecting"),
       Stream.runHead,
       Effect.timeoutOption(patienceMs)

@@ -144,6 +144,7 @@ export const operator = (checked: Settings.Settings, gateway: GatewaySettings) =
 /** The first status that is more than an attempt under way. */
 export const settled = (supervisor: Supervisor["Service"]): Effect.Effect<ConnectionStatus> =>
   supervisor.changes.pipe(
+    Stream.map(({ status }) => status),
     Stream.filter((status) => status._tag !== "Connecting"),
     Stream.runHead,
     Effect.map(Option.getOrElse((): ConnectionStatus => ({ _tag: "Stopped" })))

@@ -100,7 +100,7 @@ const liveLine = Effect.gen(function*() {
   const supervisor = yield* Supervisor
   const output = yield* Output
   yield* supervisor.changes.pipe(
-    Stream.switchMap((status) =>
+    Stream.switchMap(({ status }) =>
       waitOf(status) === undefined ? Stream.succeed(status) : Stream.map(Stream.tick("1 second"), () => status)
     ),
     Stream.runForEach((status) =>

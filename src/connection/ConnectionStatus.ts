@@ -67,3 +67,10 @@ export type ConnectionStatus =
   | { readonly _tag: "Paused" }
   | { readonly _tag: "Halted"; readonly cause: HaltCause; readonly approval: Approval | undefined }
   | { readonly _tag: "Stopped" }
+
+/** A status, and the gateway that it is about. */
+export interface GatewayStatus {
+  /** `scheme://host:port/path`. */
+  readonly gatewayScope: string
+  readonly status: ConnectionStatus
+}

@@ -35,7 +35,7 @@ import type { ScopeName } from "../protocol/Connect.ts"
 import { covers } from "../protocol/Connect.ts"
 import type { UpgradeEnd } from "../protocol/PairingNotice.ts"
 import { Admission } from "./Admission.ts"
-import type { Approval, ConnectionStatus } from "./ConnectionStatus.ts"
+import type { Approval, ConnectionStatus, GatewayStatus } from "./ConnectionStatus.ts"
 import type { Offer, Refused } from "./Credentials.ts"
 import * as Credentials from "./Credentials.ts"
 import * as Metrics from "./Metrics.ts"
@@ -47,8 +47,8 @@ import * as Session from "./Session.ts"
 
 export class Supervisor extends Context.Service<Supervisor, {
   readonly status: Effect.Effect<ConnectionStatus>
-  /** The present status, then every change. Nothing is left out, however fast it changes. */
-  readonly changes: Stream.Stream<ConnectionStatus>
+  /** The present status with the gateway that it is about, then every change. Nothing is left out, however fast it changes. */
+  readonly changes: Stream.Stream<GatewayStatus>
   /** Which gateway this is: `scheme://host:port/path`. */
   readonly gatewayScope: Effect.Effect<string>
   /** While the scope is open somebody is looking, and an approval is asked for every three seconds. */
@@ -109,9 +109,19 @@ const make = Effect.gen(function*() {
   const meters = yield* Metrics.counters
   let settings = yield* GatewayConfig
 
-  const status = yield* SubscriptionRef.make<ConnectionStatus>({ _tag: "Connecting", attempt: 0 })
-  // Runs after the loop has ended, as finalizers run in reverse: whoever still listens learns that it is over.
-  yield* Effect.addFinalizer(() => SubscriptionRef.set(status, { _tag: "Stopped" }))
+  const told = yield* SubscriptionRef.make<GatewayStatus>({
+    gatewayScope: settings.endpoint.gatewayScope,
+    status: { _tag: "Connecting", attempt: 0 }
+  })
+  const updateStatus = (change: (now: ConnectionStatus) => ConnectionStatus) =>
+    SubscriptionRef.update(told, (now) => ({
+      gatewayScope: settings.endpoint.gatewayScope,
+      status: change(now.status)
+    }))
+  const status = Effect.map(SubscriptionRef.get(told), (now) => now.status)
+  const setStatus = (status: ConnectionStatus) => updateStatus(() => status)
+  // Runs after the loop has ended, as finalizers run in reverse: every subscriber learns that it is over.
+  yield* Effect.addFinalizer(() => setStatus({ _tag: "Stopped" }))
   const loop = yield* FiberHandle.make<never>()
   const commands = yield* Semaphore.make(1)
   const nudged = Latch.makeUnsafe(false)
@@ -224,11 +234,9 @@ const make = Effect.gen(function*() {
     return ScopeUpgrade.make(scopes, clock.currentTimeMillisUnsafe())
   }
   /** What is told beside a session: the upgrade that waits, or how it ended. */
-  const tellUpgrade = (told: Pick<Extract<ConnectionStatus, { readonly _tag: "Connected" }>, "upgrade" | "declined">) =>
-    SubscriptionRef.update(
-      status,
-      (now): ConnectionStatus => now._tag === "Connected" ? { _tag: "Connected", session: now.session, ...told } : now
-    )
+  const tellUpgrade = (
+    upgrading: Pick<Extract<ConnectionStatus, { readonly _tag: "Connected" }>, "upgrade" | "declined">
+  ) => updateStatus((now) => now._tag === "Connected" ? { _tag: "Connected", session: now.session, ...upgrading } : now)
   const showUpgrade = (approval: Approval) => tellUpgrade({ upgrade: approval })
   const endUpgrade = (outcome: ScopeUpgrade.Outcome) =>
     Effect.sync(() => {
@@ -362,7 +370,7 @@ const make = Effect.gen(function*() {
       settings = { ...settings, scopes: [...new Set([...settings.scopes, ...target.scopes])] }
       yield* endUpgrade({ _tag: "Granted", scopes })
     }
-    yield* SubscriptionRef.set(status, {
+    yield* setStatus({
       _tag: "Connected",
       session: live.session,
       ...(declined === undefined ? {} : { declined }),
@@ -455,7 +463,7 @@ const make = Effect.gen(function*() {
     while (true) {
       if (!polling) {
         history = { ...history, attempt: history.attempt + 1 }
-        yield* SubscriptionRef.set(status, { _tag: "Connecting", attempt: history.attempt })
+        yield* setStatus({ _tag: "Connecting", attempt: history.attempt })
       }
       const stored: StoredToken | undefined = yield* storedToken
       const all = upgrade?.scopes ?? wanted
@@ -513,15 +521,12 @@ const make = Effect.gen(function*() {
             history,
             decision.notBeforeMs,
             (approval, nextCheckAtMs) =>
-              SubscriptionRef.set(status, { _tag: "AwaitingApproval", approval, nextCheckAtMs, checking: false })
+              setStatus({ _tag: "AwaitingApproval", approval, nextCheckAtMs, checking: false })
           )
-          yield* SubscriptionRef.update(
-            status,
-            (now) => now._tag === "AwaitingApproval" ? { ...now, checking: true } : now
-          )
+          yield* updateStatus((now) => now._tag === "AwaitingApproval" ? { ...now, checking: true } : now)
           break
         case "Wait":
-          yield* SubscriptionRef.set(status, {
+          yield* setStatus({
             _tag: "Waiting",
             cause: error,
             retryAtMs: decision.untilMs,
@@ -531,7 +536,7 @@ const make = Effect.gen(function*() {
           break
         case "Halt":
           yield* endUpgrade({ _tag: "Declined", reason: "ended" })
-          yield* SubscriptionRef.set(status, { _tag: "Halted", cause: decision.cause, approval: history.approval })
+          yield* setStatus({ _tag: "Halted", cause: decision.cause, approval: history.approval })
           yield* untilAsked
           refused = Credentials.nothingRefused
           declined = undefined
@@ -548,7 +553,7 @@ const make = Effect.gen(function*() {
   /** A defect is a bug of ours or of a service we were given. It is told, and the status does not pretend. */
   const failed = Effect.fnUntraced(function*(defect: unknown) {
     yield* Effect.logError("connection failed with a defect", defect)
-    yield* SubscriptionRef.set(status, { _tag: "Halted", cause: { _tag: "InternalError" }, approval: undefined })
+    yield* setStatus({ _tag: "Halted", cause: { _tag: "InternalError" }, approval: undefined })
     yield* untilAsked
   })
   const start = Effect.asVoid(
@@ -567,12 +572,12 @@ const make = Effect.gen(function*() {
   // Uninterruptible, as a loop that was stopped without a status that says so would look alive. Closing a link is bounded.
   const only = (command: Effect.Effect<void>) => Semaphore.withPermits(commands, 1)(Effect.uninterruptible(command))
   const unlessStopped = (command: Effect.Effect<void>) =>
-    Effect.flatMap(SubscriptionRef.get(status), (now) => now._tag === "Stopped" ? Effect.void : command)
+    Effect.flatMap(status, (now) => now._tag === "Stopped" ? Effect.void : command)
 
   return Supervisor.of({
-    status: SubscriptionRef.get(status),
-    changes: SubscriptionRef.changes(status),
-    gatewayScope: Effect.sync(() => settings.endpoint.gatewayScope),
+    status,
+    changes: SubscriptionRef.changes(told),
+    gatewayScope: Effect.map(SubscriptionRef.get(told), ({ gatewayScope }) => gatewayScope),
     attend: Effect.acquireRelease(
       Effect.andThen(Effect.sync(() => void attending++), nudge),
       () => Effect.andThen(Effect.sync(() => void attending--), nudge)
@@ -585,10 +590,10 @@ const make = Effect.gen(function*() {
       nudge
     ),
     pause: only(unlessStopped(
-      Effect.andThen(FiberHandle.clear(loop), SubscriptionRef.set(status, { _tag: "Paused" }))
+      Effect.andThen(FiberHandle.clear(loop), setStatus({ _tag: "Paused" }))
     )),
     resume: only(Effect.flatMap(
-      SubscriptionRef.get(status),
+      status,
       (now) => now._tag === "Paused" ? start : Effect.void
     )),
     reconfigure: (next) =>
@@ -600,7 +605,7 @@ const make = Effect.gen(function*() {
         })
       ))),
     upgradeScopes: Effect.fn("Supervisor.upgradeScopes")(function*(scopes) {
-      const now = yield* SubscriptionRef.get(status)
+      const now = yield* status
       const refusal = (reason: ScopeUpgrade.ScopeUpgradeRefused["reason"]) =>
         new ScopeUpgrade.ScopeUpgradeRefused({ reason })
       if (now._tag !== "Connected") return yield* refusal("NotConnected")

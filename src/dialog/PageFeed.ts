@@ -59,7 +59,7 @@ const make = Effect.gen(function*() {
     standing.note(event)
     watching.say(text)
   })
-  yield* follow(supervisor.changes, "checks", (status) => {
+  yield* follow(supervisor.changes, "checks", ({ status }) => {
     const next = checkText(status)
     if (next === check) return
     check = next

@@ -81,16 +81,12 @@ const make = Effect.fnUntraced(function*(options: Options) {
     (queue) => Effect.andThen(Effect.sync(() => void subscribers.delete(queue)), Queue.shutdown(queue))
   )
 
-  const statuses = Stream.mapEffect(
-    supervisor.changes,
-    (status) =>
-      Effect.map(supervisor.gatewayScope, (gateway): PairingEvent => ({
-        _tag: "StatusChanged",
-        status,
-        gateway,
-        nowMs: clock.currentTimeMillisUnsafe()
-      }))
-  )
+  const statuses = Stream.map(supervisor.changes, ({ gatewayScope, status }): PairingEvent => ({
+    _tag: "StatusChanged",
+    status,
+    gateway: gatewayScope,
+    nowMs: clock.currentTimeMillisUnsafe()
+  }))
 
   const at = (dueMs: number, event: PairingEvent) =>
     Effect.suspend(() =>

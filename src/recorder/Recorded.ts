@@ -228,7 +228,7 @@ const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Su
       const nowMs = yield* Effect.clockWith((clock) => Effect.succeed(() => clock.currentTimeMillisUnsafe()))
 
       yield* supervisor.changes.pipe(
-        Stream.runForEach((status) =>
+        Stream.runForEach(({ status }) =>
           Effect.sync(() => {
             const at = nowMs()
             note((redactor) => ({ kind: "state", state: StateRecord.describe(status, at, redactor) }))

@@ -98,7 +98,7 @@ const play = Effect.fnUntraced(function*(recording: Recording, clock: ReplayCloc
 
   const replayed: Array<Seen> = []
   yield* supervisor.changes.pipe(
-    Stream.runForEach((status) =>
+    Stream.runForEach(({ status }) =>
       Effect.sync(() => {
         const at = clock.nowMs()
         const state = StateRecord.describe(status, at, redactor)

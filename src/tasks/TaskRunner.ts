@@ -879,10 +879,9 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   })
   yield* takeUp
   fork(logged(heedRequests))
-  fork(logged(Stream.runForEach(
-    supervisor.changes,
-    (next) => Effect.map(supervisor.gatewayScope, (scope) => onStatus(next, scope))
-  )))
+  fork(
+    logged(Stream.runForEach(supervisor.changes, (next) => Effect.sync(() => onStatus(next.status, next.gatewayScope))))
+  )
   if (status._tag === "Connected") fork(logged(follow(status.session)))
 
   /** A queue that gets what is told from now on. */

@@ -84,7 +84,7 @@ const request = (gateway: DevGateway["Service"]) =>
   Effect.map(gateway.awaitState(({ pending }) => pending.length > 0), ({ pending: [first] }) => first?.requestId ?? "")
 
 const connected = (supervisor: Supervisor["Service"]) =>
-  Effect.asVoid(Stream.runHead(Stream.filter(supervisor.changes, ({ _tag }) => _tag === "Connected")))
+  Effect.asVoid(Stream.runHead(Stream.filter(supervisor.changes, ({ status }) => status._tag === "Connected")))
 
 /** No approval is needed, so that the connection is there at once. */
 const admitted = { client: { token: Redacted.make("operator-token") } }
@@ -168,7 +168,7 @@ describe("task tools", () => {
   it.effect("halted: the reason and what to do, with no secret in it", () =>
     Effect.gen(function*() {
       const { delegate, supervisor } = yield* tools({ client: { token: Redacted.make("a-wrong-one") } })
-      yield* Stream.runHead(Stream.filter(supervisor.changes, ({ _tag }) => _tag === "Halted"))
+      yield* Stream.runHead(Stream.filter(supervisor.changes, ({ status }) => status._tag === "Halted"))
       const answer = yield* delegate("one")
       assert.strictEqual(answer.status, "queued")
       assert.include(answer.message, `Task ${answer.task_id} is kept`)
@@ -296,7 +296,10 @@ describe("task tools", () => {
           }),
           Layer.mock(Supervisor, {
             status: SubscriptionRef.get(status),
-            changes: SubscriptionRef.changes(status),
+            changes: Stream.map(
+              SubscriptionRef.changes(status),
+              (now) => ({ gatewayScope: "ws://127.0.0.1:18789/", status: now })
+            ),
             checkNow: Effect.void
           }),
           Layer.orDie(ApproveCommands.layer({ _tag: "host" }))

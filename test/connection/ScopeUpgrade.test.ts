@@ -80,6 +80,7 @@ type Connected = Extract<ConnectionStatus, { readonly _tag: "Connected" }>
 
 const until = (running: MemoryAgent.Running, where: (status: Connected) => boolean) =>
   running.supervisor.changes.pipe(
+    Stream.map(({ status }) => status),
     Stream.filter((status): status is Connected => status._tag === "Connected" && where(status)),
     Stream.runHead,
     Effect.flatMap((found) => Effect.fromOption(found)),

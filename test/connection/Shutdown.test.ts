@@ -41,7 +41,7 @@ const approved = Effect.gen(function*() {
 
 const upgrading = ({ supervisor }: MemoryAgent.Running) =>
   supervisor.changes.pipe(
-    Stream.filter((status) => status._tag === "Connected" && status.upgrade !== undefined),
+    Stream.filter(({ status }) => status._tag === "Connected" && status.upgrade !== undefined),
     Stream.runHead,
     MemoryAgent.unstepped
   )

@@ -82,7 +82,10 @@ export const serve = Effect.fnUntraced(function*(
     Layer.succeed(AgentEvents, { events: Stream.fromQueue(events) }),
     Layer.mock(Supervisor, {
       status: SubscriptionRef.get(status),
-      changes: SubscriptionRef.changes(status),
+      changes: Stream.map(
+        SubscriptionRef.changes(status),
+        (now) => ({ gatewayScope: "ws://127.0.0.1:18789/", status: now })
+      ),
       attend: Effect.asVoid(Effect.acquireRelease(
         SubscriptionRef.update(attending, (count) => count + 1),
         () => SubscriptionRef.update(attending, (count) => count - 1)

@@ -38,8 +38,7 @@ const start = Effect.fnUntraced(function*(options?: Options) {
     yield* PairingNotifier.layer(options).pipe(
       Layer.provide([
         Layer.mock(Supervisor, {
-          changes: Stream.fromQueue(statuses),
-          gatewayScope: Effect.succeed(Statuses.gateway)
+          changes: Stream.map(Stream.fromQueue(statuses), (status) => ({ gatewayScope: Statuses.gateway, status }))
         }),
         Layer.mock(DeviceIdentity, {
           deviceId: Statuses.deviceId,

@@ -61,6 +61,7 @@ const connectedWith = (scopes: ReadonlyArray<string>) =>
         handshakeMs: 0
       },
       request: () => Effect.never,
+      call: () => Effect.never,
       subscribe: () => Effect.succeed({ events: Stream.empty, lost: () => 0 }),
       ended: Effect.never,
       counts: () => ({ noise: 0, missed: 0, dropped: 0, pending: 0 })

@@ -347,7 +347,11 @@ export const recorded = Effect.fnUntraced(
       const supervisor = Context.get(context, Supervisor)
       const tasks = Context.get(context, TaskRunner)
       const reached = (tag: ConnectionStatus["_tag"]) =>
-        supervisor.changes.pipe(Stream.filter(hasTag(tag)), Stream.runHead, Effect.asVoid)
+        supervisor.changes.pipe(
+          Stream.filter(({ status }) => hasTag(tag)(status)),
+          Stream.runHead,
+          Effect.asVoid
+        )
       const request = Effect.map(
         gateway.awaitState(({ pending }) => pending.length > 0),
         ({ pending }) => pending[0]?.requestId ?? ""
@@ -367,7 +371,7 @@ export const recorded = Effect.fnUntraced(
         rejected: Effect.orDie(Effect.flatMap(request, gateway.reject)),
         beside: (what) =>
           supervisor.changes.pipe(
-            Stream.filter((status) => status._tag === "Connected" && status[what] !== undefined),
+            Stream.filter(({ status }) => status._tag === "Connected" && status[what] !== undefined),
             Stream.runHead,
             Effect.asVoid
           ),

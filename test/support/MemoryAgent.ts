@@ -78,7 +78,7 @@ export const start: Effect.Effect<Running, never, Host | Scope.Scope> = Effect.g
   const supervisor = Context.get(context, Supervisor)
   const seen: Array<ConnectionStatus> = []
   yield* Effect.forkScoped(
-    Stream.runForEach(supervisor.changes, (status) => Effect.sync(() => void seen.push(status))),
+    Stream.runForEach(supervisor.changes, ({ status }) => Effect.sync(() => void seen.push(status))),
     {
       startImmediately: true
     }
@@ -88,6 +88,7 @@ export const start: Effect.Effect<Running, never, Host | Scope.Scope> = Effect.g
     seen,
     reached: (tag) =>
       supervisor.changes.pipe(
+        Stream.map(({ status }) => status),
         Stream.filter(isTag(tag)),
         Stream.runHead,
         Effect.flatMap((found) => Effect.fromOption(found)),

@@ -15,6 +15,7 @@ import * as TestClock from "effect/testing/TestClock"
 import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
 import * as RequestError from "../../src/connection/RequestError.ts"
 import type { Session, SessionFacts } from "../../src/connection/Session.ts"
+import { callBy } from "../../src/connection/Session.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { LinkError } from "../../src/link/LinkError.ts"
 import type { EventFrame } from "../../src/protocol/Frame.ts"
@@ -95,33 +96,35 @@ export const makeGateway = (facts: Partial<Session["facts"]> = {}): Effect.Effec
     const remembered = new Map<string, unknown>()
     let end: LinkError | undefined
     let seq = 0
+    const request: Session["request"] = (method, params) =>
+      Effect.callback((resume) => {
+        if (end !== undefined) return resume(Effect.fail(end))
+        if (method === "agent.wait") {
+          const { runId } = decodeParams({ sessionKey: "", ...Object(params) })
+          return resume(Effect.succeed(remembered.get(runId ?? "") ?? { runId, status: "timeout" }))
+        }
+        const fail = (error: LinkError) => resume(Effect.fail(error))
+        pending.add(fail)
+        const finish = (result: Effect.Effect<unknown, RequestError.RequestError>) => {
+          pending.delete(fail)
+          resume(result)
+        }
+        Queue.offerUnsafe(asked, {
+          method,
+          params: decodeParams(params),
+          answer: (payload) => finish(Effect.succeed(payload)),
+          refuse: (error) => finish(Effect.fail(RequestError.fromError(method, error))),
+          timeOut: () => finish(Effect.fail(new RequestError.RequestTimeout({ method, timeoutMs: 30_000 })))
+        })
+        return Effect.sync(() => pending.delete(fail))
+      })
     const session: Session = {
       facts: {
         ...plainFacts,
         ...facts
       },
-      request: (method, params) =>
-        Effect.callback((resume) => {
-          if (end !== undefined) return resume(Effect.fail(end))
-          if (method === "agent.wait") {
-            const { runId } = decodeParams({ sessionKey: "", ...Object(params) })
-            return resume(Effect.succeed(remembered.get(runId ?? "") ?? { runId, status: "timeout" }))
-          }
-          const fail = (error: LinkError) => resume(Effect.fail(error))
-          pending.add(fail)
-          const finish = (result: Effect.Effect<unknown, RequestError.RequestError>) => {
-            pending.delete(fail)
-            resume(result)
-          }
-          Queue.offerUnsafe(asked, {
-            method,
-            params: decodeParams(params),
-            answer: (payload) => finish(Effect.succeed(payload)),
-            refuse: (error) => finish(Effect.fail(RequestError.fromError(method, error))),
-            timeOut: () => finish(Effect.fail(new RequestError.RequestTimeout({ method, timeoutMs: 30_000 })))
-          })
-          return Effect.sync(() => pending.delete(fail))
-        }),
+      request,
+      call: callBy(request),
       subscribe: (names) =>
         Effect.map(
           Effect.acquireRelease(
@@ -216,7 +219,7 @@ export const start = Effect.fnUntraced(function*(
   let gatewayScope = home
   const supervisor = Supervisor.of({
     status: SubscriptionRef.get(status),
-    changes: SubscriptionRef.changes(status),
+    changes: Stream.map(SubscriptionRef.changes(status), (now) => ({ gatewayScope, status: now })),
     gatewayScope: Effect.sync(() => gatewayScope),
     attend: Effect.void,
     checkNow: Effect.void,

@@ -134,7 +134,7 @@ export const start = Effect.fn("LibraryAgent.start")(function*(home: Home, optio
 
   const seen: Array<string> = []
   yield* Effect.forkIn(
-    Stream.runForEach(supervisor.changes, (status) => Effect.sync(() => void seen.push(describe(status)))),
+    Stream.runForEach(supervisor.changes, ({ status }) => Effect.sync(() => void seen.push(describe(status)))),
     scope,
     { startImmediately: true }
   )
@@ -147,6 +147,7 @@ export const start = Effect.fn("LibraryAgent.start")(function*(home: Home, optio
       Effect.fail(new InteropError({ step: "event", detail: `no status ${what}`, log: seen.slice(-20) }))
     )
     return supervisor.changes.pipe(
+      Stream.map(({ status }) => status),
       Stream.filter(is),
       Stream.runHead,
       Effect.flatMap(Option.match({ onNone: () => failure, onSome: Effect.succeed })),
