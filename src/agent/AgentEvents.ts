@@ -1,16 +1,15 @@
 /**
  * Status, notices and tasks of one agent, merged into one stream.
  *
- * A subscriber first gets what holds now (identity, gateway, where the connection stands, the notice and the tasks that are
- * open), then everything that happens. Nothing is dropped: each subscriber has its own queue.
+ * A subscriber first gets what holds now (identity, gateway, the state of the connection, the open notice and the open tasks),
+ * then everything that happens.
  */
-import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import * as Broadcast from "../broadcast/Broadcast.ts"
 import type { ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
@@ -24,7 +23,7 @@ import * as ErrorCatalogue from "../protocol/ErrorCatalogue.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import type { TaskEvent } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
-import * as Standing from "./Standing.ts"
+import * as Snapshot from "./Snapshot.ts"
 
 export interface Options {
   /** The gateway is one that this program started itself. */
@@ -54,38 +53,13 @@ const make = Effect.fnUntraced(function*(options: Options) {
       (all) => all.find((task) => task.taskId === taskId)?.summary
     )
 
-  const queues = new Set<Queue.Queue<AgentEvent, Cause.Done>>()
-  const { source } = identity
-  const who: AgentEvent = {
-    at: now(),
-    event: "identity",
-    deviceId: identity.deviceId,
-    compareCode: compareCode(identity.deviceId).words,
-    created: source._tag === "Ephemeral" || ("created" in source && source.created),
-    ...(source._tag === "File" ? { path: source.path } : {})
-  }
-  const where: AgentEvent = {
-    at: now(),
-    event: "gateway",
-    url: Endpoint.shown(yield* supervisor.gatewayScope),
-    embedded: options.embedded ?? false
-  }
-  let session: Session | undefined
-  const standing = Standing.make()
-  standing.note(who)
-  standing.note(where)
-  let open = true
-
+  const snapshot = Snapshot.make()
+  const told = Broadcast.make<AgentEvent>({ snapshot: snapshot.events })
   const publish = (event: AgentEvent) => {
-    standing.note(event)
-    for (const queue of queues) Queue.offerUnsafe(queue, event)
+    snapshot.note(event)
+    told.publish(event)
   }
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      open = false
-      for (const queue of queues) Queue.endUnsafe(queue)
-    })
-  )
+  yield* Effect.addFinalizer(() => Effect.sync(told.end))
   const follow = <A>(stream: Stream.Stream<A>, what: string, f: (value: A) => AgentEvent | undefined) =>
     stream.pipe(
       Stream.runForEach((value) =>
@@ -98,7 +72,25 @@ const make = Effect.fnUntraced(function*(options: Options) {
       Effect.forkScoped({ startImmediately: true })
     )
 
-  yield* follow(supervisor.changes, "status", ({ status }) => {
+  const { source } = identity
+  publish({
+    at: now(),
+    event: "identity",
+    deviceId: identity.deviceId,
+    compareCode: compareCode(identity.deviceId).words,
+    created: source._tag === "Ephemeral" || ("created" in source && source.created),
+    ...(source._tag === "File" ? { path: source.path } : {})
+  })
+  let gatewayScope: string | undefined
+  const tellGateway = (scope: string) => {
+    if (scope === gatewayScope) return
+    gatewayScope = scope
+    publish({ at: now(), event: "gateway", url: Endpoint.shown(scope), embedded: options.embedded ?? false })
+  }
+  tellGateway(yield* supervisor.gatewayScope)
+  let session: Session | undefined
+  yield* follow(supervisor.changes, "status", ({ gatewayScope: scope, status }) => {
+    tellGateway(scope)
     // What waits for approval beside a session is told by its notice.
     const same = status._tag === "Connected" && status.session === session
     session = status._tag === "Connected" ? status.session : undefined
@@ -110,20 +102,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     "tasks",
     ({ event, summary }) => fromTask(event, summary, now())
   )
-
-  const subscribe = Effect.map(
-    Effect.acquireRelease(
-      Effect.map(Queue.unbounded<AgentEvent, Cause.Done>(), (queue) => {
-        for (const event of standing.replay()) Queue.offerUnsafe(queue, event)
-        if (open) queues.add(queue)
-        else Queue.endUnsafe(queue)
-        return queue
-      }),
-      (queue) => Effect.sync(() => void queues.delete(queue))
-    ),
-    (queue) => Stream.fromQueue(queue)
-  )
-  return AgentEvents.of({ events: Stream.unwrap(subscribe) })
+  return AgentEvents.of({ events: told.subscribe() })
 })
 
 /** A failure for people and programs, with the catalogue's advice and without its cause. */

@@ -9,7 +9,7 @@ import * as Sse from "effect/encoding/Sse"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
-import * as Standing from "../agent/Standing.ts"
+import * as Snapshot from "../agent/Snapshot.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
@@ -41,7 +41,7 @@ const make = Effect.gen(function*() {
   const attending = Readers.make()
   const end = Effect.andThen(watching.end, attending.end)
   yield* Effect.addFinalizer(() => end)
-  const standing = Standing.make({ endedTasks })
+  const snapshot = Snapshot.make({ endedTasks })
   /** An event is encoded once, for the pages that are there and for those that come. */
   const texts = new WeakMap<AgentEvent, string>()
   let count = 0
@@ -56,7 +56,7 @@ const make = Effect.gen(function*() {
   yield* follow(agent.events, "events", (event) => {
     const text = message("agent", encodeAgentEvent(event), String(++count))
     texts.set(event, text)
-    standing.note(event)
+    snapshot.note(event)
     watching.say(text)
   })
   yield* follow(supervisor.changes, "checks", ({ status }) => {
@@ -70,7 +70,7 @@ const make = Effect.gen(function*() {
     attending.say(alive)
   })
 
-  const now = () => [...standing.replay().flatMap((event) => texts.get(event) ?? []), check]
+  const now = () => [...snapshot.events().flatMap((event) => texts.get(event) ?? []), check]
   return PageFeed.of({
     watch: (cut) => watching.read(now, cut),
     end,

@@ -1,19 +1,18 @@
 /**
- * Tells whoever listens what a person has to approve, and when that is over.
+ * Tells what a person has to approve, and when that is over.
  *
- * One fiber reads the status of `Supervisor`, runs it through `PairingStep.step` and hands the notices out. Nothing else
- * decides. The clocks of a live notice are a child of its key: a poll leaves them alone, and leaving the key ends them.
+ * One fiber reads the status of `Supervisor`, runs it through `PairingStep.step` and publishes the notices. Nothing else
+ * decides. The clocks of a live notice belong to its key: a poll does not restart them, and a change of the key ends them.
  */
-import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import * as Broadcast from "../broadcast/Broadcast.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
@@ -29,13 +28,13 @@ export interface Options {
 }
 
 export class PairingNotifier extends Context.Service<PairingNotifier, {
-  /** The notice that stands, if one does. */
+  /** The notice that is open, if one is. */
   readonly current: Effect.Effect<Option.Option<LiveNotice>>
-  /** The notice that stands, then every change of it, also those that are no notice, such as a poll. */
+  /** The open notice, then every change of it, also those that are no notice, such as a poll. */
   readonly currentChanges: Stream.Stream<Option.Option<LiveNotice>>
   /**
-   * Every notice, in order. Each subscriber has a queue of its own; one that comes late is told the live notice first. Ends
-   * with the notifier, after `Cancelled` if a notice is live then.
+   * Every notice, in order; a late subscriber gets the live notice first. Ends with the notifier, after `Cancelled` if a
+   * notice is live then.
    */
   readonly notices: Stream.Stream<PairingNotice>
 }>()("effect-openclaw/pairing/PairingNotifier") {
@@ -54,32 +53,19 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const reminders = options.reminders ?? 2
 
   const live = yield* SubscriptionRef.make(Option.none<LiveNotice>())
-  const subscribers = new Set<Queue.Queue<PairingNotice, Cause.Done>>()
   let latest: Pairing = idle
-  let open = true
+  const told = Broadcast.make<PairingNotice>({ snapshot: () => replay(subject, latest) })
 
-  /** Synchronous as to the queues, so that a subscriber gets a notice by replay or as it comes, and never both. */
+  /** Changes the state and publishes in one step, so that a subscriber gets a notice once: in its snapshot or as it comes. */
   const apply = ([pairing, outcome]: readonly [Pairing, Outcome]) =>
     Effect.suspend(() => {
       const changed = pairing.live !== latest.live
       latest = pairing
       if (outcome._tag === "Emitted") {
-        for (const notice of outcome.notices) {
-          for (const queue of subscribers) Queue.offerUnsafe(queue, notice)
-        }
+        for (const notice of outcome.notices) told.publish(notice)
       }
       return changed ? SubscriptionRef.set(live, Option.fromUndefinedOr(pairing.live)) : Effect.void
     })
-
-  const subscribe = Effect.acquireRelease(
-    Effect.map(Queue.unbounded<PairingNotice, Cause.Done>(), (queue) => {
-      for (const notice of replay(subject, latest)) Queue.offerUnsafe(queue, notice)
-      if (open) subscribers.add(queue)
-      else Queue.endUnsafe(queue)
-      return queue
-    }),
-    (queue) => Effect.andThen(Effect.sync(() => void subscribers.delete(queue)), Queue.shutdown(queue))
-  )
 
   const statuses = Stream.map(supervisor.changes, ({ gatewayScope, status }): PairingEvent => ({
     _tag: "StatusChanged",
@@ -117,16 +103,15 @@ const make = Effect.fnUntraced(function*(options: Options) {
     (one, other) => one.key === other.key && one.dropsAtMs === other.dropsAtMs,
     function*({ dropsAtMs, key }) {
       if (dropsAtMs === undefined) return
-      // The time that was due, not the time now: a timer may come a moment early.
+      // The due time rather than the present time, as a timer may fire a moment early.
       for (const nowMs of [dropsAtMs - expiryLeadMs, dropsAtMs]) yield at(nowMs, { _tag: "ExpiryDue", key, nowMs })
     }
   )
 
-  // Runs after the fibers have ended, as finalizers run in reverse: nobody is left with a notice that nobody will end.
+  // Runs after the fibers have ended, as finalizers run in reverse: no subscriber is left with an open notice.
   yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => {
-      open = false
-      return apply(
+    Effect.suspend(() =>
+      apply(
         step(subject, latest, {
           _tag: "StatusChanged",
           status: { _tag: "Stopped" },
@@ -134,9 +119,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
           nowMs: clock.currentTimeMillisUnsafe()
         })
       )
-    }).pipe(Effect.andThen(Effect.sync(() => {
-      for (const queue of subscribers) Queue.endUnsafe(queue)
-    })))
+    ).pipe(Effect.andThen(Effect.sync(told.end)))
   )
   yield* Stream.mergeAll([statuses, reminderClock, expiryClock], { concurrency: "unbounded" }).pipe(
     Stream.mapAccum(() => idle, (pairing, event) => {
@@ -151,6 +134,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
   return PairingNotifier.of({
     current: Effect.sync(() => Option.fromUndefinedOr(latest.live)),
     currentChanges: SubscriptionRef.changes(live),
-    notices: Stream.unwrap(Effect.map(subscribe, Stream.fromQueue))
+    notices: told.subscribe()
   })
 })

@@ -16,10 +16,12 @@ import { AgentEvents } from "../../src/agent/AgentEvents.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { fromReply } from "../../src/devgateway/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import { check } from "../../src/handshake/GatewayConfig.ts"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import { ScopeName } from "../../src/protocol/Connect.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
+import * as MemoryAgent from "../support/MemoryAgent.ts"
 
 /** Follows the events from now on; `next` waits for one by its name and forgets those before it. */
 const watch = Effect.fnUntraced(function*(events: Stream.Stream<AgentEvent>) {
@@ -99,6 +101,22 @@ describe("AgentEvents", () => {
       yield* gateway.dropAll(1012)
       const waiting = yield* watching.next("waiting")
       assert.deepStrictEqual((yield* told(events, "waiting")).at(-1), waiting)
+    }))
+
+  it.effect("another gateway is told before what happens on it, and alone to a late subscriber", () =>
+    Effect.gen(function*() {
+      const { events, supervisor, watching } = yield* agent({ client: { token: MemoryAgent.operatorToken } })
+      yield* watching.next("connected")
+      const settings = yield* Effect.fromResult(
+        check({ url: "ws://127.0.0.1:19999", token: MemoryAgent.operatorToken })
+      )
+      yield* supervisor.reconfigure(settings)
+      yield* watching.next("connected")
+      const since = watching.seen.slice(watching.seen.findIndex(({ event }) => event === "connected") + 1)
+      assert.deepStrictEqual(names(since), ["gateway", "connecting", "connected"])
+      const gateways = [since[0], ...(yield* told(events, "connected")).filter(({ event }) => event === "gateway")]
+      for (const event of gateways) assert.deepInclude(event, { url: "ws://127.0.0.1:19999" })
+      assert.lengthOf(gateways, 2)
     }))
 
   for (const scopeUpgrades of [true, false]) {

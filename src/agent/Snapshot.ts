@@ -1,14 +1,14 @@
 /**
- * What holds now, kept from the events so far: what somebody who comes late is told first.
+ * What holds now, kept from the events so far: what a subscriber that comes late is told first.
  *
- * Telling it twice does no harm, as it only says again what stands. Pure but for what it keeps.
+ * Every event in it was told before, so a subscriber that hears one twice learns nothing wrong.
  */
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 
-export interface Standing {
+export interface Snapshot {
   readonly note: (event: AgentEvent) => void
-  /** Who and where, how the connection stands, the notice that is open, and the tasks in the order they were taken. */
-  readonly replay: () => ReadonlyArray<AgentEvent>
+  /** Identity, gateway, the state of the connection, the open notice, and the tasks in the order in which they were taken. */
+  readonly events: () => ReadonlyArray<AgentEvent>
 }
 
 export interface Options {
@@ -16,24 +16,24 @@ export interface Options {
   readonly endedTasks?: number
 }
 
-interface TaskStanding {
-  /** That it was taken or sent, and last how it ended. */
+interface TaskEvents {
+  /** `task.queued` or `task.sent`. */
   taken: AgentEvent | undefined
   phase: AgentEvent | undefined
   end: AgentEvent | undefined
 }
 
-export const make = ({ endedTasks = 0 }: Options = {}): Standing => {
-  let who: AgentEvent | undefined
-  let where: AgentEvent | undefined
+export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
+  let identity: AgentEvent | undefined
+  let gateway: AgentEvent | undefined
   let connection: AgentEvent | undefined
   let notice: AgentEvent | undefined
-  const tasks = new Map<string, TaskStanding>()
+  const tasks = new Map<string, TaskEvents>()
 
-  const taskOf = (taskId: string): TaskStanding => {
+  const taskOf = (taskId: string): TaskEvents => {
     const known = tasks.get(taskId)
     if (known !== undefined) return known
-    const task: TaskStanding = { taken: undefined, phase: undefined, end: undefined }
+    const task: TaskEvents = { taken: undefined, phase: undefined, end: undefined }
     tasks.set(taskId, task)
     return task
   }
@@ -54,10 +54,10 @@ export const make = ({ endedTasks = 0 }: Options = {}): Standing => {
     note: (event) => {
       switch (event.event) {
         case "identity":
-          who = event
+          identity = event
           return
         case "gateway":
-          where = event
+          gateway = event
           return
         case "connecting":
         case "connected":
@@ -93,8 +93,14 @@ export const make = ({ endedTasks = 0 }: Options = {}): Standing => {
           return
       }
     },
-    replay: () =>
-      [who, where, connection, notice, ...[...tasks.values()].flatMap((task) => [task.taken, task.phase, task.end])]
+    events: () =>
+      [
+        identity,
+        gateway,
+        connection,
+        notice,
+        ...[...tasks.values()].flatMap((task) => [task.taken, task.phase, task.end])
+      ]
         .filter((event) => event !== undefined)
   }
 }

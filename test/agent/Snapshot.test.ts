@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
-import * as Standing from "../../src/agent/Standing.ts"
+import * as Snapshot from "../../src/agent/Snapshot.ts"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import { DeviceId } from "../../src/protocol/Connect.ts"
 
@@ -15,13 +15,13 @@ const required: AgentEvent = {
   list: { argv: ["openclaw"], text: "openclaw" }
 }
 
-const after = (events: ReadonlyArray<AgentEvent>, options?: Standing.Options): ReadonlyArray<AgentEvent> => {
-  const standing = Standing.make(options)
-  for (const event of events) standing.note(event)
-  return standing.replay()
+const after = (events: ReadonlyArray<AgentEvent>, options?: Snapshot.Options): ReadonlyArray<AgentEvent> => {
+  const snapshot = Snapshot.make(options)
+  for (const event of events) snapshot.note(event)
+  return snapshot.events()
 }
 
-describe("Standing", () => {
+describe("Snapshot", () => {
   it("a notice stands until it is resolved or cancelled", () => {
     assert.deepStrictEqual(after([required]), [required])
     assert.deepStrictEqual(after([required, { ...subject, event: "pairing.resolved" }]), [])
