@@ -1,7 +1,17 @@
 import { defineConfig } from "vitest/config"
 
+const src = new URL("../src/", import.meta.url).pathname
+
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
+  // The examples import the package by its name, and are tested as it stands here.
+  resolve: {
+    alias: [
+      { find: /^effect-openclaw$/, replacement: `${src}index.ts` },
+      { find: /^effect-openclaw\/testing$/, replacement: `${src}testing/index.ts` },
+      { find: /^effect-openclaw\/(.+)$/, replacement: `${src}$1.ts` }
+    ]
+  },
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/interop/**", "test/pack/**", "**/node_modules/**"],

@@ -75,10 +75,8 @@ const defaults = {
   warnings: []
 }
 
-const readme = Effect.flatMap(
-  FileSystem.FileSystem,
-  (fs) => fs.readFileString(`${import.meta.dirname}/../../README.md`)
-)
+const page = (path: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(`${import.meta.dirname}/../../${path}`))
 
 /** A Markdown table without what its columns are padded with. */
 const cells = (table: string) =>
@@ -90,7 +88,7 @@ describe("defaults", () => {
   it.effect("F28: a default that changes without a line in the README is found", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(summary(yield* read({})), defaults)
-      const changes = (yield* readme).split("\n## Changes\n")[1] ?? ""
+      const changes = (yield* page("README.md")).split("\n## Changes\n")[1] ?? ""
       for (
         const told of [
           defaults.url,
@@ -107,7 +105,7 @@ describe("defaults", () => {
 
   it.effect("F28: the README's table is the one that the program reads", () =>
     Effect.gen(function*() {
-      const shown = /<!-- settings -->([^]*?)<!-- \/settings -->/.exec(yield* readme)?.[1] ?? ""
+      const shown = /<!-- settings -->([^]*?)<!-- \/settings -->/.exec(yield* page("src/cli/README.md"))?.[1] ?? ""
       assert.deepStrictEqual(cells(shown), cells(Settings.markdown()))
       assert.isAbove(cells(shown).length, 10)
     }).pipe(Effect.provide(NodeServices.layer)))

@@ -2,13 +2,13 @@
  * A chat runtime that embeds a device: its model can delegate tasks, its user is told what to approve, and a finished task
  * comes back as a turn of its own. Any language model of `effect/ai` does.
  */
+import * as TaskTools from "effect-openclaw/agent/TaskTools"
+import { PairingNotifier } from "effect-openclaw/pairing/PairingNotifier"
+import * as TaskFollowUp from "effect-openclaw/tasks/TaskFollowUp"
+import { TaskRunner } from "effect-openclaw/tasks/TaskRunner"
 import * as Chat from "effect/ai/Chat"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as TaskTools from "../../src/agent/TaskTools.ts"
-import { PairingNotifier } from "../../src/pairing/PairingNotifier.ts"
-import * as TaskFollowUp from "../../src/tasks/TaskFollowUp.ts"
-import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 
 /** Runs until it is interrupted. `said` are the user's lines, `show` is the chat window. */
 export const chat = Effect.fnUntraced(function*(

@@ -2,11 +2,11 @@
  * Many agents in one process: each name gets a device and a connection of its own when it is first asked for, and loses them
  * when it is no longer used. What the host gives them in common, such as `Admission`, they share.
  */
+import * as Agent from "effect-openclaw/agent/Agent"
+import { TaskRunner } from "effect-openclaw/tasks/TaskRunner"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as LayerMap from "effect/LayerMap"
-import * as Agent from "../../src/agent/Agent.ts"
-import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 
 /** `host` gives what an agent of this name needs: an identity and a task journal of its own, and the rest. */
 export const fleet = <E, R>(host: (name: string) => Layer.Layer<Agent.Requirements, E, R>) =>
