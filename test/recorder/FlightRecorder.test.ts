@@ -240,7 +240,7 @@ describe("what comes out of the journal", () => {
             ...inner,
             // What others have is listed, and not ours.
             read: Effect.succeed([{ ...earlier, taskId: TaskId.make("0fab0fab"), ownerPid: 4711 }]),
-            takeUp: () => Effect.succeed([{ ...earlier, abortRequested: true }]),
+            claim: () => Effect.succeed([{ ...earlier, abortRequested: true }]),
             abortRequests: Ref.get(wanted)
           }))
       ).pipe(Layer.provide(TaskJournal.layerMemory))

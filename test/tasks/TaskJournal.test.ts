@@ -47,7 +47,7 @@ describe("TaskJournal", () => {
       Effect.gen(function*() {
         const journal = yield* make
         assert.deepStrictEqual(yield* journal.read, [])
-        const sent = entry(1, { sentAtMs: 1_795_330_230_897, answeredRunId: "another", elsewhere: true })
+        const sent = entry(1, { sentAtMs: 1_795_330_230_897, answeredRunId: "another", merged: true })
         yield* journal.put(entry(2))
         yield* journal.put(entry(1))
         yield* journal.put(entry(3))
