@@ -15,11 +15,11 @@ import type * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { DeviceId, PlatformName } from "../protocol/Connect.ts"
+import { HostPlatform } from "./HostPlatform.ts"
 import * as IdentityDocument from "./IdentityDocument.ts"
 import { IdentityAbsent, type IdentityError, type SignerError } from "./IdentityError.ts"
 import { IdentityStore, type StoreWarning } from "./IdentityStore.ts"
 import { Signer } from "./Signer.ts"
-import { platformName } from "./StateDirectory.ts"
 
 export type IdentitySource =
   | { readonly _tag: "File"; readonly path: string; readonly created: boolean }
@@ -99,14 +99,6 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
       Layer.provide(Digest.layerWebCrypto)
     )
 }
-
-/**
- * The platform of this host where the caller names none: what `platformName` makes of Node's `process.platform`, or
- * `browser` where there is no process.
- */
-export const HostPlatform = Context.Reference<PlatformName>("effect-openclaw/identity/HostPlatform", {
-  defaultValue: () => platformName(typeof process === "undefined" ? "browser" : process.platform)
-})
 
 const newSeed = Effect.gen(function*() {
   const random = yield* SecureRandom.SecureRandom

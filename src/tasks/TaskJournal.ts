@@ -17,8 +17,9 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
-import type { IdentityExposed, IdentityUnreadable, IdentityUnwritable } from "../identity/IdentityError.ts"
-import { errnoOf, fileFault, PrivateFile } from "../identity/PrivateFile.ts"
+import { errnoOf } from "../storage/Errno.ts"
+import { PrivateFile } from "../storage/PrivateFile.ts"
+import type { StorageError } from "../storage/StorageError.ts"
 import type { TaskOutcome } from "./Task.ts"
 import { RunId, TaskId } from "./Task.ts"
 import type { Processes } from "./TaskOwner.ts"
@@ -222,12 +223,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   const pathOf = (name: string) => paths.join(directory, name)
   const ownPath = (runId: string) => pathOf(`${runId}.${own}.json`)
   const abortPath = (runId: string) => pathOf(`${runId}.abort`)
-  const failed = (cause: IdentityUnreadable | IdentityUnwritable | IdentityExposed) =>
-    new TaskJournalError({
-      path: cause.path,
-      reason: fileFault[cause._tag],
-      cause
-    })
+  const failed = (cause: StorageError) => new TaskJournalError({ path: cause.path, reason: cause.fault, cause })
 
   /** Before the first task has our name, everybody can see that we live. */
   const announce = announcing.withPermit(Effect.suspend(() => {

@@ -12,8 +12,8 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sig
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { Signer } from "../../src/identity/Signer.ts"
 import { PlatformName } from "../../src/protocol/Connect.ts"
+import { copyDisk, failure, makeDisk, place, snapshot } from "../storage/MemoryFiles.ts"
 import { interleaved, killAt, load, path, seededRandom } from "./Fixture.ts"
-import { copyDisk, failure, makeDisk, place, snapshot } from "./MemoryFiles.ts"
 
 const parsed = (text: string | undefined): Record<string, unknown> => {
   const value: unknown = JSON.parse(text ?? "null")

@@ -6,11 +6,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import { inspect } from "node:util"
-import type { TokenStoreError } from "../../src/identity/IdentityError.ts"
-import { type StoredToken, type TokenKey, TokenStore } from "../../src/identity/TokenStore.ts"
+import { type StoredToken, type TokenKey, TokenStore, type TokenStoreError } from "../../src/identity/TokenStore.ts"
 import { AuthToken, DeviceId } from "../../src/protocol/Connect.ts"
+import { copyDisk, failure, makeDisk, snapshot } from "../storage/MemoryFiles.ts"
 import { interleaved, killAt, tokenStore } from "./Fixture.ts"
-import { copyDisk, failure, makeDisk, snapshot } from "./MemoryFiles.ts"
 
 const key: TokenKey = {
   gatewayScope: "wss://gateway.example:443/",

@@ -9,8 +9,8 @@ import * as Path from "effect/Path"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import type { JournalEntry } from "../../src/tasks/TaskJournal.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
-import type { Disk } from "../identity/MemoryFiles.ts"
-import { copyDisk, makeDisk, makeFileSystem } from "../identity/MemoryFiles.ts"
+import type { Disk } from "../storage/MemoryFiles.ts"
+import { copyDisk, makeDisk, makeFileSystem } from "../storage/MemoryFiles.ts"
 
 const entry = (position: number, more: Partial<JournalEntry> = {}): JournalEntry => ({
   taskId: TaskId.make(`0000000${position}`),

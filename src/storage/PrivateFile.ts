@@ -13,19 +13,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
-import * as Predicate from "effect/Predicate"
-import { IdentityExposed, IdentityUnreadable, IdentityUnwritable } from "./IdentityError.ts"
-
-/** Something that is not as private or as safe as it should be, and that did not stop the operation. */
-export type PrivacyWarning =
-  /** The file could be read or written by others with this mode; it is 0600 now. */
-  | { readonly _tag: "ModeRepaired"; readonly path: string; readonly mode: number }
-  /** The file can be read or written by others, and its mode could not be changed. */
-  | { readonly _tag: "ModeNotRepaired"; readonly path: string; readonly mode: number }
-  /** The file system keeps no modes: whether the file is private is up to the mount or to access lists. */
-  | { readonly _tag: "ModesUnsupported"; readonly path: string }
-  /** The file system has no hard links: two processes that create at the same instant are told apart less surely. */
-  | { readonly _tag: "LinksUnsupported"; readonly path: string }
+import { errnoOf } from "./Errno.ts"
+import { StorageError, unwritable } from "./StorageError.ts"
+import type { StorageWarning } from "./StorageWarning.ts"
 
 export interface Options {
   /** Refuse what would otherwise be repaired or warned about. */
@@ -35,31 +25,22 @@ export interface Options {
 export interface Written {
   /** False when there was a file already: then nothing was written. */
   readonly created: boolean
-  readonly warnings: ReadonlyArray<PrivacyWarning>
+  readonly warnings: ReadonlyArray<StorageWarning>
 }
 
 export interface Read {
   readonly bytes: Uint8Array
-  readonly warnings: ReadonlyArray<PrivacyWarning>
+  readonly warnings: ReadonlyArray<StorageWarning>
 }
-
-export type WriteError = IdentityUnwritable | IdentityUnreadable | IdentityExposed
-
-/** What a failure of a private file means for what is kept in it. */
-export const fileFault = {
-  IdentityUnreadable: "Unreadable",
-  IdentityUnwritable: "Unwritable",
-  IdentityExposed: "Exposed"
-} as const
 
 export class PrivateFile extends Context.Service<PrivateFile, {
   /**
    * Creates a 0600 file that readers see whole or not at all, and never overwrites one. A missing directory is made with
    * 0700; a directory that others may write is refused.
    */
-  readonly create: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, WriteError>
+  readonly create: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
   /** Puts new content in place of the old in one step: a reader, or a crash, sees one of the two. Creates where absent. */
-  readonly replace: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, WriteError>
+  readonly replace: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
   /**
    * Reads a file of at most one mebibyte, or nothing where there is none. A mode that others can use is repaired and
    * reported, or refused when `strict`. A symbolic link is refused.
@@ -67,36 +48,20 @@ export class PrivateFile extends Context.Service<PrivateFile, {
   readonly read: (
     path: string,
     options?: Options
-  ) => Effect.Effect<Option.Option<Read>, IdentityUnreadable | IdentityExposed>
+  ) => Effect.Effect<Option.Option<Read>, StorageError>
   /** Removes the file; nothing happens where there is none. */
-  readonly remove: (path: string) => Effect.Effect<void, IdentityUnwritable>
+  readonly remove: (path: string) => Effect.Effect<void, StorageError>
   /**
    * Removes what earlier writers of this path left behind when they were killed: temporary files of ours that are older
    * than a minute, or that are another name of the file itself. Returns how many. It never fails.
    */
   readonly sweep: (path: string) => Effect.Effect<number>
-}>()("effect-openclaw/identity/PrivateFile") {
+}>()("effect-openclaw/storage/PrivateFile") {
   static readonly layer: Layer.Layer<
     PrivateFile,
     never,
     FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
   > = Layer.effect(PrivateFile, Effect.suspend(() => make))
-}
-
-/** The `errno` name of a failed call, such as `EACCES`, where the platform gives one. */
-export const errnoOf = (error: PlatformError): string | undefined => {
-  const cause = error.reason.cause
-  if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return cause.code
-  switch (error.reason._tag) {
-    case "NotFound":
-      return "ENOENT"
-    case "AlreadyExists":
-      return "EEXIST"
-    case "PermissionDenied":
-      return "EACCES"
-    default:
-      return undefined
-  }
 }
 
 const maxBytes = 1024 * 1024
@@ -128,17 +93,14 @@ const make = Effect.gen(function*() {
     return Option.isSome(leftInode) && Option.isSome(rightInode) && leftInode.value === rightInode.value
   }
 
-  const unwritable = (path: string) => (cause: PlatformError) => {
-    const errno = errnoOf(cause)
-    return new IdentityUnwritable({ path, cause, ...(errno === undefined ? {} : { errno }) })
-  }
   const unreadable = (path: string) =>
     Effect.fnUntraced(function*(cause: PlatformError) {
       const errno = errnoOf(cause)
       const found = yield* info(path)
       const owner = Option.flatMap(found, (file) => file.uid)
-      return yield* new IdentityUnreadable({
+      return yield* new StorageError({
         path,
+        reason: "Unreadable",
         cause,
         ...(errno === undefined ? {} : { errno }),
         ...(Option.isSome(owner) ? { owner: owner.value } : {}),
@@ -184,24 +146,24 @@ const make = Effect.gen(function*() {
     const directory = paths.dirname(path)
     const found = yield* Effect.catch(fs.stat(directory), unreadable(directory))
     if ((found.mode & 0o022) === 0) return []
-    const exposed = new IdentityExposed({ path: directory, reason: "DirectoryWritable", mode: found.mode & 0o7777 })
+    const exposed = new StorageError({ path: directory, reason: "DirectoryWritable", mode: found.mode & 0o7777 })
     if (options?.strict === true || (yield* keepsModes(directory, path))) return yield* exposed
-    return [{ _tag: "ModesUnsupported", path: directory } satisfies PrivacyWarning]
+    return [{ _tag: "ModesUnsupported", path: directory } satisfies StorageWarning]
   })
 
   /** Gives the file 0600 where it has more, and says how that went. */
   const makePrivate = Effect.fnUntraced(function*(path: string, mode: number, options: Options | undefined) {
     if ((mode & 0o077) === 0) return []
-    const exposed = new IdentityExposed({ path, reason: "FileAccessible", mode: mode & 0o7777 })
+    const exposed = new StorageError({ path, reason: "FileAccessible", mode: mode & 0o7777 })
     if (options?.strict === true) return yield* exposed
     const changed = yield* Effect.isSuccess(fs.chmod(path, 0o600))
-    if (!changed) return [{ _tag: "ModeNotRepaired", path, mode: mode & 0o7777 } satisfies PrivacyWarning]
+    if (!changed) return [{ _tag: "ModeNotRepaired", path, mode: mode & 0o7777 } satisfies StorageWarning]
     const after = yield* info(path)
     const repaired = Option.exists(after, (file) => (file.mode & 0o077) === 0)
     return [
       repaired
-        ? { _tag: "ModeRepaired", path, mode: mode & 0o7777 } satisfies PrivacyWarning
-        : { _tag: "ModesUnsupported", path } satisfies PrivacyWarning
+        ? { _tag: "ModeRepaired", path, mode: mode & 0o7777 } satisfies StorageWarning
+        : { _tag: "ModesUnsupported", path } satisfies StorageWarning
     ]
   })
 
@@ -244,7 +206,7 @@ const make = Effect.gen(function*() {
     yield* Effect.mapError(fs.rename(temp, path), unwritable(path))
     return {
       outcome: "Created" as const,
-      warnings: [{ _tag: "LinksUnsupported", path: paths.dirname(path) } satisfies PrivacyWarning]
+      warnings: [{ _tag: "LinksUnsupported", path: paths.dirname(path) } satisfies StorageWarning]
     }
   })
 
@@ -280,7 +242,7 @@ const make = Effect.gen(function*() {
           }))
       ).pipe(Effect.ensuring(Effect.ignore(fs.remove(temp, { force: true }))))
       if (result.outcome === "Lost" && attempt < maxAttempts) continue
-      if (result.outcome === "Lost") return yield* new IdentityUnwritable({ path, errno: "ENOENT" })
+      if (result.outcome === "Lost") return yield* new StorageError({ path, reason: "Unwritable", errno: "ENOENT" })
       yield* syncDirectory(directory)
       return { created: result.outcome === "Created", warnings: result.warnings }
     }
@@ -327,9 +289,9 @@ const make = Effect.gen(function*() {
     )
     if (Option.isNone(found)) return Option.none<Read>()
     const { mode, type } = found.value
-    if (type === "SymbolicLink") return yield* new IdentityExposed({ path, reason: "SymbolicLink" })
+    if (type === "SymbolicLink") return yield* new StorageError({ path, reason: "SymbolicLink" })
     if (type !== "File") {
-      return yield* new IdentityExposed({ path, reason: "NotRegularFile", mode: mode & 0o7777 })
+      return yield* new StorageError({ path, reason: "NotRegularFile", mode: mode & 0o7777 })
     }
     const directoryWarnings = yield* checkDirectory(path, options)
     const content = yield* Effect.scoped(Effect.flatMap(open(path), readBytes)).pipe(
@@ -339,7 +301,9 @@ const make = Effect.gen(function*() {
       Effect.catch(unreadable(path))
     )
     if (Option.isNone(content)) return Option.none<Read>()
-    if (content.value.bytes === undefined) return yield* new IdentityUnreadable({ path, errno: "EFBIG" })
+    if (content.value.bytes === undefined) {
+      return yield* new StorageError({ path, reason: "Unreadable", errno: "EFBIG" })
+    }
     const warnings = yield* makePrivate(path, content.value.mode, options)
     return Option.some<Read>({ bytes: content.value.bytes, warnings: [...directoryWarnings, ...warnings] })
   })

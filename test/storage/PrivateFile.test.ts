@@ -9,8 +9,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as TestClock from "effect/testing/TestClock"
-import { PrivateFile } from "../../src/identity/PrivateFile.ts"
-import { interleaved, killAt, privateFile } from "./Fixture.ts"
+import { PrivateFile } from "../../src/storage/PrivateFile.ts"
+import { interleaved, killAt, privateFile } from "../identity/Fixture.ts"
 import { copyDisk, failure, makeDisk, place, snapshot } from "./MemoryFiles.ts"
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
@@ -55,8 +55,7 @@ describe("PrivateFile", () => {
       yield* fs.writeFileString(target, "secret", { mode: 0o600 })
       yield* fs.symlink(target, link)
       yield* fs.makeDirectory(paths.join(directory, "folder"))
-      const reasonOf = (path: string) =>
-        Effect.map(Effect.flip(file.read(path)), (error) => "reason" in error && error.reason)
+      const reasonOf = (path: string) => Effect.map(Effect.flip(file.read(path)), (error) => error.reason)
       assert.strictEqual(yield* reasonOf(link), "SymbolicLink")
       assert.strictEqual(yield* reasonOf(paths.join(directory, "folder")), "NotRegularFile")
       // a dangling link is not absent either: creating through it would write wherever it leads
@@ -80,14 +79,15 @@ describe("PrivateFile", () => {
           ]
         ) {
           const error = yield* Effect.flip(attempt)
-          assert.deepStrictEqual([error._tag, "reason" in error && error.reason], [
-            "IdentityExposed",
-            "DirectoryWritable"
+          assert.deepStrictEqual([error._tag, error.reason, error.fault], [
+            "StorageError",
+            "DirectoryWritable",
+            "Exposed"
           ])
           assert.include(error.message, `chmod go-w ${open}`)
         }
         yield* fs.writeFileString(paths.join(open, "file"), "planted", { mode: 0o600 })
-        assert.strictEqual((yield* Effect.flip(file.read(paths.join(open, "file"))))._tag, "IdentityExposed")
+        assert.strictEqual((yield* Effect.flip(file.read(paths.join(open, "file")))).fault, "Exposed")
         assert.deepStrictEqual(yield* fs.readDirectory(open), ["file"])
       }
       const group = paths.join(directory, "readable")
@@ -101,7 +101,7 @@ describe("PrivateFile", () => {
       const path = paths.join(directory, "file")
       yield* file.create(path, text("x"))
       yield* fs.chmod(path, 0o664)
-      assert.strictEqual((yield* Effect.flip(file.read(path, { strict: true })))._tag, "IdentityExposed")
+      assert.strictEqual((yield* Effect.flip(file.read(path, { strict: true }))).fault, "Exposed")
       const found = Option.getOrThrow(yield* file.read(path))
       assert.deepStrictEqual(found.warnings, [{ _tag: "ModeRepaired", path, mode: 0o664 }])
       assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
@@ -113,7 +113,7 @@ describe("PrivateFile", () => {
       const path = paths.join(directory, "file")
       yield* fs.writeFile(path, new Uint8Array(1024 * 1024 + 1), { mode: 0o600 })
       const error = yield* Effect.flip(file.read(path))
-      assert.deepStrictEqual([error._tag, "errno" in error && error.errno], ["IdentityUnreadable", "EFBIG"])
+      assert.deepStrictEqual([error.fault, error.errno], ["Unreadable", "EFBIG"])
     }))
 
   it.effect("temporary files of ours go after a minute, those of others and of a live process stay", () =>
@@ -198,11 +198,7 @@ describe("PrivateFile", () => {
         const bad = yield* privateFile(disk, { gate, seed: "bad" })
         if (operation !== "rename") {
           const error = yield* Effect.flip(bad.create("/s/file", text("x")))
-          assert.deepStrictEqual(
-            [error._tag, "errno" in error && error.errno],
-            ["IdentityUnwritable", "ENOSPC"],
-            operation
-          )
+          assert.deepStrictEqual([error.fault, error.errno], ["Unwritable", "ENOSPC"], operation)
         }
         if (operation !== "link") {
           assert.isTrue((yield* Effect.exit(bad.replace("/s/kept", text("x"))))._tag === "Failure")
