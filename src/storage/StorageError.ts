@@ -1,6 +1,9 @@
 /**
  * What can go wrong with a private file or its directory. No field and no message ever holds the content of a file.
  */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { errnoOf } from "./Errno.ts"
@@ -45,6 +48,23 @@ export const unwritable = (path: string) => (cause: PlatformError): StorageError
   const errno = errnoOf(cause)
   return new StorageError({ path, reason: "Unwritable", cause, ...(errno === undefined ? {} : { errno }) })
 }
+
+/** A failed call as `Unreadable`, with owner and mode of what is there. */
+export const unreadable = (path: string) =>
+  Effect.fnUntraced(function*(cause: PlatformError) {
+    const fs = yield* FileSystem.FileSystem
+    const errno = errnoOf(cause)
+    const found = yield* Effect.option(fs.lstat(path))
+    const owner = Option.flatMap(found, (file) => file.uid)
+    return yield* new StorageError({
+      path,
+      reason: "Unreadable",
+      cause,
+      ...(errno === undefined ? {} : { errno }),
+      ...(Option.isSome(owner) ? { owner: owner.value } : {}),
+      ...(Option.isSome(found) ? { mode: found.value.mode & 0o7777 } : {})
+    })
+  })
 
 interface Facts {
   readonly path: string
