@@ -208,7 +208,7 @@ export const describeWarning = (warning: IdentityWarning): string => {
     case "ModesUnsupported":
       return "the file system keeps no modes, so the private key is only as private as the mount makes it"
     case "LinksUnsupported":
-      return "the file system has no hard links, so two first starts at the same instant may not agree on one identity"
+      return "the file system has no hard links, so its renames alone keep two first starts at the same instant apart"
     case "ParentWritable":
       return "everybody may write a directory above the identity, and could put another one in its place"
     case "NotEncrypted":

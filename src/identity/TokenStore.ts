@@ -204,7 +204,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
   /** Removes what killed writers of any generation left behind. */
   const sweep = Effect.fnUntraced(function*(directory: string) {
     const names = yield* Effect.orElseSucceed(fs.readDirectory(directory), () => [])
-    const written = new Set(names.flatMap((name) => /^(\d{12}\.json)\..*\.tmp$/.exec(name)?.[1] ?? []))
+    const written = new Set(names.flatMap((name) => /^(\d{12}\.json)\.(?:.*\.tmp|claim)$/.exec(name)?.[1] ?? []))
     yield* Effect.forEach(written, (name) => files.sweep(paths.join(directory, name)), { discard: true })
   })
 

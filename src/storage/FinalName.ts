@@ -3,16 +3,15 @@
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import { errnoOf } from "./Errno.ts"
+import { claimByRename, type Outcome } from "./RenameClaim.ts"
 import { unwritable } from "./StorageError.ts"
 import type { StorageWarning } from "./StorageWarning.ts"
 import { sameFile, sweep } from "./TemporaryFile.ts"
 
-/** `Lost` means that somebody removed the temporary file, so that all has to be done again. */
 export interface Placed {
-  readonly outcome: "Created" | "Existed" | "Lost"
+  readonly outcome: Outcome
   readonly warnings: ReadonlyArray<StorageWarning>
 }
 
@@ -30,10 +29,12 @@ export const claim = Effect.fnUntraced(function*(temp: string, path: string) {
   }
   if (errno === "ENOENT") return { outcome: "Lost", warnings: [] } satisfies Placed
   if (!noLinks.has(errno)) return yield* unwritable(path)(failure)
-  if (Option.isSome(yield* info(path))) return { outcome: "Existed", warnings: [] } satisfies Placed
-  yield* Effect.mapError(fs.rename(temp, path), unwritable(path))
+  const outcome = yield* claimByRename(temp, path)
   const directory = (yield* Path.Path).dirname(path)
-  return { outcome: "Created", warnings: [{ _tag: "LinksUnsupported", path: directory }] } satisfies Placed
+  return {
+    outcome,
+    warnings: outcome === "Created" ? [{ _tag: "LinksUnsupported", path: directory }] : []
+  } satisfies Placed
 })
 
 /** Takes the name over: a reader, or a crash, sees the old content or the new. */
@@ -50,5 +51,18 @@ export const takeOver = Effect.fnUntraced(function*(temp: string, path: string) 
   })
 })
 
-/** Errors with which file systems without hard links, or mounts that hide them, answer a link. */
-const noLinks: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL"])
+/**
+ * Errors with which file systems without hard links, or mounts and policies that hide them, answer a link: Android says
+ * EACCES, exFAT on Windows EISDIR. The right to write there is known: the temporary file is in the same directory.
+ */
+const noLinks: ReadonlySet<string | undefined> = new Set([
+  "EACCES",
+  "EPERM",
+  "EXDEV",
+  "EMLINK",
+  "EISDIR",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+  "EINVAL"
+])

@@ -8,5 +8,5 @@ export type StorageWarning =
   | { readonly _tag: "ModeNotRepaired"; readonly path: string; readonly mode: number }
   /** The file system keeps no modes: whether the file is private is up to the mount or to access lists. */
   | { readonly _tag: "ModesUnsupported"; readonly path: string }
-  /** The file system has no hard links: two processes that create at the same instant are told apart less surely. */
+  /** The file system has no hard links: its renames alone keep two processes that create at the same instant apart. */
   | { readonly _tag: "LinksUnsupported"; readonly path: string }

@@ -1,6 +1,6 @@
 /**
- * The files that stand in for a private file until they get its name: `<path>.<16 hex digits>.tmp`, beside it. A process
- * that is killed leaves one behind, and the next one removes it.
+ * What stands in for a private file until it gets its name: `<path>.<16 hex digits>.tmp` beside it, and `<path>.claim` where
+ * there are no hard links (see `RenameClaim`). A process that is killed leaves one behind, and the next one removes it.
  */
 import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
@@ -16,6 +16,9 @@ export const tempNameFor = (path: string): Effect.Effect<string, never, SecureRa
     SecureRandom.SecureRandom,
     (random) => Effect.map(random.randomBytes(8), (bytes) => `${path}.${Hex.encode(bytes)}.tmp`)
   )
+
+/** The directory by which one of several processes gets `path` where there are no hard links. */
+export const claimNameOf = (path: string): string => `${path}.claim`
 
 /** Whether two looks at the disk saw the same file. False where the file system has no numbers for files. */
 export const sameFile = (left: Option.Option<FileSystem.File.Info>, right: Option.Option<FileSystem.File.Info>) => {
@@ -36,7 +39,9 @@ export const sweep = Effect.fn("PrivateFile.sweep")(function*(path: string) {
   const directory = paths.dirname(path)
   const prefix = `${paths.basename(path)}.`
   const names = yield* Effect.orElseSucceed(fs.readDirectory(directory), () => [])
-  const temps = names.filter((name) => name.startsWith(prefix) && /^[0-9a-f]{16}\.tmp$/.test(name.slice(prefix.length)))
+  const temps = names.filter((name) =>
+    name.startsWith(prefix) && /^(?:[0-9a-f]{16}\.tmp|claim)$/.test(name.slice(prefix.length))
+  )
   if (temps.length === 0) return 0
   const target = yield* Effect.option(fs.lstat(path))
   const now = yield* Clock.currentTimeMillis
@@ -48,9 +53,10 @@ export const sweep = Effect.fn("PrivateFile.sweep")(function*(path: string) {
       Option.flatMap(found, (file) => file.mtime),
       (mtime) => now - mtime.getTime() > staleAfterMs
     )
-    // A temporary file that is another name of the target has done its work, however young it is.
-    if (!stale && !sameFile(found, target)) continue
-    removed += yield* Effect.match(fs.remove(temp), { onSuccess: () => 1, onFailure: () => 0 })
+    // Another name of the target has done its work, however young it is, and so has a claim to a name that is given away.
+    const done = sameFile(found, target) || (temp === claimNameOf(path) && Option.isSome(target))
+    if (!stale && !done) continue
+    removed += yield* Effect.match(fs.remove(temp, { recursive: true }), { onSuccess: () => 1, onFailure: () => 0 })
   }
   return removed
 })

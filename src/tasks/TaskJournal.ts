@@ -204,7 +204,7 @@ const uuid = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 const taskFile = new RegExp(`^(${uuid})(?:\\.([0-9a-f]{16}))?\\.json$`)
 const abortFile = new RegExp(`^(${uuid})\\.abort$`)
 const ownerFile = /^([0-9a-f]{16})\.runner$/
-const leftover = /^([0-9a-f-]{16,36}(?:\.[0-9a-f]{16})?\.(?:json|abort|runner))\.[0-9a-f]{16}\.tmp$/
+const leftover = /^([0-9a-f-]{16,36}(?:\.[0-9a-f]{16})?\.(?:json|abort|runner))\.(?:[0-9a-f]{16}\.tmp|claim)$/
 
 /** A task in the directory. */
 interface Found extends JournalRecord {

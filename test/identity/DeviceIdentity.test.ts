@@ -325,6 +325,22 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual((yield* load(disk, {}, { links: false })).warnings, [])
     }))
 
+  it.effect("G02: where hard links are refused with EACCES, starts at once end with one identity all the same", () =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 20; round++) {
+        const disk = makeDisk()
+        const starts = Array.from(
+          { length: 4 },
+          (_, index) =>
+            load(disk, {}, { linkErrno: "EACCES", seed: `${round}:${index}`, ...interleaved(`${round}:${index}`) })
+        )
+        const identities = yield* Effect.all(starts, { concurrency: "unbounded" })
+        assert.strictEqual(new Set(identities.map(({ deviceId }) => deviceId)).size, 1, `round ${round}`)
+        assert.strictEqual(identities.filter(({ source }) => source._tag === "File" && source.created).length, 1)
+        assert.deepStrictEqual([...disk.entries.keys()].filter((entry) => entry.startsWith(`${path}.`)), [])
+      }
+    }))
+
   const Seed = Arbitrary.map(
     Arbitrary.array(Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 }))), {
       minLength: 32,

@@ -218,6 +218,27 @@ describe("TokenStore", () => {
       }
     }))
 
+  it.effect("where hard links are refused with EACCES, tokens are stored, renewed at once and removed all the same", () =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 20; round++) {
+        const disk = makeDisk()
+        const store = (name: string) =>
+          tokenStore(disk, { linkErrno: "EACCES", seed: `${round}:${name}`, ...interleaved(`${round}:${name}`) })
+        yield* Effect.flatMap(store("first"), (first) => first.put(key, entry("stale")))
+        yield* Effect.all([
+          Effect.flatMap(store("a"), (a) => a.remove(key, token("stale"))),
+          Effect.flatMap(store("b"), (b) => b.put(key, entry("fresh"))),
+          Effect.flatMap(store("c"), (c) => c.remove(key, token("stale")))
+        ], { concurrency: "unbounded" })
+        const last = yield* store("d")
+        assert.deepStrictEqual(shown(yield* last.get(key))?.[0], "fresh", `round ${round}`)
+        assert.isTrue(yield* last.remove(key, token("fresh")))
+        assert.deepStrictEqual(yield* last.get(key), Option.none())
+        assert.deepStrictEqual(Object.keys(snapshot(disk)).length, 1)
+        assert.deepStrictEqual([...disk.entries.keys()].filter((path) => path.endsWith(".claim")), [])
+      }
+    }))
+
   it.effect("G25: a token is not shown by what holds it", () =>
     Effect.gen(function*() {
       const disk = makeDisk()

@@ -226,6 +226,96 @@ describe("PrivateFile", () => {
       }
     }))
 
+  const withoutLinks = ["EACCES", "EPERM", "EXDEV", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EISDIR"]
+
+  for (const linkErrno of withoutLinks) {
+    it.effect(`where a hard link fails with ${linkErrno} a file is created once, whole, and never overwritten`, () =>
+      Effect.gen(function*() {
+        const disk = makeDisk()
+        const file = yield* privateFile(disk, { linkErrno })
+        assert.deepStrictEqual(yield* file.create("/s/file", text("one")), {
+          created: true,
+          warnings: [{ _tag: "LinksUnsupported", path: "/s" }]
+        })
+        assert.isFalse((yield* file.create("/s/file", text("two"))).created)
+        assert.deepStrictEqual(snapshot(disk), { "/s/file": "one" })
+        assert.deepStrictEqual([...disk.entries.keys()], ["/", "/s", "/s/file"])
+        assert.strictEqual(disk.entries.get("/s/file")?.mode, 0o600)
+      }))
+  }
+
+  it.effect("writers that create at once without hard links: exactly one wins, and its content is what is there", () =>
+    Effect.gen(function*() {
+      // In round 2569 another writer gives the winner's content its name before the winner looks.
+      for (const round of [...Array(100).keys(), 2569]) {
+        const disk = makeDisk()
+        const writers = yield* Effect.forEach(
+          [0, 1, 2, 3],
+          (index) =>
+            privateFile(disk, { seed: `${round}:${index}`, linkErrno: "EACCES", ...interleaved(`${round}:${index}`) })
+        )
+        const written = yield* Effect.forEach(
+          writers,
+          (file, index) => file.create("/s/file", text(`writer ${index}`)),
+          { concurrency: "unbounded" }
+        )
+        const winners = written.flatMap(({ created }, index) => created ? [`writer ${index}`] : [])
+        assert.deepStrictEqual(snapshot(disk), { "/s/file": winners[0] ?? "" }, `round ${round}`)
+        assert.strictEqual(winners.length, 1)
+        assert.deepStrictEqual([...disk.entries.keys()].toSorted(), ["/", "/s", "/s/file"])
+      }
+    }))
+
+  it.effect("a real directory whose hard links fail: of sixteen writers at once one creates, and nothing else stays", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const linkless = Layer.succeed(FileSystem.FileSystem, {
+        ...fs,
+        link: (_, to) => Effect.fail(failure("PermissionDenied", "EACCES", "link", to))
+      })
+      const file = Context.get(
+        yield* Layer.build(
+          PrivateFile.layer.pipe(Layer.provide([linkless, NodePath.layer, SecureRandom.layerWebCrypto]))
+        ),
+        PrivateFile
+      )
+      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "private-file-" })
+      for (let round = 0; round < 10; round++) {
+        const path = `${directory}/made/${round}`
+        const written = yield* Effect.forEach(
+          [...Array(16).keys()],
+          (writer) => file.create(path, text(`writer ${writer}`)),
+          { concurrency: "unbounded" }
+        )
+        const winners = written.flatMap(({ created }, writer) => created ? [`writer ${writer}`] : [])
+        assert.deepStrictEqual(winners, [yield* fs.readFileString(path)])
+        assert.isFalse((yield* file.create(path, text("late"))).created)
+      }
+      assert.lengthOf(yield* fs.readDirectory(`${directory}/made`), 10)
+    }).pipe(Effect.provide(NodeFileSystem.layer)))
+
+  it.effect("killed at any operation of a creation without hard links, the next creation leaves one whole file", () =>
+    Effect.gen(function*() {
+      const whole = { ...killAt(Number.POSITIVE_INFINITY), linkErrno: "EACCES" }
+      yield* Effect.flatMap(privateFile(makeDisk(), whole), (file) => file.create("/s/file", text("killed")))
+      const seen = new Set<string | undefined>()
+      for (let operation = 0; operation <= whole.count(); operation++) {
+        const disk = makeDisk()
+        const killed = yield* privateFile(disk, { seed: "killed", linkErrno: "EACCES", ...killAt(operation) })
+        yield* Effect.exit(killed.create("/s/file", text("killed")))
+        const left = snapshot(disk)["/s/file"]
+        assert.include([undefined, "killed"], left)
+        const next = yield* privateFile(disk, { seed: "next", linkErrno: "EACCES" })
+        const { created } = yield* next.create("/s/file", text("next"))
+        assert.strictEqual(snapshot(disk)["/s/file"], created ? "next" : "killed")
+        seen.add(snapshot(disk)["/s/file"])
+        yield* TestClock.adjust("61 seconds")
+        yield* next.sweep("/s/file")
+        assert.deepStrictEqual([...disk.entries.keys()].toSorted(), ["/", "/s", "/s/file"], `killed at ${operation}`)
+      }
+      assert.deepStrictEqual(seen, new Set(["killed", "next"]))
+    }))
+
   it.effect("an interrupt does not leave a half-done file", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
