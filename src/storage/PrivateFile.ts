@@ -10,6 +10,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
+import * as Ref from "effect/Ref"
+import { errnoOf } from "./Errno.ts"
 import * as FinalName from "./FinalName.ts"
 import * as PrivateDirectory from "./PrivateDirectory.ts"
 import { StorageError, unreadable, unwritable } from "./StorageError.ts"
@@ -36,8 +38,9 @@ type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 
 export class PrivateFile extends Context.Service<PrivateFile, {
   /**
-   * Creates a 0600 file that readers see whole or not at all, and never overwrites one. A missing directory is made with
-   * 0700; a directory that others may write is refused.
+   * Creates a 0600 file that readers see whole or not at all, and never overwrites one. On return it survives a power cut;
+   * where the file system cannot promise that, one warning is logged. A missing directory is made with 0700; a directory
+   * that others may write is refused.
    */
   readonly create: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
   /** Puts new content in place of the old in one step: a reader, or a crash, sees one of the two. Creates where absent. */
@@ -57,32 +60,51 @@ export class PrivateFile extends Context.Service<PrivateFile, {
 }>()("effect-openclaw/storage/PrivateFile") {
   static readonly layer: Layer.Layer<PrivateFile, never, Machine> = Layer.effect(
     PrivateFile,
-    Effect.map(Effect.context<Machine>(), (machine) =>
-      PrivateFile.of({
+    Effect.gen(function*() {
+      const machine = yield* Effect.context<Machine>()
+      const unsyncedTold = yield* Ref.make(false)
+      const tellUnsynced = (path: string) =>
+        Effect.flatMap(Ref.getAndSet(unsyncedTold, true), (told) =>
+          told ? Effect.void : Effect.annotateLogs(
+            Effect.logWarning(
+              "files cannot be synced to this file system: what was written last may be lost with the power"
+            ),
+            { path }
+          ))
+      return PrivateFile.of({
         create: Effect.fn("PrivateFile.create")(
-          (path, bytes, options) => write(path, bytes, options, FinalName.claim),
+          (path, bytes, options) => write({ path, bytes, options, tellUnsynced }, FinalName.claim),
           Effect.uninterruptible,
           Effect.provide(machine)
         ),
         replace: Effect.fn("PrivateFile.replace")(
-          (path, bytes, options) => write(path, bytes, options, FinalName.takeOver),
+          (path, bytes, options) => write({ path, bytes, options, tellUnsynced }, FinalName.takeOver),
           Effect.uninterruptible,
           Effect.provide(machine)
         ),
         read: (path, options) => Effect.provide(read(path, options), machine),
         remove: Effect.fn("PrivateFile.remove")(remove, Effect.provide(machine)),
         sweep: (path) => Effect.provide(sweep(path), machine)
-      }))
+      })
+    })
   )
 }
 
 const maxBytes = 1024 * 1024
+/** Errors with which network mounts and others that cannot sync answer the request. */
+const noSync: ReadonlySet<string | undefined> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
 const maxAttempts = 3
 
+interface Writing {
+  readonly path: string
+  readonly bytes: Uint8Array
+  readonly options: Options | undefined
+  /** Warns that writes do not survive a power cut; the second time it does nothing. */
+  readonly tellUnsynced: (path: string) => Effect.Effect<void>
+}
+
 const write = Effect.fnUntraced(function*(
-  path: string,
-  bytes: Uint8Array,
-  options: Options | undefined,
+  { bytes, options, path, tellUnsynced }: Writing,
   place: typeof FinalName.claim | typeof FinalName.takeOver
 ) {
   const fs = yield* FileSystem.FileSystem
@@ -91,7 +113,7 @@ const write = Effect.fnUntraced(function*(
   for (let attempt = 1;; attempt++) {
     const temp = yield* tempNameFor(path)
     const { outcome, warnings } = yield* Effect.flatMap(
-      writeTemp(temp, bytes, strict),
+      writeTemp(temp, bytes, strict, tellUnsynced(path)),
       (tempWarnings) =>
         Effect.map(place(temp, path), ({ outcome, warnings }) => ({
           outcome,
@@ -105,7 +127,12 @@ const write = Effect.fnUntraced(function*(
   }
 })
 
-const writeTemp = Effect.fnUntraced(function*(temp: string, bytes: Uint8Array, strict: boolean) {
+const writeTemp = Effect.fnUntraced(function*(
+  temp: string,
+  bytes: Uint8Array,
+  strict: boolean,
+  tellUnsynced: Effect.Effect<void>
+) {
   const fs = yield* FileSystem.FileSystem
   const mode = yield* fs.open(temp, { flag: "wx", mode: 0o600 }).pipe(
     Effect.flatMap(Effect.fnUntraced(function*(file) {
@@ -113,7 +140,7 @@ const writeTemp = Effect.fnUntraced(function*(temp: string, bytes: Uint8Array, s
       const { mode } = yield* file.stat
       if (strict && (mode & 0o077) !== 0) return mode
       yield* file.writeAll(bytes)
-      yield* file.sync
+      yield* Effect.catchIf(file.sync, (error) => noSync.has(errnoOf(error)), () => tellUnsynced)
       return mode
     })),
     Effect.scoped,

@@ -6,16 +6,25 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
+import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
+import { TokenStore } from "../../src/identity/TokenStore.ts"
+import { AuthToken } from "../../src/protocol/Connect.ts"
 import { PrivateFile } from "../../src/storage/PrivateFile.ts"
-import { interleaved, killAt, privateFile } from "../identity/Fixture.ts"
+import { RunId, TaskId } from "../../src/tasks/Task.ts"
+import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import { interleaved, killAt, machine, privateFile } from "../identity/Fixture.ts"
 import { copyDisk, failure, makeDisk, place, snapshot } from "./MemoryFiles.ts"
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 const read = (file: PrivateFile["Service"], path: string) =>
   Effect.map(file.read(path), Option.map(({ bytes }) => new TextDecoder().decode(bytes)))
+
+const home = "wss://gateway.example:443/"
 
 /** The real file system, with whatever the test wants to do around each call. */
 const onDisk = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, SecureRandom.layerWebCrypto)
@@ -314,6 +323,63 @@ describe("PrivateFile", () => {
         assert.deepStrictEqual([...disk.entries.keys()].toSorted(), ["/", "/s", "/s/file"], `killed at ${operation}`)
       }
       assert.deepStrictEqual(seen, new Set(["killed", "next"]))
+    }))
+
+  for (const errno of ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]) {
+    it.effect(`where a file cannot be synced (${errno}) everything is written all the same, with one warning`, () =>
+      Effect.gen(function*() {
+        const disk = makeDisk()
+        const said: Array<unknown> = []
+        const gate = (operation: string, at: string) =>
+          operation === "sync" ? Effect.fail(failure("Unknown", errno, operation, at)) : Effect.void
+        const program = Effect.gen(function*() {
+          const file = yield* PrivateFile
+          assert.deepStrictEqual(yield* file.create("/s/file", text("one")), { created: true, warnings: [] })
+          yield* file.replace("/s/file", text("two"))
+          const device = yield* DeviceIdentity
+          const tokens = yield* TokenStore
+          const tasks = yield* TaskJournal
+          const token = Redacted.make(AuthToken.make("token"))
+          const key = { gatewayScope: home, deviceId: device.deviceId, role: "operator" as const }
+          yield* tokens.put(key, { token, scopes: [], storedAtMs: 1 })
+          yield* tasks.put({
+            taskId: TaskId.make("1a2b3c4d"),
+            runId: RunId.make("0b0f9bd0-6d27-4c33-9c14-3a1f7b3f4a11"),
+            gatewayScope: home,
+            sessionKey: "agent:main:main",
+            summary: "water the plants",
+            position: 1,
+            acceptedAtMs: 1
+          })
+          assert.lengthOf(yield* tasks.read, 1)
+          assert.isTrue(Option.isSome(yield* tokens.get(key)))
+        })
+        yield* program.pipe(
+          Effect.provide(
+            Layer.mergeAll(
+              PrivateFile.layer,
+              DeviceIdentity.layerFile({ path: "/s/identity.json" }),
+              TokenStore.layerFile({ directory: "/s/tokens" }),
+              TaskJournal.layerFile({ directory: "/s/tasks" })
+            ).pipe(Layer.provide(machine(disk, { gate })))
+          ),
+          Effect.provide(Logger.layer([Logger.make(({ message }) => void said.push(message))]))
+        )
+        assert.strictEqual(snapshot(disk)["/s/file"], "two")
+        assert.deepStrictEqual(said.map(String), [
+          "files cannot be synced to this file system: what was written last may be lost with the power"
+        ])
+      }))
+  }
+
+  it.effect("a sync that fails for another reason is a failed write", () =>
+    Effect.gen(function*() {
+      const gate = (operation: string, at: string) =>
+        operation === "sync" ? Effect.fail(failure("Unknown", "EIO", operation, at)) : Effect.void
+      const error = yield* Effect.flip(
+        Effect.flatMap(privateFile(makeDisk(), { gate }), (file) => file.create("/s/file", text("x")))
+      )
+      assert.deepStrictEqual([error.reason, error.errno], ["Unwritable", "EIO"])
     }))
 
   it.effect("an interrupt does not leave a half-done file", () =>
