@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { PrivateFile } from "../identity/PrivateFile.ts"
+import { PrivateFile } from "../storage/PrivateFile.ts"
 import { Processes } from "./Invocation.ts"
 
 export const RunningGateway = Schema.Struct({

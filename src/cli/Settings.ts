@@ -16,9 +16,8 @@ import * as Schema from "effect/Schema"
 import type { GatewayInput, GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { check, defaults, SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import * as GatewayFiles from "../handshake/GatewayFiles.ts"
-import type { StateDirectoryUnknown } from "../identity/IdentityError.ts"
-import type { StateFiles } from "../identity/StateDirectory.ts"
-import { defaultDirectory, reserved, stateFiles } from "../identity/StateDirectory.ts"
+import type { StateDirectoryUnknown, StateFiles } from "../storage/StateDirectory.ts"
+import { defaultDirectory, reserved, stateFiles } from "../storage/StateDirectory.ts"
 
 export interface Row {
   readonly flag: string | undefined

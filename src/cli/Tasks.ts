@@ -15,7 +15,7 @@ import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import { printable } from "../protocol/Refusal.ts"
 import type { RunId } from "../tasks/Task.ts"
-import type { Answered, Kept } from "../tasks/TaskJournal.ts"
+import type { AbortAnswer, JournalRecord } from "../tasks/TaskJournal.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownIdentity, settled, withSettings } from "./AgentLayer.ts"
@@ -32,7 +32,7 @@ const journal = ({ files }: Settings, only?: RunId) =>
   ))
 
 const withTasks = (
-  body: (tasks: ReadonlyArray<Kept>, output: Output["Service"]) => Effect.Effect<void, CommandFailed>
+  body: (tasks: ReadonlyArray<JournalRecord>, output: Output["Service"]) => Effect.Effect<void, CommandFailed>
 ) =>
   withSettings(Effect.fnUntraced(function*(checked, output) {
     const tasks = yield* Effect.flatMap(TaskJournal, ({ read }) => read).pipe(
@@ -42,7 +42,7 @@ const withTasks = (
     yield* body(tasks, output)
   }))
 
-const named = (tasks: ReadonlyArray<Kept>, taskId: string): Effect.Effect<Kept, CommandFailed> => {
+const named = (tasks: ReadonlyArray<JournalRecord>, taskId: string): Effect.Effect<JournalRecord, CommandFailed> => {
   const task = tasks.find((task) => task.taskId === taskId)
   return task !== undefined ? Effect.succeed(task) : Effect.fail(
     new CommandFailed({
@@ -59,7 +59,7 @@ const named = (tasks: ReadonlyArray<Kept>, taskId: string): Effect.Effect<Kept, 
  * One task for programs. Times are this machine's; `sentAt` is when it was first about to be sent; `pid` is the process that
  * has it at work, absent where the next program takes it up.
  */
-const asJson = (task: Kept): string => {
+const asJson = (task: JournalRecord): string => {
   const { abortRequested, acceptedAtMs, deviceId, gatewayScope, ownerPid, runId, sentAtMs } = task
   const { sessionKey, summary, taskId } = task
   return JSON.stringify({
@@ -123,12 +123,12 @@ const patience = "10 seconds"
 
 /** How an abort went, and the reply that nobody else was told. */
 interface Went {
-  readonly how: Answered
+  readonly how: AbortAnswer
   readonly text?: string
 }
 
 /** What the program that has the task says. */
-const answered = Effect.fnUntraced(function*({ runId }: Kept) {
+const answered = Effect.fnUntraced(function*({ runId }: JournalRecord) {
   const { abortAnswer } = yield* TaskJournal
   const answer = yield* Effect.mapError(abortAnswer(runId), as("settings")).pipe(
     Effect.repeat({ schedule: Schedule.spaced("200 millis"), until: Option.isSome }),
@@ -138,17 +138,17 @@ const answered = Effect.fnUntraced(function*({ runId }: Kept) {
 })
 
 /** A task that was never sent is simply forgotten, whatever gateway it is for. */
-const forget = (checked: Settings, { gatewayScope, runId }: Kept) =>
+const forget = (checked: Settings, { gatewayScope, runId }: JournalRecord) =>
   Effect.gen(function*() {
-    const { remove, takeUp } = yield* TaskJournal
-    const taken = yield* takeUp(gatewayScope)
+    const { remove, claim } = yield* TaskJournal
+    const taken = yield* claim(gatewayScope)
     if (taken.length === 0) return Option.none<Went>()
     yield* remove(runId, "Aborted")
     return Option.some<Went>({ how: "Aborted" })
   }).pipe(Effect.provide(journal(checked, runId)), Effect.mapError(as("settings")))
 
 /** Goes on with a task that nobody has, until it has ended; nothing when that takes too long. */
-const takeOver = Effect.fnUntraced(function*(checked: Settings, task: Kept) {
+const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRecord) {
   const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
   const { gatewayScope, runId, taskId } = task
   if (gateway.endpoint.gatewayScope !== gatewayScope) {
@@ -221,7 +221,7 @@ const abort = Command.make("abort", {
   )
 
 /** `result` is `aborted`, or `over` when it had ended before; `text` is the reply that nobody else was told. */
-const abortedJson = ({ runId, taskId }: Kept, { how, text }: Went): string =>
+const abortedJson = ({ runId, taskId }: JournalRecord, { how, text }: Went): string =>
   JSON.stringify({
     taskId,
     runId,
@@ -230,7 +230,7 @@ const abortedJson = ({ runId, taskId }: Kept, { how, text }: Went): string =>
     ...(text === undefined ? {} : { text })
   })
 
-const abortedText = ({ taskId }: Kept, { how, text }: Went): string =>
+const abortedText = ({ taskId }: JournalRecord, { how, text }: Went): string =>
   how === "Aborted"
     ? `task ${taskId} is aborted`
     : [`task ${taskId} had ended already: ${how.toLowerCase()}`, ...(text === undefined ? [] : [visible(text)])].join(

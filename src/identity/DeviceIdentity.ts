@@ -15,11 +15,11 @@ import type * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { DeviceId, PlatformName } from "../protocol/Connect.ts"
+import { HostPlatform } from "./HostPlatform.ts"
 import * as IdentityDocument from "./IdentityDocument.ts"
 import { IdentityAbsent, type IdentityError, type SignerError } from "./IdentityError.ts"
 import { IdentityStore, type StoreWarning } from "./IdentityStore.ts"
 import { Signer } from "./Signer.ts"
-import { platformName } from "./StateDirectory.ts"
 
 export type IdentitySource =
   | { readonly _tag: "File"; readonly path: string; readonly created: boolean }
@@ -99,14 +99,6 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
       Layer.provide(Digest.layerWebCrypto)
     )
 }
-
-/**
- * The platform of this host where the caller names none: what `platformName` makes of Node's `process.platform`, or
- * `browser` where there is no process.
- */
-export const HostPlatform = Context.Reference<PlatformName>("effect-openclaw/identity/HostPlatform", {
-  defaultValue: () => platformName(typeof process === "undefined" ? "browser" : process.platform)
-})
 
 const newSeed = Effect.gen(function*() {
   const random = yield* SecureRandom.SecureRandom
@@ -216,7 +208,7 @@ export const describeWarning = (warning: IdentityWarning): string => {
     case "ModesUnsupported":
       return "the file system keeps no modes, so the private key is only as private as the mount makes it"
     case "LinksUnsupported":
-      return "the file system has no hard links, so two first starts at the same instant may not agree on one identity"
+      return "the file system has no hard links, so its renames alone keep two first starts at the same instant apart"
     case "ParentWritable":
       return "everybody may write a directory above the identity, and could put another one in its place"
     case "NotEncrypted":

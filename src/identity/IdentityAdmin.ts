@@ -13,6 +13,7 @@ import type * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import type * as Redacted from "effect/Redacted"
 import type { DeviceId, PlatformName } from "../protocol/Connect.ts"
+import { errnoOf } from "../storage/Errno.ts"
 import { type CompareCode, compareCode } from "./CompareCode.ts"
 import type { IdentityWarning } from "./DeviceIdentity.ts"
 import * as IdentityDocument from "./IdentityDocument.ts"
@@ -28,7 +29,6 @@ import {
 } from "./IdentityError.ts"
 import { type ImportOptions, type ImportSource, readImport } from "./IdentityImport.ts"
 import { type FileOptions, IdentityStore, redactDocument, type StoreError } from "./IdentityStore.ts"
-import { errnoOf } from "./PrivateFile.ts"
 import type { Signer } from "./Signer.ts"
 
 export interface Summary {

@@ -3,29 +3,9 @@
  * differently. No field and no message ever holds a key, a passphrase, a token or the content of a file.
  */
 import * as Schema from "effect/Schema"
-
-const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, "0")
-
-const errnoAdvice = (errno: string | undefined): string => {
-  switch (errno) {
-    case "EACCES":
-    case "EPERM":
-      return "Start the program as the owner, or give the file back to the user that runs it (chown)."
-    case "EROFS":
-      return "The place is mounted read-only: choose a state directory that may be written."
-    case "ENOSPC":
-    case "EDQUOT":
-      return "There is no space left: free some and start again."
-    case "EISDIR":
-      return "The path names a directory: choose a file name inside it."
-    case "ENOTDIR":
-      return "A part of the path is a file where a directory is needed: choose another place."
-    case "EFBIG":
-      return "The file is far larger than what belongs here: move it away after looking at it."
-    default:
-      return "Check the disk and the mount, then start again."
-  }
-}
+import { ReservedReason } from "../storage/StateDirectory.ts"
+import type { StorageError } from "../storage/StorageError.ts"
+import { exposedMessage, ExposedReason, unreadableMessage, unwritableMessage } from "../storage/StorageError.ts"
 
 /** The place could not be read. The file may well be fine, so nothing was created or changed. `owner` is a numeric user id. */
 export class IdentityUnreadable extends Schema.TaggedError<IdentityUnreadable>()("IdentityUnreadable", {
@@ -36,12 +16,7 @@ export class IdentityUnreadable extends Schema.TaggedError<IdentityUnreadable>()
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    const facts = [
-      this.errno ?? "unknown cause",
-      ...(this.owner === undefined ? [] : [`owner ${this.owner}`]),
-      ...(this.mode === undefined ? [] : [`mode ${octal(this.mode)}`])
-    ]
-    return `${this.path} could not be read (${facts.join(", ")}). Nothing was changed. ${errnoAdvice(this.errno)}`
+    return unreadableMessage(this)
   }
 }
 
@@ -52,7 +27,7 @@ export class IdentityUnwritable extends Schema.TaggedError<IdentityUnwritable>()
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return `${this.path} could not be written (${this.errno ?? "unknown cause"}). ${errnoAdvice(this.errno)}`
+    return unwritableMessage(this)
   }
 }
 
@@ -148,27 +123,33 @@ export class IdentityLocked extends Schema.TaggedError<IdentityLocked>()("Identi
   }
 }
 
-const exposedText = {
-  DirectoryWritable: "the directory may be written by other users, who could put their own key there",
-  FileAccessible: "the file may be read or written by other users",
-  SymbolicLink: "the path is a symbolic link, which may lead anywhere",
-  NotRegularFile: "the path is not a regular file"
-} as const
-
 /** Other users could read or replace what has to be private, so it was not used. */
 export class IdentityExposed extends Schema.TaggedError<IdentityExposed>()("IdentityExposed", {
   path: Schema.String,
-  reason: Schema.Literals(["DirectoryWritable", "FileAccessible", "SymbolicLink", "NotRegularFile"]),
+  reason: ExposedReason,
   mode: Schema.optionalKey(Schema.Int)
 }) {
   override get message(): string {
-    const mode = this.mode === undefined ? "" : ` (mode ${octal(this.mode)})`
-    const next = this.reason === "DirectoryWritable"
-      ? `Run: chmod go-w ${this.path} - or choose a directory of its own, which is then created with mode 0700.`
-      : this.reason === "FileAccessible"
-      ? `Run: chmod 600 ${this.path} - and think of the key as known to others if they had time to read it.`
-      : "Name the real file instead."
-    return `${this.path}: ${exposedText[this.reason]}${mode}. ${next}`
+    return exposedMessage(this, this.reason, "key")
+  }
+}
+
+/** A fault of the private file as a fault of the identity in it. */
+export const fromStorage = (
+  { cause, errno, mode, owner, path, reason }: StorageError
+): IdentityUnreadable | IdentityUnwritable | IdentityExposed => {
+  const facts = { path, ...(cause === undefined ? {} : { cause }), ...(errno === undefined ? {} : { errno }) }
+  switch (reason) {
+    case "Unreadable":
+      return new IdentityUnreadable({
+        ...facts,
+        ...(owner === undefined ? {} : { owner }),
+        ...(mode === undefined ? {} : { mode })
+      })
+    case "Unwritable":
+      return new IdentityUnwritable(facts)
+    default:
+      return new IdentityExposed({ path, reason, ...(mode === undefined ? {} : { mode }) })
   }
 }
 
@@ -183,7 +164,7 @@ const reservedText = {
 /** The path belongs to OpenClaw itself and is never written by this program. It can be read for an import. */
 export class IdentityPathReserved extends Schema.TaggedError<IdentityPathReserved>()("IdentityPathReserved", {
   path: Schema.String,
-  reason: Schema.Literals(["RetiredIdentityFile", "RetiredTokenFile", "OpenClawDirectory", "OpenClawStateDirectory"])
+  reason: ReservedReason
 }) {
   override get message(): string {
     return `${this.path} cannot hold the identity of this program: ${reservedText[this.reason]}. `
@@ -210,15 +191,6 @@ export class IdentityExists extends Schema.TaggedError<IdentityExists>()("Identi
   }
 }
 
-/** No place for the state directory could be derived from the environment. */
-export class StateDirectoryUnknown extends Schema.TaggedError<StateDirectoryUnknown>()("StateDirectoryUnknown", {
-  variable: Schema.String
-}) {
-  override get message(): string {
-    return `The state directory cannot be derived: ${this.variable} is not set. Set it, or name a state directory.`
-  }
-}
-
 /** Key material that is no Ed25519 seed: a seed is exactly 32 bytes. */
 export class SignerError extends Schema.TaggedError<SignerError>()("SignerError", {
   reason: Schema.Literals(["SeedLength"]),
@@ -226,31 +198,6 @@ export class SignerError extends Schema.TaggedError<SignerError>()("SignerError"
 }) {
   override get message(): string {
     return `An Ed25519 seed has 32 bytes, but ${this.length} were given.`
-  }
-}
-
-/**
- * A stored token could not be read or written. `Invalid` means that the newest file is not what its key says; `Contended`
- * that other processes kept winning. A caller may go on without the stored token: the gateway issues it again.
- */
-export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("TokenStoreError", {
-  path: Schema.String,
-  reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "Contended"]),
-  cause: Schema.optionalKey(Schema.Defect())
-}) {
-  override get message(): string {
-    switch (this.reason) {
-      case "Unreadable":
-        return `The stored token at ${this.path} could not be read. Check owner and mode of the directory.`
-      case "Unwritable":
-        return `The token could not be stored at ${this.path}. Check space, owner and mode of the directory.`
-      case "Exposed":
-        return `${this.path} may be read or replaced by other users, so the stored token was not used. Make it private.`
-      case "Invalid":
-        return `${this.path} is not a stored token of this gateway, device and role. Remove it; a new token will be issued.`
-      case "Contended":
-        return `Other processes kept changing the stored token at ${this.path}. Try again.`
-    }
   }
 }
 

@@ -13,19 +13,24 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
-import { detect, type EphemeralPlace } from "./EphemeralPlace.ts"
-import { IdentityExposed, IdentityPathReserved, type IdentityUnreadable, IdentityUnwritable } from "./IdentityError.ts"
-import { type PrivacyWarning, PrivateFile } from "./PrivateFile.ts"
-import { reserved } from "./StateDirectory.ts"
+import { detect, type EphemeralPlace } from "../storage/EphemeralPlace.ts"
+import { type ParentWritable, realPathOf, writableParentOf } from "../storage/PathSafety.ts"
+import { PrivateFile } from "../storage/PrivateFile.ts"
+import { reserved } from "../storage/StateDirectory.ts"
+import { StorageError } from "../storage/StorageError.ts"
+import type { StorageWarning } from "../storage/StorageWarning.ts"
+import {
+  fromStorage,
+  IdentityExposed,
+  IdentityPathReserved,
+  type IdentityUnreadable,
+  type IdentityUnwritable
+} from "./IdentityError.ts"
 
 export type Document = Redacted.Redacted<Uint8Array>
 
 /** What people should know about the place, and what did not stop it from being used. */
-export type StoreWarning =
-  | PrivacyWarning
-  | EphemeralPlace
-  /** A directory above may be written by other users, who could put a directory of their own in the place of ours. */
-  | { readonly _tag: "ParentWritable"; readonly path: string; readonly mode: number }
+export type StoreWarning = StorageWarning | EphemeralPlace | ParentWritable
 
 export type StoreError = IdentityUnreadable | IdentityUnwritable | IdentityExposed
 
@@ -72,16 +77,15 @@ export interface FileOptions {
 
 /** Fails when a file of ours at this path would get in OpenClaw's way. Answers the absolute path. */
 export const refuseReserved = Effect.fn("IdentityStore.refuseReserved")(function*(path: string) {
-  const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   const stateDirectory = Option.getOrUndefined(
     yield* Effect.option(Config.String("OPENCLAW_STATE_DIR"))
   )
   const absolute = paths.resolve(path)
-  const places = [absolute, yield* realPathOf(fs, paths, absolute)]
+  const places = [absolute, yield* realPathOf(absolute)]
   const owners = stateDirectory === undefined || stateDirectory.trim() === ""
     ? [undefined]
-    : [paths.resolve(stateDirectory), yield* realPathOf(fs, paths, paths.resolve(stateDirectory))]
+    : [paths.resolve(stateDirectory), yield* realPathOf(paths.resolve(stateDirectory))]
   for (const place of places) {
     for (const owner of owners) {
       const reason = reserved(place, owner)
@@ -91,30 +95,14 @@ export const refuseReserved = Effect.fn("IdentityStore.refuseReserved")(function
   return absolute
 })
 
-/** The path with the symbolic links of its existing part resolved. The file itself need not exist. */
-const realPathOf = Effect.fnUntraced(
-  function*(fs: FileSystem.FileSystem, paths: Path.Path, path: string): Effect.fn.Return<string> {
-    const rest: Array<string> = []
-    let existing = path
-    for (;;) {
-      const real = yield* Effect.option(fs.realPath(existing))
-      if (Option.isSome(real)) return paths.join(real.value, ...rest)
-      const parent = paths.dirname(existing)
-      if (parent === existing) return path
-      rest.unshift(paths.basename(existing))
-      existing = parent
-    }
-  }
-)
-
 const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   const fs = yield* FileSystem.FileSystem
   const files = yield* PrivateFile
   const path = yield* refuseReserved(options.path)
   const paths = yield* Path.Path
-  const real = yield* realPathOf(fs, paths, path)
+  const real = yield* realPathOf(path)
   const ephemeral = yield* detect(real)
-  const parent = yield* writableParentOf(fs, paths, paths.dirname(real))
+  const parent = yield* writableParentOf(paths.dirname(real))
   if (options.strict === true && Option.isSome(parent)) {
     const { mode, path: above } = parent.value
     return yield* new IdentityExposed({ path: above, reason: "DirectoryWritable", mode })
@@ -130,37 +118,23 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
         document: redactDocument(bytes),
         warnings: [...warnings, ...Option.toArray(ephemeral), ...Option.toArray(parent)]
       }))
-    ),
-    create: (document) => files.create(path, Redacted.value(document), options),
-    replace: (document) => files.replace(path, Redacted.value(document), options),
+    ).pipe(Effect.mapError(fromStorage)),
+    create: (document) => Effect.mapError(files.create(path, Redacted.value(document), options), fromStorage),
+    replace: (document) => Effect.mapError(files.replace(path, Redacted.value(document), options), fromStorage),
     retire: Effect.gen(function*() {
       if (Option.isNone(yield* files.read(path, options))) return Option.none<string>()
       const at = new Date(yield* Clock.currentTimeMillis).toISOString().replace(/[-:]/g, "").replace(/\.\d+/, "")
       for (let copy = 1;; copy++) {
         const backup = `${path}.backup-${at}${copy === 1 ? "" : `-${copy}`}`
         if (yield* fs.exists(backup).pipe(Effect.orElseSucceed(() => false))) continue
-        yield* Effect.mapError(fs.rename(path, backup), (cause) => new IdentityUnwritable({ path: backup, cause }))
+        yield* Effect.mapError(
+          fs.rename(path, backup),
+          (cause) => new StorageError({ path: backup, reason: "Unwritable", cause })
+        )
         return Option.some(backup)
       }
-    }).pipe(Effect.withSpan("IdentityStore.retire"))
+    }).pipe(Effect.mapError(fromStorage), Effect.withSpan("IdentityStore.retire"))
   })
-})
-
-/**
- * The nearest directory above `directory` that everybody may write and rename in. One whose entries only their owners may
- * rename (the sticky bit of `/tmp`) is safe, and so is one that only a group may write, as it is on many systems by default.
- */
-const writableParentOf = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, paths: Path.Path, directory: string) {
-  for (let below = directory, above = paths.dirname(directory); above !== below;) {
-    const found = yield* Effect.option(fs.stat(above))
-    const mode = Option.match(found, { onNone: () => 0, onSome: (info) => info.mode & 0o7777 })
-    if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0) {
-      return Option.some({ _tag: "ParentWritable", path: above, mode } satisfies StoreWarning)
-    }
-    below = above
-    above = paths.dirname(above)
-  }
-  return Option.none()
 })
 
 /** Marks a document as secret: it prints as a label wherever it turns up. */

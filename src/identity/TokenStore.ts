@@ -18,13 +18,9 @@ import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import { AuthToken, DeviceId, Role } from "../protocol/Connect.ts"
-import {
-  type IdentityExposed,
-  type IdentityUnreadable,
-  type IdentityUnwritable,
-  TokenStoreError
-} from "./IdentityError.ts"
-import { errnoOf, fileFault, PrivateFile } from "./PrivateFile.ts"
+import { errnoOf } from "../storage/Errno.ts"
+import { PrivateFile } from "../storage/PrivateFile.ts"
+import type { StorageError } from "../storage/StorageError.ts"
 
 export interface TokenKey {
   /** Scheme, host, port and path of the gateway: `wss://host:443/path`. Tokens of one gateway are no business of another. */
@@ -39,6 +35,31 @@ export interface StoredToken {
   readonly scopes: ReadonlyArray<string>
   /** When it was stored, on this machine's clock. */
   readonly storedAtMs: number
+}
+
+/**
+ * A stored token could not be read or written. `Invalid` means that the newest file is not what its key says; `Contended`
+ * that other processes kept winning. A caller may go on without the stored token: the gateway issues it again.
+ */
+export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("TokenStoreError", {
+  path: Schema.String,
+  reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "Contended"]),
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    switch (this.reason) {
+      case "Unreadable":
+        return `The stored token at ${this.path} could not be read. Check owner and mode of the directory.`
+      case "Unwritable":
+        return `The token could not be stored at ${this.path}. Check space, owner and mode of the directory.`
+      case "Exposed":
+        return `${this.path} may be read or replaced by other users, so the stored token was not used. Make it private.`
+      case "Invalid":
+        return `${this.path} is not a stored token of this gateway, device and role. Remove it; a new token will be issued.`
+      case "Contended":
+        return `Other processes kept changing the stored token at ${this.path}. Try again.`
+    }
+  }
 }
 
 export class TokenStore extends Context.Service<TokenStore, {
@@ -149,12 +170,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
   const fileOf = (directory: string, generation: number) =>
     paths.join(directory, `${String(generation).padStart(12, "0")}.json`)
 
-  const failed = (cause: IdentityUnreadable | IdentityUnwritable | IdentityExposed) =>
-    new TokenStoreError({
-      path: cause.path,
-      reason: fileFault[cause._tag],
-      cause
-    })
+  const failed = (cause: StorageError) => new TokenStoreError({ path: cause.path, reason: cause.fault, cause })
 
   const generationsIn = Effect.fnUntraced(function*(directory: string) {
     const names = yield* fs.readDirectory(directory).pipe(
@@ -188,7 +204,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
   /** Removes what killed writers of any generation left behind. */
   const sweep = Effect.fnUntraced(function*(directory: string) {
     const names = yield* Effect.orElseSucceed(fs.readDirectory(directory), () => [])
-    const written = new Set(names.flatMap((name) => /^(\d{12}\.json)\..*\.tmp$/.exec(name)?.[1] ?? []))
+    const written = new Set(names.flatMap((name) => /^(\d{12}\.json)\.(?:.*\.tmp|claim)$/.exec(name)?.[1] ?? []))
     yield* Effect.forEach(written, (name) => files.sweep(paths.join(directory, name)), { discard: true })
   })
 

@@ -19,7 +19,7 @@ import type { DialError } from "../link/LinkError.ts"
 import type { Link, LinkHandler, Target } from "../link/Transport.ts"
 import { Transport } from "../link/Transport.ts"
 import type { RunId, TaskId } from "../tasks/Task.ts"
-import type { Kept } from "../tasks/TaskJournal.ts"
+import type { JournalRecord } from "../tasks/TaskJournal.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import type { Options, RecordingRefused } from "./FlightRecorder.ts"
@@ -171,7 +171,7 @@ const journal: Layer.Layer<TaskJournal, never, FlightRecorder | TaskJournal> = L
     const inner = yield* TaskJournal
     const open = new Map<RunId, TaskId>()
     const asked = new Set<RunId>()
-    const took = (tasks: ReadonlyArray<Kept>) =>
+    const took = (tasks: ReadonlyArray<JournalRecord>) =>
       Effect.sync(() => {
         for (const { abortRequested, runId, taskId } of tasks) {
           open.set(runId, taskId)
@@ -181,7 +181,7 @@ const journal: Layer.Layer<TaskJournal, never, FlightRecorder | TaskJournal> = L
       })
     return TaskJournal.of({
       ...inner,
-      takeUp: (gatewayScope) => inner.takeUp(gatewayScope).pipe(Effect.tap(took), Effect.tapError(() => took([]))),
+      claim: (gatewayScope) => inner.claim(gatewayScope).pipe(Effect.tap(took), Effect.tapError(() => took([]))),
       put: (entry) => Effect.tap(inner.put(entry), () => Effect.sync(() => void open.set(entry.runId, entry.taskId))),
       remove: (runId, ended) =>
         Effect.suspend(() => {
@@ -202,7 +202,7 @@ const journal: Layer.Layer<TaskJournal, never, FlightRecorder | TaskJournal> = L
   })
 )
 
-const openTaskOf = (task: Kept, redactor: Redactor): OpenTask => ({
+const openTaskOf = (task: JournalRecord, redactor: Redactor): OpenTask => ({
   taskId: task.taskId,
   runId: redactor.id(task.runId),
   sessionKey: redactor.sessionKey(task.sessionKey),
@@ -211,7 +211,7 @@ const openTaskOf = (task: Kept, redactor: Redactor): OpenTask => ({
   acceptedAtMs: task.acceptedAtMs,
   ...(task.sentAtMs === undefined ? {} : { sentAtMs: task.sentAtMs }),
   ...(task.answeredRunId === undefined ? {} : { answeredRunId: redactor.id(task.answeredRunId) }),
-  ...(task.elsewhere === undefined ? {} : { elsewhere: task.elsewhere }),
+  ...(task.merged === undefined ? {} : { elsewhere: task.merged }),
   ...(task.abortRequested === undefined ? {} : { abortRequested: task.abortRequested })
 })
 

@@ -457,10 +457,11 @@ const journal = (entries: ReadonlyArray<Entry>): Layer.Layer<TaskJournal> => {
       let times = 0
       return TaskJournal.of({
         ...inner,
-        takeUp: (gatewayScope) =>
+        claim: (gatewayScope) =>
           Effect.sync(() =>
-            (taken[times++] ?? []).map((task) => ({
+            (taken[times++] ?? []).map(({ elsewhere: merged, ...task }) => ({
               ...task,
+              merged,
               taskId: TaskId.make(task.taskId),
               runId: RunId.make(task.runId),
               gatewayScope

@@ -17,8 +17,9 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
-import type { IdentityExposed, IdentityUnreadable, IdentityUnwritable } from "../identity/IdentityError.ts"
-import { errnoOf, fileFault, PrivateFile } from "../identity/PrivateFile.ts"
+import { errnoOf } from "../storage/Errno.ts"
+import { PrivateFile } from "../storage/PrivateFile.ts"
+import type { StorageError } from "../storage/StorageError.ts"
 import type { TaskOutcome } from "./Task.ts"
 import { RunId, TaskId } from "./Task.ts"
 import type { Processes } from "./TaskOwner.ts"
@@ -39,8 +40,8 @@ export interface JournalEntry {
   readonly sentAtMs?: number | undefined
   /** The run that the gateway named in its answer; another than `runId` when it had the same text at work already. */
   readonly answeredRunId?: string | undefined
-  /** The text met a busy session and is answered in another run. */
-  readonly elsewhere?: boolean | undefined
+  /** The gateway merged the text into the run of a busy session, and the answer comes in that run. */
+  readonly merged?: boolean | undefined
 }
 
 /** The journal could not be read or written. */
@@ -64,7 +65,7 @@ export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("Ta
 }
 
 /** An open task, and whose it is. */
-export interface Kept extends JournalEntry {
+export interface JournalRecord extends JournalEntry {
   /** The device that delegated it; absent in entries of the first format. */
   readonly deviceId?: string | undefined
   /** The process that has it at work; absent when that is gone, so that the next one takes the task up. */
@@ -74,8 +75,8 @@ export interface Kept extends JournalEntry {
 }
 
 /** How an abort that was asked for from outside went: the kind of the task's outcome. */
-export const Answered = Schema.Literals(["Completed", "Failed", "Aborted", "Expired", "Unknown"])
-export type Answered = TaskOutcome["_tag"]
+export const AbortAnswer = Schema.Literals(["Completed", "Failed", "Aborted", "Expired", "Unknown"])
+export type AbortAnswer = TaskOutcome["_tag"]
 
 export interface FileOptions {
   readonly directory: string
@@ -92,22 +93,22 @@ type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 
 export class TaskJournal extends Context.Service<TaskJournal, {
   /** What is open, in order, whoever it belongs to. What is there and cannot be understood is left where it is, and logged. */
-  readonly read: Effect.Effect<ReadonlyArray<Kept>, TaskJournalError>
+  readonly read: Effect.Effect<ReadonlyArray<JournalRecord>, TaskJournalError>
   /**
    * Makes the open tasks of this device on a gateway our own, those whose owner is gone, and returns them in order. Of
    * several programs that do so at once, each task goes to one.
    */
-  readonly takeUp: (gatewayScope: string) => Effect.Effect<ReadonlyArray<Kept>, TaskJournalError>
+  readonly claim: (gatewayScope: string) => Effect.Effect<ReadonlyArray<JournalRecord>, TaskJournalError>
   /** Writes an entry, in place of the earlier one of its run if there is one. On return it survives a power cut. */
   readonly put: (entry: JournalEntry) => Effect.Effect<void, TaskJournalError>
   /** The task is done. Who asked for its abort is told how it ended. Nothing happens where there is no entry. */
-  readonly remove: (runId: RunId, ended: Answered) => Effect.Effect<void, TaskJournalError>
+  readonly remove: (runId: RunId, ended: AbortAnswer) => Effect.Effect<void, TaskJournalError>
   /** Own tasks that somebody wants aborted. It never answers where nobody else can ask. */
   readonly abortRequests: Effect.Effect<ReadonlyArray<RunId>, TaskJournalError>
   /** Asks the owner of a task, the present one or the next, to abort it. Asking twice is asking once. */
   readonly requestAbort: (runId: RunId) => Effect.Effect<void, TaskJournalError>
   /** What became of a request; nothing while it is open. An answer is given once. */
-  readonly abortAnswer: (runId: RunId) => Effect.Effect<Option.Option<Answered>, TaskJournalError>
+  readonly abortAnswer: (runId: RunId) => Effect.Effect<Option.Option<AbortAnswer>, TaskJournalError>
 }>()("effect-openclaw/tasks/TaskJournal") {
   /** Private files in this directory. Nothing is made before the first task. */
   static readonly layerFile = (options: FileOptions): Layer.Layer<TaskJournal, never, Machine> =>
@@ -133,7 +134,7 @@ const makeMemory = () => {
   const all = () => inOrder([...entries.values()])
   return TaskJournal.of({
     read: Effect.sync(all),
-    takeUp: (gatewayScope) => Effect.sync(() => all().filter((entry) => entry.gatewayScope === gatewayScope)),
+    claim: (gatewayScope) => Effect.sync(() => all().filter((entry) => entry.gatewayScope === gatewayScope)),
     put: (entry) => Effect.sync(() => void entries.set(entry.runId, entry)),
     remove: (runId) => Effect.sync(() => void entries.delete(runId)),
     abortRequests: Effect.never,
@@ -156,6 +157,7 @@ const File = Schema.fromJsonString(Schema.Struct({
   acceptedAtMs: Schema.Natural,
   sentAtMs: Schema.optionalKey(Schema.Natural),
   answeredRunId: Schema.optionalKey(Schema.String),
+  /** `merged` of the entry. */
   elsewhere: Schema.optionalKey(Schema.Boolean)
 }))
 const decodeFile = Schema.decodeUnknownOption(File)
@@ -175,18 +177,18 @@ const encode = (entry: JournalEntry, deviceId: string | undefined): Uint8Array =
       acceptedAtMs: entry.acceptedAtMs,
       sentAtMs: entry.sentAtMs,
       answeredRunId: entry.answeredRunId,
-      elsewhere: entry.elsewhere
+      elsewhere: entry.merged
     })
   }\n`)
 
 const AbortFile = Schema.fromJsonString(Schema.Struct({
   format: Schema.Literal("effect-openclaw/task-abort"),
   version: Schema.Literal(1),
-  answer: Schema.optionalKey(Answered)
+  answer: Schema.optionalKey(AbortAnswer)
 }))
 const decodeAbort = Schema.decodeUnknownOption(AbortFile)
 const encodeAbort = Schema.encodeSync(AbortFile)
-const abortBytes = (answer?: Answered): Uint8Array =>
+const abortBytes = (answer?: AbortAnswer): Uint8Array =>
   new TextEncoder().encode(
     `${
       encodeAbort({ format: "effect-openclaw/task-abort", version: 1, ...(answer === undefined ? {} : { answer }) })
@@ -202,10 +204,10 @@ const uuid = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 const taskFile = new RegExp(`^(${uuid})(?:\\.([0-9a-f]{16}))?\\.json$`)
 const abortFile = new RegExp(`^(${uuid})\\.abort$`)
 const ownerFile = /^([0-9a-f]{16})\.runner$/
-const leftover = /^([0-9a-f-]{16,36}(?:\.[0-9a-f]{16})?\.(?:json|abort|runner))\.[0-9a-f]{16}\.tmp$/
+const leftover = /^([0-9a-f-]{16,36}(?:\.[0-9a-f]{16})?\.(?:json|abort|runner))\.(?:[0-9a-f]{16}\.tmp|claim)$/
 
 /** A task in the directory. */
-interface Found extends Kept {
+interface Found extends JournalRecord {
   readonly name: string
 }
 
@@ -221,12 +223,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   const pathOf = (name: string) => paths.join(directory, name)
   const ownPath = (runId: string) => pathOf(`${runId}.${own}.json`)
   const abortPath = (runId: string) => pathOf(`${runId}.abort`)
-  const failed = (cause: IdentityUnreadable | IdentityUnwritable | IdentityExposed) =>
-    new TaskJournalError({
-      path: cause.path,
-      reason: fileFault[cause._tag],
-      cause
-    })
+  const failed = (cause: StorageError) => new TaskJournalError({ path: cause.path, reason: cause.fault, cause })
 
   /** Before the first task has our name, everybody can see that we live. */
   const announce = announcing.withPermit(Effect.suspend(() => {
@@ -250,7 +247,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
 
   const readEntry = Effect.fnUntraced(function*(
     name: string,
-    known: Pick<Kept, "ownerPid" | "abortRequested">
+    known: Pick<JournalRecord, "ownerPid" | "abortRequested">
   ) {
     const path = pathOf(name)
     const found = yield* Effect.mapError(files.read(path, options), failed)
@@ -261,8 +258,8 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
       ({ runId }) => runId === taskFile.exec(name)?.[1]
     )
     if (Option.isSome(decoded)) {
-      const { deviceId, format: _, version: __, ...entry } = decoded.value
-      return [{ ...entry, ...known, deviceId, name } satisfies Found]
+      const { deviceId, elsewhere: merged, format: _, version: __, ...entry } = decoded.value
+      return [{ ...entry, ...known, merged, deviceId, name } satisfies Found]
     }
     yield* Effect.logWarning("an entry of the task journal is not understood and left alone").pipe(
       Effect.annotateLogs({ path })
@@ -318,7 +315,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   })
 
   /** Only one of several that try has the old name to rename. */
-  const claim = ({ name, runId }: Found) =>
+  const claimFile = ({ name, runId }: Found) =>
     fs.rename(pathOf(name), ownPath(runId)).pipe(
       Effect.as(true),
       Effect.catchIf((error) => errnoOf(error) === "ENOENT", () => Effect.succeed(false)),
@@ -330,14 +327,14 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
 
   return TaskJournal.of({
     read: look,
-    takeUp: Effect.fn("TaskJournal.takeUp")(function*(gatewayScope) {
+    claim: Effect.fn("TaskJournal.claim")(function*(gatewayScope) {
       const orphans = (yield* look).filter((entry) =>
         entry.ownerPid === undefined && entry.gatewayScope === gatewayScope && !entry.name.includes(own)
         && (only === undefined || entry.runId === only)
         && (deviceId === undefined || entry.deviceId === undefined || entry.deviceId === deviceId)
       )
       if (orphans.length > 0) yield* announce
-      return yield* Effect.filter(orphans, claim)
+      return yield* Effect.filter(orphans, claimFile)
     }, Effect.uninterruptible),
     put: Effect.fn("TaskJournal.put")(function*(entry) {
       const path = ownPath(entry.runId)

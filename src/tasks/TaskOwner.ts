@@ -11,7 +11,7 @@ import * as Hex from "effect/encoding/Hex"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { PrivateFile } from "../identity/PrivateFile.ts"
+import type { PrivateFile } from "../storage/PrivateFile.ts"
 
 /** The processes of this machine. */
 export interface Processes {

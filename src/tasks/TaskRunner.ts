@@ -35,7 +35,7 @@ import type { Evidence, QueuedReason, Task, TaskEvent, TaskOutcome, TaskReceipt,
 import { isEnd, RunId, stateAfter, TaskId } from "./Task.ts"
 import type { SessionConflicted } from "./TaskError.ts"
 import { runError, TakenAsCommand, TaskNotFound, TaskRefused } from "./TaskError.ts"
-import type { JournalEntry, Kept } from "./TaskJournal.ts"
+import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 import { TaskJournal } from "./TaskJournal.ts"
 
 export interface TaskRunnerOptions {
@@ -734,7 +734,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   })
 
   /** Takes up a task from here or, with what it knows, from the journal. */
-  const accept = (record: Kept): TaskReceipt => {
+  const accept = (record: JournalRecord): TaskReceipt => {
     const { answeredRunId, runId, sentAtMs, sessionKey, taskId } = record
     const lane = laneOf(record)
     const entry: Entry = {
@@ -761,7 +761,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       misaddressed: false,
       ran: false,
       over: false,
-      elsewhere: record.elsewhere ?? false,
+      elsewhere: record.merged ?? false,
       lookNow: Latch.makeUnsafe(false),
       looks: 0,
       evidence: undefined,
@@ -866,7 +866,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   /** Goes on with what an earlier process left open on this gateway. */
   const takeUp = Effect.gen(function*() {
     const open = yield* Effect.catch(
-      journal.takeUp(gatewayScope),
+      journal.claim(gatewayScope),
       (error) => Effect.as(Effect.logError(error.message), [])
     )
     for (const record of open) {
@@ -974,7 +974,7 @@ const recordOf = (entry: Entry): JournalEntry => ({
   acceptedAtMs: entry.acceptedAtMs,
   sentAtMs: entry.sentAtMs,
   answeredRunId: entry.answeredRunId,
-  elsewhere: entry.elsewhere
+  merged: entry.elsewhere
 })
 
 /** The gateway answers a key whose run came to nothing with what that run said. */

@@ -17,7 +17,7 @@ import { replay } from "../../src/cli/Replay.ts"
 import { root } from "../../src/cli/Root.ts"
 import { run } from "../../src/cli/Run.ts"
 import { tasks } from "../../src/cli/Tasks.ts"
-import { PrivateFile } from "../../src/identity/PrivateFile.ts"
+import { PrivateFile } from "../../src/storage/PrivateFile.ts"
 import * as Cli from "./Cli.ts"
 
 const limit = 60_000

@@ -29,8 +29,8 @@ import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import * as DevGatewayWs from "../../src/devgateway/DevGatewayWs.ts"
 import { compareCode } from "../../src/identity/CompareCode.ts"
 import * as KeyEnvelope from "../../src/identity/KeyEnvelope.ts"
-import { PrivateFile } from "../../src/identity/PrivateFile.ts"
 import { DeviceId } from "../../src/protocol/Connect.ts"
+import { PrivateFile } from "../../src/storage/PrivateFile.ts"
 import * as Cli from "./Cli.ts"
 
 const limit = 60_000

@@ -12,8 +12,8 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sig
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { Signer } from "../../src/identity/Signer.ts"
 import { PlatformName } from "../../src/protocol/Connect.ts"
+import { copyDisk, failure, makeDisk, place, snapshot } from "../storage/MemoryFiles.ts"
 import { interleaved, killAt, load, path, seededRandom } from "./Fixture.ts"
-import { copyDisk, failure, makeDisk, place, snapshot } from "./MemoryFiles.ts"
 
 const parsed = (text: string | undefined): Record<string, unknown> => {
   const value: unknown = JSON.parse(text ?? "null")
@@ -323,6 +323,22 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual(warnings, [{ _tag: "LinksUnsupported", path: "/state/effect-openclaw" }])
       assert.deepStrictEqual(Object.keys(snapshot(disk)), [path])
       assert.deepStrictEqual((yield* load(disk, {}, { links: false })).warnings, [])
+    }))
+
+  it.effect("G02: where hard links are refused with EACCES, starts at once end with one identity all the same", () =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 20; round++) {
+        const disk = makeDisk()
+        const starts = Array.from(
+          { length: 4 },
+          (_, index) =>
+            load(disk, {}, { linkErrno: "EACCES", seed: `${round}:${index}`, ...interleaved(`${round}:${index}`) })
+        )
+        const identities = yield* Effect.all(starts, { concurrency: "unbounded" })
+        assert.strictEqual(new Set(identities.map(({ deviceId }) => deviceId)).size, 1, `round ${round}`)
+        assert.strictEqual(identities.filter(({ source }) => source._tag === "File" && source.created).length, 1)
+        assert.deepStrictEqual([...disk.entries.keys()].filter((entry) => entry.startsWith(`${path}.`)), [])
+      }
     }))
 
   const Seed = Arbitrary.map(

@@ -6,10 +6,10 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import { createHash } from "node:crypto"
 import { DeviceIdentity, type FileOptions } from "../../src/identity/DeviceIdentity.ts"
-import { PrivateFile } from "../../src/identity/PrivateFile.ts"
 import { Signer } from "../../src/identity/Signer.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
-import { type Behaviour, type Disk, makeFileSystem } from "./MemoryFiles.ts"
+import { PrivateFile } from "../../src/storage/PrivateFile.ts"
+import { type Behaviour, type Disk, makeFileSystem } from "../storage/MemoryFiles.ts"
 
 /** Randomness that two runs share when they name the same seed, as two processes never do. */
 export const seededRandom = (seed: string): Layer.Layer<SecureRandom.SecureRandom> =>

@@ -6,12 +6,12 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import { createHash, generateKeyPairSync } from "node:crypto"
-import { HostPlatform } from "../../src/identity/DeviceIdentity.ts"
+import { HostPlatform } from "../../src/identity/HostPlatform.ts"
 import { IdentityAdmin } from "../../src/identity/IdentityAdmin.ts"
 import * as KeyEnvelope from "../../src/identity/KeyEnvelope.ts"
 import { PlatformName } from "../../src/protocol/Connect.ts"
+import { copyDisk, type Disk, failure, makeDisk, place, snapshot } from "../storage/MemoryFiles.ts"
 import { killAt, load, type Machine, machine, path } from "./Fixture.ts"
-import { copyDisk, type Disk, failure, makeDisk, place, snapshot } from "./MemoryFiles.ts"
 
 const admin = (disk: Disk, on: Machine = {}, at = path) =>
   Effect.map(

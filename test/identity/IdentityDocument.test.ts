@@ -9,8 +9,8 @@ import { createDecipheriv, scryptSync } from "node:crypto"
 import * as IdentityDocument from "../../src/identity/IdentityDocument.ts"
 import * as KeyEnvelope from "../../src/identity/KeyEnvelope.ts"
 import { Signer } from "../../src/identity/Signer.ts"
+import { makeDisk, snapshot } from "../storage/MemoryFiles.ts"
 import { load, path, seededRandom } from "./Fixture.ts"
-import { makeDisk, snapshot } from "./MemoryFiles.ts"
 import vectors from "./vectors/identity.json" with { type: "json" }
 
 const services = Layer.mergeAll(Signer.layerNode, Digest.layerWebCrypto, seededRandom("document"))

@@ -11,8 +11,8 @@ import * as Ref from "effect/Ref"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { type Document, IdentityStore, refuseReserved } from "../../src/identity/IdentityStore.ts"
 import { Signer } from "../../src/identity/Signer.ts"
+import { makeDisk, snapshot } from "../storage/MemoryFiles.ts"
 import { load, path } from "./Fixture.ts"
-import { makeDisk, snapshot } from "./MemoryFiles.ts"
 
 /** All that a store in a keychain or a secret manager needs: one named secret that can be read, added and replaced. */
 const keychain = (entries: Ref.Ref<ReadonlyMap<string, Document>>, name: string) =>

@@ -6,11 +6,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import { inspect } from "node:util"
-import type { TokenStoreError } from "../../src/identity/IdentityError.ts"
-import { type StoredToken, type TokenKey, TokenStore } from "../../src/identity/TokenStore.ts"
+import { type StoredToken, type TokenKey, TokenStore, type TokenStoreError } from "../../src/identity/TokenStore.ts"
 import { AuthToken, DeviceId } from "../../src/protocol/Connect.ts"
+import { copyDisk, failure, makeDisk, snapshot } from "../storage/MemoryFiles.ts"
 import { interleaved, killAt, tokenStore } from "./Fixture.ts"
-import { copyDisk, failure, makeDisk, snapshot } from "./MemoryFiles.ts"
 
 const key: TokenKey = {
   gatewayScope: "wss://gateway.example:443/",
@@ -216,6 +215,27 @@ describe("TokenStore", () => {
         assert.include(values, String(shown(last)?.[0]))
         yield* Effect.flatMap(tokenStore(disk), (store) => store.put(key, entry("last")))
         assert.strictEqual(Object.keys(snapshot(disk)).length, 1)
+      }
+    }))
+
+  it.effect("where hard links are refused with EACCES, tokens are stored, renewed at once and removed all the same", () =>
+    Effect.gen(function*() {
+      for (let round = 0; round < 20; round++) {
+        const disk = makeDisk()
+        const store = (name: string) =>
+          tokenStore(disk, { linkErrno: "EACCES", seed: `${round}:${name}`, ...interleaved(`${round}:${name}`) })
+        yield* Effect.flatMap(store("first"), (first) => first.put(key, entry("stale")))
+        yield* Effect.all([
+          Effect.flatMap(store("a"), (a) => a.remove(key, token("stale"))),
+          Effect.flatMap(store("b"), (b) => b.put(key, entry("fresh"))),
+          Effect.flatMap(store("c"), (c) => c.remove(key, token("stale")))
+        ], { concurrency: "unbounded" })
+        const last = yield* store("d")
+        assert.deepStrictEqual(shown(yield* last.get(key))?.[0], "fresh", `round ${round}`)
+        assert.isTrue(yield* last.remove(key, token("fresh")))
+        assert.deepStrictEqual(yield* last.get(key), Option.none())
+        assert.deepStrictEqual(Object.keys(snapshot(disk)).length, 1)
+        assert.deepStrictEqual([...disk.entries.keys()].filter((path) => path.endsWith(".claim")), [])
       }
     }))
 

@@ -35,7 +35,7 @@ import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import { TaskJournal, TaskJournalError } from "../../src/tasks/TaskJournal.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
-import * as MemoryFiles from "../identity/MemoryFiles.ts"
+import * as MemoryFiles from "../storage/MemoryFiles.ts"
 import * as Device from "../support/Device.ts"
 import * as FailingDials from "../support/FailingDials.ts"
 import * as LogLines from "../support/LogLines.ts"
@@ -240,7 +240,7 @@ describe("what comes out of the journal", () => {
             ...inner,
             // What others have is listed, and not ours.
             read: Effect.succeed([{ ...earlier, taskId: TaskId.make("0fab0fab"), ownerPid: 4711 }]),
-            takeUp: () => Effect.succeed([{ ...earlier, abortRequested: true }]),
+            claim: () => Effect.succeed([{ ...earlier, abortRequested: true }]),
             abortRequests: Ref.get(wanted)
           }))
       ).pipe(Layer.provide(TaskJournal.layerMemory))

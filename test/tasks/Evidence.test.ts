@@ -447,7 +447,7 @@ describe("the journal of a runner", () => {
         {},
         connecting,
         Layer.mock(TaskJournal, {
-          takeUp: () => Effect.fail(full),
+          claim: () => Effect.fail(full),
           put: () => Effect.fail(full),
           remove: () => Effect.void,
           abortRequests: Effect.never
@@ -468,7 +468,7 @@ describe("the journal of a runner", () => {
         {},
         connecting,
         Layer.mock(TaskJournal, {
-          takeUp: () => Effect.succeed([]),
+          claim: () => Effect.succeed([]),
           put: () => Effect.suspend(() => ++writes === 2 ? Deferred.await(written) : Effect.void),
           remove: () => Effect.void,
           abortRequests: Effect.never

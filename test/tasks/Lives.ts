@@ -109,7 +109,7 @@ export const begin = Effect.fnUntraced(function*(disk: Disk, fate: Fate, options
       return diedAt === undefined ? Effect.void : Effect.fail(gone)
     })
   const journal = Layer.mock(TaskJournal, {
-    takeUp: () =>
+    claim: () =>
       Effect.sync(() => [...disk.entries.values()].toSorted((left, right) => left.position - right.position)),
     put: (entry) => write("putting", "put", () => disk.entries.set(entry.runId, entry)),
     remove: (runId) => write("removing", "removed", () => disk.entries.delete(runId)),

@@ -5,12 +5,13 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import type { JournalEntry } from "../../src/tasks/TaskJournal.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
-import type { Disk } from "../identity/MemoryFiles.ts"
-import { copyDisk, makeDisk, makeFileSystem } from "../identity/MemoryFiles.ts"
+import type { Disk } from "../storage/MemoryFiles.ts"
+import { copyDisk, makeDisk, makeFileSystem } from "../storage/MemoryFiles.ts"
 
 const entry = (position: number, more: Partial<JournalEntry> = {}): JournalEntry => ({
   taskId: TaskId.make(`0000000${position}`),
@@ -47,7 +48,7 @@ describe("TaskJournal", () => {
       Effect.gen(function*() {
         const journal = yield* make
         assert.deepStrictEqual(yield* journal.read, [])
-        const sent = entry(1, { sentAtMs: 1_795_330_230_897, answeredRunId: "another", elsewhere: true })
+        const sent = entry(1, { sentAtMs: 1_795_330_230_897, answeredRunId: "another", merged: true })
         yield* journal.put(entry(2))
         yield* journal.put(entry(1))
         yield* journal.put(entry(3))
@@ -152,6 +153,33 @@ describe("TaskJournal", () => {
         const after = yield* on(copy.disk, () => {})
         assert.include([states[copy.step], states[copy.step + 1]], texts(yield* after.read))
       }
+    }))
+
+  it.effect("where hard links are refused with EACCES, tasks, runners and abort requests are kept all the same", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const on = (pid: number, alive: (pid: number) => boolean) =>
+        Effect.map(
+          Layer.build(
+            Layer.fresh(
+              TaskJournal.layerFile({ directory: "/state/tasks", processes: { own: pid, isAlive: alive } })
+            ).pipe(
+              Layer.provide(Layer.effect(FileSystem.FileSystem, makeFileSystem(disk, { linkErrno: "EACCES" }))),
+              Layer.provide([Path.layer, SecureRandom.layerWebCrypto])
+            )
+          ),
+          Context.get(TaskJournal)
+        ).pipe(Effect.provide(Path.layer))
+      const first = yield* on(5_000_001, () => true)
+      yield* first.put(entry(1))
+      const second = yield* on(5_000_002, (pid) => pid !== 5_000_001)
+      yield* second.requestAbort(entry(1).runId)
+      yield* second.requestAbort(entry(1).runId)
+      assert.deepStrictEqual(yield* first.abortRequests, [entry(1).runId])
+      const [claimed] = yield* second.claim(entry(1).gatewayScope)
+      assert.deepInclude(claimed, { runId: entry(1).runId, abortRequested: true })
+      yield* second.remove(entry(1).runId, "Aborted")
+      assert.deepStrictEqual(yield* first.abortAnswer(entry(1).runId), Option.some("Aborted"))
     }))
 
   it.effect("says what is wrong with its place, and never what the task is", () =>

@@ -33,6 +33,8 @@ export interface Behaviour {
   /** False: like a DOS file system, everything shows this mode and a change of mode does nothing. */
   readonly fixedMode?: number
   readonly links?: boolean
+  /** The error with which this file system answers a hard link. */
+  readonly linkErrno?: string | undefined
   readonly chmod?: boolean
 }
 
@@ -74,6 +76,7 @@ export const makeFileSystem = (
   Effect.map(Path.Path, (paths) => {
     const gate = behaviour.gate ?? (() => Effect.void)
     const parentOf = (path: string) => paths.dirname(path)
+    const below = (path: string) => [...disk.entries].filter(([entry]) => entry.startsWith(`${path}/`))
 
     const find = (method: string, path: string) =>
       Effect.suspend(() => {
@@ -159,6 +162,9 @@ export const makeFileSystem = (
         ),
       makeDirectory: Effect.fnUntraced(function*(path, options) {
         yield* gate("makeDirectory", path)
+        if (disk.entries.has(path) && options?.recursive !== true) {
+          return yield* failure("AlreadyExists", "EEXIST", "makeDirectory", path)
+        }
         const missing: Array<string> = []
         for (let place = path; !disk.entries.has(place); place = parentOf(place)) missing.unshift(place)
         for (const place of missing) yield* create(place, "Directory", options?.mode ?? 0o777)
@@ -189,6 +195,7 @@ export const makeFileSystem = (
       link: Effect.fnUntraced(function*(from, to) {
         yield* gate("link", to)
         if (behaviour.links === false) return yield* failure("PermissionDenied", "EPERM", "link", to)
+        if (behaviour.linkErrno !== undefined) return yield* failure("Unknown", behaviour.linkErrno, "link", to)
         const inode = yield* find("link", from)
         if (disk.entries.has(to)) return yield* failure("AlreadyExists", "EEXIST", "link", to)
         disk.entries.set(to, inode)
@@ -196,11 +203,25 @@ export const makeFileSystem = (
       rename: Effect.fnUntraced(function*(from, to) {
         yield* gate("rename", to)
         const inode = yield* find("rename", from)
-        disk.entries.delete(from)
-        disk.entries.set(to, inode)
+        const target = disk.entries.get(to)
+        if (target !== undefined && target.type === "Directory") {
+          if (inode.type !== "Directory") return yield* failure("BadResource", "EISDIR", "rename", to)
+          if (below(to).length > 0) return yield* failure("Unknown", "ENOTEMPTY", "rename", to)
+        } else if (target !== undefined && inode.type === "Directory") {
+          return yield* failure("BadResource", "ENOTDIR", "rename", to)
+        }
+        for (const [path, moved] of [[from, inode] as const, ...below(from)]) {
+          disk.entries.delete(path)
+          disk.entries.set(`${to}${path.slice(from.length)}`, moved)
+        }
       }),
       remove: Effect.fnUntraced(function*(path, options) {
         yield* gate("remove", path)
+        const inode = disk.entries.get(path)
+        if (inode?.type === "Directory" && options?.recursive !== true) {
+          return yield* failure("Unknown", "ERR_FS_EISDIR", "remove", path)
+        }
+        for (const [inside] of below(path)) disk.entries.delete(inside)
         if (!disk.entries.delete(path) && options?.force !== true) {
           return yield* failure("NotFound", "ENOENT", "remove", path)
         }

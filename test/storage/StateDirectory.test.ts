@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { defaultDirectory, platformName, reserved, stateFiles } from "../../src/identity/StateDirectory.ts"
+import { platformName } from "../../src/identity/HostPlatform.ts"
+import { defaultDirectory, reserved, stateFiles } from "../../src/storage/StateDirectory.ts"
 
 describe("StateDirectory", () => {
   it("G21: the platform is one of four words and never has a version", () => {

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { describeWarning } from "../../src/identity/DeviceIdentity.ts"
-import { judge, parseMountInfo } from "../../src/identity/EphemeralPlace.ts"
-import { load, path } from "./Fixture.ts"
+import { judge, parseMountInfo } from "../../src/storage/EphemeralPlace.ts"
+import { load, path } from "../identity/Fixture.ts"
 import { makeDisk, place } from "./MemoryFiles.ts"
 
 /** Lines as the kernel writes them: optional fields may be absent or several, and blanks stand in octal. */

@@ -4,8 +4,7 @@
  */
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { PlatformName } from "../protocol/Connect.ts"
-import { type IdentityPathReserved, StateDirectoryUnknown } from "./IdentityError.ts"
+import * as Schema from "effect/Schema"
 
 export interface Host {
   /** Node's `process.platform`; `browser` where there is none. */
@@ -28,20 +27,23 @@ export interface StateFiles {
   readonly gateway: string
 }
 
-/**
- * The coarse name that a device pairs with, from Node's `process.platform`. Gateways pin it and ask for a new approval when
- * it changes, so it is one of four words and never has a version. Other Unix systems count as `linux`.
- */
-export const platformName = (platform: string): PlatformName =>
-  PlatformName.make(
-    platform === "darwin" || platform === "ios"
-      ? "macos"
-      : platform === "win32" || platform === "cygwin"
-      ? "windows"
-      : platform === "browser"
-      ? "browser"
-      : "linux"
-  )
+/** No place for the state directory can be derived from the environment. */
+export class StateDirectoryUnknown extends Schema.TaggedError<StateDirectoryUnknown>()("StateDirectoryUnknown", {
+  variable: Schema.String
+}) {
+  override get message(): string {
+    return `The state directory cannot be derived: ${this.variable} is not set. Set it, or name a state directory.`
+  }
+}
+
+/** Why a path belongs to OpenClaw itself. */
+export const ReservedReason = Schema.Literals([
+  "RetiredIdentityFile",
+  "RetiredTokenFile",
+  "OpenClawDirectory",
+  "OpenClawStateDirectory"
+])
+export type ReservedReason = typeof ReservedReason.Type
 
 /**
  * The default state directory: `$XDG_STATE_HOME/effect-openclaw` or `~/.local/state/effect-openclaw`; on macOS
@@ -59,7 +61,7 @@ export const defaultDirectory = (host: Host): Result.Result<string, StateDirecto
       ? Result.fail(new StateDirectoryUnknown({ variable: name }))
       : Result.succeed(`${base.replace(/[\\/]+$/, "")}${rest}`)
   }
-  switch (platformName(host.platform)) {
+  switch (conventionOf(host.platform)) {
     case "macos":
       return under("HOME", `/Library/Application Support/${directoryName}`)
     case "windows":
@@ -73,7 +75,7 @@ export const defaultDirectory = (host: Host): Result.Result<string, StateDirecto
 
 /** The files inside a state directory, joined by the separator of the platform. */
 export const stateFiles = (directory: string, platform: string): StateFiles => {
-  const separator = platformName(platform) === "windows" ? "\\" : "/"
+  const separator = conventionOf(platform) === "windows" ? "\\" : "/"
   const inside = (name: string): string => `${directory.replace(/[\\/]+$/, "")}${separator}${name}`
   return {
     directory,
@@ -93,7 +95,7 @@ export const stateFiles = (directory: string, platform: string): StateFiles => {
 export const reserved = (
   path: string,
   openClawStateDirectory?: string | undefined
-): Option.Option<IdentityPathReserved["reason"]> => {
+): Option.Option<ReservedReason> => {
   const parts = segments(path)
   const owner = parts.findIndex((part) => /^\.openclaw(-.*)?$/.test(part))
   const stateDirectory = segments(openClawStateDirectory?.trim() ?? "")
@@ -112,6 +114,13 @@ export const reserved = (
 }
 
 const directoryName = "effect-openclaw"
+
+const conventionOf = (platform: string): "macos" | "windows" | "xdg" =>
+  platform === "darwin" || platform === "ios"
+    ? "macos"
+    : platform === "win32" || platform === "cygwin"
+    ? "windows"
+    : "xdg"
 
 const segments = (path: string): ReadonlyArray<string> =>
   path.toLowerCase().split(/[\\/]+/).filter((part) => part !== "" && part !== ".")

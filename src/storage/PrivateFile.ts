@@ -1,0 +1,223 @@
+/**
+ * Files that only their owner may read: private from the first instant, whole or absent to every reader, and never
+ * overwritten by accident. No lock files: the file system itself tells two writers apart.
+ */
+import * as ByteSize from "effect/ByteSize"
+import * as Context from "effect/Context"
+import type * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Path from "effect/Path"
+import * as Ref from "effect/Ref"
+import { errnoOf } from "./Errno.ts"
+import * as FinalName from "./FinalName.ts"
+import * as PrivateDirectory from "./PrivateDirectory.ts"
+import { StorageError, unreadable, unwritable } from "./StorageError.ts"
+import type { StorageWarning } from "./StorageWarning.ts"
+import { sweep, tempNameFor } from "./TemporaryFile.ts"
+
+export interface Options {
+  /** Refuse what would otherwise be repaired or warned about. */
+  readonly strict?: boolean | undefined
+}
+
+export interface Written {
+  /** False when there was a file already: then nothing was written. */
+  readonly created: boolean
+  readonly warnings: ReadonlyArray<StorageWarning>
+}
+
+export interface Read {
+  readonly bytes: Uint8Array
+  readonly warnings: ReadonlyArray<StorageWarning>
+}
+
+type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
+
+export class PrivateFile extends Context.Service<PrivateFile, {
+  /**
+   * Creates a 0600 file that readers see whole or not at all, and never overwrites one. On return it survives a power cut;
+   * where the file system cannot promise that, one warning is logged. A missing directory is made with 0700; a directory
+   * that others may write is refused.
+   */
+  readonly create: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
+  /** Puts new content in place of the old in one step: a reader, or a crash, sees one of the two. Creates where absent. */
+  readonly replace: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
+  /**
+   * Reads a file of at most one mebibyte, or nothing where there is none. A mode that others can use is repaired and
+   * reported, or refused when `strict`. A symbolic link is refused.
+   */
+  readonly read: (path: string, options?: Options) => Effect.Effect<Option.Option<Read>, StorageError>
+  /** Removes the file; nothing happens where there is none. */
+  readonly remove: (path: string) => Effect.Effect<void, StorageError>
+  /**
+   * Removes what earlier writers of this path left behind when they were killed: temporary files of ours that are older
+   * than a minute, or that are another name of the file itself. Returns how many. It never fails.
+   */
+  readonly sweep: (path: string) => Effect.Effect<number>
+}>()("effect-openclaw/storage/PrivateFile") {
+  static readonly layer: Layer.Layer<PrivateFile, never, Machine> = Layer.effect(
+    PrivateFile,
+    Effect.gen(function*() {
+      const machine = yield* Effect.context<Machine>()
+      const unsyncedTold = yield* Ref.make(false)
+      const tellUnsynced = (path: string) =>
+        Effect.flatMap(Ref.getAndSet(unsyncedTold, true), (told) =>
+          told ? Effect.void : Effect.annotateLogs(
+            Effect.logWarning(
+              "files cannot be synced to this file system: what was written last may be lost with the power"
+            ),
+            { path }
+          ))
+      return PrivateFile.of({
+        create: Effect.fn("PrivateFile.create")(
+          (path, bytes, options) => write({ path, bytes, options, tellUnsynced }, FinalName.claim),
+          Effect.uninterruptible,
+          Effect.provide(machine)
+        ),
+        replace: Effect.fn("PrivateFile.replace")(
+          (path, bytes, options) => write({ path, bytes, options, tellUnsynced }, FinalName.takeOver),
+          Effect.uninterruptible,
+          Effect.provide(machine)
+        ),
+        read: (path, options) => Effect.provide(read(path, options), machine),
+        remove: Effect.fn("PrivateFile.remove")(remove, Effect.provide(machine)),
+        sweep: (path) => Effect.provide(sweep(path), machine)
+      })
+    })
+  )
+}
+
+const maxBytes = 1024 * 1024
+/** Errors with which network mounts and others that cannot sync answer the request. */
+const noSync: ReadonlySet<string | undefined> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
+const maxAttempts = 3
+
+interface Writing {
+  readonly path: string
+  readonly bytes: Uint8Array
+  readonly options: Options | undefined
+  /** Warns that writes do not survive a power cut; the second time it does nothing. */
+  readonly tellUnsynced: (path: string) => Effect.Effect<void>
+}
+
+const write = Effect.fnUntraced(function*(
+  { bytes, options, path, tellUnsynced }: Writing,
+  place: typeof FinalName.claim | typeof FinalName.takeOver
+) {
+  const fs = yield* FileSystem.FileSystem
+  const strict = options?.strict === true
+  const directoryWarnings = yield* PrivateDirectory.prepare(path, strict)
+  for (let attempt = 1;; attempt++) {
+    const temp = yield* tempNameFor(path)
+    const { outcome, warnings } = yield* Effect.flatMap(
+      writeTemp(temp, bytes, strict, tellUnsynced(path)),
+      (tempWarnings) =>
+        Effect.map(place(temp, path), ({ outcome, warnings }) => ({
+          outcome,
+          warnings: [...directoryWarnings, ...tempWarnings, ...warnings]
+        }))
+    ).pipe(Effect.ensuring(Effect.ignore(fs.remove(temp, { force: true }))))
+    if (outcome === "Lost" && attempt < maxAttempts) continue
+    if (outcome === "Lost") return yield* new StorageError({ path, reason: "Unwritable", errno: "ENOENT" })
+    yield* PrivateDirectory.sync(path)
+    return { created: outcome === "Created", warnings } satisfies Written
+  }
+})
+
+const writeTemp = Effect.fnUntraced(function*(
+  temp: string,
+  bytes: Uint8Array,
+  strict: boolean,
+  tellUnsynced: Effect.Effect<void>
+) {
+  const fs = yield* FileSystem.FileSystem
+  const mode = yield* fs.open(temp, { flag: "wx", mode: 0o600 }).pipe(
+    Effect.flatMap(Effect.fnUntraced(function*(file) {
+      // The mode is looked at while the file is still empty.
+      const { mode } = yield* file.stat
+      if (strict && (mode & 0o077) !== 0) return mode
+      yield* file.writeAll(bytes)
+      yield* Effect.catchIf(file.sync, (error) => noSync.has(errnoOf(error)), () => tellUnsynced)
+      return mode
+    })),
+    Effect.scoped,
+    Effect.mapError(unwritable(temp))
+  )
+  return yield* makePrivate(temp, mode, strict)
+})
+
+/** Gives the file 0600 where it has more, and says how that went. */
+const makePrivate = Effect.fnUntraced(function*(path: string, fileMode: number, strict: boolean) {
+  if ((fileMode & 0o077) === 0) return []
+  const mode = fileMode & 0o7777
+  if (strict) return yield* new StorageError({ path, reason: "FileAccessible", mode })
+  const fs = yield* FileSystem.FileSystem
+  const changed = yield* Effect.isSuccess(fs.chmod(path, 0o600))
+  if (!changed) return [{ _tag: "ModeNotRepaired", path, mode } satisfies StorageWarning]
+  const after = yield* Effect.option(fs.lstat(path))
+  const repaired = Option.exists(after, (file) => (file.mode & 0o077) === 0)
+  return [
+    repaired
+      ? { _tag: "ModeRepaired", path, mode } satisfies StorageWarning
+      : { _tag: "ModesUnsupported", path } satisfies StorageWarning
+  ]
+})
+
+// Without a span: a tracer keeps what a span ended with, and that is the content.
+const read = Effect.fnUntraced(function*(path: string, options: Options | undefined) {
+  const fs = yield* FileSystem.FileSystem
+  const strict = options?.strict === true
+  const found = yield* fs.lstat(path).pipe(
+    Effect.asSome,
+    Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.succeedNone),
+    Effect.catch(unreadable(path))
+  )
+  if (Option.isNone(found)) return Option.none<Read>()
+  const { mode, type } = found.value
+  if (type === "SymbolicLink") return yield* new StorageError({ path, reason: "SymbolicLink" })
+  if (type !== "File") return yield* new StorageError({ path, reason: "NotRegularFile", mode: mode & 0o7777 })
+  const directoryWarnings = yield* PrivateDirectory.check(path, strict)
+  const content = yield* Effect.scoped(Effect.flatMap(open(path), readBytes)).pipe(
+    Effect.asSome,
+    // A file that is replaced or removed between the two looks is simply the new file, or none.
+    Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.succeedNone),
+    Effect.catch(unreadable(path))
+  )
+  if (Option.isNone(content)) return Option.none<Read>()
+  if (content.value.bytes === undefined) return yield* new StorageError({ path, reason: "Unreadable", errno: "EFBIG" })
+  const warnings = yield* makePrivate(path, content.value.mode, strict)
+  return Option.some<Read>({ bytes: content.value.bytes, warnings: [...directoryWarnings, ...warnings] })
+})
+
+const open = Effect.fnUntraced(function*(path: string) {
+  const fs = yield* FileSystem.FileSystem
+  return yield* Effect.catchIf(
+    fs.open(path, { flag: "r", noFollow: true }),
+    // Windows cannot be asked not to follow; there the look at the link before has to do.
+    (error) => error.reason._tag === "BadArgument",
+    () => fs.open(path, { flag: "r" })
+  )
+})
+
+const readBytes = Effect.fnUntraced(function*(file: FileSystem.File) {
+  const { mode, size } = yield* file.stat
+  const length = ByteSize.toBigInt(size)
+  if (length > BigInt(maxBytes)) return { mode, bytes: undefined }
+  const bytes = new Uint8Array(Number(length))
+  let filled = 0
+  while (filled < bytes.length) {
+    const count = yield* file.read(bytes.subarray(filled))
+    if (count === 0) break
+    filled += count
+  }
+  return { mode, bytes: bytes.subarray(0, filled) }
+})
+
+const remove = Effect.fnUntraced(function*(path: string) {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.mapError(fs.remove(path, { force: true }), unwritable(path))
+  yield* PrivateDirectory.sync(path)
+})

@@ -1,0 +1,57 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { fromStorage } from "../../src/identity/IdentityError.ts"
+import { AuthToken, DeviceId } from "../../src/protocol/Connect.ts"
+import { StorageError } from "../../src/storage/StorageError.ts"
+import { failure, makeDisk } from "../storage/MemoryFiles.ts"
+import { load, path, tokenStore } from "./Fixture.ts"
+
+describe("IdentityError", () => {
+  it("each fault of a private file has its class, with the facts that it had", () => {
+    const facts = { path: "/s/identity.json", errno: "EACCES", owner: 7, mode: 0o640 }
+    const told = (reason: StorageError["reason"]) => {
+      const error = fromStorage(new StorageError({ ...facts, reason }))
+      return [error._tag, error.message]
+    }
+    assert.deepStrictEqual(told("Unreadable"), [
+      "IdentityUnreadable",
+      "/s/identity.json could not be read (EACCES, owner 7, mode 0640). Nothing was changed. Start the program as the"
+      + " owner, or give the file back to the user that runs it (chown)."
+    ])
+    assert.deepStrictEqual(told("Unwritable"), [
+      "IdentityUnwritable",
+      "/s/identity.json could not be written (EACCES). Start the program as the owner, or give the file back to the user"
+      + " that runs it (chown)."
+    ])
+    assert.deepStrictEqual(told("DirectoryWritable"), [
+      "IdentityExposed",
+      "/s/identity.json: the directory may be written by other users, who could put their own key there (mode 0640). Run:"
+      + " chmod go-w /s/identity.json - or choose a directory of its own, which is then created with mode 0700."
+    ])
+    assert.deepStrictEqual(told("FileAccessible"), [
+      "IdentityExposed",
+      "/s/identity.json: the file may be read or written by other users (mode 0640). Run: chmod 600 /s/identity.json - and"
+      + " think of the key as known to others if they had time to read it."
+    ])
+    for (const reason of ["SymbolicLink", "NotRegularFile"] as const) {
+      assert.strictEqual(told(reason)[0], "IdentityExposed")
+    }
+  })
+
+  it.effect("the same failing disk is an identity's error for an identity, and a token store's for a token", () =>
+    Effect.gen(function*() {
+      const gate = (operation: string, at: string) =>
+        operation === "write" ? Effect.fail(failure("Unknown", "ENOSPC", operation, at)) : Effect.void
+      const identity = yield* Effect.flip(load(makeDisk(), {}, { gate }))
+      assert.deepStrictEqual([identity._tag, "errno" in identity && identity.errno], ["IdentityUnwritable", "ENOSPC"])
+      assert.include(identity.message, path)
+      const store = yield* tokenStore(makeDisk(), { gate })
+      const token = yield* Effect.flip(store.put(
+        { gatewayScope: "wss://gateway.example:443/", deviceId: DeviceId.make("a".repeat(64)), role: "operator" },
+        { token: Redacted.make(AuthToken.make("one")), scopes: [], storedAtMs: 1 }
+      ))
+      assert.deepStrictEqual([token._tag, token.reason], ["TokenStoreError", "Unwritable"])
+      assert.instanceOf(token.cause, StorageError)
+    }))
+})
