@@ -2,7 +2,11 @@
  * Strict checking of what clients send, with the complaints of release 2026.9.6 word for word: clients meet them in error
  * messages, and old releases tell a schema error by nothing else.
  */
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+
+/** The value in a text; none when the text is not JSON. JSON has no `undefined`. */
+export const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 
 export type Shape =
   | { readonly is: "any" }
