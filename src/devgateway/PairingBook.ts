@@ -128,6 +128,53 @@ export interface PairingBook {
   readonly remove: (deviceId: string) => boolean
 }
 
+const issued = (token: Token): IssuedToken => ({
+  value: token.value,
+  issuedAtMs: token.rotatedAtMs ?? token.createdAtMs,
+  scopes: token.scopes
+})
+
+const shown = ({ lastSeenAtMs, tokens, ...device }: Device): PairedEntry => ({
+  ...device,
+  ...(lastSeenAtMs === undefined ? {} : { lastSeenAtMs, lastSeenReason: "connect" }),
+  tokens: [...tokens.values()].map((token) => {
+    const { lastUsedAtMs, value: _, ...entry } = token
+    return lastUsedAtMs === undefined ? entry : { ...entry, lastUsedAtMs }
+  })
+})
+
+const pendingEntry = (
+  asker: Asker,
+  facts: Pick<PendingEntry, "requestId" | "roles" | "scopes" | "isRepair" | "ts">
+): PendingEntry => ({
+  deviceId: asker.deviceId,
+  publicKey: asker.publicKey,
+  platform: asker.platform,
+  ...(asker.deviceFamily === undefined ? {} : { deviceFamily: asker.deviceFamily }),
+  ...(asker.displayName === undefined ? {} : { displayName: asker.displayName }),
+  clientId: asker.clientId,
+  clientMode: asker.clientMode,
+  role: asker.role,
+  remoteIp: asker.remoteIp,
+  silent: false,
+  ...facts
+})
+
+/** The device of an approved request, with what was approved for it before. Its tokens are still those of before. */
+const approvedDevice = (entry: PendingEntry, before: Device | undefined, nowMs: number): Device => {
+  const { isRepair: _, requestId: __, silent: ___, ts: ____, ...facts } = entry
+  return {
+    ...facts,
+    roles: union(before?.roles ?? [], entry.roles),
+    scopes: union(before?.scopes ?? [], entry.scopes),
+    approvedVia: "owner",
+    createdAtMs: before?.createdAtMs ?? nowMs,
+    approvedAtMs: nowMs,
+    lastSeenAtMs: before?.lastSeenAtMs,
+    tokens: before?.tokens ?? new Map()
+  }
+}
+
 export const make = (options: {
   readonly pendingLifeMs: number
   /** An ask adds to what its device already asks for; else it takes its place. */
@@ -155,12 +202,6 @@ export const make = (options: {
     return token === undefined || token.revokedAtMs !== undefined ? undefined : token
   }
 
-  const issued = (token: Token): IssuedToken => ({
-    value: token.value,
-    issuedAtMs: token.rotatedAtMs ?? token.createdAtMs,
-    scopes: token.scopes
-  })
-
   const replaceToken = (device: Device, role: string, scopes: ReadonlyArray<string>, nowMs: number) => {
     const before = device.tokens.get(role)
     const token: Token = {
@@ -174,15 +215,6 @@ export const make = (options: {
     device.tokens.set(role, token)
     return token
   }
-
-  const shown = ({ lastSeenAtMs, tokens, ...device }: Device): PairedEntry => ({
-    ...device,
-    ...(lastSeenAtMs === undefined ? {} : { lastSeenAtMs, lastSeenReason: "connect" }),
-    tokens: [...tokens.values()].map((token) => {
-      const { lastUsedAtMs, value: _, ...entry } = token
-      return lastUsedAtMs === undefined ? entry : { ...entry, lastUsedAtMs }
-    })
-  })
 
   return {
     pending: (nowMs) => [...requests.values()].filter((entry) => alive(entry, nowMs)),
@@ -211,23 +243,13 @@ export const make = (options: {
       const roles = union(before?.roles ?? [], [asker.role])
       const kept = !supersede && before !== undefined && same(before.scopes, scopes) && same(before.roles, roles)
         && before.platform === asker.platform
-      const entry: PendingEntry = {
+      const entry = pendingEntry(asker, {
         requestId: kept ? before.requestId : options.newRequestId(),
-        deviceId: asker.deviceId,
-        publicKey: asker.publicKey,
-        platform: asker.platform,
-        ...(asker.deviceFamily === undefined ? {} : { deviceFamily: asker.deviceFamily }),
-        ...(asker.displayName === undefined ? {} : { displayName: asker.displayName }),
-        clientId: asker.clientId,
-        clientMode: asker.clientMode,
-        role: asker.role,
         roles,
         scopes,
-        remoteIp: asker.remoteIp,
-        silent: false,
         isRepair: devices.has(asker.deviceId),
         ts: nowMs
-      }
+      })
       requests.set(asker.deviceId, entry)
       return { entry, isNew: !kept, replaced: kept ? undefined : before }
     },
@@ -236,18 +258,7 @@ export const make = (options: {
       const entry = byRequestId(requestId, nowMs)
       if (entry === undefined) return undefined
       requests.delete(entry.deviceId)
-      const before = devices.get(entry.deviceId)
-      const { isRepair: _, requestId: __, silent: ___, ts: ____, ...facts } = entry
-      const device: Device = {
-        ...facts,
-        roles: union(before?.roles ?? [], entry.roles),
-        scopes: union(before?.scopes ?? [], entry.scopes),
-        approvedVia: "owner",
-        createdAtMs: before?.createdAtMs ?? nowMs,
-        approvedAtMs: nowMs,
-        lastSeenAtMs: before?.lastSeenAtMs,
-        tokens: before?.tokens ?? new Map()
-      }
+      const device = approvedDevice(entry, devices.get(entry.deviceId), nowMs)
       for (const role of entry.roles) {
         const asked = role === "operator"
           ? entry.scopes
