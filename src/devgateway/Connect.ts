@@ -30,8 +30,8 @@ const withoutDetails = ({ closeCode, error: { code, message } }: Refusals.Refusa
 })
 
 /**
- * Gives the judge of one gateway. He counts wrong credentials, makes or renews the request of a device that has to be paired,
- * and notes when a paired device was seen.
+ * Makes the judge of one gateway. Judging counts wrong credentials, makes or renews the request of a device that has to be
+ * paired, and notes when a paired device was seen.
  */
 export const makeJudge = (options: {
   readonly settings: Settings

@@ -6,6 +6,15 @@ import type { TaskOutcome } from "../tasks/Task.ts"
 import type { State, TaskEnd } from "./Recording.ts"
 import type { Redactor } from "./Redaction.ts"
 
+/** A state and when it was seen, in milliseconds on the recorded clock. */
+export interface TimedState {
+  readonly at: number
+  readonly state: State
+}
+
+/** What a supervisor says before its first attempt. Somebody who subscribes a moment later does not see it. */
+export const isBeginning = ({ attempt, state }: State): boolean => state === "Connecting" && attempt === 0
+
 /** `nowMs` is when the state was seen. */
 export const describe = (status: ConnectionStatus, nowMs: number, redactor: Redactor): State => {
   const state = status._tag
