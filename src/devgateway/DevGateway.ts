@@ -42,13 +42,13 @@ export interface Options {
   readonly auth: CredentialCheck.Auth
   /**
    * Sent as `auth.token` with a valid proof, it admits any device without pairing, with the scopes it asks for and without a
-   * device token. For the program that owns this gateway; a real gateway has no such thing.
+   * device token. For the program that owns this gateway; real gateways have no such token.
    */
   readonly operatorToken?: Redacted.Redacted
   /** Treats loopback clients as remote ones. True unless given. */
   readonly remoteByDefault?: boolean
   readonly version?: string
-  /** A client is let in when its range holds `current`. 4 and 3 unless given. */
+  /** A client is accepted when its range includes `current`. 4 and 3 unless given. */
   readonly protocol?: { readonly current: number; readonly minimumProbe: number }
   /** 30 s unless given. */
   readonly tickInterval?: Duration.Input
@@ -94,11 +94,11 @@ export class UnknownDevice extends Schema.TaggedError<UnknownDevice>()("UnknownD
 
 export interface Interface {
   /**
-   * Takes over one link. Synchronous: it may send and close before it returns. Once `peer.close` was called, by either side,
-   * the gateway has forgotten the link.
+   * Takes over one link. Synchronous: it may send and close before it returns. Once it has called `peer.close`, the gateway
+   * has forgotten the link.
    */
   readonly accept: (peer: Link.Peer) => Link.PeerHandler
-  /** Synchronous. What the HTTP upgrade is answered instead of `accept`; `undefined` lets it go on to `accept`. */
+  /** Synchronous. How to refuse this HTTP upgrade; `undefined` when it may go on to `accept`. */
   readonly upgrade: (request: { readonly address?: string }) => Fault.UpgradeRefusal | undefined
   readonly pending: Effect.Effect<ReadonlyArray<PairingBook.PendingEntry>>
   readonly paired: Effect.Effect<ReadonlyArray<PairingBook.PairedEntry>>
@@ -113,9 +113,9 @@ export interface Interface {
   readonly dropAll: (code: number, reason?: string) => Effect.Effect<void>
   /** Sends an event to every client that has its hello-ok. */
   readonly broadcast: (event: string, payload: unknown) => Effect.Effect<void>
-  /** Sends `shutdown`, closes with 1012. Until `start`, links are closed with 1006 as they come. */
+  /** Sends `shutdown`, closes with 1012. Until `start`, every new link is closed with 1006. */
   readonly stop: Effect.Effect<void>
-  /** Pairings, tokens and history are those of before; runs and the memory of idempotency keys are gone. */
+  /** Pairings, tokens and history are kept; runs and the memory of idempotency keys are gone. */
   readonly start: Effect.Effect<void>
   /** Adds a fault for each of the next connections, in order. */
   readonly script: (...faults: ReadonlyArray<Fault.Fault>) => Effect.Effect<void>
@@ -124,11 +124,11 @@ export interface Interface {
   readonly stats: Effect.Effect<Observation.Stats>
   /** Empty unless `recordFrames` is set. */
   readonly frames: Effect.Effect<ReadonlyArray<Observation.FrameRecord>>
-  /** Waits for a state. Asked at once and after every change. */
+  /** Waits for a state. `holds` is called at once and after every change. */
   readonly awaitState: (holds: (state: Observation.GatewayState) => boolean) => Effect.Effect<Observation.GatewayState>
 }
 
-/** A link beyond this number of one address is refused until one of them has its session. */
+/** Of one address. Further links are refused until one of them has its session. */
 const maxSilentLinks = 32
 
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Interface, never, Scope.Scope> {
