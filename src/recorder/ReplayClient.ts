@@ -91,7 +91,7 @@ export const start = Effect.fnUntraced(function*(
   return { scope, supervisor, tasks, redactor, links: transport.links, states, ends, watch, nextIds: bytes.next }
 })
 
-/** Messages that a link did not take, by link and by their number on it. */
+/** Says whether a link did not take a message when it was recorded. Both count from 1. */
 const untakenIn = (entries: ReadonlyArray<Entry>) => {
   const sent = new Map<number, number>()
   const untaken = new Set<string>()
@@ -102,7 +102,7 @@ const untakenIn = (entries: ReadonlyArray<Entry>) => {
   return (link: number, message: number) => untaken.has(`${link}/${message}`)
 }
 
-/** Recorded settings as ones to connect with: the gateway is nowhere, and stand-ins are the credentials. */
+/** Makes settings of recorded ones. The gateway does not exist, and the credentials are stand-ins. */
 export const settingsOf = (settings: Settings): Effect.Effect<GatewaySettings, SettingsInvalid> => {
   const host = settings.loopback ? "127.0.0.1" : "gateway.invalid"
   return Effect.fromResult(Gateway.check({
@@ -128,7 +128,7 @@ export const settingsOf = (settings: Settings): Effect.Effect<GatewaySettings, S
 const redacted = (text: string | undefined): Redacted.Redacted | undefined =>
   text === undefined ? undefined : Redacted.make(text)
 
-/** Repeatable bytes: the ids that a task was given when it was recorded, otherwise bytes that count. */
+/** Repeatable random bytes: the recorded ids of tasks, and otherwise bytes that count up. */
 const makeBytes = () => {
   const ids: Array<Uint8Array> = []
   let drawn = 0
@@ -145,7 +145,7 @@ const makeBytes = () => {
   }
 }
 
-/** The numbers that were drawn, in their order; after them always the middle. */
+/** The recorded numbers in their order, and after them always 0.5. */
 const drawsOf = (entries: ReadonlyArray<Entry>): typeof Random.Random.Service => {
   const draws = entries.flatMap((entry) => entry.kind === "draw" ? [entry.value] : [])
   let next = 0
@@ -196,7 +196,7 @@ const stored = (header: Header, settings: GatewaySettings): Layer.Layer<TokenSto
   ).pipe(Layer.provide(TokenStore.layerMemory))
 }
 
-/** A journal in memory that gives what was taken up, each time that it is asked. */
+/** A journal in memory that gives the recorded tasks of earlier processes, each time that it is asked. */
 const journal = (entries: ReadonlyArray<Entry>): Layer.Layer<TaskJournal> => {
   const taken = entries.flatMap((entry) => entry.kind === "takenUp" ? [entry.tasks] : [])
   return Layer.effect(
