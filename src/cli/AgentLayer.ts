@@ -125,7 +125,7 @@ export const agent = (
 const recorded = (checked: Settings.Settings, path: Option.Option<string>) => (agent: ReturnType<typeof Agent.layer>) =>
   Option.isNone(path) ? agent : Layer.unwrap(Effect.gen(function*() {
     const { version } = yield* Invocation
-    const { layer } = yield* Effect.promise(() => import("../recorder/Recorded.ts"))
+    const { layer } = yield* Effect.promise(() => import("../recorder/RecordedAgent.ts"))
     const { sessionKey, taskTimeout } = checked
     return layer({ path: path.value, program: version, sessionKey, taskTimeout })(agent)
   }))

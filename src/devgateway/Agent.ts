@@ -1,5 +1,5 @@
 /**
- * The agent behind the dev gateway: what `chat.send` runs. It is pluggable; the default one repeats what it was told.
+ * The agent that `chat.send` runs. It is pluggable; the default one repeats its message.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -35,6 +35,6 @@ const text = (delta: string): AgentStep => ({ _tag: "Text", delta })
 /** Replies `echo: <message>` in two pieces, at once. */
 export const echo: Agent = ({ message }) => Stream.make(text("echo:"), text(` ${message}`))
 
-/** An agent that replies with one piece of text, when `reply` has it. An empty text is a reply without a message. */
+/** Replies with the one text that `reply` gives. An empty text is a reply without a message. */
 export const fromReply = (reply: (input: AgentInput) => Effect.Effect<string, AgentFailed>): Agent => (input) =>
   Stream.fromEffect(Effect.map(reply(input), text))

@@ -1,5 +1,5 @@
 /**
- * What of a `connect` can be judged without knowing who is paired: its shape, the protocol range, role, Origin, and the
+ * Checks the parts of a `connect` that do not depend on who is paired: its shape, the protocol range, role, Origin, and the
  * device proof, in the order of release 2026.9.6.
  */
 import * as Option from "effect/Option"
@@ -42,7 +42,7 @@ const decodeConnectParams = Schema.decodeUnknownOption(ConnectParams)
 
 const roles = ["operator", "node", "worker"]
 
-/** Credentials as they were sent; an empty one counts as none. */
+/** Credentials as the client sent them. An empty one counts as none. */
 export interface SentCredentials {
   readonly token: string | undefined
   readonly password: string | undefined
@@ -56,7 +56,7 @@ export interface Caller {
   readonly scopes: ReadonlyArray<string>
   readonly toolEvents: boolean
   readonly credentials: SentCredentials
-  /** The device that proved itself, if one was sent. */
+  /** The device whose proof was verified, if one was sent. */
   readonly asker: Asker | undefined
 }
 
@@ -79,14 +79,14 @@ const proofOf = (params: ConnectParams, device: NonNullable<ConnectParams["devic
 
 export const check = (sent: unknown, facts: {
   readonly protocol: { readonly current: number; readonly minimumProbe: number }
-  /** Of the challenge; `undefined` where none is ever sent. */
+  /** Of the challenge; `undefined` when the gateway sends none. */
   readonly nonce: string | undefined
   readonly proofVersions: ReadonlyArray<"v2" | "v3">
   readonly nowMs: number
   readonly address: string
   readonly origin: string | undefined
   readonly allowedOrigins: ReadonlyArray<string>
-  /** Whether a client may come without any credential. */
+  /** A client may connect without a credential. */
   readonly open: boolean
 }): Result.Result<Caller, Refusals.Refusal> => {
   const shape = facts.nonce === undefined ? ParamsCheck.connectParamsWithoutNonce : ParamsCheck.connectParams

@@ -24,12 +24,13 @@ export interface CredentialCheck {
   readonly admit: (caller: Caller, address: string, nowMs: number) => Result.Result<Admission, Refusals.Refusal>
 }
 
-/** Equal by hash, so that the time it takes tells nothing about the secret. */
+/** Compares hashes, so that the time it takes reveals nothing about the secret. */
 const isSecret = (sent: string | undefined, secret: Redacted.Redacted | undefined): boolean =>
   sent !== undefined && secret !== undefined
   && createHash("sha256").update(sent).digest().equals(createHash("sha256").update(Redacted.value(secret)).digest())
 
-interface Wrong {
+/** Wrong credentials of one address. */
+interface Failures {
   readonly atMs: ReadonlyArray<number>
   readonly lockedUntilMs: number
 }
@@ -43,13 +44,13 @@ export const make = (options: {
   readonly lockoutMs: number
 }): CredentialCheck => {
   const { auth, book } = options
-  const wrong = new Map<string, Wrong>()
+  const failures = new Map<string, Failures>()
 
   const judge = ({ asker, credentials, role }: Caller): Admission | { readonly fault: Refusals.AuthFault } => {
     const { deviceToken, password, token } = credentials
     if (asker !== undefined && isSecret(token, options.operatorToken)) return { by: "operator", method: "token" }
     if (auth.mode === "none") return { by: "none", method: "none" }
-    // in token mode the shared token is accepted in the password field too
+    // token mode accepts the shared token in the password field too
     if (auth.mode === "token" && isSecret(token ?? password, auth.token)) return { by: "shared", method: "token" }
     if (auth.mode === "password" && isSecret(password, auth.password)) return { by: "shared", method: "password" }
     const asDevice = deviceToken ?? token
@@ -65,18 +66,18 @@ export const make = (options: {
   }
 
   const count = (address: string, nowMs: number) => {
-    const atMs = [...(wrong.get(address)?.atMs ?? []).filter((at) => nowMs - at < options.windowMs), nowMs]
+    const atMs = [...(failures.get(address)?.atMs ?? []).filter((at) => nowMs - at < options.windowMs), nowMs]
     const locked = atMs.length >= options.limit
-    wrong.set(address, { atMs: locked ? [] : atMs, lockedUntilMs: locked ? nowMs + options.lockoutMs : 0 })
+    failures.set(address, { atMs: locked ? [] : atMs, lockedUntilMs: locked ? nowMs + options.lockoutMs : 0 })
   }
 
   return {
     admit: (caller, address, nowMs) => {
-      const lockedMs = (wrong.get(address)?.lockedUntilMs ?? 0) - nowMs
+      const lockedMs = (failures.get(address)?.lockedUntilMs ?? 0) - nowMs
       if (lockedMs > 0) return Result.fail(Refusals.lockedOut(lockedMs))
       const verdict = judge(caller)
       if (!("fault" in verdict)) {
-        wrong.delete(address)
+        failures.delete(address)
         return Result.succeed(verdict)
       }
       const { fault } = verdict

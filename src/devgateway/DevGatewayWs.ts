@@ -21,7 +21,7 @@ export interface Options {
   readonly trustedProxies?: ReadonlyArray<string>
 }
 
-/** The port cannot be listened on, most often because something else does. */
+/** The server cannot listen on the port, most often because another one does. */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
   host: Schema.String,
   port: Schema.Int,
@@ -32,7 +32,7 @@ export class ListenError extends Schema.TaggedError<ListenError>()("ListenError"
   }
 }
 
-/** Frames after hello-ok; the core closes 1009 on a first frame above 64 KiB. */
+/** After hello-ok. The core closes with 1009 on a first frame above 64 KiB. */
 const maxFrameBytes = 25 * 1024 * 1024
 
 const attribution = JSON.stringify({
@@ -58,7 +58,7 @@ const single = (header: string | ReadonlyArray<string> | undefined) => typeof he
 
 const isLoopback = (address: string) => address === "::1" || address.startsWith("127.")
 
-/** Where a client comes from, or `undefined` when a proxy says so that nobody vouches for. */
+/** The address of a client, or `undefined` when it stands in the header of a proxy that is not trusted. */
 const addressOf = (request: IncomingMessage, trustedProxies: ReadonlyArray<string>): string | undefined => {
   const direct = (request.socket.remoteAddress ?? "127.0.0.1").replace(/^::ffff:/, "")
   const forwarded = single(request.headers["x-forwarded-for"])?.split(",")[0]?.trim()
@@ -66,7 +66,7 @@ const addressOf = (request: IncomingMessage, trustedProxies: ReadonlyArray<strin
   return trustedProxies.includes(direct) ? forwarded : undefined
 }
 
-/** Hands one link to the gateway. Whatever the gateway sends in answer to one frame leaves in one packet. */
+/** Hands one link to the gateway. All that the gateway sends in answer to one frame leaves in one packet. */
 const join = (
   gateway: DevGateway.Interface,
   ws: WebSocket,
@@ -86,7 +86,7 @@ const join = (
       sendBinaryUnsafe: (bytes) => ws.send(bytes),
       close: (code, reason) => {
         if (code !== 1006) return ws.close(code, reason)
-        socket.uncork() // what was sent before the break still gets out
+        socket.uncork() // frames that were sent before still leave
         ws.terminate()
       },
       remote: !isLoopback(address),
@@ -96,7 +96,7 @@ const join = (
     ws.on("message", (data) => packed(() => onText(data.toString())))
     ws.on("close", onClose)
   })
-  ws.on("error", () => ws.terminate()) // a broken frame is the client's fault and ends its own link only
+  ws.on("error", () => ws.terminate()) // a malformed frame ends the link of its client only
 }
 
 const listen = (server: Server, host: string, port: number) =>
@@ -112,8 +112,8 @@ const listen = (server: Server, host: string, port: number) =>
   })
 
 /**
- * Listens until the scope closes, and gives the URL to connect to. Closing the scope is a restart to the gateway: clients
- * get the shutdown event and 1012, sockets and port are gone at once, and the gateway may be served again.
+ * Listens until the scope closes, and gives the URL to connect to. Closing the scope is a restart for the gateway: clients
+ * get the shutdown event and 1012, sockets and port are closed at once, and the gateway can be served again.
  */
 export const serve = Effect.fn("DevGatewayWs.serve")(function*(
   options: Options = {}

@@ -1,11 +1,11 @@
 /**
- * What a scripted connection suffers. A test gives one `Fault` per connection; its properties combine. An empty object is a
- * connection without any fault.
+ * Faults that a test scripts: one `Fault` per connection, whose properties combine. An empty object is a connection without
+ * any fault.
  */
 import type * as Duration from "effect/Duration"
 import type { ErrorShape } from "../protocol/Frame.ts"
 
-/** The last thing that still happened as it should: link opened, challenge sent, `connect` received, hello-ok sent. */
+/** The last phase that went well: link opened, challenge sent, `connect` received, hello-ok sent. */
 export type FaultPhase = "open" | "challenge" | "connect" | "hello"
 
 /** An answer to the HTTP upgrade request instead of a WebSocket. Status 0 drops the TCP connection without an answer. */
@@ -24,7 +24,7 @@ export interface Fault {
   readonly malformedChallenge?: "missing-ts" | "negative-ts" | "missing-nonce" | "piped-nonce"
   /** The link breaks without a close frame (1006). */
   readonly dropAt?: FaultPhase
-  /** The gateway says nothing more, hears nothing more and never closes. */
+  /** The gateway sends nothing more, hears nothing more and never closes. */
   readonly stallAt?: FaultPhase
   /** `connect` is answered `UNAVAILABLE` with this `retryAfterMs`, and the link closed with 1013. */
   readonly unavailable?: number
@@ -34,7 +34,7 @@ export interface Fault {
   readonly lockout?: number
   /** `connect` is answered with this error, and the link closed with 1008. */
   readonly refuse?: ErrorShape
-  /** Version 3 proofs are refused as an invalid signature, and what is refused has no details: so did old releases. */
+  /** Version 3 proofs are refused as an invalid signature, without details, as old releases do. */
   readonly refuseProofV3?: boolean
   /** No tick is ever sent. */
   readonly tickLoss?: boolean
@@ -42,14 +42,42 @@ export interface Fault {
   readonly sequenceGap?: boolean
   /** An ask for pairing on this connection always makes a new request id. */
   readonly supersede?: boolean
-  /** Frames that are none come before the challenge and after hello-ok: other JSON, an unknown type, no JSON, binary. */
+  /** Other JSON, an unknown type, text that is not JSON and binary come before the challenge and after hello-ok. */
   readonly noiseFrames?: boolean
   /** An event follows hello-ok in the same turn, and over a socket in the same packet. */
   readonly eventInSamePacketAsHello?: boolean
   readonly upgradeRefusal?: UpgradeRefusal
 }
 
-/** Text frames that are no frames of the protocol. */
+/** Text messages that are not frames of the protocol. */
 export const noiseTexts: ReadonlyArray<string> = [`["x"]`, "1", "null", `{"type":"mystery","id":"1"}`, "not json"]
 
 export const noiseBytes: Uint8Array = Uint8Array.of(0, 255, 1, 254)
+
+/** Which fault each connection gets. Connections count from 1. */
+export interface FaultScript {
+  /** Adds a fault for each of the next connections, in order. */
+  readonly add: (faults: ReadonlyArray<Fault>) => void
+  /** Decides the fault of every connection that `add` leaves without one. */
+  readonly each: (fault: (connection: number) => Fault | undefined) => void
+  readonly take: (connection: number) => Fault
+  /** Takes the fault of this connection if it refuses the upgrade. */
+  readonly takeUpgradeRefusal: (connection: number) => UpgradeRefusal | undefined
+}
+
+export const makeScript = (first: ReadonlyArray<Fault>): FaultScript => {
+  const queue: Array<Fault> = [...first]
+  let others: (connection: number) => Fault | undefined = () => undefined
+  return {
+    add: (faults) => void queue.push(...faults),
+    each: (fault) => {
+      others = fault
+    },
+    take: (connection) => queue.shift() ?? others(connection) ?? {},
+    takeUpgradeRefusal: (connection) => {
+      const refusal = (queue[0] ?? others(connection))?.upgradeRefusal
+      if (refusal !== undefined) queue.shift()
+      return refusal
+    }
+  }
+}

@@ -1,6 +1,6 @@
 /**
- * The payload of hello-ok and of `health`, with the keys and types of release 2026.9.6. What a development gateway does not
- * have (plugins, channels, surfaces) is there and empty.
+ * The payload of hello-ok and of `health`, with the keys and types of release 2026.9.6. Parts that a development gateway does
+ * not have (plugins, channels, surfaces) are present and empty.
  */
 import * as Redacted from "effect/Redacted"
 import { createHash } from "node:crypto"
@@ -52,7 +52,7 @@ export const health = (nowMs: number) => ({
   }
 })
 
-/** Changes with the device token, and tells nothing about it. */
+/** Changes with the device token, and reveals nothing about it. */
 const recoveryScope = (token: IssuedToken | undefined) =>
   createHash("sha256").update(`recovery ${token === undefined ? "" : Redacted.value(token.value)}`).digest("base64url")
 

@@ -1,35 +1,28 @@
 /**
- * What a client may ask after hello-ok. A request is judged in this order: is the method known, may the client call it, do
- * its parameters fit.
+ * What each method does that a client may call after hello-ok. A request is judged in this order: is the method known, may
+ * the client call it, do its parameters fit.
  */
-import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { ChatRuns, Respond } from "./ChatRuns.ts"
+import * as Frame from "../protocol/Frame.ts"
+import type { Approvals } from "./Approvals.ts"
+import type { ChatRuns } from "./ChatRuns.ts"
 import { health } from "./Hello.ts"
-import { type Asker, type PairedEntry, type PairingBook, type PendingEntry, satisfies } from "./PairingBook.ts"
+import type { Session } from "./Link.ts"
+import type { Links } from "./Links.ts"
+import { type PairingBook, satisfies } from "./PairingBook.ts"
 import * as ParamsCheck from "./ParamsCheck.ts"
 import * as Refusals from "./Refusals.ts"
-
-/** Who calls: what was granted with hello-ok. */
-export interface Session {
-  readonly role: string
-  readonly scopes: ReadonlyArray<string>
-  readonly asker: Asker | undefined
-  readonly toolEvents: boolean
-}
+import type { Respond } from "./Respond.ts"
 
 export interface Methods {
-  readonly call: (session: Session, method: string, params: unknown, respond: Respond) => void
-  /** A pending request was decided or replaced: who waits for it may be answered. */
-  readonly pairingChanged: () => void
-  /** The gateway goes down and forgets whom it owes an answer; requests stay pending. */
-  readonly stop: () => void
+  /** Takes a text message of a client that has its session. Text that is not JSON is ignored. */
+  readonly receive: (session: Session, text: string, send: (text: string) => void) => void
 }
 
-/** Parameters of all methods in one: `ParamsCheck` has seen to it that a method's own are there and no others. */
+/** Parameters of all methods in one: `ParamsCheck` has checked that a method's own are there and no others. */
 const MethodParams = Schema.Struct({
   sessionKey: Schema.optionalKey(Schema.String),
   message: Schema.optionalKey(Schema.String),
@@ -73,20 +66,12 @@ const knownScopes: ReadonlySet<string> = new Set(
 export const make = (options: {
   readonly book: PairingBook
   readonly chat: ChatRuns
+  readonly approvals: Approvals
+  readonly links: Pick<Links, "isConnected" | "endDevice">
   readonly nowMs: () => number
-  readonly pendingLifeMs: number
   readonly scopeUpgrades: boolean
-  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  readonly isConnected: (deviceId: string) => boolean
-  readonly ask: (asker: Asker) => PendingEntry
-  readonly approve: (requestId: string) => PairedEntry | undefined
-  readonly reject: (requestId: string) => PendingEntry | undefined
-  readonly decisionOn: (requestId: string) => "approved" | "rejected" | undefined
-  /** Closes the live links of a device. */
-  readonly closeDevice: (deviceId: string) => void
 }): Methods => {
-  const { book, chat, nowMs } = options
-  const waiters = new Set<(down?: boolean) => void>()
+  const { approvals, book, chat, links, nowMs } = options
 
   const perform = (session: Session, method: ParamsCheck.MethodName, params: MethodParams, respond: Respond): void => {
     const { deviceId = "", idempotencyKey = "", message = "", requestId = "", role = "operator", sessionKey = "" } =
@@ -108,18 +93,18 @@ export const make = (options: {
         return chat.wait(timeoutMs === undefined ? { runId } : { runId, timeoutMs }, respond)
       }
       case "device.pair.list": {
-        const paired = book.paired().map((device) => ({ ...device, connected: options.isConnected(device.deviceId) }))
+        const paired = book.paired().map((device) => ({ ...device, connected: links.isConnected(device.deviceId) }))
         return respond({ payload: { pending: book.pending(nowMs()), paired } })
       }
       case "device.pair.approve": {
         const entry = book.pending(nowMs()).find((pending) => pending.requestId === requestId)
         const missing = entry?.scopes.find((scope) => !satisfies(session.scopes, scope))
         if (missing !== undefined) return respond({ error: Refusals.missingScope(missing) })
-        const device = options.approve(requestId)
+        const device = approvals.approve(requestId)
         return device === undefined ? deny("unknown requestId") : respond({ payload: { requestId, device } })
       }
       case "device.pair.reject": {
-        const entry = options.reject(requestId)
+        const entry = approvals.reject(requestId)
         return entry === undefined
           ? deny("unknown requestId")
           : respond({ payload: { requestId, deviceId: entry.deviceId } })
@@ -128,7 +113,7 @@ export const make = (options: {
         if (!own && !isAdmin) return deny("device pairing removal denied")
         if (!book.remove(deviceId)) return deny("unknown deviceId")
         respond({ payload: { deviceId } })
-        return options.closeDevice(deviceId)
+        return links.endDevice(deviceId)
       case "device.token.rotate": {
         const token = own || isAdmin ? book.rotate(deviceId, role, nowMs()) : undefined
         if (token === undefined) return deny("device token rotation denied")
@@ -137,12 +122,12 @@ export const make = (options: {
           ? { token: Redacted.value(value), tokenDelivery: "in-band" }
           : { tokenDelivery: "withheld-cross-device" }
         respond({ payload: { deviceId, role, scopes, rotatedAtMs, ...delivery } })
-        return options.closeDevice(deviceId)
+        return links.endDevice(deviceId)
       }
       case "device.token.revoke":
         if (!(own || isAdmin) || !book.revoke(deviceId, role, nowMs())) return deny("device token revocation denied")
         respond({ payload: { deviceId, role, revokedAtMs: nowMs() } })
-        return options.closeDevice(deviceId)
+        return links.endDevice(deviceId)
       case "device.scopes.requestUpgrade": {
         const scopes = (params.scopes ?? []).toSorted()
         if (session.asker === undefined || book.token(session.asker.deviceId, session.asker.role) === undefined) {
@@ -152,76 +137,55 @@ export const make = (options: {
           return deny("requested scopes contain an unknown operator scope")
         }
         return session.scopes.every((scope) => satisfies(scopes, scope))
-          ? respond({ payload: { requestId: options.ask({ ...session.asker, scopes }).requestId } })
+          ? respond({ payload: { requestId: approvals.ask({ ...session.asker, scopes }, false).requestId } })
           : deny("requested scopes must include the connection's current scopes")
       }
       case "device.scopes.waitUpgrade":
         return session.asker === undefined
           ? deny("device identity required")
-          : waitUpgrade(session.asker, requestId, respond)
+          : approvals.wait(session.asker, requestId, respond)
     }
   }
 
-  /** Answers when the request is decided, superseded or expired; there is no other deadline. */
-  const waitUpgrade = (asker: Asker, requestId: string, respond: Respond) => {
-    const pending = () =>
-      book.pending(nowMs()).find((entry) => entry.requestId === requestId && entry.deviceId === asker.deviceId)
-    const known = pending() !== undefined || options.decisionOn(requestId) !== undefined
-    const answer = () => {
-      const decision = options.decisionOn(requestId)
-      const token = book.token(asker.deviceId, asker.role)
-      if (decision !== "approved" || token === undefined) {
-        return respond({ payload: { status: decision === "rejected" ? "rejected" : "expired", requestId } })
-      }
-      const { scopes, value } = token
-      respond({ payload: { status: "approved", requestId, deviceToken: Redacted.value(value), scopes } })
+  const call = (session: Session, method: string, sent: unknown, respond: Respond) => {
+    const absent = !options.scopeUpgrades && ParamsCheck.scopeUpgradeMethods.has(method)
+    if (absent || !ParamsCheck.isMethodName(method)) {
+      const unknown = method === "connect"
+        ? "connect is only valid as the first request"
+        : `unknown method: ${method}`
+      return respond({
+        error: satisfies(session.scopes, admin) ? Refusals.requestError(unknown) : Refusals.missingScope(admin)
+      })
     }
-    if (!known) return respond({ error: Refusals.requestError("scope upgrade expired or not found") })
-    if (pending() === undefined) return answer()
-    const look = (down = false) => {
-      if ((pending() !== undefined && !down) || !waiters.delete(look)) return
-      timer.interruptUnsafe()
-      if (down) respond({ error: Refusals.requestError("scope upgrade expired or not found") })
-      else answer()
+    const scope = neededScopes[method]
+    if (scope !== undefined && !satisfies(session.scopes, scope)) {
+      return respond({ error: Refusals.missingScope(scope) })
     }
-    waiters.add(look)
-    const untilExpiry = () => Math.max(1, (pending()?.ts ?? 0) + options.pendingLifeMs - nowMs())
-    const timer = options.fork(
-      Effect.suspend(() => Effect.delay(Effect.sync(() => look()), untilExpiry())).pipe(
-        Effect.repeat({ while: () => waiters.has(look) }) // asked again meanwhile: it lives on
-      )
-    )
+    const complaint = ParamsCheck.complaint(ParamsCheck.methodParams[method], sent)
+    const params = Option.getOrUndefined(decodeMethodParams(sent))
+    if (complaint !== undefined || params === undefined) {
+      return respond({ error: Refusals.requestError(`invalid ${method} params: ${complaint ?? "must be object"}`) })
+    }
+    perform(session, method, params, respond)
   }
 
   return {
-    pairingChanged: () => {
-      for (const look of Array.from(waiters)) look()
-    },
-
-    stop: () => {
-      for (const look of Array.from(waiters)) look(true)
-    },
-
-    call: (session, method, sent, respond) => {
-      const absent = !options.scopeUpgrades && ParamsCheck.scopeUpgradeMethods.has(method)
-      if (absent || !ParamsCheck.isMethodName(method)) {
-        const unknown = method === "connect"
-          ? "connect is only valid as the first request"
-          : `unknown method: ${method}`
-        return respond({
-          error: satisfies(session.scopes, admin) ? Refusals.requestError(unknown) : Refusals.missingScope(admin)
-        })
+    receive: (session, text, send) => {
+      const sent = Option.getOrUndefined(ParamsCheck.parseJson(text))
+      if (sent === undefined) return
+      const complaint = ParamsCheck.complaint(ParamsCheck.requestFrame, sent)
+      const frame = Frame.parse(text)
+      if (complaint !== undefined || frame?.type !== "req") {
+        const id = Predicate.hasProperty(sent, "id") && typeof sent.id === "string" ? sent.id : "invalid"
+        const error = Refusals.requestError(`invalid request frame: ${complaint ?? "must be object"}`)
+        return send(Frame.encodeRefusal(id, error))
       }
-      const scope = neededScopes[method]
-      if (scope !== undefined && !satisfies(session.scopes, scope)) {
-        return respond({ error: Refusals.missingScope(scope) })
-      }
-      const complaint = ParamsCheck.complaint(ParamsCheck.methodParams[method], sent)
-      const params = Option.getOrUndefined(decodeMethodParams(sent))
-      if (complaint !== undefined || params === undefined) {
-        return respond({ error: Refusals.requestError(`invalid ${method} params: ${complaint ?? "must be object"}`) })
-      }
-      perform(session, method, params, respond)
+      call(session, frame.method, frame.params ?? {}, (answer) =>
+        send(
+          "error" in answer
+            ? Frame.encodeRefusal(frame.id, answer.error)
+            : Frame.encodeResponse(frame.id, answer.payload)
+        ))
     }
   }
 }

@@ -1,11 +1,12 @@
 /**
  * Who is paired, who asks, and which device tokens are valid: the part of the gateway's state that survives a restart.
- * All of it is synchronous, and every call is told the time.
+ * Everything is synchronous, and every call is given the time.
  */
 import * as Redacted from "effect/Redacted"
 import type { PairingReason } from "./Refusals.ts"
 
-interface Described {
+/** What requests and paired devices have in common. */
+interface Description {
   readonly deviceId: string
   /** Raw key, base64url without padding. */
   readonly publicKey: string
@@ -21,7 +22,7 @@ interface Described {
 }
 
 /** A pending request, as `device.pair.list` and `device.pair.requested` show it. */
-export interface PendingEntry extends Described {
+export interface PendingEntry extends Description {
   readonly requestId: string
   readonly silent: false
   /** The device was paired before. */
@@ -30,7 +31,7 @@ export interface PendingEntry extends Described {
   readonly ts: number
 }
 
-/** What is shown of a device token. Its value is shown to its device alone. */
+/** A device token without its value, which only its device gets. */
 export interface TokenEntry {
   readonly role: string
   /** Sorted. */
@@ -42,7 +43,7 @@ export interface TokenEntry {
 }
 
 /** A paired device, as `device.pair.approve` answers; `device.pair.list` adds whether it is connected. */
-export interface PairedEntry extends Described {
+export interface PairedEntry extends Description {
   readonly approvedVia: "owner"
   readonly createdAtMs: number
   readonly approvedAtMs: number
@@ -103,14 +104,14 @@ export interface PairingBook {
   /** Pending requests that have not expired, oldest first. */
   readonly pending: (nowMs: number) => ReadonlyArray<PendingEntry>
   readonly paired: () => ReadonlyArray<PairedEntry>
-  /** Why this device may not come in with a shared credential, or `undefined` when it may. */
+  /** Why this device has to be approved before a shared credential admits it, or `undefined` when it is. */
   readonly reasonToAsk: (asker: Asker) => PairingReason | undefined
   readonly approvedOf: (deviceId: string, role: string) =>
     | { readonly roles: ReadonlyArray<string>; readonly scopes: ReadonlyArray<string> }
     | undefined
   /**
-   * Keeps, renews or replaces the one pending request of this device. `isNew` when its id was not pending before; `replaced`
-   * is the request that was, if its id is not kept.
+   * Makes, renews or replaces the one pending request of this device. `isNew` when its id was not pending before; `replaced`
+   * is the request that it replaced.
    */
   readonly ask: (
     asker: Asker,
@@ -119,7 +120,7 @@ export interface PairingBook {
   ) => { readonly entry: PendingEntry; readonly isNew: boolean; readonly replaced: PendingEntry | undefined }
   readonly approve: (requestId: string, nowMs: number) => PairedEntry | undefined
   readonly reject: (requestId: string, nowMs: number) => PendingEntry | undefined
-  /** The device's valid token for this role, if it is this text. */
+  /** Whether this text is the device's valid token for this role. */
   readonly tokenMatches: (deviceId: string, role: string, sent: string) => boolean
   readonly token: (deviceId: string, role: string) => IssuedToken | undefined
   readonly seen: (deviceId: string, role: string, nowMs: number, byToken: boolean) => void
@@ -128,14 +129,61 @@ export interface PairingBook {
   readonly remove: (deviceId: string) => boolean
 }
 
+const issuedToken = (token: Token): IssuedToken => ({
+  value: token.value,
+  issuedAtMs: token.rotatedAtMs ?? token.createdAtMs,
+  scopes: token.scopes
+})
+
+const pairedEntry = ({ lastSeenAtMs, tokens, ...device }: Device): PairedEntry => ({
+  ...device,
+  ...(lastSeenAtMs === undefined ? {} : { lastSeenAtMs, lastSeenReason: "connect" }),
+  tokens: [...tokens.values()].map((token) => {
+    const { lastUsedAtMs, value: _, ...entry } = token
+    return lastUsedAtMs === undefined ? entry : { ...entry, lastUsedAtMs }
+  })
+})
+
+const pendingEntry = (
+  asker: Asker,
+  facts: Pick<PendingEntry, "requestId" | "roles" | "scopes" | "isRepair" | "ts">
+): PendingEntry => ({
+  deviceId: asker.deviceId,
+  publicKey: asker.publicKey,
+  platform: asker.platform,
+  ...(asker.deviceFamily === undefined ? {} : { deviceFamily: asker.deviceFamily }),
+  ...(asker.displayName === undefined ? {} : { displayName: asker.displayName }),
+  clientId: asker.clientId,
+  clientMode: asker.clientMode,
+  role: asker.role,
+  remoteIp: asker.remoteIp,
+  silent: false,
+  ...facts
+})
+
+/** The device of an approved request, with all that was approved before. It still has its old tokens. */
+const approvedDevice = (entry: PendingEntry, before: Device | undefined, nowMs: number): Device => {
+  const { isRepair: _, requestId: __, silent: ___, ts: ____, ...facts } = entry
+  return {
+    ...facts,
+    roles: union(before?.roles ?? [], entry.roles),
+    scopes: union(before?.scopes ?? [], entry.scopes),
+    approvedVia: "owner",
+    createdAtMs: before?.createdAtMs ?? nowMs,
+    approvedAtMs: nowMs,
+    lastSeenAtMs: before?.lastSeenAtMs,
+    tokens: before?.tokens ?? new Map()
+  }
+}
+
 export const make = (options: {
   readonly pendingLifeMs: number
-  /** An ask adds to what its device already asks for; else it takes its place. */
+  /** An ask adds to the pending request of its device. If false, it replaces the request. */
   readonly merges: boolean
   readonly newRequestId: () => string
   readonly newToken: () => Redacted.Redacted
 }): PairingBook => {
-  const requests = new Map<string, PendingEntry>() // by device: a device has one
+  const requests = new Map<string, PendingEntry>() // by device id
   const devices = new Map<string, Device>()
 
   const alive = (entry: PendingEntry, nowMs: number) => nowMs - entry.ts < options.pendingLifeMs
@@ -155,12 +203,6 @@ export const make = (options: {
     return token === undefined || token.revokedAtMs !== undefined ? undefined : token
   }
 
-  const issued = (token: Token): IssuedToken => ({
-    value: token.value,
-    issuedAtMs: token.rotatedAtMs ?? token.createdAtMs,
-    scopes: token.scopes
-  })
-
   const replaceToken = (device: Device, role: string, scopes: ReadonlyArray<string>, nowMs: number) => {
     const before = device.tokens.get(role)
     const token: Token = {
@@ -175,19 +217,10 @@ export const make = (options: {
     return token
   }
 
-  const shown = ({ lastSeenAtMs, tokens, ...device }: Device): PairedEntry => ({
-    ...device,
-    ...(lastSeenAtMs === undefined ? {} : { lastSeenAtMs, lastSeenReason: "connect" }),
-    tokens: [...tokens.values()].map((token) => {
-      const { lastUsedAtMs, value: _, ...entry } = token
-      return lastUsedAtMs === undefined ? entry : { ...entry, lastUsedAtMs }
-    })
-  })
-
   return {
     pending: (nowMs) => [...requests.values()].filter((entry) => alive(entry, nowMs)),
 
-    paired: () => [...devices.values()].map(shown),
+    paired: () => [...devices.values()].map(pairedEntry),
 
     reasonToAsk: (asker) => {
       const device = devices.get(asker.deviceId)
@@ -211,23 +244,13 @@ export const make = (options: {
       const roles = union(before?.roles ?? [], [asker.role])
       const kept = !supersede && before !== undefined && same(before.scopes, scopes) && same(before.roles, roles)
         && before.platform === asker.platform
-      const entry: PendingEntry = {
+      const entry = pendingEntry(asker, {
         requestId: kept ? before.requestId : options.newRequestId(),
-        deviceId: asker.deviceId,
-        publicKey: asker.publicKey,
-        platform: asker.platform,
-        ...(asker.deviceFamily === undefined ? {} : { deviceFamily: asker.deviceFamily }),
-        ...(asker.displayName === undefined ? {} : { displayName: asker.displayName }),
-        clientId: asker.clientId,
-        clientMode: asker.clientMode,
-        role: asker.role,
         roles,
         scopes,
-        remoteIp: asker.remoteIp,
-        silent: false,
         isRepair: devices.has(asker.deviceId),
         ts: nowMs
-      }
+      })
       requests.set(asker.deviceId, entry)
       return { entry, isNew: !kept, replaced: kept ? undefined : before }
     },
@@ -236,18 +259,7 @@ export const make = (options: {
       const entry = byRequestId(requestId, nowMs)
       if (entry === undefined) return undefined
       requests.delete(entry.deviceId)
-      const before = devices.get(entry.deviceId)
-      const { isRepair: _, requestId: __, silent: ___, ts: ____, ...facts } = entry
-      const device: Device = {
-        ...facts,
-        roles: union(before?.roles ?? [], entry.roles),
-        scopes: union(before?.scopes ?? [], entry.scopes),
-        approvedVia: "owner",
-        createdAtMs: before?.createdAtMs ?? nowMs,
-        approvedAtMs: nowMs,
-        lastSeenAtMs: before?.lastSeenAtMs,
-        tokens: before?.tokens ?? new Map()
-      }
+      const device = approvedDevice(entry, devices.get(entry.deviceId), nowMs)
       for (const role of entry.roles) {
         const asked = role === "operator"
           ? entry.scopes
@@ -255,7 +267,7 @@ export const make = (options: {
         replaceToken(device, role, union(device.tokens.get(role)?.scopes ?? [], asked), nowMs)
       }
       devices.set(entry.deviceId, device)
-      return shown(device)
+      return pairedEntry(device)
     },
 
     reject: (requestId, nowMs) => {
@@ -271,7 +283,7 @@ export const make = (options: {
 
     token: (deviceId, role) => {
       const token = validToken(deviceId, role)
-      return token === undefined ? undefined : issued(token)
+      return token === undefined ? undefined : issuedToken(token)
     },
 
     seen: (deviceId, role, nowMs, byToken) => {
@@ -287,7 +299,7 @@ export const make = (options: {
       const token = validToken(deviceId, role)
       return device === undefined || token === undefined
         ? undefined
-        : issued(replaceToken(device, role, token.scopes, nowMs))
+        : issuedToken(replaceToken(device, role, token.scopes, nowMs))
     },
 
     revoke: (deviceId, role, nowMs) => {

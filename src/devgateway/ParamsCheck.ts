@@ -1,8 +1,12 @@
 /**
- * Strict checking of what clients send, with the complaints of release 2026.9.6 word for word: clients meet them in error
- * messages, and old releases tell a schema error by nothing else.
+ * Checks strictly what clients send, with the complaints of release 2026.9.6 word for word: clients see them in error
+ * messages, and in old releases they are the only sign of a schema error.
  */
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+
+/** The value in a text; none when the text is not JSON. JSON has no `undefined`. */
+export const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 
 export type Shape =
   | { readonly is: "any" }
@@ -76,7 +80,7 @@ const object = (required: ReadonlyArray<string>, properties: Readonly<Record<str
   properties
 })
 
-/** Client ids of the closed list that stand for a browser page and therefore need an allowed Origin. */
+/** Ids of clients that run in a browser page and therefore need an allowed Origin. */
 export const browserClientIds: ReadonlyArray<string> = ["openclaw-control-ui", "webchat-ui", "webchat"]
 
 const clientIds = [
@@ -99,7 +103,7 @@ const clientIds = [
 
 const clientModes = ["webchat", "cli", "ui", "backend", "node", "worker", "probe", "test"]
 
-/** A request frame: `id` is text, and nothing beside the four fields is allowed. */
+/** A request frame: `id` is text, and no other field is allowed. */
 export const requestFrame = object(["type", "id", "method"], {
   type: { is: "string", oneOf: ["req"] },
   id: filledText,

@@ -1,6 +1,6 @@
 /**
- * Verifies the device proof in `connect`. The signed text is put together here a second time, on purpose without the
- * client's own builder: a mistake there must not hide in its test partner.
+ * Verifies the device proof in `connect`. It builds the signed text by itself and does not use the client's builder, because
+ * a mistake there must not hide in its test partner.
  */
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"

@@ -108,7 +108,7 @@ const authMessages: Record<AuthFault, readonly [code: string, message: string, n
   ]
 }
 
-/** `canRetryWithDeviceToken` is said of a token sent with a device, even when it was a device token. */
+/** Gateways say `canRetryWithDeviceToken` of any wrong token that came with a device, even of a device token. */
 export const unauthorized = (authReason: AuthFault, canRetryWithDeviceToken: boolean): Refusal => {
   const [code, message, nextStep] = authMessages[authReason]
   return invalidRequest(`unauthorized: ${message}`, {
@@ -172,7 +172,7 @@ export const pairingRequired = (ask: {
   readonly role: string
   readonly scopes: ReadonlyArray<string>
   readonly approved: { readonly roles: ReadonlyArray<string>; readonly scopes: ReadonlyArray<string> } | undefined
-  /** The terminal page alone is told to go on by itself. */
+  /** Only the terminal UI is told to retry by itself. */
   readonly waitThenRetry: boolean
 }): Refusal => {
   const [message, remediationHint] = pairingMessages[ask.reason]
@@ -209,13 +209,13 @@ export const missingScope = (scope: string): ErrorShape => ({
 
 export const requestError = (message: string): ErrorShape => ({ code: "INVALID_REQUEST", message })
 
-/** A refusal's name in counters: the detail code, or the message of a refusal that has none. */
+/** Names a refusal in counters: its detail code, or the message of a refusal without one. */
 export const nameOf = (error: ErrorShape): string => {
   const details: unknown = error.details
   const code: unknown = typeof details === "object" && details !== null && "code" in details ? details.code : undefined
   return typeof code === "string" ? code : error.code === "UNAVAILABLE" ? error.code : error.message
 }
 
-/** What a close frame has room for here: gateways cut the reason at 120 bytes. */
+/** Gateways cut the close reason at 120 bytes. */
 export const closeReasonOf = (refusal: Refusal): string =>
   Buffer.from(refusal.closeReason ?? refusal.error.message, "utf8").subarray(0, 120).toString("utf8")

@@ -1,16 +1,16 @@
 /**
- * Where a gateway is: a WebSocket URL that was checked before anything is opened.
+ * The address of a gateway: a WebSocket URL, checked before anything is opened.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** A checked gateway address. How a `wss:` gateway proves that it is the right one stands in `TlsTrust`. */
+/** A checked gateway address. `TlsTrust` says how a `wss:` gateway is recognised. */
 export interface Endpoint {
   /** `ws:` or `wss:`, without user name, password and fragment. */
   readonly url: URL
-  /** `scheme://host:port/path`, the port always spelled out: what device tokens are kept by. Safe to print. */
+  /** `scheme://host:port/path`, always with the port: the key of stored device tokens. Safe to print. */
   readonly gatewayScope: string
-  /** The host is this machine, so that neither traffic nor credentials leave it. */
+  /** The host is this machine, so neither traffic nor credentials leave it. */
   readonly loopback: boolean
 }
 
@@ -31,14 +31,14 @@ export class EndpointInvalid extends Schema.TaggedError<EndpointInvalid>()("Endp
   }
 }
 
-/** Plain `ws://` to another machine: credentials and tasks would cross the network readable. */
+/** Plain `ws://` to another machine, which would send credentials and tasks across the network unencrypted. */
 export class InsecureUrl extends Schema.TaggedError<InsecureUrl>()("InsecureUrl", {
   host: Schema.String,
   port: Schema.Int
 }) {
   override get message(): string {
     const host = withoutBrackets(this.host)
-    const ownPort = this.port < 1024 ? defaultPort : this.port // what an ordinary user may listen on
+    const ownPort = this.port < 1024 ? defaultPort : this.port // one that an ordinary user can listen on
     const served = isBelow(host, "ts.net") ? host : "<name>.ts.net"
     return `plaintext ws:// to ${host} is refused, as tokens and tasks would be readable on the way; use wss://, or a`
       + ` tunnel such as: ssh -N -L ${ownPort}:127.0.0.1:${this.port} ${host} (then ws://127.0.0.1:${ownPort}), or`
@@ -48,8 +48,8 @@ export class InsecureUrl extends Schema.TaggedError<InsecureUrl>()("InsecureUrl"
 }
 
 /**
- * Reads a gateway URL. `http:` and `https:` are taken for `ws:` and `wss:`, which is what people paste. `plaintextHost`
- * names the one host, besides loopback, to which `ws:` is allowed.
+ * Reads a gateway URL. People paste `http:` and `https:`, which are read as `ws:` and `wss:`. `plaintextHost` is the one
+ * host besides loopback to which `ws:` is allowed.
  */
 export const parse = (
   input: string,
@@ -70,22 +70,22 @@ export const parse = (
   return Result.succeed({ url, gatewayScope: `${url.protocol}//${url.hostname}:${port}${url.pathname}`, loopback })
 }
 
-/** What somebody should know who lets an endpoint be reached in plaintext; nothing where nobody is in between. */
+/** A warning for those who allow plaintext to an endpoint; `undefined` where nobody is in between. */
 export const plaintextWarning = ({ loopback, url }: Endpoint): string | undefined =>
   loopback || url.protocol !== "ws:"
     ? undefined
     : `ws:// to ${url.hostname} is not encrypted by this program: ${
-      inBetween(withoutBrackets(url.hostname))
+      readersOf(withoutBrackets(url.hostname))
     } can read and change the credential, every task and every answer. wss:// prevents that.`
 
-/** Who stands between, as far as a host's name or address tells. */
-const inBetween = (host: string): string => {
+/** Who can read the traffic, as far as the host's name or address tells. */
+const readersOf = (host: string): string => {
   if (isBelow(host, "ts.net") || tailnet.test(host)) {
-    return "whoever answers to that address when Tailscale is off or is not used at both ends"
+    return "any host that answers to that address when Tailscale is off or is not used at both ends"
   }
-  if (isBelow(host, "local")) return "every device of the local network, of which any may answer to that name,"
+  if (isBelow(host, "local")) return "every device of the local network, any of which may answer to that name,"
   if (localNetwork.test(host)) return "every device of the local network"
-  return "everybody on the way"
+  return "everybody on the network path"
 }
 
 /** Shared address space (RFC 6598) and the IPv6 prefix that Tailscale takes its addresses from. */
@@ -96,24 +96,24 @@ const localNetwork =
 
 const isBelow = (host: string, domain: string): boolean => host.replace(/\.$/, "").endsWith(`.${domain}`)
 
-/** The port that gateways listen on unless they are told another one. */
+/** The default port of gateways. */
 const defaultPort = 18_789
 
-/** A host as sockets and other programs take it: an IPv6 address without the brackets that it has in a URL. */
+/** A host as sockets and other programs expect it: an IPv6 address without the brackets that it has in a URL. */
 export const withoutBrackets = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1")
 
-/** A scope or URL as people write it: without the slash that `URL` ends it with. */
+/** A scope or URL as people write it: without the slash that `URL` adds at the end. */
 export const shown = (url: string): string => url.replace(/\/$/, "")
 
-/** A host name as `URL` spells it, so that the two can be compared. */
+/** A host name in the spelling of `URL`, to compare the two. */
 const hostOf = (host: string | undefined): string | undefined => {
   const url = `ws://${host?.trim() ?? ""}`
   return URL.canParse(url) ? new URL(url).hostname : undefined
 }
 
 /**
- * `URL` has already brought every spelling of an IPv4 address into dotted decimal. Names below `localhost` do not count, as a
- * resolver may look them up elsewhere.
+ * `URL` has already turned every spelling of an IPv4 address into dotted decimal. Names below `localhost` do not count,
+ * because a resolver may find them on another machine.
  */
 export const isLoopback = (hostname: string): boolean =>
   hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname)

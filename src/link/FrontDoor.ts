@@ -1,12 +1,12 @@
 /**
- * Who refused an upgrade, as far as the answer shows: known front doors, or the gateway itself.
+ * Who refused an upgrade, as far as the answer tells: a known front door, or the gateway itself.
  */
 import * as Schema from "effect/Schema"
 
 /**
- * `CloudflareAccess`: wants a person's sign-in or a service token. `SignIn`: another sign-in page. `SecureOnly`: the same
- * place, but by https. `Tailscale`: Tailscale Serve or its sign-in. `ProxyAttribution`: the gateway does not trust the proxy
- * that forwards to it (OpenClaw from 2026.8 on). `GatewayFull`: too many sockets that have not said who they are.
+ * `CloudflareAccess`: requires a person's sign-in or a service token. `SignIn`: another sign-in page. `SecureOnly`: redirects
+ * to https on the same host. `Tailscale`: Tailscale Serve or its sign-in. `ProxyAttribution`: the gateway does not trust the
+ * proxy that forwards to it (OpenClaw from 2026.8 on). `GatewayFull`: too many sockets that have not authenticated.
  */
 export const UpgradeReason = Schema.Literals([
   "CloudflareAccess",
@@ -23,7 +23,7 @@ export interface Answer {
   readonly status: number
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
-  /** Where `Location` leads, read relative to the request. */
+  /** The `Location` header, resolved against the URL of the request. */
   readonly location: URL | undefined
   readonly body: string
 }
@@ -44,7 +44,7 @@ export const recognise = (answer: Answer, asked: URL): UpgradeReason => {
   return status === 401 && headers["www-authenticate"] !== undefined ? "SignIn" : "Other"
 }
 
-/** Its redirect, its own headers, or a refusal of Cloudflare's edge (which numbers every answer in `cf-ray`). */
+/** Its redirect, its own headers, or a refusal of Cloudflare's edge, which numbers every answer in `cf-ray`. */
 const isCloudflareAccess = ({ headers, location, status }: Answer): boolean =>
   status < 500 && (
     (location !== undefined

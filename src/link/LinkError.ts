@@ -1,5 +1,5 @@
 /**
- * The ways in which a link to a gateway is not there: it could not be opened, it ended, or it was refused before it began.
+ * Why there is no link to a gateway: it could not be opened, it ended, or it was refused before it began.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -7,29 +7,29 @@ import { UpgradeReason } from "./FrontDoor.ts"
 import type { TlsPinMismatch, TlsUntrusted } from "./TlsError.ts"
 
 /**
- * Where an attempt stood. `dial` covers name lookup, TCP and a proxy; `tls` the TLS handshake and the pins; `upgrade` the HTTP
- * request and its answer. A transport that does not tell them apart says `dial` for all three.
+ * The phase of an attempt. `dial` covers name lookup, TCP and a proxy; `tls` the TLS handshake and the pins; `upgrade` the
+ * HTTP request and its answer. A transport that does not distinguish them says `dial` for all three.
  */
 export const Phase = Schema.Literals(["dial", "tls", "upgrade", "challenge", "hello", "session"])
 export type Phase = typeof Phase.Type
 
-/** No link, or no link any more, and the gateway gave no answer that says why. */
+/** The link did not open or has ended, and the gateway did not say why. */
 export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
   /**
-   * `Unreachable`: the socket never opened. `Closed`: the other side, or something between, ended it. `Silent`: nothing
+   * `Unreachable`: the socket never opened. `Closed`: the other side, or something in between, ended it. `Silent`: nothing
    * arrived for two tick intervals. `Ended`: this program closed it.
    */
   reason: Schema.Literals(["Unreachable", "Closed", "Silent", "Ended"]),
   phase: Phase,
-  /** How long the attempt had run, in milliseconds, when it failed. Absent on a session, which is no attempt. */
+  /** How long the attempt ran before it failed, in milliseconds. Absent when a session ended. */
   elapsedMs: Schema.optional(Schema.Finite),
-  /** WebSocket close code, where one was seen. 1006 means that the connection broke without a close frame. */
+  /** WebSocket close code, if known. 1006 means that the connection broke without a close frame. */
   closeCode: Schema.optional(Schema.Int),
-  /** The peer's close reason, printable. Cut off by gateways at some 120 bytes, so for people only. */
+  /** The peer's close reason, printable. For people only, because gateways cut it at some 120 bytes. */
   closeReason: Schema.optional(Schema.String),
   /** System error name such as `ECONNREFUSED`. */
   errno: Schema.optional(Schema.String),
-  /** Host and port of the proxy that was to be gone through, where there is one. */
+  /** Host and port of the proxy, if the link was to go through one. */
   proxy: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 }) {
@@ -42,11 +42,11 @@ export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
       this.errno ?? "",
       this.proxy === undefined ? "" : `through the proxy ${this.proxy}`
     ].filter((fact) => fact !== "")
-    return `gateway link ${described[this.reason]} (${facts.join(", ")})`
+    return `gateway link ${outcomes[this.reason]} (${facts.join(", ")})`
   }
 }
 
-const described = {
+const outcomes = {
   Unreachable: "could not be opened",
   Closed: "was closed",
   Silent: "went silent",
@@ -58,7 +58,7 @@ export class UpgradeRejected extends Schema.TaggedError<UpgradeRejected>()("Upgr
   reason: UpgradeReason.pipe(Schema.withConstructorDefault(Effect.succeed("Other" as const))),
   /** HTTP status code. */
   status: Schema.Int,
-  /** Origin and path of the `Location` header; its query is dropped, as it may hold credentials. */
+  /** Origin and path of the `Location` header, without its query, which may hold credentials. */
   location: Schema.optional(Schema.String),
   /** The first two kilobytes of the body, printable and at most 300 characters. */
   body: Schema.String
@@ -81,16 +81,17 @@ const refusedBy: Readonly<Record<UpgradeReason, string>> = {
   Other: "the gateway's HTTP side"
 }
 
-/** The proxy of this machine's environment did not make the connection to the gateway. The gateway never heard of it. */
+/** The proxy of this machine's environment did not connect to the gateway. The gateway received nothing. */
 export class ProxyRejected extends Schema.TaggedError<ProxyRejected>()("ProxyRejected", {
   /**
-   * `Credentials`: it wants a user name and password, or others (407). `Refused`: it may not connect there. `Unreachable`: it
-   * tried and failed (5xx). `Unusable`: the environment names a proxy that is not `http:` or `https:`, or cannot be read.
+   * `Credentials`: it requires a user name and password, or other ones (407). `Refused`: it may not connect to the gateway.
+   * `Unreachable`: it tried and failed (5xx). `Unusable`: the environment names a proxy that is not `http:` or `https:`, or
+   * that cannot be parsed.
    */
   reason: Schema.Literals(["Credentials", "Refused", "Unreachable", "Unusable"]),
-  /** Its host and port, never its user name or password. Absent when they cannot be told. */
+  /** Its host and port, never its user name or password. Absent when they are unknown. */
   proxy: Schema.optional(Schema.String),
-  /** HTTP status code of its answer, where it gave one. */
+  /** HTTP status code of its answer, if it gave one. */
   status: Schema.optional(Schema.Int)
 }) {
   override get message(): string {

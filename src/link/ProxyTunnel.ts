@@ -1,8 +1,8 @@
 /**
  * A connection through the HTTP proxy that the environment names, by the method CONNECT (RFC 9110, section 9.3.6).
  *
- * Node's own HTTP client makes it, so that an attempt that is given up closes its socket at once, and so that user name and
- * password go into one header and nowhere else.
+ * The HTTP client of Nodejs makes it, so that an abandoned attempt closes its socket at once, and so that user name and
+ * password are in one header and nowhere else.
  */
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
@@ -13,7 +13,7 @@ import * as Https from "node:https"
 import type { Socket } from "node:net"
 import { withoutBrackets } from "./Endpoint.ts"
 import { LinkError, ProxyRejected } from "./LinkError.ts"
-import { errnoOf, type Held } from "./LinkSocket.ts"
+import { errnoOf, type Handles } from "./LinkSocket.ts"
 
 export interface Proxy {
   readonly secure: boolean
@@ -21,11 +21,11 @@ export interface Proxy {
   readonly port: number
   /** `host:port`, safe to print. */
   readonly name: string
-  /** `Proxy-Authorization`, where the URL has a user name or password. */
+  /** The value of `Proxy-Authorization`, if the URL has a user name or password. */
   readonly authorization: Redacted.Redacted | undefined
 }
 
-/** Reads the URL of a proxy as environments hold it. */
+/** Reads the URL of a proxy from the environment. */
 export const parse = (text: string): Result.Result<Proxy, ProxyRejected> => {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || url.hostname === "") return Result.fail(new ProxyRejected({ reason: "Unusable" }))
@@ -44,14 +44,14 @@ export const parse = (text: string): Result.Result<Proxy, ProxyRejected> => {
   })
 }
 
-/** A stray percent sign stays one. */
+/** A text with a stray percent sign stays as it is. */
 const decoded = (part: string): string => Result.getOrElse(Result.try(() => decodeURIComponent(part)), () => part)
 
-/** Asks `proxy` for a connection to `host:port`. What is opened is in `held` from the first moment on. */
+/** Asks `proxy` for a connection to `target`. Everything that it opens is in `handles` from the first moment. */
 export const open = (
   proxy: Proxy,
   target: { readonly hostname: string; readonly port: number },
-  held: Held
+  handles: Handles
 ): Effect.Effect<Socket, LinkError | ProxyRejected> =>
   Effect.callback((resume) => {
     const authority = `${target.hostname}:${target.port}`
@@ -66,12 +66,12 @@ export const open = (
         Host: authority,
         ...(authorization === undefined ? {} : { "Proxy-Authorization": Redacted.value(authorization) })
       },
-      // Spelled out, because an environment variable can turn the default off.
+      // Explicit, because an environment variable can turn the default off.
       ...(secure ? { rejectUnauthorized: true, minVersion: "TLSv1.2" as const } : {})
     })
-    held.add(request)
+    handles.add(request)
     request.on("connect", ({ statusCode: status = 0 }, socket: Socket) => {
-      held.add(socket)
+      handles.add(socket)
       socket.on("error", () => {})
       if (status < 200 || status > 299) {
         socket.destroy()

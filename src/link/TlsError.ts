@@ -1,13 +1,13 @@
 /**
- * The gateway's certificate was looked at before anything of the request was sent, and it did not do.
+ * The gateway's certificate was checked before anything of the request was sent, and it did not pass.
  */
 import * as Schema from "effect/Schema"
 
-/** What a certificate is known by. Nothing of it is secret. */
+/** What identifies a certificate. Nothing of it is secret. */
 const seen = {
   /** Host and port that were dialled. */
   host: Schema.String,
-  /** `sha256:AB:CD:...` of the certificate that was shown. */
+  /** `sha256:AB:CD:...` of the certificate that the gateway showed. */
   seenCertificate: Schema.String,
   /** `sha256//<base64>` of the public key in it. */
   seenKey: Schema.String
@@ -16,12 +16,12 @@ const seen = {
 /** Neither the certificate nor its key is pinned. */
 export class TlsPinMismatch extends Schema.TaggedError<TlsPinMismatch>()("TlsPinMismatch", {
   /**
-   * `Rotated`: a known authority vouches for this certificate and this host name, so that it was most likely renewed.
-   * `Unknown`: nobody does; this may be another machine, or somebody in between.
+   * `Rotated`: a known authority vouches for this certificate and this host name, so it was most likely renewed.
+   * `Unknown`: no authority does; this may be another machine, or an attacker in between.
    */
   reason: Schema.Literals(["Rotated", "Unknown"]),
   ...seen,
-  /** The pins that were set, as they are written in the setting. */
+  /** The pins that are set, as the setting spells them. */
   expected: Schema.Array(Schema.String)
 }) {
   /** Whether the certificate would pass without pins. */
@@ -51,16 +51,16 @@ export const UntrustedReason = Schema.Literals([
 ])
 export type UntrustedReason = typeof UntrustedReason.Type
 
-/** No authority that this program knows vouches for the certificate, or not now, or not for this host. */
+/** No authority that this program knows vouches for the certificate now and for this host. */
 export class TlsUntrusted extends Schema.TaggedError<TlsUntrusted>()("TlsUntrusted", {
   reason: UntrustedReason,
   ...seen,
-  /** What the TLS library calls it, such as `CERT_HAS_EXPIRED`. */
+  /** The TLS library's name of the problem, such as `CERT_HAS_EXPIRED`. */
   code: Schema.String,
-  /** When the certificate is valid, by its own word, in milliseconds since 1970. */
+  /** The validity that the certificate states, in milliseconds since 1970. */
   validFromMs: Schema.Finite,
   validToMs: Schema.Finite,
-  /** For whom it is valid: the names of its subjectAltName, printable. */
+  /** The names of its subjectAltName, printable. */
   names: Schema.String
 }) {
   override get message(): string {
@@ -80,7 +80,7 @@ export class TlsUntrusted extends Schema.TaggedError<TlsUntrusted>()("TlsUntrust
       case "SelfSigned":
         return "it vouches for itself alone"
       case "Revoked":
-        return "its authority has taken it back"
+        return "its authority has revoked it"
       case "Other":
         return "it was not accepted"
     }
@@ -89,8 +89,8 @@ export class TlsUntrusted extends Schema.TaggedError<TlsUntrusted>()("TlsUntrust
 
 const day = (ms: number): string => Number.isFinite(ms) ? new Date(ms).toISOString().slice(0, 10) : "an unknown day"
 
-/** What OpenSSL and Node call a failed check, and what it means for a person. */
-const reasons: Readonly<Record<string, UntrustedReason>> = {
+/** Names of failed checks in OpenSSL and Nodejs, and what each means for a person. */
+const reasons = new Map<string, UntrustedReason>(Object.entries({
   CERT_HAS_EXPIRED: "Expired",
   CERT_NOT_YET_VALID: "NotYetValid",
   ERR_TLS_CERT_ALTNAME_INVALID: "HostMismatch",
@@ -102,6 +102,6 @@ const reasons: Readonly<Record<string, UntrustedReason>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "UnknownAuthority",
   CERT_UNTRUSTED: "UnknownAuthority",
   CERT_REVOKED: "Revoked"
-}
+}))
 
-export const reasonOf = (code: string): UntrustedReason => reasons[code] ?? "Other"
+export const reasonOf = (code: string): UntrustedReason => reasons.get(code) ?? "Other"

@@ -1,16 +1,16 @@
 /**
- * By what a `wss:` gateway is recognised: certificate authorities, pinned fingerprints, or both.
+ * How a `wss:` gateway is recognised: by certificate authorities, by pinned fingerprints, or by both.
  *
- * A pin is compared with the certificate that the gateway itself shows, never with one of its issuers: anybody can send
- * along somebody else's certificate. Whoever holds the pinned key is the gateway, whatever names and dates stand in the
- * certificate, so pins alone are the default where there are pins; that is also what a gateway with a certificate of its own
- * making needs. There is no setting that trusts every certificate.
+ * A pin is compared with the certificate of the gateway itself, never with one of its issuers, because anybody can send
+ * somebody else's certificate along. The holder of the pinned key is the gateway, whatever names and dates the certificate
+ * has, so pins alone are the default if there are pins; a gateway with a self-signed certificate needs that too. There is no
+ * setting that trusts every certificate.
  */
 import * as Base64 from "effect/encoding/Base64"
 import * as Hex from "effect/encoding/Hex"
 import * as Result from "effect/Result"
 
-/** SHA-256 of a certificate in DER, or of the public key in it (its SubjectPublicKeyInfo), which outlives a renewal. */
+/** SHA-256 of a certificate in DER, or of its public key (SubjectPublicKeyInfo), which can outlive a renewal. */
 export interface Pin {
   readonly of: "certificate" | "key"
   /** 64 hexadecimal digits, lower case. */
@@ -19,29 +19,28 @@ export interface Pin {
 
 export interface TlsTrust {
   /**
-   * `ca`: a known authority vouches for the host name. `pin`: certificate or key is one of `pins`, nothing else counts.
+   * `ca`: a known authority vouches for the host name. `pin`: certificate or key is one of `pins`, and nothing else counts.
    * `ca-and-pin`: both.
    */
   readonly mode: "ca" | "pin" | "ca-and-pin"
   readonly pins: ReadonlyArray<Pin>
-  /** Authorities besides those of Node and of the system, each a certificate in PEM. */
+  /** Authorities besides those of Nodejs and of the system, each a certificate in PEM. */
   readonly authorities: ReadonlyArray<string>
 }
 
-/** Known authorities, and nothing besides. */
+/** Known authorities only. */
 export const standard: TlsTrust = { mode: "ca", pins: [], authorities: [] }
 
-/** What is wrong with a text. It never repeats the text, which may hold anything. */
-export interface Unreadable {
+/** Says what is wrong with a text. It never repeats the text, which may be a secret. */
+export interface Problem {
   readonly message: string
 }
 
 /**
  * Reads pins with commas, semicolons or blanks between them: fingerprints of certificates in hex, with or without colons and
- * `sha256:` (as `openssl x509 -fingerprint -sha256` prints them, too), and public keys as `sha256//` and base64 (as curl takes
- * them).
+ * `sha256:` (also as `openssl x509 -fingerprint -sha256` prints them), and public keys as `sha256//` and base64 (as in curl).
  */
-export const parsePins = (text: string): Result.Result<ReadonlyArray<Pin>, Unreadable> => {
+export const parsePins = (text: string): Result.Result<ReadonlyArray<Pin>, Problem> => {
   const words = text.replaceAll(/sha-?256 fingerprint=/gi, "sha256:").split(/[\s,;]+/).filter((word) => word !== "")
   const pins = words.map(parsePin)
   const wrong = pins.findIndex((pin) => pin === undefined)
@@ -63,14 +62,14 @@ const parsePin = (word: string): Pin | undefined => {
   return digits === undefined ? undefined : { of: "certificate", sha256: digits.replaceAll(":", "").toLowerCase() }
 }
 
-/** A pin as it is set and shown: `sha256:AB:CD:...` for a certificate, `sha256//<base64>` for a key. */
+/** A pin as the setting spells it: `sha256:AB:CD:...` for a certificate, `sha256//<base64>` for a key. */
 export const formatPin = ({ of, sha256 }: Pin): string =>
   of === "certificate"
     ? `sha256:${(sha256.toUpperCase().match(/../g) ?? []).join(":")}`
     : `sha256//${Result.getOrThrow(Result.map(Hex.decode(sha256), Base64.encode))}`
 
-/** Takes the certificates out of a PEM text; what stands between them is no matter. Fails where there is none. */
-export const parseAuthorities = (pem: string): Result.Result<ReadonlyArray<string>, Unreadable> => {
+/** Takes the certificates out of a PEM text and ignores everything between them. Fails if there is none. */
+export const parseAuthorities = (pem: string): Result.Result<ReadonlyArray<string>, Problem> => {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
   if (blocks.length === 0) {
     return Result.fail({ message: "holds no certificate; it must be PEM, with -----BEGIN CERTIFICATE-----" })
@@ -81,7 +80,7 @@ export const parseAuthorities = (pem: string): Result.Result<ReadonlyArray<strin
     : Result.fail({ message: `certificate ${wrong + 1} of ${blocks.length} is damaged` })
 }
 
-/** One ASN.1 sequence that is as long as it says. */
+/** Whether this is one ASN.1 sequence of the length that it states. */
 const isDer = (block: string): boolean => {
   const bytes = Result.getOrElse(Base64.decode(block.replaceAll(/-----[^-]*-----|\s/g, "")), () => new Uint8Array())
   const [tag, form = 0] = bytes

@@ -19,7 +19,7 @@ import type { LinkHandler, Target } from "./Transport.ts"
 import { Transport } from "./Transport.ts"
 import * as UpgradeHeader from "./UpgradeHeader.ts"
 
-/** The largest message that gateways send after hello. */
+/** The largest message that gateways send after hello-ok. */
 const maxPayloadBytes = 25 * 1024 * 1024
 /** How long a peer may take to answer our close frame. Real time: the one timer of this library outside `Clock`. */
 const closeGraceMs = 250
@@ -27,51 +27,51 @@ const upgradeBodyBytes = 2048
 
 export interface Options {
   /**
-   * The URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the standard variables of the
-   * environment are asked: HTTPS_PROXY (for `wss:`), HTTP_PROXY (for `ws:`), ALL_PROXY and NO_PROXY, in either case.
+   * Gives the URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the standard variables of the
+   * environment decide: HTTPS_PROXY (for `wss:`), HTTP_PROXY (for `ws:`), ALL_PROXY and NO_PROXY, in either case.
    */
   readonly proxyFor?: (url: string) => string
 }
 
 /** What all dials of a transport share. */
-interface Means extends Required<Options> {
+interface Resources extends Required<Options> {
   readonly contextFor: ReturnType<typeof LinkSocket.makeContexts>
 }
 
-/** A connection to which nothing has been written yet but TLS, and what a proxy has to know. */
-const connected = Effect.fnUntraced(function*(
+/** Opens the connection. Only TLS and the request to a proxy have been written to it. */
+const connect = Effect.fnUntraced(function*(
   target: Target,
   handler: LinkHandler,
-  { contextFor, proxyFor }: Means
+  { contextFor, proxyFor }: Resources
 ) {
   const { url } = target
-  const held = yield* LinkSocket.held
+  const handles = yield* LinkSocket.makeHandles
   const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor(url.href.replace(/^ws/, "http"))
   const proxy = proxyUrl === "" ? undefined : yield* Effect.fromResult(ProxyTunnel.parse(proxyUrl))
   const socket = yield* proxy === undefined
-    ? LinkSocket.direct(url, held)
-    : ProxyTunnel.open(proxy, { hostname: url.hostname, port: LinkSocket.portOf(url) }, held)
+    ? LinkSocket.direct(url, handles)
+    : ProxyTunnel.open(proxy, { hostname: url.hostname, port: LinkSocket.portOf(url) }, handles)
   if (url.protocol !== "wss:") return socket
   handler.onPhase?.("tls")
   const trust = target.tls ?? TlsTrust.standard
-  return yield* LinkSocket.secured(socket, url, trust, contextFor(trust.authorities), held)
+  return yield* LinkSocket.secured(socket, url, trust, contextFor(trust.authorities), handles)
 })
 
 const dial = Effect.fnUntraced(function*(
   target: Target,
   handler: LinkHandler,
-  means: Means
+  resources: Resources
 ) {
   const opened = Deferred.makeUnsafe<void, LinkError | UpgradeRejected>()
   const state = { open: false, ended: false }
-  // The first end counts. It goes to whoever waits: the dialling fiber, and once the link is open the handler.
+  // The first end counts. It goes to the dialling fiber or, once the link is open, to the handler.
   const end = (error: LinkError | UpgradeRejected) => {
     if (state.ended) return
     state.ended = true
     if (!Deferred.doneUnsafe(opened, Effect.fail(error)) && error._tag === "LinkError") handler.onClose(error)
   }
   const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
-  const connection = yield* connected(target, handler, means)
+  const connection = yield* connect(target, handler, resources)
   if (connection.destroyed) {
     return yield* new LinkError({ reason: "Unreachable", phase: "upgrade", errno: "ECONNRESET" })
   }
@@ -129,7 +129,7 @@ const dial = Effect.fnUntraced(function*(
             closeCode: state.open ? closeCode : undefined,
             closeReason: state.open ? printable(reason.toString()) : undefined,
             errno: LinkSocket.errnoOf(cause),
-            // The HTTP parser attaches the packet that it could not read, and with it whatever stands there.
+            // The HTTP parser attaches the packet that it could not read, which may hold secrets.
             cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause
           })
         ))
@@ -164,11 +164,11 @@ const dial = Effect.fnUntraced(function*(
 const locationOf = (location: string | undefined, base: URL): URL | undefined =>
   location !== undefined && URL.canParse(location, base.href) ? new URL(location, base) : undefined
 
-/** Proxies as the environment names them, never for this machine. */
+/** Uses the proxies that the environment names, but never for this machine. */
 export const layerWith = ({ proxyFor = getProxyForUrl }: Options): Layer.Layer<Transport> =>
   Layer.sync(Transport, () => {
-    const means: Means = { proxyFor, contextFor: LinkSocket.makeContexts() }
-    return { dial: (target, handler) => dial(target, handler, means) }
+    const resources: Resources = { proxyFor, contextFor: LinkSocket.makeContexts() }
+    return { dial: (target, handler) => dial(target, handler, resources) }
   })
 
 export const layer: Layer.Layer<Transport> = layerWith({})

@@ -1,9 +1,9 @@
 /**
  * Writes a recording while the client runs.
  *
- * Whoever has something to record hands it over in a callback, with the time, and goes on: one fiber redacts and writes. On
- * the frame path that is one offer to a queue. What the writer cannot keep up with is counted, and a file ends at its limit;
- * both are said in the file. A file that can no longer be written ends the recording, never the client.
+ * A recording costs the frame path one offer to a queue: one fiber redacts and writes the entries. The file says how many
+ * entries were lost because writing did not keep up, and that it has reached its limit. A file that can no longer be written
+ * ends the recording, never the client.
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -31,13 +31,13 @@ import type { Redactor } from "./Redaction.ts"
 import * as Redaction from "./Redaction.ts"
 
 export interface Options {
-  /** A file that is not there yet, in a directory that is. It is created with mode 0600. */
+  /** A new file in an existing directory. It is created with mode 0600. */
   readonly path: string
-  /** Where the file ends, 64 MiB unless set. */
+  /** The limit of the file, 64 MiB unless set. */
   readonly maxBytes?: number
   /** Release of the program, for the header. */
   readonly program?: string
-  /** What the agent's tasks are told, for the header. */
+  /** Settings of the agent's tasks, for the header. */
   readonly sessionKey?: string | undefined
   readonly taskTimeout?: Duration.Duration | undefined
 }
@@ -54,7 +54,7 @@ export class RecordingRefused extends Schema.TaggedError<RecordingRefused>()("Re
       case "Exists":
         return `${this.path} exists, and a recording never replaces a file; name another one`
       case "Exposed":
-        return `${this.path} would be readable to others, as this place keeps no modes; record to another directory`
+        return `${this.path} would be readable by others, because its file system keeps no modes; record to another directory`
       case "Unwritable":
         return `the recording ${this.path} cannot be written (${
           this.errno ?? "unknown error"
@@ -64,14 +64,14 @@ export class RecordingRefused extends Schema.TaggedError<RecordingRefused>()("Re
 }
 
 type Timeless<E> = E extends unknown ? Omit<E, "at"> : never
-/** An entry without its time, made by the writer, with everything in it redacted. */
-export type Late = (redactor: Redactor) => Timeless<Entry>
+/** Makes an entry without its time, with everything in it redacted. */
+export type MakeEntry = (redactor: Redactor) => Timeless<Entry>
 
 export class FlightRecorder extends Context.Service<FlightRecorder, {
-  /** Takes an entry with the present time. Synchronous, and cheap: `late` runs in the writer's fiber. */
-  readonly note: (late: Late) => void
-  /** Done when states are followed. Nothing is dialled before, so that none of them is missed. */
-  readonly following: Deferred.Deferred<void>
+  /** Takes an entry with the present time. Synchronous and cheap: the writer's fiber makes the entry. */
+  readonly note: (make: MakeEntry) => void
+  /** Done when states are recorded. Nothing is dialled before that, so that no state is missed. */
+  readonly ready: Deferred.Deferred<void>
 }>()("effect-openclaw/recorder/FlightRecorder") {
   static readonly layer = (
     options: Options
@@ -82,20 +82,20 @@ export class FlightRecorder extends Context.Service<FlightRecorder, {
   > => Layer.effect(this, make(options))
 }
 
-/** Entries that may wait for the writer. */
+/** How many entries can wait for the writer. */
 const capacity = 16_384
-/** Entries that are redacted and written at a time. */
-const pieceLength = 1024
+/** How many entries are redacted and written at a time. */
+const batchSize = 1024
 const defaultMaxBytes = 64 * 1024 * 1024
 /** Room for the line that says that the file is full. */
 const reserveBytes = 256
 
-interface Noted {
+interface Note {
   readonly at: number
-  readonly late: Late
+  readonly make: MakeEntry
 }
 
-/** The settings as they stand in a recording. The redactor has to know their credentials already. */
+/** The settings as a recording keeps them. */
 export const settingsOf = (settings: GatewaySettings, redactor: Redactor): Settings => ({
   scheme: settings.endpoint.url.protocol === "wss:" ? "wss:" : "ws:",
   loopback: settings.endpoint.loopback,
@@ -126,24 +126,24 @@ const make = Effect.fnUntraced(function*(
   const clock = yield* Clock.Clock
   const redactor = Redaction.make([])
   const file = yield* create(options.path)
-  const header = headerLine(yield* describe(options, redactor))
+  const header = headerLine(yield* makeHeader(options, redactor))
   yield* Effect.mapError(file.writeAll(new TextEncoder().encode(header)), refused(options.path))
 
-  const queue = yield* Queue.dropping<Noted, Cause.Done>(capacity)
+  const queue = yield* Queue.dropping<Note, Cause.Done>(capacity)
   const maxBytes = options.maxBytes ?? defaultMaxBytes
   let bytes = header.length
-  let over = false
+  let ended = false
   let lost = 0
 
-  /** Lines for what was noted, up to the limit of the file. */
-  const linesOf = (noted: ReadonlyArray<Noted>): string => {
+  /** Lines of these notes, up to the limit of the file. */
+  const linesOf = (notes: ReadonlyArray<Note>): string => {
     let lines = ""
-    for (const { at, late } of noted) {
-      const line = entryLine({ at, ...late(redactor) })
-      // What is redacted is ASCII.
+    for (const { at, make } of notes) {
+      const line = entryLine({ at, ...make(redactor) })
+      // Redacted text is ASCII.
       const size = line.length
       if (bytes + size > maxBytes - reserveBytes) {
-        over = true
+        ended = true
         return lines + entryLine({ at, kind: "full", bytes: maxBytes })
       }
       bytes += size
@@ -151,10 +151,10 @@ const make = Effect.fnUntraced(function*(
     }
     return lines
   }
-  const write = (noted: ReadonlyArray<Noted>) =>
-    Effect.suspend(() => over ? Effect.void : file.writeAll(new TextEncoder().encode(linesOf(noted)))).pipe(
+  const write = (notes: ReadonlyArray<Note>) =>
+    Effect.suspend(() => ended ? Effect.void : file.writeAll(new TextEncoder().encode(linesOf(notes)))).pipe(
       Effect.catch((error) => {
-        over = true
+        ended = true
         return Effect.annotateLogs(Effect.logWarning("the recording ends here, as it cannot be written"), {
           path: options.path,
           errno: errnoOf(error)
@@ -162,37 +162,37 @@ const make = Effect.fnUntraced(function*(
       })
     )
 
-  // A piece at a time: others get their turn between two pieces of a flood.
-  const writer = yield* Effect.flatMap(Queue.takeBetween(queue, 1, pieceLength), write).pipe(
+  // In batches, so that other fibers get their turn during a flood.
+  const writer = yield* Effect.flatMap(Queue.takeBetween(queue, 1, batchSize), write).pipe(
     Effect.forever,
     Pull.catchDone(() => Effect.void),
     Effect.onError(() =>
       Effect.sync(() => {
-        over = true
+        ended = true
       })
     ),
     Effect.ignoreCause({ log: "Error", message: "the recording ended" }),
     Effect.forkScoped
   )
-  const now = (late: Late): Noted => ({ at: clock.currentTimeMillisUnsafe(), late })
-  /** What was lost stands where it would have stood. */
-  const missing = (count: number): ReadonlyArray<Noted> => count === 0 ? [] : [now(() => ({ kind: "lost", count }))]
-  const note = (late: Late) => {
-    if (over) return
-    const all = [...missing(lost), now(late)]
-    if (all.every((noted) => Queue.offerUnsafe(queue, noted))) lost = 0
+  const now = (make: MakeEntry): Note => ({ at: clock.currentTimeMillisUnsafe(), make })
+  /** Comes where the lost entries would have been. */
+  const losses = (count: number): ReadonlyArray<Note> => count === 0 ? [] : [now(() => ({ kind: "lost", count }))]
+  const note = (make: MakeEntry) => {
+    if (ended) return
+    const all = [...losses(lost), now(make)]
+    if (all.every((one) => Queue.offerUnsafe(queue, one))) lost = 0
     else lost++
   }
-  // Runs before the writer is interrupted, as finalizers run in reverse: what was noted is in the file before it is closed.
+  // Finalizers run in reverse, so this runs before the writer is interrupted and the file is closed.
   yield* Effect.addFinalizer(() =>
     Effect.gen(function*() {
       Queue.endUnsafe(queue)
       yield* Fiber.await(writer)
-      yield* write([...missing(lost), now(() => ({ kind: "end" }))])
+      yield* write([...losses(lost), now(() => ({ kind: "end" }))])
       yield* Effect.ignore(file.sync)
     })
   )
-  return FlightRecorder.of({ note, following: Deferred.makeUnsafe() })
+  return FlightRecorder.of({ note, ready: Deferred.makeUnsafe() })
 })
 
 const refused = (path: string) => (cause: Parameters<typeof errnoOf>[0]) => {
@@ -200,7 +200,7 @@ const refused = (path: string) => (cause: Parameters<typeof errnoOf>[0]) => {
   return new RecordingRefused({ path, reason: errno === "EEXIST" ? "Exists" : "Unwritable", errno, cause })
 }
 
-/** The mode is looked at while the file is still empty. One that others can read is removed again. */
+/** Checks the mode while the file is still empty, and removes a file that others can read. */
 const create = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* Effect.mapError(fs.open(path, { flag: "wx", mode: 0o600 }), refused(path))
@@ -210,13 +210,13 @@ const create = Effect.fnUntraced(function*(path: string) {
   return yield* new RecordingRefused({ path, reason: "Exposed" })
 })
 
-const describe = Effect.fnUntraced(function*(options: Options, redactor: Redactor) {
+const makeHeader = Effect.fnUntraced(function*(options: Options, redactor: Redactor) {
   const settings = yield* GatewayConfig
   const { deviceId, platform } = yield* DeviceIdentity
   const { gatewayScope } = settings.endpoint
   const recorded = settingsOf(settings, redactor)
   const key = { gatewayScope, deviceId, role: settings.role }
-  // A store that cannot be read is told by whoever works with it.
+  // The handshake reports a store that cannot be read.
   const stored = Option.getOrUndefined(
     Option.flatten(yield* Effect.option(Effect.flatMap(TokenStore, ({ get }) => get(key))))
   )

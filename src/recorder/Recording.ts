@@ -1,8 +1,8 @@
 /**
  * The file of the flight recorder: one JSON object a line, a header first.
  *
- * Times (`at`) are milliseconds on the recording machine's clock. Every value went through `Redaction`, so a recording can be
- * handed on: it holds no credential, no key, no signature, nothing that people or agents wrote, and no host name.
+ * Times (`at`) are milliseconds on the recording machine's clock. `Redaction` has changed every value, so a recording can be
+ * handed on: it holds no credential, no key, no signature, no text of people or agents, and no host name.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,11 +18,11 @@ const maybe = Schema.optionalKey
 /** The settings that decide what the client does. Credentials are stand-ins. */
 export const Settings = Schema.Struct({
   scheme: Schema.Literals(["ws:", "wss:"]),
-  /** Whether the gateway is on the same machine. Its name and port are nobody's business. */
+  /** Whether the gateway is on the same machine. Its name and port are not kept. */
   loopback: Schema.Boolean,
-  /** Its stand-in: the same one for the same gateway. */
+  /** Stand-in of the gateway, the same for the same gateway. */
   gateway: Text,
-  /** It is recognised by pins, which are not kept. */
+  /** Pins are set. They are not kept. */
   pinned: Schema.Boolean,
   token: maybe(Text),
   password: maybe(Text),
@@ -71,19 +71,19 @@ export const Header = Schema.Struct({
 })
 export type Header = typeof Header.Type
 
-/** The approval that is waited for: its request, why, how often it was replaced. */
+/** The approval that the client waits for: its request, its reason, how often the request was replaced. */
 const Approval = Schema.Struct({ requestId: maybe(Text), reason: Text, replaced: Schema.Finite })
 
-/** Where a supervised connection stood. Durations are counted from `at`, so that two recordings can be compared. */
+/** A state of the connection. Durations are counted from `at`, so that two recordings can be compared. */
 export const State = Schema.Struct({
   state: Text,
   attempt: maybe(Schema.Finite),
-  /** Class and reason of what it waits or halted for. */
+  /** Class and reason of the failure for which it waits or halted. */
   cause: maybe(Text),
-  /** What the cause says besides, such as phase, close code or status. */
+  /** Further facts of the cause, such as phase, close code or status. */
   facts: maybe(Schema.Record(Text, Schema.Union([Text, Schema.Finite, Schema.Boolean]))),
   approval: maybe(Approval),
-  /** The wait for wider scopes beside a session, and how the last one ended that did not end in them. */
+  /** The wait for wider scopes beside a session, and how the last one ended that did not bring them. */
   upgrade: maybe(Approval),
   declined: maybe(Text),
   checking: maybe(Schema.Boolean),
@@ -97,7 +97,7 @@ export const State = Schema.Struct({
 })
 export type State = typeof State.Type
 
-/** How a task ended: its kind, and what decides or says something besides. What an agent wrote is there by its length. */
+/** How a task ended. Of an agent's text it has the length. */
 export const TaskEnd = Schema.Struct({
   outcome: Text,
   text: maybe(Text),
@@ -110,8 +110,8 @@ export const TaskEnd = Schema.Struct({
 export type TaskEnd = typeof TaskEnd.Type
 
 /**
- * How a dial failed, or how a link ended. No host, neither the gateway's nor a proxy's, and no fingerprint: the public logs of
- * certificates lead from one to a host.
+ * How a dial failed, or how a link ended. It names neither the gateway's host nor a proxy's, and has no fingerprint, because
+ * public certificate logs lead from a fingerprint to a host.
  */
 export const LinkEnd = Schema.Union([
   Schema.Struct({
@@ -121,7 +121,7 @@ export const LinkEnd = Schema.Union([
     closeCode: maybe(Schema.Int),
     closeReason: maybe(Text),
     errno: maybe(Text),
-    /** It was to go through a proxy. */
+    /** The link was to go through a proxy. */
     proxied: maybe(Schema.Boolean)
   }),
   Schema.Struct({
@@ -136,7 +136,7 @@ export const LinkEnd = Schema.Union([
     status: maybe(Schema.Int)
   }),
   Schema.Struct({ error: Schema.Literal("TlsPinMismatch"), reason: Schema.Literals(["Rotated", "Unknown"]) }),
-  /** `code` is what the TLS library calls it. */
+  /** `code` is the TLS library's name of the problem. */
   Schema.Struct({ error: Schema.Literal("TlsUntrusted"), reason: UntrustedReason, code: Text })
 ])
 export type LinkEnd = typeof LinkEnd.Type
@@ -148,18 +148,18 @@ const entry = <const Kind extends string, Fields extends Schema.Struct.Fields>(k
 const link = { link: Schema.Int }
 
 export const Entry = Schema.Union([
-  // What the client did: looked for in a replay.
+  // What the client did. A replay compares it.
   entry("dial", link),
   entry("out", { ...link, frame: Frame }),
-  /** The link was no longer open, so that the message before this was not sent. */
+  /** The link was no longer open, so the message before this was not sent. */
   entry("untaken", link),
   /** The client began to close the link. */
   entry("cut", { ...link, closeCode: Schema.Int }),
-  /** The client let go of the link, or gave the dial up. */
+  /** The client released the link, or gave up the dial. */
   entry("left", link),
   entry("state", { state: State }),
   entry("ended", { taskId: Text, end: TaskEnd }),
-  // What happened to the client: repeated in a replay.
+  // What happened to the client. A replay repeats it.
   entry("phase", { ...link, phase: Schema.Literals(["tls", "upgrade"]) }),
   entry("open", link),
   entry("failed", { ...link, end: LinkEnd }),
@@ -169,21 +169,21 @@ export const Entry = Schema.Union([
   entry("closed", { ...link, end: LinkEnd }),
   entry("asked", { what: Schema.Literals(["attend", "leave", "checkNow", "pause", "resume", "stop"]) }),
   entry("reconfigured", { settings: Settings }),
-  /** Wider scopes were asked for. */
+  /** The client was told to ask for wider scopes. */
   entry("upgradeScopes", { scopes: Schema.Array(ScopeName) }),
-  /** What the journal had of earlier processes for the gateway of the moment, and gave to this one. */
+  /** Tasks of earlier processes for the present gateway, which the journal gave to this process. */
   entry("takenUp", { tasks: Schema.Array(OpenTask) }),
   entry("delegated", { task: Schema.Int, text: Text, sessionKey: maybe(Text) }),
-  /** The ids that the task was given. */
+  /** The ids that the task got. */
   entry("accepted", { task: Schema.Int, taskId: Text, runId: Text }),
   /** By this process, or by another one that shares the journal. */
   entry("abort", { taskId: Text }),
-  /** A number that was drawn, at least 0 and below 1. */
+  /** A random number, at least 0 and below 1. */
   entry("draw", { value: Schema.Finite }),
   // About the recording itself.
-  /** So many entries could not be kept, because writing did not keep up. */
+  /** How many entries are missing, because writing did not keep up. */
   entry("lost", { count: Schema.Int }),
-  /** The file has reached its limit, and what came after is not in it. */
+  /** The file has reached its limit. Later entries are not in it. */
   entry("full", { bytes: Schema.Int }),
   entry("end", {})
 ])
@@ -194,7 +194,7 @@ export interface Recording {
   readonly entries: ReadonlyArray<Entry>
 }
 
-/** A file that is no recording, or one that this release cannot read. */
+/** The file is not a recording, or this release cannot read it. */
 export class RecordingInvalid extends Schema.TaggedError<RecordingInvalid>()("RecordingInvalid", {
   /** Counted from 1. */
   line: Schema.Int,
@@ -203,7 +203,7 @@ export class RecordingInvalid extends Schema.TaggedError<RecordingInvalid>()("Re
   override get message(): string {
     switch (this.reason) {
       case "NoHeader":
-        return "this is no recording; make one with: openclaw-device run --record <new file>"
+        return "this is not a recording; make one with: openclaw-device run --record <new file>"
       case "Version":
         return "this recording was made by a release that this one does not know; replay it with the release that made it"
       case "Unreadable":
@@ -224,7 +224,7 @@ const decodeMark = Schema.decodeUnknownOption(
 export const headerLine = (header: Header): string => `${JSON.stringify(header)}\n`
 export const entryLine = (entry: Entry): string => `${JSON.stringify(entry)}\n`
 
-/** Reads a recording. A last line that was cut, as by a crash, is left out. */
+/** Reads a recording. It leaves out a last line without its end, which a crash has cut. */
 export const parse = (text: string): Effect.Effect<Recording, RecordingInvalid> =>
   Effect.suspend(() => {
     const whole = text.endsWith("\n") ? text.slice(0, -1) : text.slice(0, Math.max(0, text.lastIndexOf("\n")))

@@ -1,42 +1,42 @@
 /**
- * What of a frame may stand in a recording.
+ * Redacts frames for a recording.
  *
- * Redaction is by construction: a property is kept only if `frameRule` names it, in the form that its rule gives it. What has
- * no rule is left out, whatever it is. So credentials, signatures and what people and agents write have no way into a file,
- * while everything that our code looks at keeps the value, or at least the shape, that makes the code go the same way.
+ * Redaction is by construction: a property is kept only if `frameRule` names it, in the form that its rule gives it. A
+ * property without a rule is left out. So credentials, signatures and the texts of people and agents cannot reach a file,
+ * while everything that our code reads keeps the value, or at least the shape, that leads the code the same way.
  *
- * Redacting what was redacted changes nothing. A replay can therefore use the stand-ins as if they were the real values, and
- * compare what it sends with what was recorded.
+ * Redacting a redacted frame changes nothing. A replay can therefore use the stand-ins as if they were the real values, and
+ * compare the frames that it sends with the recorded ones.
  */
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Frame from "../protocol/Frame.ts"
 
 export interface Redactor {
-  /** A frame without what is not to be seen; `undefined` when the text is no frame. */
+  /** A frame with everything redacted; `undefined` when the text is not a frame. */
   readonly frame: (text: string) => Frame.Frame | undefined
-  /** A credential's stand-in: the same one for the same credential. */
+  /** The stand-in of a credential, the same for the same credential. */
   readonly secret: (value: string) => string
-  /** The stand-in of a task's text, which is known again when a gateway repeats the text. */
+  /** The stand-in of a task's text. It is recognised when a gateway repeats the text. */
   readonly ownText: (text: string) => string
-  /** What somebody wrote: its length in UTF-16 units. */
+  /** A text that somebody wrote becomes its length in UTF-16 units. */
   readonly text: (text: string) => string
-  /** A gateway's sentence: the words of the protocol stay, every other one becomes its length. */
+  /** In a gateway's sentence the words of the protocol stay, and every other word becomes its length. */
   readonly words: (text: string) => string
   readonly id: (id: string) => string
   readonly sessionKey: (key: string) => string
-  /** A gateway's stand-in, by its address. */
+  /** The stand-in of a gateway, by its address. */
   readonly gateway: (gatewayScope: string) => string
   readonly names: (names: ReadonlyArray<string>) => ReadonlyArray<string>
-  /** Text that is kept as it is, unless a credential is in it. */
+  /** Keeps a text as it is, unless a credential is in it. */
   readonly clean: (text: string) => string
 }
 
-/** What a value becomes. `undefined` leaves it out. */
+/** Gives what a value becomes. `undefined` leaves it out. */
 type Rule = (value: unknown, redactor: Redactor) => unknown
 
-/** A value of another kind than the protocol's stays one, with nothing in it, so that it is refused for the same reason. */
-const hollow = (value: unknown): unknown => {
+/** A value of a wrong type keeps its type and loses its content, so that it is refused for the same reason. */
+const emptied = (value: unknown): unknown => {
   if (value === null || typeof value === "boolean") return value
   if (typeof value === "number") return 0
   if (typeof value === "string") return ""
@@ -44,13 +44,13 @@ const hollow = (value: unknown): unknown => {
 }
 
 const string = (redact: (text: string, redactor: Redactor) => string): Rule => (value, redactor) =>
-  Predicate.isString(value) ? redact(value, redactor) : hollow(value)
+  Predicate.isString(value) ? redact(value, redactor) : emptied(value)
 const each = (rule: Rule): Rule => (value, redactor) =>
-  Array.isArray(value) ? value.map((element) => rule(element, redactor)) : hollow(value)
-const number: Rule = (value) => typeof value === "number" ? value : hollow(value)
-const flag: Rule = (value) => hollow(value)
+  Array.isArray(value) ? value.map((element) => rule(element, redactor)) : emptied(value)
+const number: Rule = (value) => typeof value === "number" ? value : emptied(value)
+const flag: Rule = (value) => emptied(value)
 const object = (rules: () => Readonly<Record<string, Rule>>): Rule => (value, redactor) => {
-  if (!Predicate.isObject(value) || Array.isArray(value)) return hollow(value)
+  if (!Predicate.isObject(value) || Array.isArray(value)) return emptied(value)
   const known = rules()
   const kept: Record<string, unknown> = {}
   for (const [key, inner] of Object.entries(value)) {
@@ -60,13 +60,13 @@ const object = (rules: () => Readonly<Record<string, Rule>>): Rule => (value, re
   return kept
 }
 
-/** Words of the protocol, such as `operator.read`, `AUTH_TOKEN_MISMATCH`, `not-paired`: letters, and no run of them is long. */
+/** Words of the protocol, such as `operator.read`, `AUTH_TOKEN_MISMATCH`, `not-paired`: short runs of letters. */
 const protocolName = /^[A-Za-z]{1,24}(?:[._:/-][A-Za-z]{1,24}){0,7}$/
-const kept = (form: RegExp, otherwise: string) =>
+const matching = (form: RegExp, otherwise: string) =>
   string((text, { clean }) => text === "" ? text : form.test(text) ? clean(text) : otherwise)
-const name = kept(protocolName, "masked")
-const version = kept(/^[0-9]{1,4}(\.[0-9]{1,6}){1,3}(-[a-z]{1,8}(\.?[0-9]{1,4})?)?$/, "0.0.0")
-const nonce = kept(/^[A-Za-z0-9|,._:-]{1,128}$/, "not|a|nonce")
+const name = matching(protocolName, "masked")
+const version = matching(/^[0-9]{1,4}(\.[0-9]{1,6}){1,3}(-[a-z]{1,8}(\.?[0-9]{1,4})?)?$/, "0.0.0")
+const nonce = matching(/^[A-Za-z0-9|,._:-]{1,128}$/, "not|a|nonce")
 const secret = string((value, { secret }) => secret(value))
 const text = string((value, { text }) => text(value))
 const words = string((value, { words }) => words(value))
@@ -75,12 +75,12 @@ const sessionKey = string((value, { sessionKey }) => sessionKey(value))
 const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/
 const time: Rule = (value, redactor) =>
   Predicate.isString(value) && isoTime.test(value) ? value : number(value, redactor)
-/** The key of a message that began a run: the run's id, with `:user` behind it. */
+/** The key of the message that began a run: the id of the run, followed by `:user`. */
 const runMark = string((mark, { id }) =>
   mark.endsWith(":user") ? `${id(mark.slice(0, -":user".length))}:user` : id(mark)
 )
-/** Our own key and what it signed differ from device to device; that they are there is all that counts. */
-const present: Rule = (value) => Predicate.isString(value) && value !== "" ? "present" : hollow(value)
+/** Our own key and signature differ from device to device, so a recording says only that they are there. */
+const present: Rule = (value) => Predicate.isString(value) && value !== "" ? "present" : emptied(value)
 
 const part = object(() => ({ type: name, text }))
 const content: Rule = (value, redactor) => Array.isArray(value) ? each(part)(value, redactor) : text(value, redactor)
@@ -144,7 +144,7 @@ const payload = object(() => ({
   auth,
   snapshot: object(() => ({ uptimeMs: number })),
   policy: object(() => ({ maxPayload: number, maxBufferedBytes: number, tickIntervalMs: number })),
-  // chat, agent and what is asked about them
+  // chat, agent, and answers about them
   runId: id,
   runIds: each(id),
   sessionKey,
@@ -208,8 +208,8 @@ const frameRule = object(() => ({
 }))
 
 /**
- * The words by which refusals, run errors and closes are told apart on releases that send no codes, and those around them
- * (OpenClaw, errors of the handshake; see `Refusal`). A credential is never one of them.
+ * The words of refusals, run errors and closes. Releases that send no codes are understood by them (OpenClaw, errors of the
+ * handshake; see `Refusal`). A credential is never one of them.
  */
 const vocabulary = new Set(
   `a added after agent aborted approval approved allow allowed an and are as asking at attempts auth authentication be before bind body busy by cannot
@@ -232,14 +232,14 @@ const vocabulary = new Set(
 
 const masked = (length: number): string => `~${length}~`
 const isMasked = (text: string): boolean => /^~\d+~\d*$/.test(text)
-/** What an agent writes that has nothing to say; history is read by it. */
+/** The text of an agent that has nothing to say. Reading history depends on it. */
 const silence = "NO_REPLY"
 
 const isRepeatableId = (id: string): boolean =>
   /^(?:connect|\d{1,9}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|id\d{1,6}|)$/.test(id)
-/** Ids that are safe to show; one that is not stays one. */
+/** Ids that are safe to show. One that is not gets a stand-in that is not either. */
 const isSafeId = (id: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/.test(id)
-/** More different ids, session keys or texts than this share a stand-in, as memory has to end somewhere. */
+/** Ids, session keys or texts beyond this number share one stand-in, to bound memory. */
 const mostStandIns = 10_000
 
 const newestTexts = 50
@@ -259,7 +259,7 @@ const numbered = (prefix: string) => {
   }
 }
 
-/** Credentials that are known from the start get the first stand-ins, in this order. */
+/** The first stand-ins are those of `credentials`, in this order. */
 export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor => {
   const secrets: Array<Redacted.Redacted> = [...credentials]
   const ids = numbered("id")
@@ -267,8 +267,8 @@ export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor =>
   const gateways = numbered("g")
   const own = new Map<string, string>()
 
-  /** Old gateways put a time before a text that they repeat, and an id behind it. */
-  const stamped = (text: string) =>
+  /** The stand-in of a text within another: old gateways put a time before a text that they repeat, and an id after it. */
+  const standInWithin = (text: string) =>
     Array.from(own).slice(-newestTexts).find(([ours]) =>
       text.length <= ours.length + stampLength && ours !== "" && text.includes(ours)
     )?.[1]
@@ -290,7 +290,7 @@ export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor =>
     },
     text: (text) => {
       if (text === "" || text === silence || isMasked(text)) return text
-      return own.get(text) ?? stamped(text) ?? masked(text.length)
+      return own.get(text) ?? standInWithin(text) ?? masked(text.length)
     },
     words: (text) =>
       text.split(/(\s+)/).map((word) => {
@@ -323,5 +323,5 @@ export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor =>
   return redactor
 }
 
-/** What is left of a frame is one: the rules keep the envelope. */
+/** A redacted frame is still a frame, because the rules keep the envelope. */
 const isFrame = (value: unknown): value is Frame.Frame => Frame.parse(JSON.stringify(value)) !== undefined

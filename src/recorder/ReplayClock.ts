@@ -1,9 +1,8 @@
 /**
- * A test clock that comes late, as the timers of a real process do.
+ * A test clock whose timers fire late, as those of a real process do.
  *
- * `TestClock` wakes each sleeper at the very instant it asked for. In a process that was busy, or a machine that slept, a
- * timer fired when there was time for it, and what followed was counted from then. So what falls due between two entries of a
- * recording wakes up at the time of the second.
+ * `TestClock` wakes each sleeper exactly when it is due. In a busy process, or after a machine slept, a timer fires later, and
+ * what follows counts from then. So a sleeper that is due between two entries of a recording wakes at the time of the second.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -13,15 +12,25 @@ import * as TestClock from "effect/testing/TestClock"
 export interface ReplayClock {
   readonly clock: Clock.Clock
   readonly nowMs: () => number
-  /** Moves on to this time and wakes whoever was due before it. The clock never goes back. */
+  /** Moves on to this time and wakes every sleeper that was due before it. The clock never goes back. */
   readonly approach: (atMs: number) => Effect.Effect<void>
-  /** As `approach`, and wakes whoever is due at this very time too. */
-  readonly arrive: (atMs: number) => Effect.Effect<void>
+  /** Lets the client do what follows from what has happened. */
+  readonly settle: Effect.Effect<void>
+  /** Lets the client run until this holds, for a little longer than recorded. Answers whether it holds. */
+  readonly until: (holds: () => boolean) => Effect.Effect<boolean>
 }
 
 const nanosInMs = 1_000_000
 /** Less than any difference between two times in a recording. */
-const hairMs = 0.01
+const epsilonMs = 0.01
+/** Turns of the event loop that the client gets to do what follows from an entry. */
+const turns = 200
+/** How much later than recorded something may happen, in steps by which the clock moves on. */
+const slackMs = [1, 1, 3, 5, 10, 30, 50, 100]
+
+const settle = Effect.gen(function*() {
+  for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+})
 
 /** On the test clock of the caller, which has to be `TestClock.layer`'s. */
 export const make = (startMs: number): Effect.Effect<ReplayClock> =>
@@ -43,10 +52,22 @@ export const make = (startMs: number): Effect.Effect<ReplayClock> =>
         nowMs = Math.max(nowMs, atMs)
         return inner.setTime(Math.max(inner.currentTimeMillisUnsafe(), nowMs - shortByMs))
       })
+    const until = Effect.fnUntraced(function*(holds: () => boolean) {
+      for (const laterMs of [undefined, 0, ...slackMs]) {
+        // What is due at the time of an entry may be the cause of the entry, or come after it.
+        if (laterMs !== undefined) yield* move(nowMs + laterMs, 0)
+        for (let turn = 0; turn < turns; turn++) {
+          if (holds()) return true
+          yield* Effect.yieldNow
+        }
+      }
+      return holds()
+    })
     return Effect.as(inner.setTime(startMs), {
       clock,
       nowMs: () => nowMs,
-      approach: (atMs) => move(atMs, hairMs),
-      arrive: (atMs) => move(atMs, 0)
+      approach: (atMs) => move(atMs, epsilonMs),
+      settle,
+      until
     })
   })

@@ -1,6 +1,6 @@
 /**
- * A transport whose far end is a recording: links open, speak and end when the replay says so, and what the client does with
- * them is kept for comparison.
+ * A transport whose far end is a recording: links open, receive and end when the replay says so. It keeps what the client does
+ * with them, for comparison.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -30,7 +30,7 @@ export interface ReplayTransport {
   readonly links: ReadonlyArray<ReplayLink>
 }
 
-/** What a recording does not keep of a certificate. */
+/** Stand-ins for the facts of a certificate that a recording does not keep. */
 const certificate = { host: "gateway.invalid", seenCertificate: "", seenKey: "" }
 
 const errorOf = (end: LinkEnd): DialError => {
@@ -62,7 +62,7 @@ const errorOf = (end: LinkEnd): DialError => {
   }
 }
 
-/** `untaken` tells which messages, counted from 1, a link did not take when it was recorded. Links count from 1. */
+/** `untaken` says whether a link did not take a message when it was recorded. Both count from 1. */
 export const make = (untaken: (link: number, message: number) => boolean): ReplayTransport => {
   const links: Array<ReplayLink> = []
   const dial = Effect.fnUntraced(function*(_target: Target, handler: LinkHandler) {

@@ -1,10 +1,19 @@
 /**
- * A connection's state in the form in which recordings keep it, and where two of them differ. Pure.
+ * The form in which recordings keep the state of a connection and the end of a task, and the comparison of two states. Pure.
  */
 import type { Approval, ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
 import type { TaskOutcome } from "../tasks/Task.ts"
 import type { State, TaskEnd } from "./Recording.ts"
 import type { Redactor } from "./Redaction.ts"
+
+/** A state and when it was seen, in milliseconds on the recorded clock. */
+export interface TimedState {
+  readonly at: number
+  readonly state: State
+}
+
+/** What a supervisor says before its first attempt. Somebody who subscribes a moment later does not see it. */
+export const isBeginning = ({ attempt, state }: State): boolean => state === "Connecting" && attempt === 0
 
 /** `nowMs` is when the state was seen. */
 export const describe = (status: ConnectionStatus, nowMs: number, redactor: Redactor): State => {
@@ -17,7 +26,7 @@ export const describe = (status: ConnectionStatus, nowMs: number, redactor: Reda
         state,
         approval: approvalOf(status.approval, redactor),
         checking: status.checking,
-        // Once it asks, the time for which it had waited says nothing.
+        // While it asks, it does not wait for a time.
         ...(status.checking ? {} : { inMs: status.nextCheckAtMs - nowMs })
       }
     case "Connected": {
@@ -73,8 +82,8 @@ export const describeEnd = (outcome: TaskOutcome, redactor: Redactor): TaskEnd =
   }
 }
 
-/** Fields of failures that decide something, and that no peer can fill with text of its own. */
-const telling = [
+/** Fields of failures that matter, and that no peer can fill with a text of its own. */
+const factNames = [
   "phase",
   "closeCode",
   "errno",
@@ -90,34 +99,34 @@ const causeOf = (cause: HaltCause): Pick<State, "cause" | "facts"> => {
   const reason = "reason" in cause ? `/${cause.reason}` : ""
   const facts: Record<string, string | number> = {}
   for (const [key, value] of Object.entries(cause)) {
-    if (telling.some((name) => name === key) && (typeof value === "string" || typeof value === "number")) {
+    if (factNames.some((name) => name === key) && (typeof value === "string" || typeof value === "number")) {
       facts[key] = value
     }
   }
   return { cause: `${cause._tag}${reason}`, facts }
 }
 
-/** Times that may differ by what a real event loop takes; everything else has to be the same. */
-const loose = ["inMs", "clockDeltaMs"] as const
+/** Times that may differ by what a real event loop takes. Everything else has to be equal. */
+const approximate = ["inMs", "clockDeltaMs"] as const
 
 export const same = (left: State, right: State, toleranceMs: number): boolean => {
-  for (const key of loose) {
+  for (const key of approximate) {
     const [a, b] = [left[key], right[key]]
     if (a === undefined ? b !== undefined : b === undefined || Math.abs(a - b) > toleranceMs) return false
   }
-  return fixed(left) === fixed(right)
+  return exact(left) === exact(right)
 }
 
-const fixed = (state: State): string => canonical({ ...state, inMs: 0, clockDeltaMs: 0 })
+const exact = (state: State): string => canonical({ ...state, inMs: 0, clockDeltaMs: 0 })
 
-/** JSON with the properties of objects in order, so that equal values have equal texts. */
+/** JSON with sorted properties, so that equal values have equal texts. */
 export const canonical = (value: unknown): string =>
   JSON.stringify(value, (_key, inner: unknown) =>
     typeof inner === "object" && inner !== null && !Array.isArray(inner)
       ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => a < b ? -1 : 1))
       : inner)
 
-/** A state as a person reads it, on one line. */
+/** A state on one line, for people. */
 export const summary = (state: State): string => {
   const facts = Object.entries(state.facts ?? {}).map(([name, value]) => `${name} ${value}`)
   return [

@@ -1,5 +1,5 @@
 /**
- * Generated values of what is signed and sent, for property tests. Every value is one that the types allow.
+ * Generated values of everything that is signed and sent, for property tests. Every value is valid by its type.
  */
 import * as Arbitrary from "effect/Arbitrary"
 import * as Redacted from "effect/Redacted"
@@ -23,8 +23,8 @@ import {
 import type { ProofFields } from "../protocol/DeviceProof.ts"
 
 /**
- * Texts are built of letters that the signed text has something to do with, not filtered out of arbitrary ones, which would
- * throw nearly all of them away. Outside ASCII, lower case is another matter: `\u212a` and `\u0130` must stay as they are.
+ * Texts are built of letters that matter in the signed text; a filter would reject nearly all arbitrary texts. Only ASCII is
+ * lower-cased there: `\u212a` and `\u0130` must stay as they are.
  */
 const edge = [
   "a",

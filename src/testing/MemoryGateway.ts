@@ -20,7 +20,7 @@ import * as MemoryTransport from "./MemoryTransport.ts"
 /** The shared token of `DevGateway.layerTest`. */
 export const sharedToken = Redacted.make("shared-token")
 
-/** Everything that `Agent.layer` asks of its host, and the gateway itself. Nothing is written, nothing is opened. */
+/** Everything that `Agent.layer` needs of its host, and the gateway itself. It writes and opens nothing. */
 export const layer = (options?: {
   readonly gateway?: Partial<Options>
   readonly client?: GatewayInput

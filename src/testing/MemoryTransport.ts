@@ -2,7 +2,7 @@
  * A transport that joins a client to a `DevGateway` of the same program, without a socket.
  *
  * Both sides then run on one `Clock`, so that under `TestClock` hours of outages pass in milliseconds. Delivery is
- * synchronous and in order, which is the strictest order a client may meet.
+ * synchronous and in order, which is the strictest order that a client can meet.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -40,7 +40,7 @@ const join = (
 ): Link & { readonly leave: () => void } => {
   let open = true
   let reading = true
-  /** What came while nobody read, as it would lie in a socket: messages, and the end of the link behind them. */
+  /** What came while reading was paused, as in a socket's buffer: messages, and behind them the end of the link. */
   const unread: Array<() => void> = []
   const deliver = (act: () => void) => {
     if (!open) return
@@ -66,7 +66,7 @@ const join = (
   return {
     sendUnsafe: (text) => {
       if (!open) return false
-      // The gateway may refuse and close before this returns; the text was handed over all the same.
+      // True even if the gateway refuses and closes before this returns: the text was handed over.
       peer.onText(text)
       return true
     },
@@ -80,7 +80,7 @@ const join = (
     },
     resume: () => {
       reading = true
-      // What is delivered may stop the reading again, or end the link.
+      // A delivered message may pause the reading again, or end the link.
       const next = () => open && reading ? unread.shift() : undefined
       for (let act = next(); act !== undefined; act = next()) act()
     },

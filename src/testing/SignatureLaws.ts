@@ -1,7 +1,7 @@
 /**
- * What must hold of every signer and of every proof text, as properties over generated inputs.
+ * Laws for every signer and every proof text, as properties over generated inputs.
  *
- * Each law takes what it judges and gives a property for `Arbitrary.checkEffect`, for example
+ * Each law takes the signer or text that it judges and gives a property for `Arbitrary.checkEffect`, for example
  * `Arbitrary.checkEffect(arbitrarySignatureInput, signerLaws.verifies(signer))`.
  */
 import * as Arbitrary from "effect/Arbitrary"
@@ -18,11 +18,11 @@ import { arbitraryChallenge, arbitraryProofFields } from "./Arbitraries.ts"
 export interface SignatureInput {
   /** 32 bytes: an Ed25519 private key. */
   readonly seed: Uint8Array
-  /** Another one, unless the generator happens to repeat itself. */
+  /** Differs from `seed`, unless the generator happens to repeat itself. */
   readonly otherSeed: Uint8Array
   readonly message: Uint8Array
   readonly otherMessage: Uint8Array
-  /** Which bit to spoil, taken modulo the length of what is spoiled. */
+  /** Which bit to flip, modulo the length. */
   readonly bit: number
 }
 
@@ -46,7 +46,7 @@ const keyOf = (signer: Signer["Service"], seed: Uint8Array) =>
 const same = (left: Uint8Array, right: Uint8Array): boolean =>
   left.length === right.length && left.every((value, index) => value === right[index])
 
-const spoiled = (source: Uint8Array, bit: number): Uint8Array => {
+const flipped = (source: Uint8Array, bit: number): Uint8Array => {
   const copy = Uint8Array.from(source)
   const at = bit % (copy.length * 8)
   copy[at >> 3] = (copy[at >> 3] ?? 0) ^ (1 << (at & 7))
@@ -67,7 +67,7 @@ export const signerLaws = {
   verifies: (signer) => ({ message, seed }) =>
     Effect.map(keyOf(signer, seed), (key) => signer.verify(key.publicKey, message, key.sign(message))),
 
-  /** Another message or another key has another signature, and neither verifies in the place of the other. */
+  /** Another message or another key gives another signature, and neither verifies in place of the other. */
   distinct: (signer) => ({ message, otherMessage, otherSeed, seed }) =>
     Effect.gen(function*() {
       const [key, other] = [yield* keyOf(signer, seed), yield* keyOf(signer, otherSeed)]
@@ -79,13 +79,13 @@ export const signerLaws = {
       return messages && keys
     }),
 
-  /** One wrong bit in message, signature or key is one too many. */
+  /** Nothing verifies with one wrong bit in message, signature or key. */
   tamperEvident: (signer) => ({ bit, message, seed }) =>
     Effect.map(keyOf(signer, seed), (key) => {
       const signature = key.sign(message)
-      return !signer.verify(key.publicKey, message, spoiled(signature, bit))
-        && !signer.verify(spoiled(key.publicKey, bit), message, signature)
-        && (message.length === 0 || !signer.verify(key.publicKey, spoiled(message, bit), signature))
+      return !signer.verify(key.publicKey, message, flipped(signature, bit))
+        && !signer.verify(flipped(key.publicKey, bit), message, signature)
+        && (message.length === 0 || !signer.verify(key.publicKey, flipped(message, bit), signature))
     })
 } satisfies Record<string, SignerLaw>
 
@@ -100,7 +100,7 @@ export const agree =
         && left.verify(mine.publicKey, message, other) && right.verify(mine.publicKey, message, signature)
     })
 
-/** What is signed in one attempt. */
+/** What one attempt signs. */
 export interface ProofInput {
   readonly fields: ProofFields
   readonly challenge: Challenge
@@ -114,8 +114,8 @@ export const arbitraryProofInput: Arbitrary.Arbitrary<ProofInput> = Arbitrary.ma
 /** A builder of proof text for one published version, such as `DeviceProof.textV3`. */
 export type ProofText = (fields: ProofFields, nonce: Challenge["nonce"]) => string
 
-/** Everything that a text of this version says, unambiguously. Platform and device family are signed in v3, lower-cased. */
-const meaning = (version: "v2" | "v3", { challenge, fields }: ProofInput): string =>
+/** All facts in a text of this version, unambiguously. Version 3 signs platform and device family too, in lower case. */
+const factsOf = (version: "v2" | "v3", { challenge, fields }: ProofInput): string =>
   JSON.stringify([
     fields.deviceId,
     fields.clientId,
@@ -135,13 +135,13 @@ export const proofTextLaws = {
   deterministic: (_version: "v2" | "v3", text: ProofText) => ({ challenge, fields }: ProofInput): boolean =>
     text(fields, challenge.nonce) === text({ ...fields }, challenge.nonce),
 
-  /** Inputs that mean different things never share a text: no field can pass for its neighbour. */
+  /** Inputs with different facts never share a text: no field can pass for its neighbour. */
   distinct: (version: "v2" | "v3", text: ProofText) => ([left, right]: readonly [ProofInput, ProofInput]): boolean =>
     (text(left.fields, left.challenge.nonce) === text(right.fields, right.challenge.nonce))
-      === (meaning(version, left) === meaning(version, right))
+      === (factsOf(version, left) === factsOf(version, right))
 }
 
-/** Pairs for `proofTextLaws.distinct`: two inputs that differ in one field, which is where texts collide if ever. */
+/** Pairs for `proofTextLaws.distinct`: two inputs that differ in one field, where texts would collide first. */
 export const arbitraryProofInputPair: Arbitrary.Arbitrary<readonly [ProofInput, ProofInput]> = Arbitrary.map(
   Arbitrary.all({
     left: arbitraryProofInput,

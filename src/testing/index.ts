@@ -1,6 +1,6 @@
 /**
- * What the author of a test gets: a scriptable gateway that runs in memory under `TestClock` or behind a socket, arbitraries,
- * and the laws that every signer has to keep.
+ * For authors of tests: a scriptable gateway that runs in memory under `TestClock` or behind a socket, arbitraries, and the
+ * laws that every signer has to keep.
  */
 export * from "../devgateway/Agent.ts"
 export { DevGateway } from "../devgateway/DevGateway.ts"

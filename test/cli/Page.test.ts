@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url"
 import * as Agent from "../../src/agent/Agent.ts"
 import { Output } from "../../src/cli/Output.ts"
 import * as Page from "../../src/cli/Page.ts"
-import * as Recorded from "../../src/recorder/Recorded.ts"
+import * as RecordedAgent from "../../src/recorder/RecordedAgent.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import { ask, decodeRecord, nextEvent, open, raw, site } from "../dialog/DialogServerClient.ts"
 import { observed, shown } from "../support/Observed.ts"
@@ -27,7 +27,7 @@ const servedAt = (url: unknown) => {
 /** Starts the page as `run` does, and what was said on standard error. */
 const started = Effect.fnUntraced(function*(
   options: Parameters<typeof Page.start>[0],
-  record: ReturnType<typeof Recorded.layer> = (agent) => agent
+  record: ReturnType<typeof RecordedAgent.layer> = (agent) => agent
 ) {
   const warnings: Array<string> = []
   const output = Output.of({
@@ -67,7 +67,7 @@ describe("Page.start", () => {
       const path = `${directory}/agent.ndjson`
       const served = yield* Effect.flatMap(
         observed(Effect.scoped(Effect.gen(function*() {
-          const { event } = yield* started({ site: folder }, Recorded.layer({ path }))
+          const { event } = yield* started({ site: folder }, RecordedAgent.layer({ path }))
           const served = servedAt(event?.event === "page" ? event.url : "")
           yield* ask(served, "/")
           yield* ask(served, "/tasks")

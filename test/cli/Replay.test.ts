@@ -100,7 +100,7 @@ describe.concurrent("the flight recorder on the command line", () => {
         yield* fs.writeFileString(`${stateDir}/notes`, "no recording\n")
         const notes = yield* Cli.finished(["replay", `${stateDir}/notes`], { stateDir })
         assert.strictEqual(notes.code, exitCodes.settings)
-        assert.match(notes.stderr, /this is no recording; make one with: openclaw-device run --record <new file>/)
+        assert.match(notes.stderr, /this is not a recording; make one with: openclaw-device run --record <new file>/)
         const again = yield* Cli.finished(["delegate", "x", "--record", `${stateDir}/notes`], { stateDir })
         assert.strictEqual(again.code, exitCodes.settings)
         assert.match(again.stderr, /notes exists, and a recording never replaces a file; name another one/)

@@ -3,7 +3,8 @@
  * code with the product, so that the gateway is tested against the published protocol and not against our own client.
  */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto"
-import type { Interface, Peer } from "../../src/devgateway/DevGateway.ts"
+import type { Interface } from "../../src/devgateway/DevGateway.ts"
+import type { Peer } from "../../src/devgateway/Link.ts"
 
 export interface Json {
   readonly [name: string]: unknown

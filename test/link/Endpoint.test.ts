@@ -168,29 +168,29 @@ describe("Endpoint.parse", () => {
   })
 
   const exposed: ReadonlyArray<readonly [host: string, who: RegExp]> = [
-    ["gateway.example", /everybody on the way/],
-    ["gateway.local", /any may answer to that name/],
-    ["gateway.local.", /any may answer to that name/],
-    ["gateway.local.example", /everybody on the way/],
+    ["gateway.example", /everybody on the network path/],
+    ["gateway.local", /any of which may answer to that name/],
+    ["gateway.local.", /any of which may answer to that name/],
+    ["gateway.local.example", /everybody on the network path/],
     ["host.tail1.ts.net", /Tailscale/],
-    ["ts.net.example", /everybody on the way/],
+    ["ts.net.example", /everybody on the network path/],
     ["100.64.0.1", /Tailscale/],
     ["100.127.255.254", /Tailscale/],
-    ["100.63.0.1", /everybody on the way/],
-    ["100.128.0.1", /everybody on the way/],
+    ["100.63.0.1", /everybody on the network path/],
+    ["100.128.0.1", /everybody on the network path/],
     ["[fd7a:115c:a1e0::1]", /Tailscale/],
     ["10.1.2.3", /every device of the local network/],
     ["172.16.0.1", /every device of the local network/],
     ["172.31.0.1", /every device of the local network/],
-    ["172.32.0.1", /everybody on the way/],
+    ["172.32.0.1", /everybody on the network path/],
     ["192.168.1.1", /every device of the local network/],
     ["169.254.1.1", /every device of the local network/],
     ["[fe80::1]", /every device of the local network/],
     ["[fd00::1]", /every device of the local network/],
-    ["[2001:db8::1]", /everybody on the way/],
-    ["8.8.8.8", /everybody on the way/],
-    ["10.1.2.3.example", /everybody on the way/],
-    ["fd00.example", /everybody on the way/]
+    ["[2001:db8::1]", /everybody on the network path/],
+    ["8.8.8.8", /everybody on the network path/],
+    ["10.1.2.3.example", /everybody on the network path/],
+    ["fd00.example", /everybody on the network path/]
   ]
   it.each(exposed)(
     "G12: %s is reached in plaintext only by its name, with a warning that says who can read",

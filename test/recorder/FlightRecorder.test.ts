@@ -28,7 +28,7 @@ import { Transport } from "../../src/link/Transport.ts"
 import { AuthToken, ScopeName } from "../../src/protocol/Connect.ts"
 import { FlightRecorder } from "../../src/recorder/FlightRecorder.ts"
 import type { Options } from "../../src/recorder/FlightRecorder.ts"
-import * as Recorded from "../../src/recorder/Recorded.ts"
+import * as RecordedAgent from "../../src/recorder/RecordedAgent.ts"
 import * as Recording from "../../src/recorder/Recording.ts"
 import * as Replay from "../../src/recorder/Replay.ts"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
@@ -216,7 +216,7 @@ describe("what comes out of the journal", () => {
 
   /** A recorded agent with this journal, on a gateway whose agent never answers. */
   const recordedWith = (journal: Layer.Layer<TaskJournal>, made: MemoryFiles.Disk) =>
-    Recorded.layer({ path })(Layer.fresh(agent)).pipe(
+    RecordedAgent.layer({ path })(Layer.fresh(agent)).pipe(
       Layer.provide(Layer.mergeAll(
         MemoryTransport.layer.pipe(Layer.provide(DevGateway.layerTest({ agent: () => Stream.never }))),
         Layer.orDie(GatewayConfig.layer({ token: Redacted.make("operator-token") })),
@@ -308,7 +308,7 @@ describe("a link that no longer takes messages, and has not yet reported its end
       const made = disk()
       const host = Layer.mergeAll(around, deaf, Admission.layer, files(made), SecureRandom.layerWebCrypto)
       yield* TestClock.adjust("16 seconds").pipe(
-        Effect.provide(Recorded.layer({ path })(Layer.fresh(agent)).pipe(Layer.provide(host)))
+        Effect.provide(RecordedAgent.layer({ path })(Layer.fresh(agent)).pipe(Layer.provide(host)))
       )
       const recording = yield* Recording.parse(MemoryFiles.snapshot(made)[path] ?? "")
       const outcome = yield* Replay.run(recording, { toleranceMs: 0 })
@@ -428,7 +428,7 @@ describe("a recording holds no secret", () => {
           acceptedAtMs: 0
         })
         const recorded = yield* Layer.buildWithScope(
-          Recorded.layer({ path })(Layer.fresh(agent)).pipe(Layer.provide(Layer.succeedContext(context))),
+          RecordedAgent.layer({ path })(Layer.fresh(agent)).pipe(Layer.provide(Layer.succeedContext(context))),
           scope
         )
         const gateway = Context.get(context, DevGateway)

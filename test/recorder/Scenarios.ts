@@ -23,7 +23,7 @@ import type { DialError } from "../../src/link/LinkError.ts"
 import { LinkError, ProxyRejected } from "../../src/link/LinkError.ts"
 import { TlsPinMismatch, TlsUntrusted } from "../../src/link/TlsError.ts"
 import { ScopeName } from "../../src/protocol/Connect.ts"
-import * as Recorded from "../../src/recorder/Recorded.ts"
+import * as RecordedAgent from "../../src/recorder/RecordedAgent.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import * as Device from "../support/Device.ts"
@@ -335,7 +335,7 @@ export const recorded = Effect.fnUntraced(
       gateway: { ...scenario.gateway, faults: scenario.faults ?? [] },
       ...(scenario.client === undefined ? {} : { client: scenario.client })
     })
-    const agent = Recorded.layer({ path, program: "0.1.0", sessionKey: "agent:main:main" })(
+    const agent = RecordedAgent.layer({ path, program: "0.1.0", sessionKey: "agent:main:main" })(
       Agent.layer({ sessionKey: "agent:main:main" })
     ).pipe(
       Layer.provide(Layer.merge(seeded, Layer.provide(FailingDials.layer(scenario.dials ?? []), host))),

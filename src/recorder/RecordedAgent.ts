@@ -1,6 +1,6 @@
 /**
- * An agent whose life is recorded: the same layer, with the flight recorder between it and its link, its chance, its journal
- * and whoever commands it.
+ * A recorded agent: the same layer, with the flight recorder between it and its links, its random numbers, its journal and
+ * its callers.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -29,24 +29,23 @@ import type { Redactor } from "./Redaction.ts"
 import * as StateRecord from "./StateRecord.ts"
 
 /**
- * Records what an agent of this layer lives through, from its first dial to its end. The file is complete when the layer's
- * scope is closed.
+ * Records an agent of this layer from its first dial to its end. The file is complete when the scope of the layer is closed.
  */
 export const layer = (options: Options) =>
 <A, E, R extends Requirements>(
   agent: Layer.Layer<A | Supervisor | TaskRunner, E, R>
 ): Layer.Layer<A | Supervisor | TaskRunner, E | RecordingRefused, R | Recordable> =>
-  commanded.pipe(
+  services.pipe(
     Layer.provideMerge(agent),
-    Layer.provide(Layer.mergeAll(transport, chance, journal)),
+    Layer.provide(Layer.mergeAll(transport, random, journal)),
     Layer.provide(FlightRecorder.layer(options))
   )
 
-/** What a recording is made of, besides the agent itself. */
+/** Everything that is recorded besides the agent itself. */
 type Recordable = DeviceIdentity | FileSystem | GatewayConfig | TaskJournal | TokenStore | Transport
 
-/** Every number that the agent draws, so that a replay waits as long as it did. */
-const chance = Layer.effect(
+/** Records every number that the agent draws, so that a replay waits as long. */
+const random = Layer.effect(
   Random.Random,
   Effect.gen(function*() {
     const { note } = yield* FlightRecorder
@@ -71,7 +70,7 @@ const transport: Layer.Layer<Transport, never, FlightRecorder | Transport> = Lay
     return Transport.of({
       dial: (target, handler) =>
         Effect.andThen(
-          Deferred.await(recorder.following),
+          Deferred.await(recorder.ready),
           Effect.suspend(() => dial(recorder, inner, ++links, target, handler))
         )
     })
@@ -86,16 +85,16 @@ const dial = (
   handler: LinkHandler
 ): Effect.Effect<Link, DialError, Scope.Scope> => {
   note(() => ({ kind: "dial", link }))
-  const received = (text: string) =>
+  const noteText = (text: string) =>
     note((redactor) => {
       const frame = redactor.frame(text)
       return frame === undefined
         ? { kind: "noise", link, length: text.length }
         : { kind: "in", link, frame: { ...frame } }
     })
-  const listening: LinkHandler = {
+  const recording: LinkHandler = {
     onText: (text) => {
-      received(text)
+      noteText(text)
       handler.onText(text)
     },
     onClose: (error) => {
@@ -107,9 +106,9 @@ const dial = (
       handler.onPhase?.(phase)
     }
   }
-  // Registered before the link's own finalizer, so that it runs when the link is gone.
+  // Registered before the link's own finalizer, so it runs after it.
   return Effect.addFinalizer(() => Effect.sync(() => note(() => ({ kind: "left", link })))).pipe(
-    Effect.andThen(inner.dial(target, listening)),
+    Effect.andThen(inner.dial(target, recording)),
     Effect.tapError((error) =>
       Effect.sync(() => note((redactor) => ({ kind: "failed", link, end: endOf(error, redactor) })))
     ),
@@ -118,7 +117,7 @@ const dial = (
       return {
         ...opened,
         sendUnsafe: (text) => {
-          // Before it is sent: its answer may come while it is.
+          // First, because the answer may come before `sendUnsafe` returns.
           note((redactor) => ({ kind: "out", link, frame: { ...redactor.frame(text) } }))
           const sent = opened.sendUnsafe(text)
           if (!sent) note(() => ({ kind: "untaken", link }))
@@ -160,41 +159,42 @@ const endOf = (error: DialError, { clean, words }: Redactor): LinkEnd => {
   }
 }
 
-/** What systems and libraries call an error, such as `ECONNREFUSED`. */
+/** Whether this is an error name of a system or library, such as `ECONNREFUSED`. */
 const isErrorName = (text: string): boolean => /^[A-Z][A-Z0-9_]{0,63}$/.test(text)
 
-/** What comes to the tasks from outside: those of earlier processes, and the aborts that other processes ask for. */
+/** Records the tasks of earlier processes, and the aborts that other processes ask for. */
 const journal: Layer.Layer<TaskJournal, never, FlightRecorder | TaskJournal> = Layer.effect(
   TaskJournal,
   Effect.gen(function*() {
     const { note } = yield* FlightRecorder
     const inner = yield* TaskJournal
     const open = new Map<RunId, TaskId>()
-    const asked = new Set<RunId>()
-    const took = (tasks: ReadonlyArray<JournalRecord>) =>
+    const aborted = new Set<RunId>()
+    const noteTasks = (tasks: ReadonlyArray<JournalRecord>) =>
       Effect.sync(() => {
         for (const { abortRequested, runId, taskId } of tasks) {
           open.set(runId, taskId)
-          if (abortRequested === true) asked.add(runId)
+          if (abortRequested === true) aborted.add(runId)
         }
         note((redactor) => ({ kind: "takenUp", tasks: tasks.map((task) => openTaskOf(task, redactor)) }))
       })
     return TaskJournal.of({
       ...inner,
-      claim: (gatewayScope) => inner.claim(gatewayScope).pipe(Effect.tap(took), Effect.tapError(() => took([]))),
+      claim: (gatewayScope) =>
+        inner.claim(gatewayScope).pipe(Effect.tap(noteTasks), Effect.tapError(() => noteTasks([]))),
       put: (entry) => Effect.tap(inner.put(entry), () => Effect.sync(() => void open.set(entry.runId, entry.taskId))),
       remove: (runId, ended) =>
         Effect.suspend(() => {
           open.delete(runId)
-          asked.delete(runId)
+          aborted.delete(runId)
           return inner.remove(runId, ended)
         }),
       abortRequests: Effect.tap(inner.abortRequests, (wanted) =>
         Effect.sync(() => {
           for (const runId of wanted) {
             const taskId = open.get(runId)
-            if (taskId === undefined || asked.has(runId)) continue
-            asked.add(runId)
+            if (taskId === undefined || aborted.has(runId)) continue
+            aborted.add(runId)
             note(() => ({ kind: "abort", taskId }))
           }
         }))
@@ -215,15 +215,15 @@ const openTaskOf = (task: JournalRecord, redactor: Redactor): OpenTask => ({
   ...(task.abortRequested === undefined ? {} : { abortRequested: task.abortRequested })
 })
 
-/** Supervisor and tasks as before, with a note of each state and of everything that they are told to do. */
-const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Supervisor | TaskRunner> = Layer
+/** Records each state, and every call of the supervisor and of the tasks. */
+const services: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Supervisor | TaskRunner> = Layer
   .effectContext(
     Effect.gen(function*() {
-      const { following, note } = yield* FlightRecorder
+      const { note, ready } = yield* FlightRecorder
       const supervisor = yield* Supervisor
       const tasks = yield* TaskRunner
       let delegated = 0
-      const asked = (what: "attend" | "leave" | "checkNow" | "pause" | "resume" | "stop") =>
+      const noteCall = (what: "attend" | "leave" | "checkNow" | "pause" | "resume" | "stop") =>
         Effect.sync(() => note(() => ({ kind: "asked", what })))
       const nowMs = yield* Effect.clockWith((clock) => Effect.succeed(() => clock.currentTimeMillisUnsafe()))
 
@@ -234,12 +234,12 @@ const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Su
             note((redactor) => ({ kind: "state", state: StateRecord.describe(status, at, redactor) }))
           })
         ),
-        Effect.ignoreCause({ log: "Error", message: "status no longer recorded" }),
+        Effect.ignoreCause({ log: "Error", message: "states are no longer recorded" }),
         Effect.forkScoped({ startImmediately: true })
       )
       const scope = yield* Effect.scope
-      /** Its events are for others: the first who listens gets those of before. */
-      const watched = (taskId: TaskId) =>
+      /** Does not subscribe to events: the first subscriber takes those of earlier tasks, and that is another one. */
+      const watch = (taskId: TaskId) =>
         tasks.await(taskId).pipe(
           Effect.flatMap((outcome) =>
             Effect.sync(() =>
@@ -249,20 +249,20 @@ const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Su
           Effect.ignoreCause({ log: "Debug", message: "the end of a task is not recorded" }),
           Effect.forkIn(scope, { startImmediately: true })
         )
-      for (const { taskId } of yield* tasks.list) yield* watched(taskId)
-      yield* Deferred.succeed(following, undefined)
-      // The agent itself ends only after this.
-      yield* Effect.addFinalizer(() => asked("stop"))
+      for (const { taskId } of yield* tasks.list) yield* watch(taskId)
+      yield* Deferred.succeed(ready, undefined)
+      // Runs before the finalizers of the agent.
+      yield* Effect.addFinalizer(() => noteCall("stop"))
 
       return Context.make(Supervisor, {
         ...supervisor,
         attend: Effect.andThen(
-          Effect.acquireRelease(asked("attend"), () => asked("leave")),
+          Effect.acquireRelease(noteCall("attend"), () => noteCall("leave")),
           supervisor.attend
         ),
-        checkNow: Effect.andThen(asked("checkNow"), supervisor.checkNow),
-        pause: Effect.andThen(asked("pause"), supervisor.pause),
-        resume: Effect.andThen(asked("resume"), supervisor.resume),
+        checkNow: Effect.andThen(noteCall("checkNow"), supervisor.checkNow),
+        pause: Effect.andThen(noteCall("pause"), supervisor.pause),
+        resume: Effect.andThen(noteCall("resume"), supervisor.resume),
         reconfigure: (settings) =>
           Effect.andThen(
             Effect.sync(() => note((redactor) => ({ kind: "reconfigured", settings: settingsOf(settings, redactor) }))),
@@ -287,7 +287,7 @@ const commanded: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Su
             return Effect.tap(tasks.delegate(summary, options), ({ runId, taskId }) =>
               Effect.suspend(() => {
                 note(() => ({ kind: "accepted", task, taskId, runId }))
-                return watched(taskId)
+                return watch(taskId)
               }))
           }),
         abort: (taskId) =>

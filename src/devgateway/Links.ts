@@ -1,0 +1,72 @@
+/**
+ * All open links of the gateway, and who of them gets an event.
+ */
+import type * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Link from "./Link.ts"
+import { satisfies } from "./PairingBook.ts"
+
+/** Judges whether a link gets an event. */
+export type Audience = (session: Link.Session, link: Link.Link) => boolean
+
+export interface Links {
+  readonly open: (facts: Parameters<typeof Link.make>[1]) => Link.Link
+  readonly count: () => number
+  /** Links of this address that have not got their session yet. */
+  readonly silent: (address: string) => number
+  readonly publish: (event: string, payload: unknown, audience: Audience) => void
+  readonly endAll: (code: number, reason: string) => void
+  readonly isConnected: (deviceId: string) => boolean
+  /** Ends the links of a device. */
+  readonly endDevice: (deviceId: string) => void
+}
+
+/** As real gateways close the links of a device whose token or pairing is gone. */
+const deviceRemoved = { code: 4001, reason: "device removed" }
+
+export const everyone: Audience = () => true
+
+const operators = (scope: string): Audience => (session) =>
+  session.role === "operator" && satisfies(session.scopes, scope)
+
+export const readers: Audience = operators("operator.read")
+
+/** Readers that asked for the events of tools. */
+export const toolReaders: Audience = (session, link) => session.toolEvents && readers(session, link)
+
+export const approvers: Audience = operators("operator.pairing")
+
+export const make = (options: {
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  readonly recordFrame: Link.Host["recordFrame"]
+  readonly changed: () => void
+}): Links => {
+  const links = new Set<Link.Link>()
+  const host: Link.Host = { ...options, removed: (link) => void links.delete(link) }
+  /** A copy, because an event or an end can open and end links. */
+  const all = () => [...links]
+  const isOf = (deviceId: string) => (link: Link.Link) => link.session?.asker?.deviceId === deviceId
+
+  return {
+    open: (facts) => {
+      const link = Link.make(host, facts)
+      links.add(link)
+      return link
+    },
+    count: () => links.size,
+    silent: (address) => all().filter((link) => link.session === undefined && link.address === address).length,
+    publish: (event, payload, audience) => {
+      for (const link of all()) {
+        if (link.session !== undefined && audience(link.session, link)) Link.sendEvent(link, event, payload)
+      }
+    },
+    endAll: (code, reason) => {
+      for (const link of all()) Link.end(link, code, reason)
+    },
+    isConnected: (deviceId) => all().some(isOf(deviceId)),
+    endDevice: (deviceId) => {
+      for (const link of all().filter(isOf(deviceId))) Link.end(link, deviceRemoved.code, deviceRemoved.reason)
+      options.changed()
+    }
+  }
+}
