@@ -21,6 +21,7 @@ import * as UpgradeHeader from "../link/UpgradeHeader.ts"
 import type { Role } from "../protocol/Connect.ts"
 import { AuthToken, ClientId, ClientMode, DeviceFamily, DisplayName, ScopeName } from "../protocol/Connect.ts"
 import * as GatewayFiles from "./GatewayFiles.ts"
+import { packageVersion } from "./PackageVersion.ts"
 
 /** Checked settings. */
 export interface GatewaySettings {
@@ -96,7 +97,7 @@ export const defaults = {
   scopes: ["operator.read", "operator.write"],
   clientId: "gateway-client",
   clientMode: "backend",
-  clientVersion: "0.1.0",
+  clientVersion: packageVersion,
   challengeTimeout: "15 seconds",
   helloTimeout: "15 seconds",
   requestTimeout: "30 seconds"
