@@ -11,14 +11,15 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { exactSecret, setting } from "../settings/Setting.ts"
 import * as IdentityDocument from "./IdentityDocument.ts"
 import { IdentitySecretInvalid } from "./IdentityError.ts"
 
 /** `OPENCLAW_DEVICE_IDENTITY_PASSPHRASE`, `..._PASSPHRASE_FILE` or `..._PASSPHRASE_FD`; nothing when none is set. */
-export const passphrase = Effect.suspend(() => secretOf("OPENCLAW_DEVICE_IDENTITY_PASSPHRASE"))
+export const passphrase = Effect.suspend(() => secretOf(identityTable.passphrase.variable))
 
 /** `OPENCLAW_DEVICE_IDENTITY_NEW_PASSPHRASE`, `..._FILE` or `..._FD`: what a changed passphrase becomes. */
-export const newPassphrase = Effect.suspend(() => secretOf("OPENCLAW_DEVICE_IDENTITY_NEW_PASSPHRASE"))
+export const newPassphrase = Effect.suspend(() => secretOf(identityTable.newPassphrase.variable))
 
 /**
  * The Ed25519 seed of `OPENCLAW_DEVICE_IDENTITY_SEED`, or of the PKCS#8 PEM of `OPENCLAW_DEVICE_IDENTITY_PEM`, each also
@@ -41,8 +42,28 @@ export const seed = Effect.gen(function*() {
   return Option.some(Redacted.make(bytes, { label: "seed" }))
 })
 
-const seedVariable = "OPENCLAW_DEVICE_IDENTITY_SEED"
-const pemVariable = "OPENCLAW_DEVICE_IDENTITY_PEM"
+/** The settings that hold secrets of the identity. */
+export const identityTable = {
+  passphrase: setting(exactSecret("any text; also with `_FILE` or `_FD`", Result.succeed), {
+    variable: "OPENCLAW_DEVICE_IDENTITY_PASSPHRASE",
+    about: "opens the identity; a new one is encrypted with it"
+  }),
+  newPassphrase: setting(exactSecret("any text; also with `_FILE` or `_FD`", Result.succeed), {
+    variable: "OPENCLAW_DEVICE_IDENTITY_NEW_PASSPHRASE",
+    about: "the next one, for identity change-passphrase"
+  }),
+  seed: setting(exactSecret("32 bytes in hex or base64; also with `_FILE` or `_FD`", Result.succeed), {
+    variable: "OPENCLAW_DEVICE_IDENTITY_SEED",
+    about: "the private key itself; no file is used then"
+  }),
+  pem: setting(exactSecret("an Ed25519 key in PKCS#8; also with `_FILE` or `_FD`", Result.succeed), {
+    variable: "OPENCLAW_DEVICE_IDENTITY_PEM",
+    about: "the same in another form; set one of the two"
+  })
+}
+
+const seedVariable = identityTable.seed.variable
+const pemVariable = identityTable.pem.variable
 
 const decodeSeed = (text: string): Uint8Array | undefined =>
   [Hex.decode(text), Base64.decode(text), Base64Url.decode(text)]
