@@ -89,7 +89,7 @@ export const gatewayTable = {
     otherwise: "pin if there are pins, otherwise ca",
     about: "how the gateway is recognised: by an authority, a pin, or both"
   }),
-  headers: setting(exactSecret("lines of `Name: value`; also with `_FILE`", UpgradeHeader.parse), {
+  headers: setting(exactSecret("lines of `Name: value`", UpgradeHeader.parse), {
     variable: "OPENCLAW_GATEWAY_HEADERS",
     about: "sent with the request, over wss:// only"
   }),

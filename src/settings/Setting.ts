@@ -18,9 +18,10 @@ export type Checked<A> = Result.Result<A | undefined, { readonly message: string
 export interface Kind<out A> {
   /**
    * `variable`: the variable's text. `path`: the same, with `~` expanded. `file`: the content of the file that the variable
-   * names. `secret`: the variable's text. `secretOrFile`: that, or the content of the file that `<variable>_FILE` names.
+   * names. `secret`: the variable's text, the content of the file that `<variable>_FILE` names, or that of the open file
+   * descriptor `<variable>_FD`.
    */
-  readonly source: "file" | "path" | "secret" | "secretOrFile" | "variable"
+  readonly source: "file" | "path" | "secret" | "variable"
   /** Checks the text of a flag, a variable or a file. */
   readonly parse: (text: string) => Checked<A>
   /** Checks what a program gives. */
@@ -105,7 +106,7 @@ export const markdown = (rows: ReadonlyArray<Setting<unknown>>): string => {
     ...rows.filter(({ variable }) => variable !== undefined).map((row) =>
       `| ${code(row.flag === undefined ? undefined : `--${row.flag}`)} | ${code(row.variable)} | ${
         row.default === undefined ? row.otherwise ?? "" : code(String(row.default))
-      } | ${row.range} | ${row.about} |`
+      } | ${row.range}${row.source === "secret" ? "; also with `_FILE` or `_FD`" : ""} | ${row.about} |`
     )
   ].join("\n")
 }
@@ -115,10 +116,13 @@ export const variables = (rows: ReadonlyArray<Setting<unknown>>): ReadonlyArray<
   rows.flatMap(({ source, variable }) =>
     variable === undefined
       ? []
-      : source === "secretOrFile"
-      ? [variable, `${variable}_FILE`]
+      : source === "secret"
+      ? [variable, ...suffixes.map((end) => `${variable}${end}`)]
       : [variable]
   )
+
+/** What is added to the variable of a secret for a file that holds it, and for an open file descriptor. */
+export const suffixes = ["_FILE", "_FD"] as const
 
 const ofText = <A>(parse: (text: string) => Checked<A>): Pick<Kind<A>, "accept" | "parse"> => ({
   parse,
@@ -153,13 +157,13 @@ export const path = (range: string): Kind<string> => ({ ...anyText(range), sourc
 export const file = <A>(range: string, parse: Parse<A>): Kind<A> => ({ ...text(range, parse), source: "file" })
 
 /** Never shown. A program gives it as `Redacted`. */
-export const secret = <A>(range: string, parse: Parse<A>): Kind<A> => redacted("secret", range, trimmed(parse))
+export const secret = <A>(range: string, parse: Parse<A>): Kind<A> => redacted(range, trimmed(parse))
 
 /** A secret in which white space counts. */
-export const exactSecret = <A>(range: string, parse: Parse<A>): Kind<A> => redacted("secretOrFile", range, exact(parse))
+export const exactSecret = <A>(range: string, parse: Parse<A>): Kind<A> => redacted(range, exact(parse))
 
-const redacted = <A>(source: Kind<A>["source"], range: string, parse: (text: string) => Checked<A>): Kind<A> => ({
-  source,
+const redacted = <A>(range: string, parse: (text: string) => Checked<A>): Kind<A> => ({
+  source: "secret",
   range,
   parse,
   accept: (value) =>
