@@ -26,23 +26,20 @@ import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
 import type { ExitCode } from "./CommandError.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
+import { deviceTable } from "./DeviceTable.ts"
 import { Invocation } from "./Invocation.ts"
 import { Output, told } from "./Output.ts"
 import { onRoot, record, session } from "./Root.ts"
-import { taskTime } from "./Settings.ts"
+import { checkedFlag } from "./SettingFlag.ts"
 
 export const delegate = Command.make("delegate", {
   task: Argument.String("task").pipe(
     Argument.withDescription("What to do, in words; without it, all of standard input"),
     Argument.optional
   ),
-  session: session("The conversation it goes to"),
+  session,
   record,
-  timeout: Flag.String("timeout").pipe(
-    Flag.withDescription('How long the task may take once it can be sent, such as "5 minutes"'),
-    Flag.filterMap(taskTime.parse, () => `a time from ${taskTime.least} to ${taskTime.most}, written like "5 minutes"`),
-    Flag.optional
-  ),
+  timeout: checkedFlag(deviceTable.taskTimeout),
   wait: Flag.Boolean("wait").pipe(
     Flag.withDescription("Wait for approval and for a gateway that is not there, instead of giving up"),
     Flag.withDefault(false)

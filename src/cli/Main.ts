@@ -16,6 +16,7 @@ import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import process from "node:process"
 import { nodeProcesses } from "../agent/NodeProcesses.ts"
+import { packageVersion } from "../handshake/PackageVersion.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import { exitCodes } from "./CommandError.ts"
 import { delegate } from "./Delegate.ts"
@@ -30,20 +31,18 @@ import { run } from "./Run.ts"
 import { tasks } from "./Tasks.ts"
 import { presenter } from "./Usage.ts"
 
-const version = "0.1.0"
-
 const platform = Layer.mergeAll(
   PrivateFile.layer,
   Layer.succeed(Invocation, {
     program: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
     platform: process.platform,
-    version
+    version: packageVersion
   })
 ).pipe(Layer.provideMerge(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)))
 
 const main = root.pipe(
   Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay]),
-  Command.run({ version }),
+  Command.run({ version: packageVersion }),
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
   Effect.provideService(Processes, nodeProcesses),

@@ -17,7 +17,7 @@ import { session } from "./Root.ts"
 
 export const mcp = Command.make(
   "mcp",
-  { session: session("The conversation that tasks go to") },
+  { session },
   ({ session }) =>
     withSettings(
       Effect.fnUntraced(function*(checked) {

@@ -4,8 +4,11 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import { gatewayTable } from "../handshake/GatewayTable.ts"
 import { orSettings } from "./CommandError.ts"
+import { deviceTable } from "./DeviceTable.ts"
 import { Output } from "./Output.ts"
+import { settingFlag } from "./SettingFlag.ts"
 import type { Flags } from "./Settings.ts"
 
 export const root = Command.make("openclaw-device").pipe(
@@ -14,21 +17,15 @@ export const root = Command.make("openclaw-device").pipe(
       Flag.withDescription("Print one JSON object a line, for programs"),
       Flag.withDefault(false)
     ),
-    gatewayUrl: Flag.String("gateway-url").pipe(
-      Flag.withDescription("The gateway, for example ws://127.0.0.1:18789"),
-      Flag.optional
-    ),
-    stateDir: Flag.String("state-dir").pipe(
-      Flag.withDescription("Where identity and device tokens are kept"),
-      Flag.optional
-    )
+    gatewayUrl: settingFlag(gatewayTable.url),
+    stateDir: settingFlag(deviceTable.stateDirectory)
   }),
   Command.withDescription("Be a paired device of an OpenClaw gateway: connect, get approved once, delegate tasks"),
   Command.withExamples([{ command: "openclaw-device run", description: "Try it out with a gateway of its own" }])
 )
 
 /** The conversation that a command's tasks go to. */
-export const session = (about: string) => Flag.String("session").pipe(Flag.withDescription(about), Flag.optional)
+export const session = settingFlag(deviceTable.sessionKey)
 
 /** Where what happens is written down, for `replay`. */
 export const record = Flag.String("record").pipe(

@@ -20,7 +20,7 @@ import { record, session } from "./Root.ts"
 export const run = Command.make(
   "run",
   {
-    session: session("The conversation that tasks go to"),
+    session,
     page: Flag.Boolean("page").pipe(
       Flag.withDescription("Serve the pairing page on this machine; --no-page does without it"),
       Flag.withDefault(true)

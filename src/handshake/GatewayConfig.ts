@@ -1,26 +1,34 @@
 /**
- * Which gateway, as whom, with which credential: checked as a whole before anything starts.
- *
- * Settings come in as text, as they stand in an environment or on a command line. Every bad value is named at once, with
- * what it should be; a blank value counts as not set.
+ * Which gateway, as whom, with which credential: checked as a whole before anything starts. Every bad value is named at
+ * once, with what it should be. The single settings are the rows of `GatewayTable`.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as FileSystem from "effect/FileSystem"
+import type { FileSystem } from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Endpoint } from "../link/Endpoint.ts"
 import * as Endpoints from "../link/Endpoint.ts"
-import * as TlsTrust from "../link/TlsTrust.ts"
-import * as UpgradeHeader from "../link/UpgradeHeader.ts"
-import type { Role } from "../protocol/Connect.ts"
-import { AuthToken, ClientId, ClientMode, DeviceFamily, DisplayName, ScopeName } from "../protocol/Connect.ts"
-import * as GatewayFiles from "./GatewayFiles.ts"
+import type * as TlsTrust from "../link/TlsTrust.ts"
+import type * as UpgradeHeader from "../link/UpgradeHeader.ts"
+import type {
+  AuthToken,
+  ClientId,
+  ClientMode,
+  DeviceFamily,
+  DisplayName,
+  Role,
+  ScopeName
+} from "../protocol/Connect.ts"
+import type { Decoded, Problem } from "../settings/Setting.ts"
+import { accept } from "../settings/Setting.ts"
+import * as SettingSource from "../settings/SettingSource.ts"
+import * as GatewayEnvironment from "./GatewayEnvironment.ts"
+import { gatewayTable } from "./GatewayTable.ts"
 
 /** Checked settings. */
 export interface GatewaySettings {
@@ -42,8 +50,8 @@ export interface GatewaySettings {
   readonly scopes: ReadonlyArray<ScopeName>
   readonly caps: ReadonlyArray<string>
   /**
-   * What a grant of fewer scopes than asked means: `accept` connects with them, `refuse` halts with `ScopesNarrowed`. A grant
-   * of none of them is always refused.
+   * What a grant of fewer scopes than asked means: `accept` connects with them, `refuse` halts with `ScopesNarrowed`. A
+   * grant of none of them is always refused.
    */
   readonly narrowedScopes: "accept" | "refuse"
   /** Sent as the Origin header when set. A client that is no browser sends none. */
@@ -60,28 +68,31 @@ export interface GatewaySettings {
   readonly warnings: ReadonlyArray<string>
 }
 
-/** Settings as a person writes them. Blank text counts as absent. */
+/** Settings as a program gives them. Blank text counts as not set. */
 export interface GatewayInput {
   readonly url?: string | undefined
   readonly token?: Redacted.Redacted | undefined
   readonly password?: Redacted.Redacted | undefined
+  /** Names in a list, or as text with commas or white space between them. */
   readonly scopes?: string | ReadonlyArray<string> | undefined
+  /** `accept` connects when the gateway grants fewer scopes, `refuse` halts with `ScopesNarrowed`. */
+  readonly narrowedScopes?: "accept" | "refuse" | undefined
   readonly clientId?: string | undefined
   readonly clientMode?: string | undefined
   readonly clientVersion?: string | undefined
+  /** What people see the device called. */
   readonly displayName?: string | undefined
   readonly deviceFamily?: string | undefined
   readonly caps?: ReadonlyArray<string> | undefined
-  readonly narrowedScopes?: "accept" | "refuse" | undefined
   readonly origin?: string | undefined
   /** The one host, besides this machine, that may be reached by `ws:`. */
   readonly plaintextHost?: string | undefined
+  /** Certificates of authorities in PEM, trusted besides the usual ones. */
+  readonly tlsAuthorities?: string | undefined
   /** Pins as `TlsTrust.parsePins` reads them. */
   readonly tlsPins?: string | undefined
   /** `ca`, `pin` or `ca-and-pin`; `pin` where there are pins, `ca` otherwise. */
   readonly tlsTrust?: string | undefined
-  /** Certificates of authorities in PEM, trusted besides the usual ones. */
-  readonly tlsAuthorities?: string | undefined
   /** Lines of `Name: value`, for `wss:` only. */
   readonly headers?: Redacted.Redacted | undefined
   readonly challengeTimeout?: Duration.Input | undefined
@@ -90,20 +101,9 @@ export interface GatewayInput {
   readonly legacyWithoutChallenge?: boolean | undefined
 }
 
-/** What holds when nothing is set. A change here is a change for every user: the README lists it under "Changes". */
-export const defaults = {
-  url: "ws://127.0.0.1:18789",
-  scopes: ["operator.read", "operator.write"],
-  clientId: "gateway-client",
-  clientMode: "backend",
-  clientVersion: "0.1.0",
-  challengeTimeout: "15 seconds",
-  helloTimeout: "15 seconds",
-  requestTimeout: "30 seconds"
-} as const
-
 /** Settings that cannot be used. Nothing was started, opened or written. */
 export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
+  /** `setting` is the option's name where a program gave it, otherwise the flag or variable. */
   problems: Schema.Array(Schema.Struct({ setting: Schema.String, problem: Schema.String }))
 }) {
   override get message(): string {
@@ -112,82 +112,23 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
 }
 
 /** Checks settings. Pure; reports all problems together, and never the value of a secret. */
-export const check = (input: GatewayInput): Result.Result<GatewaySettings, SettingsInvalid> => {
-  const problems: Array<{ setting: string; problem: string }> = []
-  const accept = <A, E extends { readonly message: string }>(setting: string, result: Result.Result<A, E>) => {
-    if (Result.isSuccess(result)) return result.success
-    problems.push({ setting, problem: result.failure.message.replace(/\s*\n\s*/g, "; ") })
-    return undefined
-  }
-  const secret = (value: Redacted.Redacted | undefined) =>
-    value === undefined ? undefined : blank(Redacted.value(value))
-  const optional = <A>(
-    setting: string,
-    value: string | undefined,
-    decode: (value: string) => Result.Result<A, { readonly message: string }>
-  ) => value === undefined ? undefined : accept(setting, decode(value))
-  const duration = (setting: string, value: Duration.Input) => {
-    const parsed = Duration.fromInput(value)
-    const ok = Option.isSome(parsed) && Duration.isFinite(parsed.value) && Duration.toMillis(parsed.value) >= 1
-    if (!ok) problems.push({ setting, problem: 'must be a time of at least one millisecond, like "15 seconds"' })
-    return ok ? parsed.value : undefined
-  }
+export const check = (input: GatewayInput): Result.Result<GatewaySettings, SettingsInvalid> =>
+  Result.mapError(assemble(accept(gatewayTable, input)), (problems) => new SettingsInvalid({ problems }))
 
-  const endpoint = accept(
-    "url",
-    Endpoints.parse(blank(input.url) ?? defaults.url, { plaintextHost: input.plaintextHost })
+/** The settings of an environment, with some of them replaced by a program's own. Fails with every problem at once. */
+export const settingsOf = (
+  { damaged, found, warnings }: GatewayEnvironment.GatewayEnvironment,
+  own: GatewayInput = {}
+): Result.Result<GatewaySettings, SettingsInvalid> => {
+  const decoded = SettingSource.parse(gatewayTable, found.texts, own)
+  const settings = assemble({ ...decoded, problems: [...decoded.problems, ...damaged] })
+  if (Result.isSuccess(settings) && found.faults.length === 0) {
+    return Result.succeed({ ...settings.success, warnings: [...warnings, ...settings.success.warnings] })
+  }
+  const problems = Result.isFailure(settings) ? settings.failure : []
+  return Result.fail(
+    new SettingsInvalid({ problems: SettingSource.named(gatewayTable, found, problems, own) })
   )
-  const tokenText = secret(input.token)
-  const token = optional("token", tokenText, decodeToken)
-  const passwordText = secret(input.password)
-  const clientId = accept("clientId", decodeClientId(blank(input.clientId) ?? defaults.clientId))
-  const clientMode = accept("clientMode", decodeClientMode(blank(input.clientMode) ?? defaults.clientMode))
-  const displayName = optional("displayName", blank(input.displayName), decodeDisplayName)
-  const deviceFamily = optional("deviceFamily", blank(input.deviceFamily), decodeDeviceFamily)
-  const origin = optional("origin", blank(input.origin), parseOrigin)
-  const pinsText = blank(input.tlsPins)
-  const pins = optional("tlsPins", pinsText, TlsTrust.parsePins) ?? []
-  const authorities = optional("tlsAuthorities", blank(input.tlsAuthorities), TlsTrust.parseAuthorities) ?? []
-  const mode = optional("tlsTrust", blank(input.tlsTrust), decodeTrust) ?? (pinsText === undefined ? "ca" : "pin")
-  const headers = input.headers === undefined
-    ? []
-    : accept("headers", UpgradeHeader.parse(Redacted.value(input.headers))) ?? []
-  problems.push(...contradictions(endpoint, { mode, pins, pinsGiven: pinsText !== undefined, headers }))
-  const scopes = accept("scopes", decodeScopes(listed(input.scopes) ?? defaults.scopes))
-  const challengeTimeout = duration("challengeTimeout", input.challengeTimeout ?? defaults.challengeTimeout)
-  const helloTimeout = duration("helloTimeout", input.helloTimeout ?? defaults.helloTimeout)
-  const requestTimeout = duration("requestTimeout", input.requestTimeout ?? defaults.requestTimeout)
-
-  if (
-    problems.length > 0 || endpoint === undefined || clientId === undefined || clientMode === undefined
-    || scopes === undefined || challengeTimeout === undefined || helloTimeout === undefined
-    || requestTimeout === undefined
-  ) {
-    return Result.fail(new SettingsInvalid({ problems }))
-  }
-  return Result.succeed({
-    endpoint,
-    tls: { mode, pins, authorities },
-    pinned: mode !== "ca",
-    headers,
-    token: token === undefined ? undefined : Redacted.make(token, { label: "token" }),
-    password: passwordText === undefined ? undefined : Redacted.make(passwordText, { label: "password" }),
-    clientId,
-    clientMode,
-    clientVersion: blank(input.clientVersion) ?? defaults.clientVersion,
-    displayName,
-    deviceFamily,
-    role: "operator",
-    scopes,
-    caps: input.caps ?? [],
-    narrowedScopes: input.narrowedScopes ?? "accept",
-    origin,
-    challengeTimeout,
-    helloTimeout,
-    requestTimeout,
-    legacyWithoutChallenge: input.legacyWithoutChallenge ?? false,
-    warnings: [Endpoints.plaintextWarning(endpoint)].filter((warning) => warning !== undefined)
-  })
 }
 
 export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySettings>()(
@@ -198,107 +139,86 @@ export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySetting
     Layer.effect(GatewayConfig, Effect.fromResult(check(input)))
 
   static readonly layerConfig = (
-    config: Config.Config<GatewayInput>
+    config: Config.Wrap<GatewayInput>
   ): Layer.Layer<GatewayConfig, SettingsInvalid | Config.ConfigError> =>
-    Layer.effect(GatewayConfig, Effect.flatMap(config, (input) => Effect.fromResult(check(input))))
+    Layer.effect(GatewayConfig, Effect.flatMap(Config.unwrap(config), (input) => Effect.fromResult(check(input))))
 
   /**
-   * Reads `OPENCLAW_GATEWAY_URL`, `_TOKEN`, `_PASSWORD`, `_SCOPES`, `_CLIENT_ID`, `_CLIENT_MODE`, `_ORIGIN`,
-   * `_PLAINTEXT_HOST`, `_TLS_PINS`, `_TLS_TRUST` and `_HEADERS`, and the files that `_CA_FILE` and `_HEADERS_FILE` name.
+   * Settings from the environment: each variable of `gatewayTable`, as the commands read it, too. Fails with every problem
+   * at once, by the names of the variables. Warnings are logged.
    */
   static readonly layerEnv: Layer.Layer<
     GatewayConfig,
     SettingsInvalid | Config.ConfigError,
-    FileSystem.FileSystem
+    FileSystem
   > = Layer.effect(
     GatewayConfig,
-    Effect.gen(function*() {
-      const { caFile, headersFile, ...input } = yield* environment
-      const { problems, ...read } = yield* GatewayFiles.read({
-        caFile: blank(caFile),
-        headersFile: blank(headersFile),
-        headers: input.headers
-      })
-      const checked = check({ ...input, ...read })
-      const all = [...problems, ...(Result.isFailure(checked) ? checked.failure.problems : [])]
-      return Result.isFailure(checked) || all.length > 0
-        ? yield* new SettingsInvalid({ problems: all })
-        : checked.success
-    })
+    GatewayEnvironment.read().pipe(
+      Effect.flatMap((environment) => Effect.fromResult(settingsOf(environment))),
+      Effect.tap(({ warnings }) =>
+        Effect.forEach(
+          warnings,
+          (warning) => Effect.annotateLogs(Effect.logWarning("a setting needs attention"), { warning })
+        )
+      )
+    )
   )
 }
 
-const environment = Config.all({
-  url: setting(Config.String("URL")),
-  token: setting(Config.Redacted("TOKEN")),
-  password: setting(Config.Redacted("PASSWORD")),
-  scopes: setting(Config.String("SCOPES")),
-  clientId: setting(Config.String("CLIENT_ID")),
-  clientMode: setting(Config.String("CLIENT_MODE")),
-  origin: setting(Config.String("ORIGIN")),
-  plaintextHost: setting(Config.String("PLAINTEXT_HOST")),
-  tlsPins: setting(Config.String("TLS_PINS")),
-  tlsTrust: setting(Config.String("TLS_TRUST")),
-  headers: setting(Config.Redacted("HEADERS")),
-  caFile: setting(Config.String("CA_FILE")),
-  headersFile: setting(Config.String("HEADERS_FILE"))
-}).pipe(Config.nested("OPENCLAW_GATEWAY"))
-
-function setting<A>(config: Config.Config<A>): Config.Config<A | undefined> {
-  return Config.map(Config.option(config), Option.getOrUndefined)
+/** Makes settings of single values, after what depends on several of them was checked as well. */
+const assemble = (
+  { given, problems, values }: Decoded<typeof gatewayTable>
+): Result.Result<GatewaySettings, ReadonlyArray<Problem<keyof GatewayInput>>> => {
+  const { caps, headers = [], plaintextHost, tlsAuthorities, tlsPins, tlsTrust, url, ...others } = values
+  const endpoint = Endpoints.parse(url, { plaintextHost })
+  const pinsGiven = given.has("tlsPins")
+  const tls: TlsTrust.TlsTrust = {
+    mode: tlsTrust ?? (pinsGiven ? "pin" : "ca"),
+    pins: tlsPins ?? [],
+    authorities: tlsAuthorities ?? []
+  }
+  const all = [
+    ...problems,
+    ...(Result.isFailure(endpoint) ? [{ setting: "url" as const, problem: endpoint.failure.message }] : []),
+    ...contradictions(Result.getOrUndefined(endpoint), { tls, pinsGiven, headers })
+  ]
+  if (all.length > 0 || Result.isFailure(endpoint)) return Result.fail(all)
+  const warning = Endpoints.plaintextWarning(endpoint.success)
+  return Result.succeed({
+    ...others,
+    endpoint: endpoint.success,
+    tls,
+    pinned: tls.mode !== "ca",
+    headers,
+    role: "operator",
+    caps: caps ?? [],
+    warnings: warning === undefined ? [] : [warning]
+  })
 }
-
-const blank = (value: string | undefined): string | undefined => {
-  const trimmed = value?.trim()
-  return trimmed === undefined || trimmed === "" ? undefined : trimmed
-}
-
-/** Scopes as a list, or as text separated by commas or white space. */
-const listed = (value: string | ReadonlyArray<string> | undefined): ReadonlyArray<string> | undefined => {
-  const parts = (typeof value === "string" ? value.split(/[\s,]+/) : value)?.map((part) => part.trim()).filter((part) =>
-    part !== ""
-  )
-  return parts === undefined || parts.length === 0 ? undefined : parts
-}
-
-const decodeToken = Schema.decodeUnknownResult(AuthToken)
-const decodeClientId = Schema.decodeUnknownResult(ClientId)
-const decodeClientMode = Schema.decodeUnknownResult(ClientMode)
-const decodeDisplayName = Schema.decodeUnknownResult(DisplayName)
-const decodeDeviceFamily = Schema.decodeUnknownResult(DeviceFamily)
-const decodeScopes = Schema.decodeUnknownResult(Schema.Array(ScopeName))
 
 /** Settings of the link that would have no effect, or another one than they seem to. */
 const contradictions = (
   endpoint: Endpoint | undefined,
-  { headers, mode, pins, pinsGiven }: {
-    readonly mode: TlsTrust.TlsTrust["mode"]
-    readonly pins: ReadonlyArray<TlsTrust.Pin>
+  { headers, pinsGiven, tls: { mode, pins } }: {
+    readonly tls: TlsTrust.TlsTrust
     readonly pinsGiven: boolean
     readonly headers: ReadonlyArray<UpgradeHeader.UpgradeHeader>
   }
-): ReadonlyArray<{ readonly setting: string; readonly problem: string }> => {
+): ReadonlyArray<Problem<keyof GatewayInput>> => {
   const plaintext = endpoint?.url.protocol === "ws:"
   return [
     plaintext && pins.length > 0
-      ? { setting: "tlsPins", problem: "pins need a wss:// gateway; ws:// has no certificate" }
+      ? { setting: "tlsPins" as const, problem: "pins need a wss:// gateway; ws:// has no certificate" }
       : undefined,
     plaintext && headers.length > 0
-      ? { setting: "headers", problem: "headers are sent to a wss:// gateway only, as they may hold secrets" }
+      ? {
+        setting: "headers" as const,
+        problem: "headers are sent to a wss:// gateway only, as they may hold secrets"
+      }
       : undefined,
     pinsGiven && mode === "ca"
-      ? { setting: "tlsTrust", problem: "ca would leave the pins unused; take pin or ca-and-pin" }
+      ? { setting: "tlsTrust" as const, problem: "ca would leave the pins unused; take pin or ca-and-pin" }
       : undefined,
-    !pinsGiven && mode !== "ca" ? { setting: "tlsTrust", problem: `${mode} needs pins` } : undefined
+    !pinsGiven && mode !== "ca" ? { setting: "tlsTrust" as const, problem: `${mode} needs pins` } : undefined
   ].filter((problem) => problem !== undefined)
 }
-
-const decodeTrust = (text: string): Result.Result<TlsTrust.TlsTrust["mode"], { readonly message: string }> =>
-  text === "ca" || text === "pin" || text === "ca-and-pin"
-    ? Result.succeed(text)
-    : Result.fail({ message: "must be ca, pin or ca-and-pin" })
-
-const parseOrigin = (value: string): Result.Result<string, { readonly message: string }> =>
-  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value
-    ? Result.succeed(value)
-    : Result.fail({ message: "must be an origin like https://agent.example:8443: http or https, no path" })

@@ -11,7 +11,7 @@ import * as Result from "effect/Result"
 import { inspect } from "node:util"
 import packageJson from "../../package.json" with { type: "json" }
 import type { GatewayInput, GatewaySettings } from "../../src/handshake/GatewayConfig.ts"
-import { check, defaults, GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
+import { check, GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
 import { authority } from "../support/TlsAuthority.ts"
 
 const checked = (input: GatewayInput): GatewaySettings => Result.getOrThrow(check(input))
@@ -77,7 +77,7 @@ describe("defaults", () => {
   })
 
   it("the version that is sent is the package's", () => {
-    assert.strictEqual<string>(defaults.clientVersion, packageJson.version)
+    assert.strictEqual<string>(checked({}).clientVersion, packageJson.version)
   })
 
   it.effect("F28: the README says each default, in the table of settings or under Changes", () =>
@@ -351,7 +351,6 @@ describe("layerEnv", () => {
       const settings = yield* fromEnv({
         OPENCLAW_GATEWAY_URL: "wss://gateway.example:8443",
         OPENCLAW_GATEWAY_TOKEN: " sekrit-token ",
-        OPENCLAW_GATEWAY_PASSWORD: "sekrit-pass",
         OPENCLAW_GATEWAY_SCOPES: "operator.read operator.pairing",
         OPENCLAW_GATEWAY_CLIENT_ID: "cli",
         OPENCLAW_GATEWAY_CLIENT_MODE: "cli",
@@ -369,7 +368,6 @@ describe("layerEnv", () => {
           loopback: false
         },
         token: "<redacted:token>",
-        password: "<redacted:password>",
         scopes: ["operator.read", "operator.pairing"],
         clientId: "cli",
         clientMode: "cli",
@@ -380,6 +378,37 @@ describe("layerEnv", () => {
       })
       assert.deepStrictEqual(settings.headers.map(({ value }) => Redacted.value(value)), ["sekrit-value"])
       assert.strictEqual<unknown>(settings.token === undefined ? "" : Redacted.value(settings.token), "sekrit-token")
+      const { password } = yield* fromEnv({ OPENCLAW_GATEWAY_PASSWORD: " sekrit-pass " })
+      assert.strictEqual(password === undefined ? "" : Redacted.value(password), "sekrit-pass")
+      assert.strictEqual(String(password), "<redacted:password>")
+    }))
+
+  it.effect("narrowed scopes and the times are read, too, within the ranges of the commands", () =>
+    Effect.gen(function*() {
+      const settings = yield* fromEnv({
+        OPENCLAW_GATEWAY_NARROWED_SCOPES: "refuse",
+        OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT: " 2 seconds ",
+        OPENCLAW_GATEWAY_REQUEST_TIMEOUT: "10 minutes"
+      })
+      assert.deepStrictEqual<unknown>(plain(settings), {
+        ...resolvedDefaults,
+        narrowedScopes: "refuse",
+        challengeTimeout: 2000,
+        requestTimeout: 600_000
+      })
+      const error = yield* Effect.flip(fromEnv({
+        OPENCLAW_GATEWAY_NARROWED_SCOPES: "maybe",
+        OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT: "121 seconds",
+        OPENCLAW_GATEWAY_REQUEST_TIMEOUT: "15"
+      }))
+      assert.strictEqual(
+        error.message,
+        [
+          "OPENCLAW_GATEWAY_NARROWED_SCOPES: must be accept or refuse",
+          'OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT: must be a time from 1 second to 120 seconds, written like "15 seconds"',
+          'OPENCLAW_GATEWAY_REQUEST_TIMEOUT: must be a time from 1 second to 600 seconds, written like "15 seconds"'
+        ].join("\n")
+      )
     }))
 
   it.effect("a blank variable is not set", () =>
@@ -398,7 +427,10 @@ describe("layerEnv", () => {
           "TLS_TRUST",
           "HEADERS",
           "HEADERS_FILE",
-          "CA_FILE"
+          "CA_FILE",
+          "NARROWED_SCOPES",
+          "CHALLENGE_TIMEOUT",
+          "REQUEST_TIMEOUT"
         ]
         for (const value of ["", "  "]) {
           const env = Object.fromEntries(names.map((name) => [`OPENCLAW_GATEWAY_${name}`, value]))
@@ -418,10 +450,10 @@ describe("layerEnv", () => {
       assert.strictEqual(error._tag, "SettingsInvalid")
       if (error._tag !== "SettingsInvalid") return
       assert.deepStrictEqual(error.problems.map(({ setting }) => setting).toSorted(), [
-        "clientId",
-        "clientMode",
-        "token",
-        "url"
+        "OPENCLAW_GATEWAY_CLIENT_ID",
+        "OPENCLAW_GATEWAY_CLIENT_MODE",
+        "OPENCLAW_GATEWAY_TOKEN",
+        "OPENCLAW_GATEWAY_URL"
       ])
       assert.notInclude(`${error.message} ${String(error)} ${JSON.stringify(error)} ${inspect(error)}`, "sekrit")
     }))
@@ -454,13 +486,15 @@ describe("layerEnv", () => {
       const damaged = authority("Test Authority").certificate.replace(/(?<=^-.*\n.{6})./, "A")
       const ca = "OPENCLAW_GATEWAY_CA_FILE"
       const cases: ReadonlyArray<readonly [Record<string, string>, ReadonlyArray<string>]> = [
-        [{ [ca]: `${directory}/none` }, ["caFile: names a file that cannot be read"]],
-        [{ [ca]: yield* write("key", "sekrit") }, ["caFile: holds no certificate"]],
-        [{ [ca]: yield* write("damaged", damaged) }, ["caFile: certificate 1 of 1 is damaged"]],
-        [{ OPENCLAW_GATEWAY_HEADERS_FILE: directory }, ["headersFile: names a file that cannot be read"]],
+        [{ [ca]: `${directory}/none` }, [`${ca}: names a file that cannot be read`]],
+        [{ [ca]: yield* write("key", "sekrit") }, [`${ca}: holds no certificate`]],
+        [{ [ca]: yield* write("damaged", damaged) }, [`${ca}: certificate 1 of 1 is damaged`]],
+        [{ OPENCLAW_GATEWAY_HEADERS_FILE: directory }, [
+          "OPENCLAW_GATEWAY_HEADERS_FILE: names a file that cannot be read"
+        ]],
         [
           { OPENCLAW_GATEWAY_HEADERS_FILE: yield* write("bad", "\nsekrit") },
-          ["headers: line 2 is no header"]
+          ["OPENCLAW_GATEWAY_HEADERS_FILE: line 2 is no header"]
         ],
         [
           {
@@ -469,7 +503,11 @@ describe("layerEnv", () => {
             OPENCLAW_GATEWAY_ORIGIN: "x",
             [ca]: directory
           },
-          ["caFile: names a file", "headersFile: is set beside the variable without _FILE", "origin: must be an origin"]
+          [
+            `${ca}: names a file`,
+            "OPENCLAW_GATEWAY_HEADERS_FILE: is set beside OPENCLAW_GATEWAY_HEADERS; set one of them",
+            "OPENCLAW_GATEWAY_ORIGIN: must be an origin"
+          ]
         ]
       ]
       for (const [env, problems] of cases) {

@@ -1,0 +1,41 @@
+/**
+ * The settings that only the commands have. Those of the gateway's client are in `handshake/GatewayTable.ts`, those that hold
+ * the identity's secrets in `identity/IdentitySecrets.ts`.
+ */
+import { anyText, count, path, setting, time } from "../settings/Setting.ts"
+
+export const deviceTable = {
+  identityPath: setting(path("a file of this program"), {
+    variable: "OPENCLAW_GATEWAY_DEVICE_IDENTITY_PATH",
+    otherwise: "identity.json in the state directory",
+    about: "where the device identity is kept"
+  }),
+  stateDirectory: setting(path("a directory only you may write"), {
+    variable: "OPENCLAW_DEVICE_STATE_DIR",
+    flag: "state-dir",
+    otherwise: "the platform's place for state",
+    about: "where identity, device tokens and open tasks are kept"
+  }),
+  sessionKey: setting(anyText("a session key of the gateway"), {
+    variable: "OPENCLAW_CHAT_SESSION_KEY",
+    flag: "session",
+    default: "agent:main:main",
+    about: "the conversation that tasks go to"
+  }),
+  taskTimeout: setting(time("1 second", "24 hours"), {
+    variable: "OPENCLAW_TASK_TIMEOUT",
+    flag: "timeout",
+    default: "180 seconds",
+    about: "how long one task may take, once it can be sent"
+  }),
+  reminderInterval: setting(time("1 second", "1 hour"), {
+    variable: "OPENCLAW_PAIRING_REMINDER_INTERVAL",
+    default: "30 seconds",
+    about: "between reminders of a pending approval"
+  }),
+  reminders: setting(count(0, 10), {
+    variable: "OPENCLAW_PAIRING_REMINDERS",
+    default: 2,
+    about: "how often to remind of one approval"
+  })
+}
