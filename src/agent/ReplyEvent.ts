@@ -11,8 +11,8 @@ import * as JsonSchema from "effect/JsonSchema"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
-import * as ErrorCatalogue from "../protocol/ErrorCatalogue.ts"
 
 const milliseconds = Schema.Natural.annotate({
   description: "When it happened: milliseconds since 1970-01-01 UTC, on the clock of the agent's machine"
