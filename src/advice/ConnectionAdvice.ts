@@ -9,7 +9,7 @@ import { over } from "../tasks/TaskWords.ts"
 import type { Table } from "./Entry.ts"
 import * as NextStep from "./NextStep.ts"
 
-export const connectionAdvice: Table<Exclude<HaltCause | RequestError, ConnectError> | ScopeUpgradeRefused> = {
+export const connectionAdvice = {
   ApprovalTimedOut: {
     problem: "Nobody approved this device, or its request was replaced too often.",
     owner: "gateway host",
@@ -66,4 +66,4 @@ export const connectionAdvice: Table<Exclude<HaltCause | RequestError, ConnectEr
     command: "openclaw logs",
     next: "The connection goes on; the request is not sent again."
   }
-}
+} satisfies Table<Exclude<HaltCause | RequestError, ConnectError> | ScopeUpgradeRefused>

@@ -23,7 +23,7 @@ const proofRefused: Entry = {
   next: NextStep.stays
 }
 
-export const handshakeAdvice: Table<Exclude<HandshakeError, DialError> | SettingsInvalid> = {
+export const handshakeAdvice = {
   PairingRequired: {
     "not-paired": {
       problem: "This device is new to the gateway.",
@@ -201,4 +201,4 @@ export const handshakeAdvice: Table<Exclude<HandshakeError, DialError> | Setting
     action: "Correct them where they are set: by variable, by flag or in the code that starts the agent.",
     next: NextStep.nothingStarted
   }
-}
+} satisfies Table<Exclude<HandshakeError, DialError> | SettingsInvalid>

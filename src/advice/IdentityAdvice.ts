@@ -40,9 +40,9 @@ const secret = (problem: string, action: string): Entry => ({
   next: NextStep.nothingStarted
 })
 
-export const identityAdvice: Table<
-  IdentityError | IdentityExists | IdentitySecretInvalid | SignerError | StateDirectoryUnknown | TokenStoreError
-> = {
+const withoutToken = "This program goes on without it; the gateway issues a new one."
+
+export const identityAdvice = {
   IdentityUnreadable: {
     problem: "A private file of this program could not be read.",
     owner: "you",
@@ -182,7 +182,7 @@ export const identityAdvice: Table<
       problem: "The stored device token could not be read.",
       owner: "you",
       action: "Check the owner and the mode of the directory with the tokens.",
-      next: "This program goes on without it; the gateway issues a new one."
+      next: withoutToken
     },
     Unwritable: {
       problem: "The device token could not be stored.",
@@ -194,19 +194,19 @@ export const identityAdvice: Table<
       problem: "Other users may read or replace the stored device token, so it was not used.",
       owner: "you",
       action: "Make the directory with the tokens private.",
-      next: "This program goes on without it; the gateway issues a new one."
+      next: withoutToken
     },
     Invalid: {
       problem: "The file is not a stored token of this gateway, device and role.",
       owner: "you",
       action: "Remove it.",
-      next: "This program goes on without it; the gateway issues a new one."
+      next: withoutToken
     },
     Contended: {
       problem: "Other processes kept changing the stored device token.",
       owner: "you",
       action: "Make sure that only one program uses this identity.",
-      next: "This program goes on without it; the gateway issues a new one."
+      next: withoutToken
     }
   },
   IdentitySecretInvalid: {
@@ -226,4 +226,6 @@ export const identityAdvice: Table<
       "Write the seed in one of these forms."
     )
   }
-}
+} satisfies Table<
+  IdentityError | IdentityExists | IdentitySecretInvalid | SignerError | StateDirectoryUnknown | TokenStoreError
+>

@@ -14,7 +14,7 @@ const linkEnded: Entry = {
   next: NextStep.retries
 }
 
-export const linkAdvice: Table<DialError | EndpointInvalid | InsecureUrl> = {
+export const linkAdvice = {
   LinkError: {
     Unreachable: {
       problem: "Nothing answers at the gateway's address.",
@@ -211,4 +211,4 @@ export const linkAdvice: Table<DialError | EndpointInvalid | InsecureUrl> = {
     command: "ssh -N -L 18789:127.0.0.1:18789 <gateway host>",
     next: NextStep.nothingStarted
   }
-}
+} satisfies Table<DialError | EndpointInvalid | InsecureUrl>

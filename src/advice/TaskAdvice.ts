@@ -11,9 +11,10 @@ import * as NextStep from "./NextStep.ts"
 
 const told = ({ next, problem }: EndWords) => ({ problem, next })
 
-export const taskAdvice: Table<
-  Exclude<TaskError, RequestError> | NamedEnd | TaskJournalError | TaskNotFound | TaskRefused
-> = {
+const shorten = "Shorten it, or put the material where OpenClaw can read it and name the place."
+const checkPlace = "Check the space, the owner and the mode of the state directory."
+
+export const taskAdvice = {
   TaskRefused: {
     Empty: {
       problem: "The task has no words.",
@@ -25,7 +26,7 @@ export const taskAdvice: Table<
     TooLarge: {
       problem: "The text of the task is too long.",
       owner: "you",
-      action: "Shorten it, or put the material where OpenClaw can read it and name the place.",
+      action: shorten,
       next: NextStep.taskNotTaken
     },
     TooMany: {
@@ -44,7 +45,7 @@ export const taskAdvice: Table<
     NotKept: {
       problem: "The task could not be written to the journal, so that a crash might have lost or doubled it.",
       owner: "you",
-      action: "Check the space, the owner and the mode of the state directory.",
+      action: checkPlace,
       next: NextStep.taskNotTaken
     }
   },
@@ -124,7 +125,7 @@ export const taskAdvice: Table<
     Unwritable: {
       problem: "The task journal could not be written.",
       owner: "you",
-      action: "Check the space, the owner and the mode of the state directory.",
+      action: checkPlace,
       next: NextStep.taskNotTaken
     },
     Exposed: {
@@ -136,8 +137,8 @@ export const taskAdvice: Table<
     TooLarge: {
       problem: "The task is too large for the journal.",
       owner: "you",
-      action: "Shorten it, or put the material where OpenClaw can read it and name the place.",
+      action: shorten,
       next: NextStep.taskNotTaken
     }
   }
-}
+} satisfies Table<Exclude<TaskError, RequestError> | NamedEnd | TaskJournalError | TaskNotFound | TaskRefused>

@@ -266,9 +266,9 @@ const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): E
           "this device has to be approved first (see above); then run this again, or add --wait"
         )
     case "waiting":
-      return wait ? undefined : fail(exitOf({ _tag: event.cause.error }), event.cause.error, told(event.cause))
+      return wait ? undefined : fail(exitOf(event.cause.error), event.cause.error, told(event.cause))
     case "halted":
-      return fail(exitOf({ _tag: event.error.error }), event.error.error, told(event.error))
+      return fail(exitOf(event.error.error), event.error.error, told(event.error))
     default:
       return undefined
   }

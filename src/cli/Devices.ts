@@ -139,7 +139,7 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
           const why = failure(status.cause)
           const message = `${why.message} (gateway ${Endpoint.shown(gateway.endpoint.gatewayScope)})`
           return yield* new CommandFailed({
-            exit: exitOf(status.cause),
+            exit: exitOf(status.cause._tag),
             error: why.error,
             problem: told({ ...why, message })
           })

@@ -6,7 +6,7 @@ import type { DialogUnavailable } from "./DialogUnavailable.ts"
 
 const withoutPage = "Everything else goes on; the notices on the terminal say the same."
 
-export const dialogAdvice: Table<DialogUnavailable> = {
+export const dialogAdvice = {
   DialogUnavailable: {
     NoPort: {
       problem: "The page on this machine cannot be served, as no port of 127.0.0.1 can be listened on.",
@@ -23,4 +23,4 @@ export const dialogAdvice: Table<DialogUnavailable> = {
       next: withoutPage
     }
   }
-}
+} satisfies Table<DialogUnavailable>

@@ -8,7 +8,7 @@ import type { RecordingInvalid } from "./Recording.ts"
 
 const nothingReplayed = "Nothing was replayed."
 
-export const recordingAdvice: Table<RecordingInvalid | RecordingRefused> = {
+export const recordingAdvice = {
   RecordingInvalid: {
     NoHeader: {
       problem: "The file is no recording.",
@@ -55,4 +55,4 @@ export const recordingAdvice: Table<RecordingInvalid | RecordingRefused> = {
       next: NextStep.nothingStarted
     }
   }
-}
+} satisfies Table<RecordingInvalid | RecordingRefused>
