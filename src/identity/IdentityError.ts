@@ -3,6 +3,7 @@
  * differently. No field and no message ever holds a key, a passphrase, a token or the content of a file.
  */
 import * as Schema from "effect/Schema"
+import { posixCommand } from "../protocol/ShellCommand.ts"
 
 const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, "0")
 
@@ -164,9 +165,13 @@ export class IdentityExposed extends Schema.TaggedError<IdentityExposed>()("Iden
   override get message(): string {
     const mode = this.mode === undefined ? "" : ` (mode ${octal(this.mode)})`
     const next = this.reason === "DirectoryWritable"
-      ? `Run: chmod go-w ${this.path} - or choose a directory of its own, which is then created with mode 0700.`
+      ? `Run: ${
+        posixCommand(["chmod", "go-w", this.path]).text
+      } - or choose a directory of its own, which is then created with mode 0700.`
       : this.reason === "FileAccessible"
-      ? `Run: chmod 600 ${this.path} - and think of the key as known to others if they had time to read it.`
+      ? `Run: ${
+        posixCommand(["chmod", "600", this.path]).text
+      } - and think of the key as known to others if they had time to read it.`
       : "Name the real file instead."
     return `${this.path}: ${exposedText[this.reason]}${mode}. ${next}`
   }
