@@ -11,8 +11,8 @@ import * as JsonSchema from "effect/JsonSchema"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
-import * as ErrorCatalogue from "../protocol/ErrorCatalogue.ts"
 
 const milliseconds = Schema.Natural.annotate({
   description: "When it happened: milliseconds since 1970-01-01 UTC, on the clock of the agent's machine"
@@ -213,8 +213,8 @@ const instruct = (state: Projection, event: Request, at: string, taskId: string)
 
 /** The catalogue's words, and nothing that they do not say: nobody has to restart anything. */
 const hintOf = ({ note, reason }: Request): string => {
-  const entry = ErrorCatalogue.lookup("PairingRequired", reason)
-  return [entry?.problem, entry?.action, entry?.next, note].filter((text) => text !== undefined).join(" ")
+  const { action, next, problem } = handshakeAdvice.PairingRequired[reason]
+  return [problem, action, next, ...(note === undefined ? [] : [note])].join(" ")
 }
 
 const over = (state: Projection, at: string, text: string): Stepped => {

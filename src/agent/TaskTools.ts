@@ -15,6 +15,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { taskAdvice } from "../advice/TaskAdvice.ts"
 import type { Approval, ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
@@ -22,6 +23,7 @@ import type { QueuedReason, Task, TaskEvent } from "../tasks/Task.ts"
 import { isEnd, TaskId } from "../tasks/Task.ts"
 import * as TaskFollowUp from "../tasks/TaskFollowUp.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
+import { queuedWords } from "../tasks/TaskWords.ts"
 import { failure } from "./AgentEvents.ts"
 
 /** How a task stands. `message` is for the model and its user; it names the task. */
@@ -132,10 +134,8 @@ const make = Effect.gen(function*() {
     const status = yield* settled
     const nowMs = yield* Clock.currentTimeMillis
     if (reason !== "OtherGateway") yield* nudge(status, nowMs)
-    const because = reason === "Busy"
-      ? "An earlier task of the same conversation is not done; this one is sent after it."
-      : reason === "OtherGateway"
-      ? "It is for another gateway than the one that the connection goes to now; it waits until the settings name its own again."
+    const because = reason === "Busy" || reason === "OtherGateway"
+      ? queuedWords[reason]
       : why(status, commands, nowMs)
     return answer(
       taskId,
@@ -166,7 +166,10 @@ const make = Effect.gen(function*() {
     claw_task_delegate: Effect.fn("TaskTools.delegate")(function*({ summary }) {
       const { queued, taskId } = yield* Effect.mapError(
         runner.delegate(summary),
-        (error) => refusal(`TaskRefused.${error.reason}`, `${error.message}; nothing was sent.`)
+        (error) => {
+          const { action, next } = taskAdvice.TaskRefused[error.reason]
+          return refusal(`TaskRefused.${error.reason}`, `${error.message}. ${action} ${next}`)
+        }
       )
       return queued === undefined
         ? answer(taskId, "sent", `Task ${taskId} was sent to OpenClaw. ${later}`)
@@ -266,7 +269,7 @@ const why = (status: ConnectionStatus, commands: ApproveCommands["Service"], now
     case "Connected":
       return "It is sent now."
     case "Stopped":
-      return "The connection to the gateway has been stopped for good."
+      return taskAdvice.TaskRefused.Stopped.problem
   }
 }
 

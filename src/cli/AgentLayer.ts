@@ -16,6 +16,7 @@ import { Handshake } from "../handshake/Handshake.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
 import * as TransportWs from "../link/TransportWs.ts"
 import * as ApproveCommand from "../pairing/ApproveCommand.ts"
+import { commandOn } from "../protocol/ShellCommand.ts"
 import type { RunId } from "../tasks/Task.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { as } from "./CommandError.ts"
@@ -159,10 +160,8 @@ export const ownCommands = (
     ApproveCommand.ApproveCommands,
     Effect.map(Invocation, ({ platform, program }) => {
       const where = ["--gateway-url", url, "--state-dir", checked.files.directory]
-      const command = (...args: ReadonlyArray<string>) => {
-        const argv = [...program, "devices", ...args, ...where]
-        return platform === "win32" ? ApproveCommand.powerShellCommand(argv) : ApproveCommand.posixCommand(argv)
-      }
+      const command = (...args: ReadonlyArray<string>) =>
+        commandOn(platform, [...program, "devices", ...args, ...where])
       return ApproveCommand.ApproveCommands.of({
         list: command("list"),
         approve: (requestId) => command("approve", requestId)

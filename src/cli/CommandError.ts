@@ -4,6 +4,7 @@
 import * as CliError from "effect/cli/CliError"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
+import type { HaltCause } from "../connection/ConnectionStatus.ts"
 
 /** Exit statuses, after sysexits.h. Success, and an end by Ctrl-C or SIGTERM, are 0. */
 export const exitCodes = {
@@ -49,28 +50,31 @@ export const as = (exit: ExitCode) => (error: { readonly _tag: string; readonly 
 export const orSettings = (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
   error instanceof CommandFailed ? error : as("settings")(error)
 
-/** The exit status for a connection that did not come about. */
-export const exitOf = (cause: { readonly _tag: string }): ExitCode => {
-  switch (cause._tag) {
-    case "PairingRequired":
-    case "ApprovalTimedOut":
-      return "pairing"
-    case "AuthRejected":
-    case "RateLimited":
-      return "credential"
-    case "LinkError":
-    case "ChallengeTimeout":
-    case "HelloTimeout":
-    case "GatewayUnavailable":
-    case "UpgradeRejected":
-    case "ProxyRejected":
-      return "unreachable"
-    case "EndpointInvalid":
-    case "InsecureUrl":
-    case "TlsPinMismatch":
-    case "TlsUntrusted":
-      return "settings"
-    default:
-      return "refused"
-  }
-}
+const exits: Readonly<Record<string, ExitCode>> = {
+  PairingRequired: "pairing",
+  ApprovalTimedOut: "pairing",
+  AuthRejected: "credential",
+  RateLimited: "credential",
+  LinkError: "unreachable",
+  ChallengeTimeout: "unreachable",
+  HelloTimeout: "unreachable",
+  GatewayUnavailable: "unreachable",
+  UpgradeRejected: "unreachable",
+  ProxyRejected: "unreachable",
+  EndpointInvalid: "settings",
+  InsecureUrl: "settings",
+  TlsPinMismatch: "settings",
+  TlsUntrusted: "settings",
+  ChallengeInvalid: "refused",
+  ClientNotAllowed: "refused",
+  DeviceProofRejected: "refused",
+  FrameTooLarge: "refused",
+  GatewayRejected: "refused",
+  InternalError: "refused",
+  OriginNotAllowed: "refused",
+  ProtocolMismatch: "refused",
+  ScopesNarrowed: "refused"
+} satisfies Readonly<Record<HaltCause["_tag"], ExitCode>>
+
+/** The exit status for a connection that did not come about, by the name of its cause. */
+export const exitOf = (cause: string): ExitCode => (Object.hasOwn(exits, cause) ? exits[cause] : undefined) ?? "refused"

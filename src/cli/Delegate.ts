@@ -18,9 +18,9 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
-import * as ApproveCommand from "../pairing/ApproveCommand.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import { printable } from "../protocol/Refusal.ts"
+import { commandOn } from "../protocol/ShellCommand.ts"
 import type { TaskId, TaskOutcome } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
@@ -193,14 +193,14 @@ const grace = "2 seconds"
 const giveUp = (
   tasks: TaskRunner["Service"],
   taskId: TaskId,
-  { program }: Invocation["Service"],
+  invocation: Invocation["Service"],
   directory: string
 ): Effect.Effect<string> =>
   tasks.abort(taskId).pipe(
     Effect.andThen(tasks.await(taskId)),
     Effect.timeoutOption(grace),
     Effect.orElseSucceed(() => Option.none()),
-    Effect.map((how) => gaveUp(how, taskId, program, directory))
+    Effect.map((how) => gaveUp(how, taskId, invocation, directory))
   )
 
 /** The time is up, and nobody is left to hear a late answer. */
@@ -213,7 +213,7 @@ const stopLate = (tasks: TaskRunner["Service"], taskId: TaskId | undefined) =>
 const gaveUp = (
   how: Option.Option<TaskOutcome>,
   taskId: TaskId,
-  program: ReadonlyArray<string>,
+  { platform, program }: Invocation["Service"],
   directory: string
 ): string => {
   if (Option.isSome(how)) {
@@ -222,7 +222,7 @@ const gaveUp = (
       : `Task ${taskId} had ended meanwhile (${how.value._tag.toLowerCase()}).`
   }
   const command = (what: string) =>
-    ApproveCommand.posixCommand([...program, "tasks", what, taskId, "--state-dir", directory]).text
+    commandOn(platform, [...program, "tasks", what, taskId, "--state-dir", directory]).text
   return [
     `Task ${taskId} could not be aborted now. It stays in the journal, and the next \`delegate\`, \`run\` or \`mcp\` of this`
     + " state directory goes on with it.",
@@ -263,9 +263,9 @@ const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): E
           "this device has to be approved first (see above); then run this again, or add --wait"
         )
     case "waiting":
-      return wait ? undefined : fail(exitOf({ _tag: event.cause.error }), event.cause.error, told(event.cause))
+      return wait ? undefined : fail(exitOf(event.cause.error), event.cause.error, told(event.cause))
     case "halted":
-      return fail(exitOf({ _tag: event.error.error }), event.error.error, told(event.error))
+      return fail(exitOf(event.error.error), event.error.error, told(event.error))
     default:
       return undefined
   }

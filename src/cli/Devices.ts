@@ -10,9 +10,11 @@ import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import * as Endpoint from "../link/Endpoint.ts"
+import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
 import { covers, DeviceId, RequestId } from "../protocol/Connect.ts"
 import * as Method from "../protocol/Method.ts"
 import { printable } from "../protocol/Refusal.ts"
+import { posixCommand } from "../protocol/ShellCommand.ts"
 import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
 import { Output, told } from "./Output.ts"
@@ -101,10 +103,16 @@ const answer = (name: keyof typeof decide, said: string, description: string) =>
     }))).pipe(
       Command.withDescription(description),
       Command.withExamples([{
-        command: `openclaw-device devices ${name} 0d1e7c9a-4f0b-4c53-9a52-0a8f6f1f6b0e`,
+        command: posixCommand(["openclaw-device", "devices", name, "0d1e7c9a-4f0b-4c53-9a52-0a8f6f1f6b0e"]).text,
         description
       }])
     )
+
+/** What approves a request on the gateway host. Without an id one lists first. */
+const approveText = (requestId: RequestId | undefined): string => {
+  const { approve, list } = commandsAnywhere()
+  return (requestId === undefined ? list : approve(requestId)).text
+}
 
 /** Runs one piece of administration on a connection that ends with it. */
 const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
@@ -124,16 +132,16 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
           return yield* new CommandFailed({
             exit: "pairing",
             error: "PairingRequired",
-            problem:
-              "this operator device is itself not approved yet; on the gateway host run: openclaw devices approve "
-              + (status.approval.requestId ?? "<id from: openclaw devices list>")
+            problem: `this operator device is itself not approved yet; on the gateway host run: ${
+              approveText(status.approval.requestId)
+            }`
           })
         case "Waiting":
         case "Halted": {
           const why = failure(status.cause)
           const message = `${why.message} (gateway ${Endpoint.shown(gateway.endpoint.gatewayScope)})`
           return yield* new CommandFailed({
-            exit: exitOf(status.cause),
+            exit: exitOf(status.cause._tag),
             error: why.error,
             problem: told({ ...why, message })
           })

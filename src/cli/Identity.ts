@@ -16,6 +16,7 @@ import type { IdentityInconsistent, IdentityInvalid, IdentityUnreadable } from "
 import { IdentityAbsent, IdentityExists } from "../identity/IdentityError.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { PlatformName } from "../protocol/Connect.ts"
+import { posixCommand } from "../protocol/ShellCommand.ts"
 import { withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed } from "./CommandError.ts"
 import { changePassphrase, decrypt, encrypt } from "./IdentityPassphrase.ts"
@@ -250,7 +251,9 @@ const reset = Command.make("reset", {
     yield* output.line(visible(`backup      ${backup}`))
     yield* output.line(visible(after))
     if (deviceId !== undefined) {
-      yield* output.line(`On the gateway host, to forget it: openclaw devices remove ${deviceId}`)
+      yield* output.line(
+        `On the gateway host, to forget it: ${posixCommand(["openclaw", "devices", "remove", deviceId]).text}`
+      )
     }
   }))).pipe(
     Command.withDescription("Give the identity up, whatever state its file is in, and keep a backup"),

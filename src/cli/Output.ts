@@ -13,10 +13,12 @@ import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
+import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
 import { covers } from "../protocol/Connect.ts"
+import { queuedWords } from "../tasks/TaskWords.ts"
 
 export class Output extends Context.Service<Output, {
   readonly json: boolean
@@ -101,14 +103,6 @@ const same = (text: string) => text
 const colored: Style = { good: sgr(32), bad: sgr(31), attention: sgr(33), dim: sgr(2), strong: sgr(1) }
 export const plain: Style = { good: same, bad: same, attention: same, dim: same, strong: same }
 
-const why = {
-  "not-paired": "This device is new to the gateway.",
-  "role-upgrade": "This device asks for a role that it does not have.",
-  "scope-upgrade": "This device asks for more than it was allowed.",
-  "metadata-upgrade": "Something about this device changed since it was approved.",
-  unspecified: "The gateway wants this device approved."
-} as const
-
 const without = {
   rejected: "rejected; it works on with those that it has",
   expired: "nobody answered before the request expired; it works on with those that it has",
@@ -153,7 +147,7 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
               event.previousRequestId === undefined ? "earlier command" : `command for ${event.previousRequestId}`
             } no longer works.`
         ),
-        `${why[event.reason]} Somebody has to approve it.`,
+        `${handshakeAdvice.PairingRequired[event.reason].problem} Somebody has to approve it.`,
         ...scopesOf(event),
         `It is this device if they see ${event.deviceId.slice(0, 16)}… or this code: ${
           style.strong(compareCode(event.deviceId).words)
@@ -177,7 +171,7 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
         style.dim(
           event.connected === true
             ? "It works meanwhile with what was approved, and takes the others over by itself."
-            : "Nothing has to be restarted: this program asks again by itself."
+            : `Nothing has to be restarted. ${handshakeAdvice.PairingRequired[event.reason].next}`
         )
       ].join("\n")
     case "pairing.reminder":
@@ -221,7 +215,7 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
         ...(event.error.next === undefined ? [] : [visible(event.error.next)])
       ].join("\n")
     case "task.queued":
-      return style.dim(`task ${short(event.taskId)} kept: ${visible(event.reason)}`)
+      return style.dim(`task ${short(event.taskId)} kept: ${queued(event.reason)}`)
     case "task.sent":
       return style.dim(`task ${short(event.taskId)} sent`)
     case "task.phase":
@@ -237,6 +231,11 @@ export const render = (event: AgentEvent, style: Style): string | undefined => {
       return style.dim("stopped")
   }
 }
+
+/** What has to happen before a kept task is sent. A reason that this release does not know is shown as it is. */
+const queued = (reason: string): string =>
+  (Object.hasOwn(queuedReasons, reason) ? queuedReasons[reason] : undefined) ?? visible(reason)
+const queuedReasons: Readonly<Record<string, string>> = queuedWords
 
 type Asked = Extract<AgentEvent, { readonly event: "pairing.required" | "pairing.superseded" }>
 

@@ -5,9 +5,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { find, sentences } from "../advice/Entry.ts"
+import { dialogAdvice } from "../dialog/DialogAdvice.ts"
 import type { Options } from "../dialog/DialogServer.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
-import * as ErrorCatalogue from "../protocol/ErrorCatalogue.ts"
 import { now, Output } from "./Output.ts"
 
 /** Loaded where it is used, as an HTTP server would slow every other command's start. */
@@ -25,8 +26,8 @@ export const start = Effect.fnUntraced(
   },
   Effect.catchTag("DialogUnavailable", (error) =>
     Effect.flatMap(Output, (output) => {
-      const entry = ErrorCatalogue.lookup(error._tag, error.reason)
-      const told = entry === undefined ? error.message : `${ErrorCatalogue.advice(entry)} ${entry.next}`
+      const entry = find(dialogAdvice, error._tag, error.reason)
+      const told = entry === undefined ? error.message : `${sentences(entry)} ${entry.next}`
       return Effect.as(output.warn(`warning: ${told}`), undefined)
     }))
 )

@@ -4,13 +4,14 @@
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import { posixCommand } from "../protocol/ShellCommand.ts"
 
 export const presenter: CliOutput.Presenter = {
   present: Effect.fnUntraced(function*(event) {
     if (event._tag === "InvalidInvocation") {
       const formatter = yield* CliOutput.Formatter
       yield* Console.error(formatter.formatErrors(event.errors))
-      return yield* Console.error(`\nSee: ${event.commandPath.join(" ")} --help`)
+      return yield* Console.error(`\nSee: ${posixCommand([...event.commandPath, "--help"]).text}`)
     }
     if (event._tag === "Help" && event.reason === "Implicit") {
       const formatter = yield* CliOutput.Formatter

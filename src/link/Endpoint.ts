@@ -3,6 +3,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { placeholder, posixAssignment, posixCommand } from "../protocol/ShellCommand.ts"
 
 /** A checked gateway address. `TlsTrust` says how a `wss:` gateway is recognised. */
 export interface Endpoint {
@@ -40,10 +41,13 @@ export class InsecureUrl extends Schema.TaggedError<InsecureUrl>()("InsecureUrl"
     const host = withoutBrackets(this.host)
     const ownPort = this.port < 1024 ? defaultPort : this.port // one that an ordinary user can listen on
     const served = isBelow(host, "ts.net") ? host : "<name>.ts.net"
+    const remote = host.startsWith("-") ? placeholder("gateway host") : host // ssh would take it for an option
+    const tunnel = posixCommand(["ssh", "-N", "-L", `${ownPort}:127.0.0.1:${this.port}`, remote]).text
+    const serve = posixCommand(["tailscale", "serve", "--bg", `${this.port}`]).text
     return `plaintext ws:// to ${host} is refused, as tokens and tasks would be readable on the way; use wss://, or a`
-      + ` tunnel such as: ssh -N -L ${ownPort}:127.0.0.1:${this.port} ${host} (then ws://127.0.0.1:${ownPort}), or`
-      + ` Tailscale: tailscale serve --bg ${this.port} on the gateway host (then wss://${served}). If the network between is`
-      + ` safe all the same, name this one host: OPENCLAW_GATEWAY_PLAINTEXT_HOST=${this.host}`
+      + ` tunnel such as: ${tunnel} (then ws://127.0.0.1:${ownPort}), or Tailscale: ${serve} on the gateway host (then`
+      + ` wss://${served}). If the network between is safe all the same, name this one host:`
+      + ` ${posixAssignment("OPENCLAW_GATEWAY_PLAINTEXT_HOST", this.host)}`
   }
 }
 

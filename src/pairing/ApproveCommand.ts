@@ -13,7 +13,9 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Endpoint from "../link/Endpoint.ts"
 import type { RequestId } from "../protocol/Connect.ts"
-import type { PlaceCommands, ShellCommand } from "../protocol/PairingNotice.ts"
+import type { PlaceCommands } from "../protocol/PairingNotice.ts"
+import type { ShellCommand } from "../protocol/ShellCommand.ts"
+import { isPlain, placeholder, posixCommand, powerShellCommand, quotePosix } from "../protocol/ShellCommand.ts"
 
 /** What a person needs in order to approve. */
 export interface Commands {
@@ -108,7 +110,7 @@ export const Place = Schema.Union([
     program: Schema.optionalKey(
       Program.check(
         Schema.makeFilter((words) =>
-          words.every((word) => plain.test(word)) ? undefined : "must need no quoting, as the template may hold quotes"
+          words.every(isPlain) ? undefined : "must need no quoting, as the template may hold quotes"
         )
       )
     ),
@@ -177,10 +179,10 @@ const openClawCommands = (place: Place): Commands => {
 /** A place of which nobody has said anything. Its names are angle brackets, which every quoting here keeps literal. */
 const unnamed: ReadonlyArray<Place & { readonly _tag: PlaceCommands["place"] }> = [
   { _tag: "host" },
-  { _tag: "docker", container: "<container>" },
+  { _tag: "docker", container: placeholder("container") },
   { _tag: "compose" },
-  { _tag: "kubectl", pod: "<pod>" },
-  { _tag: "ssh", host: "<host>" },
+  { _tag: "kubectl", pod: placeholder("pod") },
+  { _tag: "ssh", host: placeholder("host") },
   { _tag: "wsl" },
   { _tag: "powershell" }
 ]
@@ -267,46 +269,3 @@ const fromTemplate = (
   const text = template.replace("{command}", () => inner.join(" "))
   return { argv: shell === "posix" ? ["sh", "-c", text] : ["powershell.exe", "-NoProfile", "-Command", text], text }
 }
-
-/** A command with its text for `sh`, `bash`, `dash` and `zsh`. */
-export const posixCommand = (argv: ReadonlyArray<string>): ShellCommand => ({ argv, text: quotePosix(argv) })
-
-/** A command with its text for PowerShell. */
-export const powerShellCommand = (argv: ReadonlyArray<string>): ShellCommand => ({ argv, text: quotePowerShell(argv) })
-
-/** What every shell here takes for itself, wherever it stands: no glob, variable, assignment, job or home directory. */
-const plain = /^[A-Za-z0-9_./:+-]+$/
-
-/** Words that a POSIX shell takes for its grammar where a command begins. */
-const reserved = new Set(
-  ("case coproc do done elif else end esac fi for foreach function if in nocorrect noglob repeat select then time until"
-    + " while").split(" ")
-)
-
-/**
- * A command line for a POSIX shell that runs exactly these arguments. Single quotes keep everything literal, line ends and
- * `!` too; a single quote itself is put between double ones. A NUL cannot be an argument.
- */
-export const quotePosix = (argv: ReadonlyArray<string>): string =>
-  argv.map((word, index) =>
-    plain.test(word) && !(index === 0 && reserved.has(word)) ? word : `'${word.replaceAll("'", `'"'"'`)}'`
-  ).join(" ")
-
-/** What PowerShell takes for a plain argument: no number, as `10kb` would be one, and no operator. */
-const plainPowerShell = /^(?:--?)?[A-Za-z][A-Za-z0-9_/-]*$|^[A-Za-z][A-Za-z0-9_-]*\.exe$|^--$/
-/** What it takes for the name of a command. A keyword would be read as one, so it is quoted. */
-const plainPowerShellCommand = /^[A-Za-z][A-Za-z0-9_-]*(?:\.exe)?$/
-const reservedPowerShell =
-  /^(?:assembly|base|begin|break|catch|class|clean|command|configuration|continue|data|define|do|dynamicparam|else|elseif|end|enum|exit|filter|finally|for|foreach|from|function|hidden|if|in|inlinescript|interface|module|namespace|parallel|param|private|process|public|return|sequence|static|switch|throw|trap|try|type|until|using|var|while|workflow)$/i
-
-/**
- * A command line for PowerShell that runs exactly these arguments. In single quotes only the quote itself is special: it is
- * doubled, as are the four curly ones that PowerShell takes for it. A quoted command needs the call operator `&`. Windows
- * PowerShell 5.1 drops empty arguments and inner double quotes on the way to a program; PowerShell 7.3 keeps them.
- */
-export const quotePowerShell = (argv: ReadonlyArray<string>): string =>
-  argv.map((word, index) => {
-    const quoted = `'${word.replace(/['\u2018\u2019\u201a\u201b]/g, "$&$&")}'`
-    if (index > 0) return plainPowerShell.test(word) ? word : quoted
-    return plainPowerShellCommand.test(word) && !reservedPowerShell.test(word) ? word : `& ${quoted}`
-  }).join(" ")

@@ -7,8 +7,9 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId } from "./Connect.ts"
-import { PlaceCommands, ShellCommand, UpgradeEnd } from "./PairingNotice.ts"
+import { PlaceCommands, UpgradeEnd } from "./PairingNotice.ts"
 import { PairingReason } from "./Refusal.ts"
+import { ShellCommand } from "./ShellCommand.ts"
 
 /** Milliseconds of a clock as events show them. */
 export const isoTime = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))

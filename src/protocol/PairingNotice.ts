@@ -7,13 +7,7 @@
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId } from "./Connect.ts"
 import { PairingReason } from "./Refusal.ts"
-
-/** A command as arguments, for programs, and as text for one shell, for people. */
-export const ShellCommand = Schema.Struct({
-  argv: Schema.Array(Schema.String),
-  text: Schema.String
-})
-export type ShellCommand = typeof ShellCommand.Type
+import { ShellCommand } from "./ShellCommand.ts"
 
 /**
  * How a request for wider scopes ended without them, while the session went on. `rejected` and `expired`: the gateway said so.

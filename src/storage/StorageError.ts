@@ -6,6 +6,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
+import { posixCommand } from "../protocol/ShellCommand.ts"
 import { errnoOf } from "./Errno.ts"
 
 /** Other users could read or replace the file, so it was not used. */
@@ -91,10 +92,14 @@ export const exposedMessage = ({ mode, path }: Facts, reason: ExposedReason, sec
   switch (reason) {
     case "DirectoryWritable":
       return `${path}: the directory may be written by other users, who could put their own ${secret} there${shown}.`
-        + ` Run: chmod go-w ${path} - or choose a directory of its own, which is then created with mode 0700.`
+        + ` Run: ${
+          posixCommand(["chmod", "go-w", path]).text
+        } - or choose a directory of its own, which is then created with mode 0700.`
     case "FileAccessible":
       return `${path}: the file may be read or written by other users${shown}.`
-        + ` Run: chmod 600 ${path} - and think of the ${secret} as known to others if they had time to read it.`
+        + ` Run: ${
+          posixCommand(["chmod", "600", path]).text
+        } - and think of the ${secret} as known to others if they had time to read it.`
     case "SymbolicLink":
       return `${path}: the path is a symbolic link, which may lead anywhere${shown}. Name the real file instead.`
     case "NotRegularFile":

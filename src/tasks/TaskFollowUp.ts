@@ -8,9 +8,10 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Evidence, Task, TaskEvent, TaskOutcome } from "./Task.ts"
+import type { Task, TaskEvent, TaskOutcome } from "./Task.ts"
 import { isEnd, stateAfter } from "./Task.ts"
 import type { TaskRunner } from "./TaskRunner.ts"
+import { namedEnd } from "./TaskWords.ts"
 
 /** A task that has ended. */
 export interface FinishedTask {
@@ -126,19 +127,13 @@ const describe = (outcome: TaskOutcome): Described => {
     case "Aborted":
       return outcome.text === "" ? { status: "was aborted" } : { status: "was aborted", result: outcome.text }
     case "Expired":
-      return {
-        status: "has expired",
-        explanation: outcome.sent
-          ? "No answer came in time. OpenClaw may still be at work; a late answer is told then."
-          : "It could not be sent in time, so nothing was done."
-      }
+      return { status: "has expired", explanation: explain(outcome) }
     case "Unknown":
-      return { status: "ended in an unknown way", explanation: unknown[outcome.evidence.history] }
+      return { status: "ended in an unknown way", explanation: explain(outcome) }
   }
 }
 
-const unknown: Readonly<Record<Evidence["history"], string>> = {
-  NoReply: "The link was lost. OpenClaw has the task, and no answer was found: it may have been done.",
-  Absent: "The link was lost, and OpenClaw's history does not hold the task.",
-  Unavailable: "The link was lost, and OpenClaw's history was not to be had: it may have been done."
+const explain = (outcome: Extract<TaskOutcome, { readonly _tag: "Expired" | "Unknown" }>): string => {
+  const { next, problem } = namedEnd(outcome)
+  return `${problem} ${next}`
 }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import { lookup } from "../../src/advice/ErrorCatalogue.ts"
 import { OriginNotAllowed } from "../../src/handshake/HandshakeError.ts"
-import { lookup } from "../../src/protocol/ErrorCatalogue.ts"
 
 describe("HandshakeError", () => {
   it("G10: a refused Origin is told to the letter, with the gateway's setting, ours, and the command", () => {

@@ -9,9 +9,9 @@ import type { Approval, ConnectionStatus } from "../../src/connection/Connection
 import { AuthRejected, GatewayRejected, PairingRequired } from "../../src/handshake/HandshakeError.ts"
 import { LinkError } from "../../src/link/LinkError.ts"
 import type { Commands } from "../../src/pairing/ApproveCommand.ts"
-import { posixCommand } from "../../src/pairing/ApproveCommand.ts"
 import { DeviceId, RequestId } from "../../src/protocol/Connect.ts"
 import type { UpgradeEnd } from "../../src/protocol/PairingNotice.ts"
+import { posixCommand } from "../../src/protocol/ShellCommand.ts"
 
 export const gateway = "ws://127.0.0.1:18789/"
 export const otherGateway = "wss://gateway.example:443/"

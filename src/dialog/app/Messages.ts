@@ -2,7 +2,7 @@
  * What the dialog says, in each of its languages.
  *
  * `failures` says about the failures that a reader of this dialog meets most what happened, what to do and what comes next.
- * In English these are, word for word, those of protocol/ErrorCatalogue (a test compares them). Any other failure is told as
+ * In English these are, word for word, those of advice/ErrorCatalogue (a test compares them). Any other failure is told as
  * the agent's event tells it, in English. Nothing in here decides anything.
  */
 import type { End } from "./DialogState.ts"

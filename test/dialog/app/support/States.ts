@@ -5,8 +5,8 @@ import type { Page } from "playwright-core"
 import { failure } from "../../../../src/agent/AgentEvents.ts"
 import { AuthRejected, OriginNotAllowed } from "../../../../src/handshake/HandshakeError.ts"
 import { compareCode } from "../../../../src/identity/CompareCode.ts"
-import { posixCommand } from "../../../../src/pairing/ApproveCommand.ts"
 import { DeviceId } from "../../../../src/protocol/Connect.ts"
+import { posixCommand } from "../../../../src/protocol/ShellCommand.ts"
 import type { FakeAgent, Wire } from "./FakeAgent.ts"
 
 /** The present of every picture. */

@@ -1,0 +1,64 @@
+/**
+ * What to tell a person about each failure of the rooms below `agent`: what happened, whose side it is, what to do and where,
+ * and what happens next.
+ *
+ * This is the only place with advice, so that no two parts of the program can contradict each other. The rooms above have a
+ * table of their own for their own errors. Nothing here asks anybody to restart this program.
+ */
+import type { HaltCause } from "../connection/ConnectionStatus.ts"
+import type { RequestError } from "../connection/RequestError.ts"
+import type { ScopeUpgradeRefused } from "../connection/ScopeUpgrade.ts"
+import type { SettingsInvalid } from "../handshake/GatewayConfig.ts"
+import type { IdentityError, IdentityExists, IdentitySecretInvalid, SignerError } from "../identity/IdentityError.ts"
+import type { TokenStoreError } from "../identity/TokenStore.ts"
+import type { PlaceInvalid } from "../pairing/ApproveCommand.ts"
+import type { StateDirectoryUnknown } from "../storage/StateDirectory.ts"
+import type { StorageError } from "../storage/StorageError.ts"
+import type { TaskError, TaskNotFound, TaskRefused } from "../tasks/TaskError.ts"
+import type { TaskJournalError } from "../tasks/TaskJournal.ts"
+import type { NamedEnd } from "../tasks/TaskWords.ts"
+import { connectionAdvice } from "./ConnectionAdvice.ts"
+import type { Entry, Table } from "./Entry.ts"
+import { find, sentences } from "./Entry.ts"
+import { handshakeAdvice } from "./HandshakeAdvice.ts"
+import { identityAdvice } from "./IdentityAdvice.ts"
+import { linkAdvice } from "./LinkAdvice.ts"
+import { pairingAdvice } from "./PairingAdvice.ts"
+import { storageAdvice } from "./StorageAdvice.ts"
+import { taskAdvice } from "./TaskAdvice.ts"
+
+/** Every failure of those rooms that can come before a person. */
+export type AdvisedError =
+  | HaltCause
+  | RequestError
+  | ScopeUpgradeRefused
+  | SettingsInvalid
+  | PlaceInvalid
+  | IdentityError
+  | IdentityExists
+  | IdentitySecretInvalid
+  | SignerError
+  | StateDirectoryUnknown
+  | StorageError
+  | TokenStoreError
+  | TaskError
+  | TaskNotFound
+  | TaskRefused
+  | TaskJournalError
+  | NamedEnd
+
+export const catalogue: Table<AdvisedError> = {
+  ...connectionAdvice,
+  ...handshakeAdvice,
+  ...identityAdvice,
+  ...linkAdvice,
+  ...pairingAdvice,
+  ...storageAdvice,
+  ...taskAdvice
+}
+
+/** The entry for a failure by the names of its class and its reason; `undefined` where there is none. */
+export const lookup = (error: string, reason?: string): Entry | undefined => find(catalogue, error, reason)
+
+/** What happened and what to do, as sentences. What comes next is left out: it holds only where the program stays up. */
+export const advice = sentences
