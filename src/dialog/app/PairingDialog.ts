@@ -274,6 +274,8 @@ export class OpenClawPairingDialog extends Base {
     const { panel, pill } = this.#parts
     const { open } = this.#state
     if (open && !panel.dialog.open && this.isConnected) {
+      // What was told while it was open before is not read again.
+      panel.say("")
       panel.dialog.showModal()
       panel.start().focus()
     } else if (!open && panel.dialog.open) {

@@ -107,18 +107,20 @@ export const pairingView = (situation: Situation): PairingView => {
   }
 }
 
-/** What is said to a screen reader beside what is shown. A toast is heard by itself. */
+/**
+ * What a screen reader is told beside what is shown; a toast is heard by itself. Empty where what it was told last no longer
+ * holds, `undefined` where nothing changes.
+ */
 export const announcement = (before: DialogState, now: DialogState, messages: Messages): string | undefined => {
   const { check, contact, open, stage } = now
+  const { stage: was } = before
   if (check.failed === true && check !== before.check) return messages.notAsked
-  if (stage.is === "idle") return before.stage.is === "pending" && !isBroken(contact) ? messages.cancelled : undefined
   if (stage.is === "over") return undefined
-  if (stage.is === "pending" && open) {
-    return stage.phase === "expired" && before.stage.is === "pending" && before.stage.phase !== "expired"
-      ? messages.expired
-      : undefined
-  }
-  return isBroken(contact) && contact !== before.contact ? messages[contact] : undefined
+  if (stage.is === "idle") return was.is === "pending" && !isBroken(contact) ? messages.cancelled : undefined
+  if (contact !== before.contact) return isBroken(contact) ? messages[contact] : ""
+  if (stage.is !== "pending" || was.is !== "pending" || !open) return undefined
+  if (stage.phase === "expired") return was.phase === "expired" ? undefined : messages.expired
+  return stage.superseded && stage.key !== was.key ? messages.superseded : was.phase === "expired" ? "" : undefined
 }
 
 type Broken = Extract<Contact, "lost" | "refused">

@@ -160,7 +160,7 @@ describe("<openclaw-pairing-dialog>", () => {
       await copyIn(page).click()
       await dialogIn(page).getByText("Copied").first().waitFor()
       agent.emit(notice("superseded", "second", { previousRequestId: requestId }))
-      await page.getByText("The gateway replaced the request.").waitFor()
+      await dialogIn(page).locator(".banner", { hasText: "The gateway replaced the request." }).waitFor()
       assert.strictEqual(await commandIn(page).innerText(), "openclaw devices approve second")
       assert.strictEqual(await copyIn(page).innerText(), "Copy")
       assert.notInclude(await textIn(page), requestId)
@@ -281,10 +281,11 @@ describe("<openclaw-pairing-dialog>", () => {
     }))
 
   it("a lost stream is said, and once it is back the same request stays as the reader left it", () =>
-    withPage({ events: required }, async ({ agent, page }) => {
+    withPage({ events: required, prepare: listenForAnnouncements }, async ({ agent, page }) => {
       await dialogIn(page).waitFor()
       agent.breakOff(503)
-      await dialogIn(page).getByText("This page has lost contact with the agent").waitFor()
+      await dialogIn(page).locator(".banner", { hasText: "This page has lost contact with the agent" }).waitFor()
+      assert.match((await announced(page)).join("\n"), /This page has lost contact with the agent/)
       await page.keyboard.press("Escape")
       agent.breakOff(undefined)
       await page.getByText("Waiting for approval").first().waitFor()
@@ -298,7 +299,7 @@ describe("<openclaw-pairing-dialog>", () => {
     withPage({ events: required, prepare: (page) => page.clock.install() }, async ({ agent, page }) => {
       await dialogIn(page).waitFor()
       agent.breakOff(503)
-      await dialogIn(page).getByText("This page has lost contact with the agent").waitFor()
+      await dialogIn(page).locator(".banner", { hasText: "This page has lost contact with the agent" }).waitFor()
       agent.replay = [...first, connected]
       agent.breakOff(undefined)
       await page.getByText("Device approved.").waitFor()

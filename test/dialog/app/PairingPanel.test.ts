@@ -7,7 +7,7 @@ import type { Command, PairingView } from "../../../src/dialog/app/PairingView.t
 import { pairingView } from "../../../src/dialog/app/PairingView.ts"
 import type { Input } from "./support/Inputs.ts"
 import { hostInputs, moments, places } from "./support/Inputs.ts"
-import { notice, nowMs, resolved } from "./support/States.ts"
+import { check, notice, nowMs, resolved } from "./support/States.ts"
 import { suite } from "./support/Suite.ts"
 
 /** What a reader has in front of them, and the states that a screen reader tells. */
@@ -132,15 +132,17 @@ const expected = (view: PairingView): Seen => {
   }
 }
 
+const standStill = async (page: Page) => {
+  await page.clock.install({ time: nowMs })
+  await page.clock.pauseAt(nowMs)
+}
+
 describe("the parts", () => {
   const { page: withPage } = suite()
 
   it("show exactly what PairingView says, whatever happens and in whatever order", () =>
     withPage({
-      prepare: async (page) => {
-        await page.clock.install({ time: nowMs })
-        await page.clock.pauseAt(nowMs)
-      }
+      prepare: standStill
     }, async ({ page, trouble }) => {
       const courses = await Effect.runPromise(
         Arbitrary.sampleEffect(Arbitrary.all([hostInputs, places]), { seed: 21, count: 120, size: 10 })
@@ -158,5 +160,17 @@ describe("the parts", () => {
         }
       }
       assert.deepStrictEqual(trouble, [])
+    }))
+
+  it("follow the clock by themselves", () =>
+    withPage({ events: [notice("required")], prepare: standStill }, async ({ agent, page }) => {
+      await page.getByRole("dialog").waitFor()
+      agent.check(check(62_000))
+      await page.getByText("Asks again in 1:02").waitFor()
+      await page.clock.runFor(3000)
+      assert.strictEqual(await page.getByText("Asks again in").innerText(), "Asks again in 0:59")
+      await page.getByText("2 minutes ago").waitFor()
+      await page.clock.runFor(60_000)
+      await page.getByText("3 minutes ago").waitFor()
     }))
 })

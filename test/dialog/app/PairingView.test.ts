@@ -86,6 +86,7 @@ describe("PairingView, whatever happens", () => {
         }
         const commands = commandsIn(viewOf(state, { place })).map(textOf)
         for (const command of commands) assert.include(named, command)
+        if (state.stage.is === "pending" && state.stage.phase === "expired") assert.lengthOf(commands, 0)
       }
     },
     laws
@@ -249,6 +250,16 @@ describe("PairingView, whatever happens", () => {
     laws
   )
 
+  it.prop("a stream that is lost or refused is heard, whatever is shown", [inputs], ([all]) => {
+    for (const { before, state } of moments(all)) {
+      const { contact } = state
+      if (contact === before.contact || (contact !== "lost" && contact !== "refused")) continue
+      const view = viewOf(state)
+      const heard = view.shows === "toast" ? view.sentence : announcement(before, state, english)
+      assert.strictEqual(heard, english[contact])
+    }
+  }, laws)
+
   it.prop(
     "each end of a wait is heard: as a toast, or announced where nothing says how it ended",
     [inputs],
@@ -344,6 +355,23 @@ describe("PairingView", () => {
     assert.notInclude(JSON.stringify(second), requestId)
   })
 
+  it("a request that is replaced or expires in front of the reader is heard", () => {
+    const heard = (next: Input, ...all: ReadonlyArray<Input>) => {
+      const before = after(...first, notice("required"), ...all)
+      return announcement(before, receive(before, next), english)
+    }
+    const expired = { ...resolved, event: "pairing.expired" }
+    assert.strictEqual(heard(notice("superseded", "second")), english.superseded)
+    assert.strictEqual(heard(expired), english.expired)
+    assert.isUndefined(heard(notice("superseded")))
+    assert.isUndefined(heard(notice("reminder")))
+    assert.isUndefined(heard(expired, { act: "dismiss" }))
+    assert.isUndefined(heard(expired, expired))
+    // What no longer holds is not left to be read.
+    assert.strictEqual(heard(notice("renewed"), expired), "")
+    assert.strictEqual(heard({ act: "open" }, { act: "lost" }), "")
+  })
+
   it("F24: an empty command is none, and it is said what to do instead", () => {
     const empty = { approve: { argv: [], text: "" }, list: { argv: [], text: " " } }
     const panel = shown(notice("required", requestId, empty))
@@ -401,6 +429,21 @@ describe("PairingView", () => {
     ])
     const alone = shown(notice("required", requestId, { places: places.slice(1) }))
     assert.deepStrictEqual([alone.places, textOf(alone.main)], [undefined, approve])
+  })
+
+  it("the words to compare are those of the device that the request is for", () => {
+    const other = shown(notice("required", requestId, { deviceId: "0".repeat(64) }))
+    assert.deepInclude(other.code, { groups: ["0000", "0000", "0000", "0000", "0000"], words: "" })
+    assert.isUndefined(shown(notice("required", requestId, { deviceId: "" })).code)
+  })
+
+  it("a code without a name here is shown as it is, whatever it is", () => {
+    for (const owner of ["somebody", "__proto__", "constructor"]) {
+      const panel = shown({ event: "halted", error: { error: owner, reason: owner, message: "m", owner } })
+      assert.deepStrictEqual(factIn(panel, "Where to act"), { name: "Where to act", text: owner })
+      assert.deepStrictEqual(panel.lead, { text: "m", lang: "en" })
+      assert.isUndefined(factIn(panel, "Message"))
+    }
   })
 
   it("what is asked for beyond what was allowed is marked in words", () => {
