@@ -1,97 +1,81 @@
 /**
- * A command to be copied: its label, its text on a line of its own, and its button. The button tells what came of it.
+ * A command to be copied: its label, its text on a line of its own, and its button, which says what came of it.
  */
 import { copyText } from "./Clipboard.ts"
-import { h, icon, setChildren, setText } from "./Dom.ts"
-import type { Messages } from "./Messages.ts"
+import { h, icon, setText } from "./Dom.ts"
+import type { Command } from "./PairingView.ts"
 
 const copyIcon = ["M9 9h11v11H9z", "M5 15H4V4h11v1"]
 const doneIcon = ["M4 12.5l5 5L20 6.5"]
-const toldForMs = 2000
+/** How long the button says that it copied. */
+const copiedForMs = 2000
 
 export interface CommandBox {
   readonly element: HTMLElement
   readonly button: HTMLButtonElement
-  /** An absent command hides the box. `fill` are the words in it that the reader replaces. */
-  readonly show: (messages: Messages, label: string, command: string | undefined, fill?: ReadonlyArray<string>) => void
+  /** An absent command hides the box; another one takes back what the button said. */
+  readonly show: (command: Command | undefined) => void
 }
 
 let count = 0
 
-/** `tell` announces a sentence to whoever cannot see the box. */
-export const makeCommandBox = (tell: (sentence: string) => void): CommandBox => {
+/** `say` tells a screen reader what came of copying. */
+export const makeCommandBox = (say: (sentence: string) => void): CommandBox => {
   const id = `command-${++count}`
   const label = h("h3", { id })
   const code = h("code", { dir: "ltr", translate: "no" })
-  const copyText_ = h("span")
-  const idleIcon = icon(...copyIcon)
-  const checkIcon = icon(...doneIcon)
-  const button = h("button", { type: "button", class: "copy", "aria-describedby": id }, idleIcon, checkIcon, copyText_)
-  const result = h("p", { class: "hint" })
+  const buttonText = h("span")
+  const button = h(
+    "button",
+    { type: "button", class: "copy", "aria-describedby": id },
+    icon(...copyIcon),
+    icon(...doneIcon),
+    buttonText
+  )
+  const hint = h("p", { class: "hint" })
   const element = h(
     "section",
     { class: "command", "aria-labelledby": id },
     label,
     h("div", {}, h("pre", {}, code), button),
-    result
+    hint
   )
-  let command = ""
-  let messages: Messages | undefined
-  let hint = ""
+  let shown: Command | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
 
-  const reset = () => {
+  const showResult = (command: Command, done: boolean, failed?: string) => {
     clearTimeout(timer)
-    button.classList.remove("done")
-    if (messages !== undefined) setText(copyText_, messages.copy)
-    setText(result, hint)
-    result.classList.remove("failed")
-    result.hidden = hint === ""
+    button.classList.toggle("done", done)
+    setText(buttonText, done ? command.copy.copied : command.copy.copy)
+    setText(hint, failed ?? command.hint)
+    hint.classList.toggle("failed", failed !== undefined)
+    hint.hidden = hint.textContent === ""
   }
 
   button.addEventListener("click", async () => {
-    const asked = command
-    const came = await copyText(asked, code)
-    if (messages === undefined || asked !== command) return
-    reset()
-    if (came === "copied") {
-      button.classList.add("done")
-      setText(copyText_, messages.copied)
-      tell(messages.copied)
-      timer = setTimeout(reset, toldForMs)
-    } else {
-      const sentence = came === "selected" ? messages.selected : messages.notCopied
-      setText(result, sentence)
-      result.classList.add("failed")
-      result.hidden = false
-      tell(sentence)
-    }
+    const command = shown
+    if (command === undefined) return
+    const { copied, notCopied, selected } = command.copy
+    const result = await copyText(command.pieces.map(({ text }) => text).join(""), code)
+    if (command !== shown) return
+    const done = result === "copied"
+    const sentence = done ? copied : result === "selected" ? selected : notCopied
+    showResult(command, done, done ? undefined : sentence)
+    if (done) timer = setTimeout(() => showResult(command, false), copiedForMs)
+    say(sentence)
   })
 
   return {
     element,
     button,
-    show: (now, title, text, fill = []) => {
-      const words = fill.filter((word) => text?.includes(word))
-      const nextHint = words.length === 0 ? "" : now.fill(words.join(", "))
-      const changed = command !== (text ?? "") || messages !== now || hint !== nextHint
-      command = text ?? ""
-      messages = now
-      hint = nextHint
-      element.hidden = command === ""
-      setText(label, title)
-      setChildren(code, JSON.stringify([command, words]), () => marked(command, words))
-      if (changed) reset()
+    show: (command) => {
+      element.hidden = command === undefined
+      if (JSON.stringify(command) === JSON.stringify(shown)) return
+      shown = command
+      if (command === undefined) return
+      setText(label, command.label)
+      code.replaceChildren(...command.pieces.map(({ replace, text }) => replace ? h("mark", {}, text) : text))
+      showResult(command, false)
     }
   }
-}
-
-/** The command with the words set off that are to be replaced. */
-const marked = (command: string, words: ReadonlyArray<string>): ReadonlyArray<Node> => {
-  const [word, ...others] = words
-  if (word === undefined) return [document.createTextNode(command)]
-  return command.split(word).flatMap((part, index) => [
-    ...(index === 0 ? [] : [h("mark", {}, word)]),
-    ...marked(part, others)
-  ])
 }

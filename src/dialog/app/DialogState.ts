@@ -1,19 +1,19 @@
 /**
- * What the dialog stands for: a pure function from what it was and one thing that happened to what it is.
+ * What the dialog knows of an agent: a pure step from what it knew and one happening to what it knows now.
  *
- * A request is known by gateway, device and request id (reason and scopes where there is no id), and by no time and no
- * text. It opens once: what repeats it changes what is shown, and whoever dismissed it opens it again by hand.
+ * A request is known by gateway, device and request id (by reason and scopes where there is no id), and by no time and no
+ * text. It opens once: what repeats it changes what is shown, and a reader who dismissed it opens it again by hand.
  */
 import type { UpgradeEnd } from "../../protocol/PairingNotice.ts"
 import type { Check, DialogEvent, Failure, Request } from "./EventReader.ts"
 
-/** `refused`: the server does not know our key, so trying again is of no use until there is another. */
+/** `refused`: the server does not accept the token of this page, so the stream stays closed until there is another. */
 export type Contact = "none" | "open" | "lost" | "refused"
 
-/** How a wait ended: the device was let in, it has more scopes now, or it has none of those that it wished for. */
+/** How a wait ended: the device was approved, it has more scopes now, or it has none of those that it asked for. */
 export type End = "resolved" | "widened" | UpgradeEnd
 
-export type View =
+export type Stage =
   | { readonly is: "idle" }
   | {
     readonly is: "pending"
@@ -21,31 +21,40 @@ export type View =
     readonly request: Request
     /** What the gateway does with the request: keeps it, is about to drop it, has dropped it. */
     readonly phase: "kept" | "expiring" | "expired"
-    /** It took the place of another one, whose command is dead. */
+    /** It replaced another request, whose command no longer works. */
     readonly superseded: boolean
   }
-  /** Nothing has to be done any more. It is told beside the page, never in front of it. */
+  /** Nothing has to be done any more. */
   | { readonly is: "over"; readonly end: End }
   | { readonly is: "halted"; readonly key: string; readonly failure: Failure }
 
+/** The last event that said how the agent's connection to its gateway stands. */
+export type Connection =
+  | { readonly event: "unknown" }
+  | Extract<
+    DialogEvent,
+    { readonly event: "connecting" | "connected" | "waiting" | "paused" | "halted" | "stopped" }
+  >
+
 export interface DialogState {
-  readonly view: View
-  /** The view is in front of the reader; otherwise it is dismissed, and a control opens it. */
+  readonly stage: Stage
+  /** The stage is in front of the reader. A pending or halted one that is not was dismissed. */
   readonly open: boolean
   readonly gateway: string
-  readonly identity: { readonly deviceId: string; readonly words: string } | undefined
-  readonly connection: "unknown" | "connecting" | "connected" | "waiting" | "paused" | "stopped" | "halted"
-  /** When the agent dials again, while it cannot reach the gateway. */
-  readonly retryAt: number | undefined
-  readonly check: Check
+  readonly identity: Extract<DialogEvent, { readonly event: "identity" }> | undefined
+  readonly connection: Connection
+  /** `failed`: the reader wanted a check, and the agent could not be told. */
+  readonly check: Check & { readonly failed?: true }
   readonly contact: Contact
-  /** After the stream was lost: the request has not been named again, so it may have ended meanwhile. */
+  /** The stream was lost and is back, and the request has not been named again: it may have ended meanwhile. */
   readonly unconfirmed: boolean
 }
 
 export type Happening =
   | DialogEvent
   | { readonly event: "check"; readonly check: Check }
+  /** The reader wants a check and the agent is being told; it could not be told. */
+  | { readonly event: "check-wanted" | "check-failed" }
   | { readonly event: "contact"; readonly contact: Contact }
   /** The stream is back, and what it repeats at its beginning has been read. */
   | { readonly event: "caught-up" }
@@ -54,12 +63,11 @@ export type Happening =
 const notChecking: Check = { checking: false, nextCheckAt: undefined }
 
 export const initial: DialogState = {
-  view: { is: "idle" },
+  stage: { is: "idle" },
   open: false,
   gateway: "",
   identity: undefined,
-  connection: "unknown",
-  retryAt: undefined,
+  connection: { event: "unknown" },
   check: notChecking,
   contact: "none",
   unconfirmed: false
@@ -69,10 +77,10 @@ export const requestKey = (gateway: string, { deviceId, reason, requested, reque
   JSON.stringify([gateway, deviceId, requestId ?? [reason, ...(requested ?? []).toSorted()]])
 
 export const step = (state: DialogState, happening: Happening): DialogState => {
-  const { view } = state
+  const { check, stage } = state
   switch (happening.event) {
     case "identity":
-      return { ...state, identity: { deviceId: happening.deviceId, words: happening.compareCode } }
+      return { ...state, identity: happening }
     case "gateway":
       return { ...state, gateway: happening.url }
     case "pairing.required":
@@ -84,31 +92,33 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
       return withRequest(state, happening.event, happening.request)
     case "pairing.resolved":
     case "pairing.cancelled":
-      return view.is === "pending" && view.request.deviceId === happening.deviceId
+      return stage.is === "pending" && stage.request.deviceId === happening.deviceId
         ? over(state, endOf(state, happening))
         : state
     case "halted": {
       const { error } = happening
       const key = JSON.stringify([state.gateway, error.error, error.reason])
-      const same = view.is === "halted" && view.key === key
       return {
         ...state,
-        connection: "halted",
+        connection: happening,
         check: notChecking,
-        view: { is: "halted", key, failure: error },
-        open: same ? state.open : true,
+        stage: { is: "halted", key, failure: error },
+        open: stage.is === "halted" && stage.key === key ? state.open : true,
         unconfirmed: false
       }
     }
-    case "waiting":
-      return { ...noLongerHalted(state), connection: "waiting", retryAt: happening.retryAt }
     case "connecting":
     case "connected":
+    case "waiting":
     case "paused":
     case "stopped":
-      return { ...noLongerHalted(state), connection: happening.event, retryAt: undefined }
+      return { ...(stage.is === "halted" ? idle(state) : state), connection: happening }
     case "check":
       return { ...state, check: happening.check }
+    case "check-wanted":
+      return { ...state, check: { checking: true, nextCheckAt: check.nextCheckAt } }
+    case "check-failed":
+      return { ...state, check: { checking: false, nextCheckAt: check.nextCheckAt, failed: true } }
     case "contact":
       return {
         ...state,
@@ -117,17 +127,11 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
       }
     case "caught-up":
       if (!state.unconfirmed) return state
-      return view.is === "pending" ? over(state, endOf(state, happening)) : { ...state, unconfirmed: false }
+      return stage.is === "pending" ? over(state, endOf(state, happening)) : { ...state, unconfirmed: false }
     case "dismiss":
-      return view.is === "over" ? idle(state) : { ...state, open: false }
+      return stage.is === "over" ? idle(state) : { ...state, open: false }
     case "reopen":
-      return view.is === "idle" || view.is === "over" ? state : { ...state, open: true }
-    case "task.queued":
-    case "task.sent":
-    case "task.phase":
-    case "task.reply":
-    case "task.failed":
-      return state
+      return stage.is === "idle" || stage.is === "over" ? state : { ...state, open: true }
   }
 }
 
@@ -136,29 +140,32 @@ const withRequest = (
   event: Extract<DialogEvent, { readonly request: Request }>["event"],
   request: Request
 ): DialogState => {
-  const { view } = state
+  const { stage } = state
   const key = requestKey(state.gateway, request)
-  const before = view.is === "pending" && (view.key === key || isSameWithoutScopes(event, view.request, request))
-    ? view
+  const before = stage.is === "pending" && (stage.key === key || isSameWithoutScopes(event, stage.request, request))
+    ? stage
     : undefined
-  const phase = event === "pairing.expired" ? "expired" : event === "pairing.expiring" ? "expiring" : "kept"
   return {
     ...state,
     unconfirmed: false,
     open: before === undefined ? true : state.open,
-    view: {
+    stage: {
       is: "pending",
       key: before?.key ?? key,
-      // What has expired names no commands and no scopes; its commands are dead, its scopes are still worth showing.
-      request: event === "pairing.expired" && before !== undefined
-        ? {
-          ...request,
-          requested: before.request.requested,
-          approved: before.request.approved,
-          connected: before.request.connected
-        }
-        : request,
-      phase,
+      request: {
+        ...request,
+        // An agent that was started again names the same request with a later time.
+        since: earlier(before?.request.since, request.since),
+        // What has expired names no commands and no scopes; its commands no longer work, its scopes are still worth showing.
+        ...(event === "pairing.expired" && before !== undefined
+          ? {
+            requested: before.request.requested,
+            approved: before.request.approved,
+            connected: before.request.connected
+          }
+          : {})
+      },
+      phase: event === "pairing.expired" ? "expired" : event === "pairing.expiring" ? "expiring" : "kept",
       superseded: before?.superseded ?? event === "pairing.superseded"
     }
   }
@@ -169,26 +176,27 @@ const isSameWithoutScopes = (event: DialogEvent["event"], before: Request, now: 
   event === "pairing.expired" && now.requestId === undefined && before.requestId === undefined
   && before.deviceId === now.deviceId && before.reason === now.reason
 
+const earlier = (one: number | undefined, other: number | undefined): number | undefined =>
+  one === undefined || (other !== undefined && other < one) ? other : one
+
 const idle = (state: DialogState): DialogState => ({
   ...state,
-  view: { is: "idle" },
+  stage: { is: "idle" },
   open: false,
   unconfirmed: false,
   check: notChecking
 })
 
-/** How what waits ends with this; absent where it just ends. */
-export const endOf = ({ connection, view }: DialogState, happening: Happening): End | undefined => {
-  const more = view.is === "pending" && view.request.connected
-  if (happening.event === "pairing.resolved") return more ? "widened" : "resolved"
-  if (happening.event === "pairing.cancelled") return happening.outcome
-  // It ended unseen. Being connected says that the device was let in, and nothing about more scopes.
-  return happening.event === "caught-up" && connection === "connected" && !more ? "resolved" : undefined
-}
-
 const over = (state: DialogState, end: End | undefined): DialogState => ({
   ...idle(state),
-  view: end === undefined ? { is: "idle" } : { is: "over", end }
+  stage: end === undefined ? { is: "idle" } : { is: "over", end }
 })
 
-const noLongerHalted = (state: DialogState): DialogState => state.view.is === "halted" ? idle(state) : state
+/** How the pending request ends with this; absent where nothing says how. */
+const endOf = ({ connection, stage }: DialogState, happening: Happening): End | undefined => {
+  const more = stage.is === "pending" && stage.request.connected
+  if (happening.event === "pairing.resolved") return more ? "widened" : "resolved"
+  if (happening.event === "pairing.cancelled") return happening.outcome
+  // It ended unseen. Being connected says that the device was approved, and nothing about more scopes.
+  return connection.event === "connected" && !more ? "resolved" : undefined
+}

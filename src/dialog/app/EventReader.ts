@@ -1,9 +1,8 @@
 /**
- * What the browser understands of the events of an agent (protocol/AgentEvent). Tolerant and total: an unknown event or
- * one without what identifies it is `undefined`, an unknown field is passed over, a missing one is absent or empty.
+ * What the browser reads of the events of an agent (protocol/AgentEvent). Tolerant and total: an unknown event is
+ * `undefined`, an unknown field is ignored, a missing one is absent or empty.
  *
- * What is decided here is decided by the names of events and by codes, never by the words of a text. Times are
- * milliseconds since 1970 on the agent's clock.
+ * Names of events and codes decide, never the words of a text. Times are milliseconds since 1970 on the agent's clock.
  */
 import type { AgentEvent } from "../../protocol/AgentEvent.ts"
 import type { UpgradeEnd } from "../../protocol/PairingNotice.ts"
@@ -18,11 +17,12 @@ export interface Failure {
   readonly next: string | undefined
 }
 
-/** Commands for one place where the gateway may live. Each is one line of text for a shell, or absent. */
+/** Each is one line of text for a shell, or absent. */
 export interface Commands {
   readonly list: string | undefined
   readonly approve: string | undefined
 }
+/** Commands for one place where the gateway may run. */
 export interface PlaceCommands extends Commands {
   readonly place: string
   /** Words of the commands that the reader has to replace, for example `<container>`. */
@@ -38,7 +38,7 @@ export interface Request extends Commands {
   readonly expiresAt: number | undefined
   readonly requested: ReadonlyArray<string> | undefined
   readonly approved: ReadonlyArray<string> | undefined
-  /** The device works meanwhile with what was approved: only more waits. */
+  /** The device is connected with the approved scopes, and only more scopes wait for approval. */
   readonly connected: boolean
   readonly note: string | undefined
   readonly places: ReadonlyArray<PlaceCommands>
@@ -52,7 +52,7 @@ const outcomes = ["rejected", "expired", "replaced", "unseen", "refused", "ended
   UpgradeEnd
 >
 
-/** Events that tell of a request which waits. */
+/** Events about a request that waits. */
 type Open = Exclude<Extract<AgentEvent["event"], `pairing.${string}`>, "pairing.resolved" | "pairing.cancelled">
 
 export type DialogEvent =
@@ -70,6 +70,8 @@ export type DialogEvent =
   | { readonly event: "connected"; readonly missingScopes: ReadonlyArray<string> }
   | { readonly event: "waiting"; readonly cause: Failure; readonly retryAt: number | undefined }
   | { readonly event: "halted"; readonly error: Failure }
+
+export type TaskEvent =
   | {
     readonly event: "task.queued"
     readonly taskId: string
@@ -81,7 +83,7 @@ export type DialogEvent =
   | { readonly event: "task.reply"; readonly taskId: string; readonly text: string; readonly late: boolean }
   | { readonly event: "task.failed"; readonly taskId: string; readonly error: Failure }
 
-/** Says when the agent asks the gateway next whether it is approved. `nextCheckAt` is absent when it does not wait. */
+/** When the agent asks the gateway next whether it is approved. `nextCheckAt` is absent when it does not wait. */
 export interface Check {
   readonly checking: boolean
   readonly nextCheckAt: number | undefined
@@ -90,7 +92,7 @@ export interface Check {
 type Fields = Readonly<Record<string, unknown>>
 const isFields = (value: unknown): value is Fields => typeof value === "object" && value !== null
 
-/** What would reorder or hide what a reader sees. */
+/** Characters that would reorder or hide text. */
 const hidden = /(?![\n\t])[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/gu
 const shown = (value: string): string => value.replace(/\r\n?/g, "\n").replace(hidden, "\ufffd")
 
@@ -104,7 +106,7 @@ const time = (value: unknown): number | undefined => {
   return Number.isFinite(ms) ? ms : undefined
 }
 
-/** A command is copied as it is, so one with anything hidden in it, or more than a line, is none. */
+/** A command is copied as it is, so a text with hidden characters or more than one line is no command. */
 const line = (value: unknown): string | undefined =>
   typeof value === "string" && value.trim() !== "" && !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(value)
     ? value
@@ -157,15 +159,17 @@ const request = (fields: Fields): Request => ({
 const opened = (event: Open) => (fields: Fields): DialogEvent => ({ event, request: request(fields) })
 const taskId = (fields: Fields): string => text(fields["taskId"])
 
-/** Every event that an agent tells of has its place here. */
-const readers: Readonly<Record<AgentEvent["event"], (fields: Fields) => DialogEvent | undefined>> = {
+type Readers<Name extends string, A> = Readonly<Record<Name, (fields: Fields) => A | undefined>>
+type TaskName = Extract<AgentEvent["event"], `task.${string}`>
+
+const readers: Readers<Exclude<AgentEvent["event"], TaskName>, DialogEvent> = {
   identity: (fields) => ({
     event: "identity",
     deviceId: text(fields["deviceId"]),
     compareCode: text(fields["compareCode"])
   }),
   gateway: (fields) => ({ event: "gateway", url: text(fields["url"]) }),
-  // It holds the address of the page itself.
+  // The address of this page.
   page: () => undefined,
   "pairing.required": opened("pairing.required"),
   "pairing.reminder": opened("pairing.reminder"),
@@ -184,7 +188,10 @@ const readers: Readonly<Record<AgentEvent["event"], (fields: Fields) => DialogEv
   waiting: (fields) => ({ event: "waiting", cause: failure(fields["cause"]), retryAt: time(fields["retryAt"]) }),
   paused: () => ({ event: "paused" }),
   halted: (fields) => ({ event: "halted", error: failure(fields["error"]) }),
-  stopped: () => ({ event: "stopped" }),
+  stopped: () => ({ event: "stopped" })
+}
+
+const taskReaders: Readers<TaskName, TaskEvent> = {
   "task.queued": (fields) => ({
     event: "task.queued",
     taskId: taskId(fields),
@@ -201,11 +208,19 @@ const readers: Readonly<Record<AgentEvent["event"], (fields: Fields) => DialogEv
   }),
   "task.failed": (fields) => ({ event: "task.failed", taskId: taskId(fields), error: failure(fields["error"]) })
 }
-const readerOf: ReadonlyMap<unknown, (fields: Fields) => DialogEvent | undefined> = new Map(Object.entries(readers))
 
-/** Reads one event, parsed from JSON. */
-export const readEvent = (value: unknown): DialogEvent | undefined =>
-  isFields(value) ? readerOf.get(value["event"])?.(value) : undefined
+const read = <A>(readers: Readers<string, A>, value: unknown): A | undefined => {
+  const name = isFields(value) ? value["event"] : undefined
+  return isFields(value) && typeof name === "string" && Object.hasOwn(readers, name)
+    ? readers[name]?.(value)
+    : undefined
+}
+
+/** Reads one event, parsed from JSON, that is about identity, gateway, connection or pairing. */
+export const readEvent = (value: unknown): DialogEvent | undefined => read(readers, value)
+
+/** Reads one event, parsed from JSON, that is about a task. */
+export const readTaskEvent = (value: unknown): TaskEvent | undefined => read(taskReaders, value)
 
 /** Reads the data of a `check` event. */
 export const readCheck = (value: unknown): Check | undefined =>
@@ -213,7 +228,7 @@ export const readCheck = (value: unknown): Check | undefined =>
     ? { checking: value["checking"], nextCheckAt: time(value["nextCheckAt"]) }
     : undefined
 
-/** JSON as a value; `undefined` for what is no JSON. */
+/** Parses JSON; `undefined` where it is none. */
 export const parseJson = (json: string): unknown => {
   try {
     return JSON.parse(json)

@@ -2,9 +2,10 @@
  * The tasks that the page knows, newest first: those that it sent, and those that it hears of.
  */
 import { h, setText } from "./Dom.ts"
+import type { TaskEvent } from "./EventReader.ts"
 import { fromMarkdown } from "./Markdown.ts"
 import type { PageMessages } from "./PageMessages.ts"
-import type { TaskEvent, TaskState } from "./TaskState.ts"
+import type { TaskState } from "./TaskState.ts"
 import { hasEnded, stepTask } from "./TaskState.ts"
 
 export interface TaskList {

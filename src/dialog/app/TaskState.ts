@@ -1,13 +1,11 @@
 /**
- * What is known of a task from the events of an agent: a pure function of what was known and one event.
+ * What the page knows of a task: a pure step from what it knew and one event to what it knows now.
  */
-import type { DialogEvent, Failure } from "./EventReader.ts"
-
-export type TaskEvent = Extract<DialogEvent, { readonly taskId: string }>
+import type { Failure, TaskEvent } from "./EventReader.ts"
 
 export type TaskState =
   | { readonly is: "accepted" }
-  /** Kept by the agent; `reason` is a code that says what has to happen first. */
+  /** The agent holds it back; `reason` is a code that says what has to happen first. */
   | { readonly is: "queued"; readonly reason: string }
   | { readonly is: "sent" }
   | { readonly is: "running"; readonly phase: string }
@@ -15,11 +13,9 @@ export type TaskState =
   | { readonly is: "replied"; readonly text: string; readonly late: boolean }
   | { readonly is: "failed"; readonly error: Failure }
 
-export const isTaskEvent = (event: DialogEvent): event is TaskEvent => "taskId" in event
-
 export const hasEnded = ({ is }: TaskState): boolean => is === "replied" || is === "failed"
 
-/** What has ended stays so, whatever a stream repeats; only a reply still counts after a failure. */
+/** A task that has ended stays ended, whatever a stream repeats; only a reply still counts after a failure. */
 export const stepTask = (state: TaskState, event: TaskEvent): TaskState => {
   if (event.event === "task.reply") return { is: "replied", text: event.text, late: event.late }
   if (hasEnded(state)) return state

@@ -1,18 +1,16 @@
 /**
  * The page that DialogServer serves: how the connection stands, which device this is, the pairing dialog, and tasks.
  *
- * Its key comes in the fragment of its address, which browsers do not send, and is taken out of the address bar at once.
+ * Its token comes in the fragment of its address, which browsers do not send, and is taken out of the address bar at once.
  */
 import { attend } from "./Attendance.ts"
-import type { DialogState } from "./DialogState.ts"
-import { initial, step } from "./DialogState.ts"
 import { h, icon, setText } from "./Dom.ts"
-import { readEvent } from "./EventReader.ts"
+import { readTaskEvent } from "./EventReader.ts"
 import { bearer } from "./EventStream.ts"
 import { pageMessagesFor } from "./PageMessages.ts"
+import { pageView } from "./PageView.ts"
 import type { OpenClawPairingDialog } from "./PairingDialog.ts"
 import { makeTaskList } from "./TaskList.ts"
-import { isTaskEvent } from "./TaskState.ts"
 
 const tokenKey = "openclaw-token"
 
@@ -31,32 +29,27 @@ const takeToken = (): string | undefined => {
 const { language, messages } = pageMessagesFor(navigator.languages)
 document.documentElement.lang = language
 
-let token = takeToken()
-let state: DialogState = initial
-let unattend = () => {}
+/** What is known of the agent, and the token, are the element's. */
+const dialog: OpenClawPairingDialog = h("openclaw-pairing-dialog")
+let stopAttending = () => {}
 
 const line = h("p", { class: "connection" })
 const lineText = h("span")
 line.append(h("span", { class: "dot" }), lineText)
 const advice = h("p", { class: "advice" })
 const words = h("dd", { class: "words", lang: "en", dir: "ltr", translate: "no" })
-const id = h("dd", {})
-const idCode = h("code", { dir: "ltr", translate: "no" })
-id.append(idCode)
-const gateway = h("dd", {})
-const gatewayText = h("bdi", { dir: "ltr" })
-gateway.append(gatewayText)
+const id = h("code", { dir: "ltr", translate: "no" })
+const gateway = h("bdi", { dir: "ltr" })
 const device = h(
   "dl",
   { class: "device" },
   h("div", {}, h("dt", {}, messages.code), words),
-  h("div", {}, h("dt", {}, messages.id), id),
-  h("div", {}, h("dt", {}, messages.gateway), gateway)
+  h("div", {}, h("dt", {}, messages.id), h("dd", {}, id)),
+  h("div", {}, h("dt", {}, messages.gateway), h("dd", {}, gateway))
 )
-device.hidden = true
 
 const status = h("p", { role: "status", class: "offscreen" })
-const tell = (sentence: string) => setText(status, sentence)
+const say = (sentence: string) => setText(status, sentence)
 
 const box = h("textarea", {
   id: "task",
@@ -80,7 +73,7 @@ const form = h(
 const call = (method: string, path: string, body?: unknown): Promise<Response | undefined> =>
   fetch(path, {
     method,
-    headers: { ...bearer(token), ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    headers: { ...bearer(dialog.token), ...(body === undefined ? {} : { "content-type": "application/json" }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) })
   }).catch(() => undefined)
 
@@ -95,10 +88,8 @@ const tasks = makeTaskList(
     const response = await call("DELETE", `tasks/${encodeURIComponent(taskId)}`)
     return response?.ok === true
   },
-  tell
+  say
 )
-
-const dialog: OpenClawPairingDialog = h("openclaw-pairing-dialog")
 
 document.body.replaceChildren(
   h(
@@ -113,60 +104,23 @@ document.body.replaceChildren(
   status
 )
 
-const sayState = (): readonly [string, "good" | "busy" | "bad", string] => {
-  const { connection, contact, view } = state
-  if (token === undefined) return [messages.noToken, "bad", messages.noTokenHelp]
-  if (contact === "refused") return [messages.refused, "bad", messages.refusedHelp]
-  if (contact === "lost") return [messages.lost, "bad", ""]
-  if (view.is === "pending" && connection !== "connected") return [messages.pending, "busy", ""]
-  switch (connection) {
-    case "connected":
-      return missing.length === 0
-        ? [messages.connected, "good", ""]
-        : [messages.missing(missing.join(" ")), "busy", ""]
-    case "unknown":
-    case "connecting":
-    case "waiting":
-      return [messages[connection], "busy", connection === "waiting" ? cause : ""]
-    case "halted":
-    case "paused":
-    case "stopped":
-      return [messages[connection], "bad", ""]
-  }
-}
-
-let missing: ReadonlyArray<string> = []
-let cause = ""
-
 const render = () => {
-  const [sentence, mood, help] = sayState()
-  setText(lineText, sentence)
-  line.dataset["mood"] = mood
-  setText(advice, help)
-  advice.hidden = help === ""
-  const { identity } = state
-  device.hidden = identity === undefined
-  setText(words, identity?.words ?? "")
-  setText(idCode, identity === undefined ? "" : `${identity.deviceId.slice(0, 16)}…`)
-  setText(gatewayText, state.gateway)
-  // What works needs nobody's attention from afar.
-  document.title = state.view.is === "pending" && !state.view.request.connected
-    ? `${messages.approvalTitle} – ${messages.title}`
-    : messages.title
+  const view = pageView(dialog.state, dialog.token !== undefined, messages)
+  document.title = view.title
+  setText(lineText, view.line)
+  line.dataset["mood"] = view.mood
+  setText(advice, view.advice)
+  advice.hidden = view.advice === ""
+  device.hidden = view.device === undefined
+  setText(words, view.device?.words ?? "")
+  setText(id, view.device?.id ?? "")
+  setText(gateway, view.device?.gateway ?? "")
 }
 
+dialog.addEventListener("openclaw-state", render)
 dialog.addEventListener("openclaw-agent-event", ({ detail }) => {
-  const event = readEvent(detail)
-  if (event === undefined) return
-  if (isTaskEvent(event)) return tasks.happen(event)
-  if (event.event === "connected") missing = event.missingScopes
-  if (event.event === "waiting") cause = event.cause.message
-  state = step(state, event)
-  render()
-})
-dialog.addEventListener("openclaw-contact", ({ detail }) => {
-  state = step(state, { event: "contact", contact: detail })
-  render()
+  const event = readTaskEvent(detail)
+  if (event !== undefined) tasks.happen(event)
 })
 
 form.addEventListener("submit", async (submit) => {
@@ -189,7 +143,7 @@ form.addEventListener("submit", async (submit) => {
   } else {
     const sentence = textOf(answer, "message") ?? messages.notSent
     setText(trouble, sentence)
-    tell(sentence)
+    say(sentence)
   }
   send.disabled = false
   setText(send, messages.send)
@@ -202,18 +156,16 @@ box.addEventListener("keydown", (event) => {
 })
 
 const open = () => {
-  unattend()
+  const token = takeToken()
+  dialog.token = token
+  stopAttending()
   form.hidden = token === undefined
   tasks.element.hidden = token === undefined
   render()
   if (token === undefined) return
-  dialog.token = token
   dialog.src = "events"
-  unattend = attend(new URL("attend", document.baseURI), token)
+  stopAttending = attend(new URL("attend", document.baseURI), token)
 }
 // The address of another run, pasted into the same tab.
-addEventListener("hashchange", () => {
-  token = takeToken()
-  open()
-})
+addEventListener("hashchange", open)
 open()

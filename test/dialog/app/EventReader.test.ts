@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { parseJson, readCheck, readEvent } from "../../../src/dialog/app/EventReader.ts"
+import { parseJson, readCheck, readEvent, readTaskEvent } from "../../../src/dialog/app/EventReader.ts"
 import { AgentEvent, encodeAgentEvent } from "../../../src/protocol/AgentEvent.ts"
 import { UpgradeEnd } from "../../../src/protocol/PairingNotice.ts"
 import { notice, resolved } from "./support/States.ts"
@@ -32,6 +32,9 @@ const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
   "task.reply": ["runId"]
 }
 
+/** An event is one of the dialog or one of a task. */
+const readAny = (value: unknown) => readEvent(value) ?? readTaskEvent(value)
+
 describe("EventReader", () => {
   for (const [name, values] of each) {
     it.effect.prop(
@@ -40,9 +43,10 @@ describe("EventReader", () => {
       ([value]) =>
         Effect.sync(() => {
           const json = encodeAgentEvent(value)
-          const read = readEvent(parseJson(json))
+          const read = readAny(parseJson(json))
           if (name === "page") return assert.isUndefined(read)
           assert.strictEqual(read?.event, name)
+          assert.strictEqual(readTaskEvent(parseJson(json)) !== undefined, name.startsWith("task."))
           const shown = JSON.stringify(read)
           for (const field of ["deviceId", "requestId", "taskId"]) {
             const id: unknown = Reflect.get(value, field)
@@ -64,7 +68,7 @@ describe("EventReader", () => {
             return Reflect.get(target, field)
           }
         })
-      readEvent(spy({ event: name }))
+      readAny(spy({ event: name }))
       const left = Object.keys(member.fields).filter((field) => !touched.has(field))
       assert.deepStrictEqual(left.toSorted(), [...(unread["*"] ?? []), ...(unread[name] ?? [])].toSorted(), name)
     }
@@ -76,7 +80,7 @@ describe("EventReader", () => {
         for (
           const other of [value, { event: value }, { event, cause: value, error: value, approve: value, places: value }]
         ) {
-          readEvent(other)
+          readAny(other)
           readCheck(other)
         }
       }
@@ -85,10 +89,10 @@ describe("EventReader", () => {
   it("F20: prose decides nothing: an event is known by its name alone", () => {
     for (const text of ["pairing required", "pairing_required: true", "openclaw devices approve x"]) {
       for (const event of [{ text }, { event: text }, { event: "notice", text, pairing: text }, text, [text]]) {
-        assert.isUndefined(readEvent(event))
+        assert.isUndefined(readAny(event))
       }
     }
-    for (const name of ["toString", "__proto__", "constructor"]) assert.isUndefined(readEvent({ event: name }))
+    for (const name of ["toString", "__proto__", "constructor"]) assert.isUndefined(readAny({ event: name }))
   })
 
   it("a command that hides something is none, and an empty one neither", () => {
@@ -103,9 +107,9 @@ describe("EventReader", () => {
   })
 
   it("text of others is shown without what would reorder it", () => {
-    const read = readEvent({ ...resolved, event: "task.phase", taskId: "t", phase: "a\u202eb\u0007c" })
+    const read = readTaskEvent({ ...resolved, event: "task.phase", taskId: "t", phase: "a\u202eb\u0007c" })
     assert.deepStrictEqual(read, { event: "task.phase", taskId: "t", phase: "a\ufffdb\ufffdc" })
-    assert.deepStrictEqual(readEvent({ event: "task.reply", taskId: "t", text: "a\r\nb\tc" }), {
+    assert.deepStrictEqual(readTaskEvent({ event: "task.reply", taskId: "t", text: "a\r\nb\tc" }), {
       event: "task.reply",
       taskId: "t",
       text: "a\nb\tc",

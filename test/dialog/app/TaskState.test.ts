@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { readEvent } from "../../../src/dialog/app/EventReader.ts"
+import { readTaskEvent } from "../../../src/dialog/app/EventReader.ts"
 import type { TaskState } from "../../../src/dialog/app/TaskState.ts"
-import { hasEnded, isTaskEvent, stepTask } from "../../../src/dialog/app/TaskState.ts"
+import { hasEnded, stepTask } from "../../../src/dialog/app/TaskState.ts"
 import type { Wire } from "./support/FakeAgent.ts"
 
 const after = (...events: ReadonlyArray<Wire>) =>
   events.reduce<TaskState>((state, wire) => {
-    const event = readEvent({ taskId: "t", ...wire })
-    return event !== undefined && isTaskEvent(event) ? stepTask(state, event) : state
+    const event = readTaskEvent({ taskId: "t", ...wire })
+    return event === undefined ? state : stepTask(state, event)
   }, { is: "accepted" })
 
 const queued = { event: "task.queued", reason: "Offline" }
