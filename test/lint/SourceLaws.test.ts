@@ -11,7 +11,7 @@ import { projectOf, run } from "../support/Tool.ts"
 const reach: Readonly<Record<string, string>> = {
   protocol: "",
   broadcast: "",
-  storage: "protocol broadcast",
+  storage: "",
   identity: "protocol broadcast storage",
   link: "protocol broadcast storage",
   handshake: "protocol broadcast storage identity link",
@@ -127,7 +127,7 @@ const rules: ReadonlyArray<Rule> = [
     says: "F08: ask for FileSystem",
     broken: [
       'import fs from "node:fs"\nfs.x()',
-      "import * as fs from 'fs/promises'\nfs.x()",
+      "import * as fs from 'node:fs/promises'\nfs.x()",
       'export const x = import("node:fs")',
       ["cli/Files.ts", 'import fs from "node:fs"\nfs.x()']
     ],
@@ -152,7 +152,7 @@ const rules: ReadonlyArray<Rule> = [
   },
   {
     title: "no assertion through unknown or to never",
-    says: "no assertion through unknown or to never",
+    says: "no assertion ",
     broken: ["export const y = x as unknown as Y", "export const y = x as never"],
     kept: ["export const y = x as const", "export const y: unknown = x", "export const y = x as Y<never>"]
   },
@@ -270,7 +270,7 @@ const rules: ReadonlyArray<Rule> = [
       ["recorder/TestConsole.ts", 'import "effect/testing/TestConsole"'],
       ["link/Noble.ts", 'import "@noble/curves/ed25519.js"'],
       ["link/Crypto.ts", 'import "node:crypto"'],
-      ["testing/Crypto.ts", 'import "crypto"'],
+      ["testing/Crypto.ts", 'import "node:crypto"'],
       ["dialog/Crypto.ts", 'import "node:crypto"'],
       ["connection/Net.ts", 'import "node:net"'],
       ["identity/Http.ts", 'import "node:https"'],
@@ -278,6 +278,7 @@ const rules: ReadonlyArray<Rule> = [
       ["identity/Path.ts", 'import "node:path"'],
       ["testing/Url.ts", 'import "node:url"'],
       ["agent/Outside.ts", 'import "../../test/support/Tool.ts"'],
+      ["cli/Manifest.ts", 'import "../../package.json"'],
       ["agent/Self.ts", 'import "effect-openclaw/agent/Agent"']
     ],
     kept: [
@@ -288,7 +289,7 @@ const rules: ReadonlyArray<Rule> = [
       ["identity/Crypto.ts", 'import "node:crypto"'],
       ["devgateway/Crypto.ts", 'import "node:crypto"'],
       ["link/Net.ts", 'import "node:net"\nimport "node:tls"\nimport "node:http"'],
-      ["cli/Process.ts", 'import "node:process"\nimport "../../package.json"'],
+      ["cli/Process.ts", 'import "node:process"'],
       ["dialog/Http.ts", 'import "node:http"'],
       ["dialog/app/Build.ts", 'import "node:fs/promises"']
     ]
@@ -336,6 +337,11 @@ const rules: ReadonlyArray<Rule> = [
       ["../test/Unused.ts", "const x = 1"]
     ],
     kept: ["export const x = 1"]
+  },
+  {
+    title: "modules of Node.js are named as such",
+    says: "unicorn(prefer-node-protocol)",
+    broken: ['import "fs/promises"', ["../test/Path.ts", 'import "path"']]
   },
   {
     title: "no console",
