@@ -2,7 +2,7 @@
  * Advice on errors of the room `connection`: why a connection was given up, and why a request had no answer.
  */
 import type { HaltCause } from "../connection/ConnectionStatus.ts"
-import type { RequestError } from "../connection/RequestError.ts"
+import type { AnswerInvalid, RequestError } from "../connection/RequestError.ts"
 import type { ScopeUpgradeRefused } from "../connection/ScopeUpgrade.ts"
 import type { ConnectError } from "../handshake/HandshakeError.ts"
 import { over } from "../tasks/TaskWords.ts"
@@ -59,6 +59,13 @@ export const connectionAdvice = {
     command: "openclaw logs",
     next: over
   },
+  AnswerInvalid: {
+    problem: "The gateway answered a request in a shape that this program does not know. It did what was asked.",
+    owner: "this program",
+    action: "Report it, with the release of the gateway.",
+    command: "openclaw --version",
+    next: "The connection goes on; the request is not sent again."
+  },
   RequestTimeout: {
     problem: "The gateway did not answer a request in time, and may still have done what was asked.",
     owner: "gateway host",
@@ -66,4 +73,4 @@ export const connectionAdvice = {
     command: "openclaw logs",
     next: "The connection goes on; the request is not sent again."
   }
-} satisfies Table<Exclude<HaltCause | RequestError, ConnectError> | ScopeUpgradeRefused>
+} satisfies Table<Exclude<HaltCause | RequestError, ConnectError> | AnswerInvalid | ScopeUpgradeRefused>

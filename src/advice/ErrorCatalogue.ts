@@ -6,7 +6,7 @@
  * table of their own for their own errors. Nothing here asks anybody to restart this program.
  */
 import type { HaltCause } from "../connection/ConnectionStatus.ts"
-import type { RequestError } from "../connection/RequestError.ts"
+import type { AnswerInvalid, RequestError } from "../connection/RequestError.ts"
 import type { ScopeUpgradeRefused } from "../connection/ScopeUpgrade.ts"
 import type { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import type { IdentityError, IdentityExists, IdentitySecretInvalid, SignerError } from "../identity/IdentityError.ts"
@@ -31,6 +31,7 @@ import { taskAdvice } from "./TaskAdvice.ts"
 export type AdvisedError =
   | HaltCause
   | RequestError
+  | AnswerInvalid
   | ScopeUpgradeRefused
   | SettingsInvalid
   | PlaceInvalid

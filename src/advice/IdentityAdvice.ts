@@ -39,14 +39,14 @@ const withoutToken = "This program goes on without it; the gateway issues a new 
 
 export const identityAdvice = {
   IdentityUnreadable: {
-    problem: "A private file of this program could not be read.",
+    problem: "The file of the identity could not be read.",
     owner: "you",
     action: "Look at the error in the message: check the owner and the mode of the file, the disk and the mount.",
     command: "ls -l <state directory>",
     next: NextStep.nothingChanged
   },
   IdentityUnwritable: {
-    problem: "A private file of this program could not be written. What was there before is still there.",
+    problem: "The file of the identity could not be written. What was there before is still there.",
     owner: "you",
     action:
       "Look at the error in the message: check the space, the owner and the mode of the directory, and the mount.",

@@ -92,7 +92,7 @@ export class PrivateFile extends Context.Service<PrivateFile, {
 
 const maxBytes = 1024 * 1024
 /** Errors with which network mounts and others that cannot sync answer the request. */
-const noSync: ReadonlySet<string | undefined> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
+const unsyncable: ReadonlySet<string | undefined> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
 const maxAttempts = 3
 
 interface Writing {
@@ -140,7 +140,7 @@ const writeTemp = Effect.fnUntraced(function*(
       const { mode } = yield* file.stat
       if (strict && (mode & 0o077) !== 0) return mode
       yield* file.writeAll(bytes)
-      yield* Effect.catchIf(file.sync, (error) => noSync.has(errnoOf(error)), () => tellUnsynced)
+      yield* Effect.catchIf(file.sync, (error) => unsyncable.has(errnoOf(error)), () => tellUnsynced)
       return mode
     })),
     Effect.scoped,

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Layer } from "effect"
 import { Agent, TaskRunner } from "effect-openclaw"
 import { DevGateway, MemoryGateway } from "effect-openclaw/testing"
 import { TestClock } from "effect/testing"
@@ -14,4 +14,4 @@ it.effect("delegates once it is approved", () =>
     const outcome = yield* Effect.forkChild(tasks.await(taskId))
     yield* TestClock.adjust("15 seconds") // the next time the agent asks
     assert.deepInclude(yield* Fiber.join(outcome), { _tag: "Completed", text: "echo: hello" })
-  }).pipe(Effect.provide(Agent.layer()), Effect.provide(MemoryGateway.layer())))
+  }).pipe(Effect.provide(Agent.layer().pipe(Layer.provideMerge(MemoryGateway.layer())))))

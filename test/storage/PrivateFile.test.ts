@@ -361,9 +361,11 @@ describe("PrivateFile", () => {
               DeviceIdentity.layerFile({ path: "/s/identity.json" }),
               TokenStore.layerFile({ directory: "/s/tokens" }),
               TaskJournal.layerFile({ directory: "/s/tasks" })
-            ).pipe(Layer.provide(machine(disk, { gate })))
-          ),
-          Effect.provide(Logger.layer([Logger.make(({ message }) => void said.push(message))]))
+            ).pipe(
+              Layer.provide(machine(disk, { gate })),
+              Layer.provideMerge(Logger.layer([Logger.make(({ message }) => void said.push(message))]))
+            )
+          )
         )
         assert.strictEqual(snapshot(disk)["/s/file"], "two")
         assert.deepStrictEqual(said.map(String), [
