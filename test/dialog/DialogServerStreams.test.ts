@@ -14,7 +14,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Agent from "../../src/agent/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { DialogServer } from "../../src/dialog/DialogServer.ts"
-import * as Readers from "../../src/dialog/Readers.ts"
+import * as PageBroadcast from "../../src/dialog/PageBroadcast.ts"
 import { type AgentEvent, isoTime } from "../../src/protocol/AgentEvent.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import { approval, awaiting } from "../pairing/Statuses.ts"
@@ -189,59 +189,59 @@ describe("the streams of the dialog server", () => {
   it.effect("what a reader leaves unread is bounded by number and by size, and one long text is no offence", () =>
     Effect.gen(function*() {
       const cuts: Array<string> = []
-      const readers = Readers.make()
+      const pages = PageBroadcast.make(() => ["first"])
       const reader = (name: string) =>
         Effect.forkScoped(
-          Stream.runForEach(readers.read(() => ["first"], () => void cuts.push(name)), () => Effect.never),
+          Stream.runForEach(pages.subscribe(() => void cuts.push(name)), () => Effect.never),
           { startImmediately: true }
         )
       yield* reader("by number")
       yield* Effect.yieldNow
-      for (let index = 0; index < Readers.limits.texts; index++) readers.say("x")
+      for (let index = 0; index < PageBroadcast.limits.texts; index++) pages.publish("x")
       assert.deepStrictEqual(cuts, [])
-      readers.say("x")
-      readers.say("x")
+      pages.publish("x")
+      pages.publish("x")
       assert.deepStrictEqual(cuts, ["by number"])
       yield* reader("by size")
       yield* Effect.yieldNow
-      readers.say("x".repeat(5 * Readers.limits.characters))
+      pages.publish("x".repeat(5 * PageBroadcast.limits.characters))
       assert.lengthOf(cuts, 1)
-      readers.say("x")
+      pages.publish("x")
       assert.deepStrictEqual(cuts, ["by number", "by size"])
       const gone = yield* reader("gone")
       yield* Effect.yieldNow
       yield* Fiber.interrupt(gone)
-      for (let index = 0; index <= Readers.limits.texts; index++) readers.say("x")
+      for (let index = 0; index <= PageBroadcast.limits.texts; index++) pages.publish("x")
       assert.lengthOf(cuts, 2, "nothing waits for a reader that left")
     }))
 
   it.effect("what holds is told however long it is, and what comes meanwhile is no offence", () =>
     Effect.gen(function*() {
-      const readers = Readers.make()
       let cut = false
-      const told = "x".repeat(2 * Readers.limits.characters)
+      const told = "x".repeat(2 * PageBroadcast.limits.characters)
+      const pages = PageBroadcast.make(() => [told, told])
       const reading = yield* Effect.forkScoped(
-        Stream.runCollect(Stream.take(readers.read(() => [told, told], () => void (cut = true)), 4)),
+        Stream.runCollect(Stream.take(pages.subscribe(() => void (cut = true)), 4)),
         { startImmediately: true }
       )
-      readers.say("one")
-      readers.say("two")
+      pages.publish("one")
+      pages.publish("two")
       assert.deepStrictEqual((yield* Fiber.join(reading)).slice(2), ["one", "two"])
       assert.isFalse(cut)
     }))
 
   it.effect("who reads along is never cut off, however much is said", () =>
     Effect.gen(function*() {
-      const readers = Readers.make()
+      const pages = PageBroadcast.make(() => [])
       const arrived = yield* Queue.unbounded<string>()
       let cut = false
       yield* Effect.forkScoped(
-        Stream.runForEach(readers.read(() => [], () => void (cut = true)), (text) => Queue.offer(arrived, text)),
+        Stream.runForEach(pages.subscribe(() => void (cut = true)), (text) => Queue.offer(arrived, text)),
         { startImmediately: true }
       )
-      const text = "x".repeat(Readers.limits.characters / 16)
-      for (let index = 0; index < 2 * Readers.limits.texts; index++) {
-        readers.say(text)
+      const text = "x".repeat(PageBroadcast.limits.characters / 16)
+      for (let index = 0; index < 2 * PageBroadcast.limits.texts; index++) {
+        pages.publish(text)
         yield* Queue.take(arrived)
       }
       assert.isFalse(cut)
