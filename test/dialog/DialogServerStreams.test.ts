@@ -35,7 +35,7 @@ const queued = (taskId: string): AgentEvent => ({ at, event: "task.queued", task
 const phase = (taskId: string, phase: string): AgentEvent => ({ at, event: "task.phase", taskId, phase })
 const reply = (taskId: string, text: string): AgentEvent => ({ at, event: "task.reply", taskId, runId: "r", text })
 
-/** The messages up to the first of another kind, by event and id. */
+/** The next messages, decoded. */
 const some = (opened: Opened, count: number) =>
   Effect.map(
     Effect.forEach(Array.from({ length: count }), () => opened.next),
@@ -44,7 +44,7 @@ const some = (opened: Opened, count: number) =>
 const settled = (served: Served) => ask(served, "/nothing")
 
 describe("the streams of the dialog server", () => {
-  it.live("a page first gets what holds, then everything, in order and numbered, and two pages get the same", () =>
+  it.live("a page first gets what holds, then every event, in order and numbered, and two pages get the same", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       served.publish({ at, event: "gateway", url: "ws://127.0.0.1:1", embedded: true })
@@ -84,7 +84,7 @@ describe("the streams of the dialog server", () => {
       ])
       assert.deepStrictEqual(yield* some(second, 2), live)
 
-      // Who comes again is told what stands, with the end of the task and without its phase.
+      // A page that comes again gets what holds, with the end of the task and without its phase.
       const again = yield* open(served, "/events")
       const replayed = yield* some(again, 5)
       assert.deepStrictEqual(replayed.map(({ data }) => data["event"]), [
@@ -96,7 +96,7 @@ describe("the streams of the dialog server", () => {
       ])
     }))
 
-  it.live("of the tasks that ended the last twenty are told to a page that comes late, and every open one", () =>
+  it.live("a page that comes late gets every open task and the last twenty that ended", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       served.publish(queued("open"))
@@ -117,7 +117,7 @@ describe("the streams of the dialog server", () => {
       assert.notInclude(told.map(({ data }) => data["event"]), "task.phase")
     }))
 
-  it.live("the page learns when the gateway is asked again, and that it is being asked", () =>
+  it.live("the page gets when the gateway is asked again, and that it is being asked", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const page = yield* open(served, "/events")
@@ -149,7 +149,7 @@ describe("the streams of the dialog server", () => {
       assert.deepStrictEqual([yield* page.ended, yield* attend.ended], ["complete", "complete"])
     }))
 
-  it.live("a visible page is somebody who looks, for as long as it is there, and each one counts", () =>
+  it.live("each open page counts as somebody who looks, for as long as it is open", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const watching = yield* open(served, "/events")
@@ -163,7 +163,7 @@ describe("the streams of the dialog server", () => {
       yield* served.attended(0)
     }))
 
-  it.live("a page that does not read is cut off, others lose nothing, and it is told what holds when it comes back", () =>
+  it.live("a page that does not read is cut off, others lose nothing, and it gets what holds when it comes back", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const slow = yield* open(served, "/events")
@@ -186,36 +186,36 @@ describe("the streams of the dialog server", () => {
       assert.lengthOf(yield* some(back, 21), 21)
     }))
 
-  it.effect("what a reader leaves unread is bounded by number and by size, and one long text is no offence", () =>
+  it.effect("what a page leaves unread is bounded by number and by size, and one long text cuts nobody off", () =>
     Effect.gen(function*() {
       const cuts: Array<string> = []
       const pages = PageBroadcast.make(() => ["first"])
-      const reader = (name: string) =>
+      const page = (name: string) =>
         Effect.forkScoped(
           Stream.runForEach(pages.subscribe(() => void cuts.push(name)), () => Effect.never),
           { startImmediately: true }
         )
-      yield* reader("by number")
+      yield* page("by number")
       yield* Effect.yieldNow
       for (let index = 0; index < PageBroadcast.limits.texts; index++) pages.publish("x")
       assert.deepStrictEqual(cuts, [])
       pages.publish("x")
       pages.publish("x")
       assert.deepStrictEqual(cuts, ["by number"])
-      yield* reader("by size")
+      yield* page("by size")
       yield* Effect.yieldNow
       pages.publish("x".repeat(5 * PageBroadcast.limits.characters))
       assert.lengthOf(cuts, 1)
       pages.publish("x")
       assert.deepStrictEqual(cuts, ["by number", "by size"])
-      const gone = yield* reader("gone")
+      const gone = yield* page("gone")
       yield* Effect.yieldNow
       yield* Fiber.interrupt(gone)
       for (let index = 0; index <= PageBroadcast.limits.texts; index++) pages.publish("x")
-      assert.lengthOf(cuts, 2, "nothing waits for a reader that left")
+      assert.lengthOf(cuts, 2, "nothing waits for a page that left")
     }))
 
-  it.effect("what holds is told however long it is, and what comes meanwhile is no offence", () =>
+  it.effect("what holds is sent in full however long it is, and what comes meanwhile cuts nobody off", () =>
     Effect.gen(function*() {
       let cut = false
       const told = "x".repeat(2 * PageBroadcast.limits.characters)
@@ -230,7 +230,7 @@ describe("the streams of the dialog server", () => {
       assert.isFalse(cut)
     }))
 
-  it.effect("who reads along is never cut off, however much is said", () =>
+  it.effect("a page that keeps up is never cut off, however much is sent", () =>
     Effect.gen(function*() {
       const pages = PageBroadcast.make(() => [])
       const arrived = yield* Queue.unbounded<string>()
@@ -247,7 +247,7 @@ describe("the streams of the dialog server", () => {
       assert.isFalse(cut)
     }))
 
-  it.live("who sends its request too slowly is cut off, with its head or with its body", () =>
+  it.live("a client that sends its request too slowly is cut off, in the head or in the body", () =>
     Effect.gen(function*() {
       const { port, token } = yield* serve({ requestTimeout: "200 millis" })
       const head = yield* raw(port, `GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nX-Slow: `)
@@ -261,7 +261,7 @@ describe("the streams of the dialog server", () => {
       assert.strictEqual((yield* ask({ port, token }, "/check-now", { method: "POST" })).status, 204)
     }))
 
-  it.live("a head that is too long is refused, and more connections than it takes are not kept", () =>
+  it.live("a head that is too long is refused, and so are connections beyond the limit", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const long = yield* raw(
@@ -333,7 +333,7 @@ describe("the streams of the dialog server", () => {
       })
       yield* gateway.approve(String(required["requestId"]))
       assert.strictEqual((yield* ask(served, "/check-now", { method: "POST" })).status, 204)
-      // The two come from different sources, and either may be told first.
+      // The two come from different sources, and either may come first.
       const wanted = new Set<unknown>(["pairing.resolved", "task.reply"])
       while (wanted.size > 0) {
         const [message] = yield* some(page, 1)

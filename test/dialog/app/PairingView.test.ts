@@ -493,7 +493,7 @@ describe("PairingView", () => {
     const expiring = shown(notice("required"), notice("expiring", requestId, { expiresAt }))
     assert.strictEqual(
       expiring.banner,
-      "The gateway cannot be asked at the moment and drops this request in 0:48."
+      "The gateway is not being asked at the moment and drops this request in 0:48."
     )
     assert.strictEqual(textOf(expiring.main), approve)
     const expired = shown(notice("required"), { ...resolved, event: "pairing.expired" })
