@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
@@ -315,7 +316,8 @@ describe("the streams of the dialog server", () => {
         DialogServer.layer({ site: yield* site }).pipe(
           Layer.provideMerge(Agent.layer()),
           Layer.provideMerge(MemoryGateway.layer()),
-          Layer.provide(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto))
+          Layer.provide(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)),
+          Layer.provide(Logger.layer([]))
         )
       )
       const gateway = Context.get(context, DevGateway)
