@@ -1,16 +1,16 @@
 /**
- * Who may ask the dialog server what. Pure.
+ * Decides which requests the dialog server answers. Pure.
  *
- * The server listens on loopback, where every page of every browser on the machine can reach it. A name that some site made
- * resolve to this address shows in `Host`, a page of another origin in `Origin` and `Sec-Fetch-Site`; other users and programs
- * of the machine lack the token. Nothing of a request is repeated in an answer.
+ * The server listens on loopback, where every page of every browser on the machine can reach it. A foreign name that resolves
+ * to this address shows in `Host`, a page of another origin in `Origin` and `Sec-Fetch-Site`; other users and programs of the
+ * machine lack the token. No answer repeats anything of its request.
  */
 import * as Redacted from "effect/Redacted"
 
 /** Header names in lower case. */
 export type RequestHeaders = { readonly [name: string]: string | undefined }
 
-/** An answer that is no success. */
+/** An answer other than success. */
 export interface Refusal {
   readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 500
   /** A name for programs. */
@@ -19,7 +19,7 @@ export interface Refusal {
 }
 
 export interface Access {
-  /** Whether the request comes from a page of ours, or from no page. `opens` is one that loads a page by its address. */
+  /** Lets requests of our own page pass, and those of no page. `opens`: the request loads a file of the page. */
   readonly source: (headers: RequestHeaders, opens: boolean) => Refusal | undefined
   readonly token: (headers: RequestHeaders) => Refusal | undefined
 }
@@ -47,7 +47,7 @@ export const make = (port: number, token: Redacted.Redacted): Access => {
     source: ({ host, origin, "sec-fetch-mode": mode, "sec-fetch-site": site }, opens) => {
       if (host === undefined || !hosts.includes(host)) return hostRefused
       if (origin !== undefined && origin !== `http://${host}`) return originRefused
-      // A link on any page may lead here: what it opens holds nothing without the token.
+      // Any page may link here: the file that a link opens shows nothing without the token.
       if (site === undefined || site === "same-origin" || site === "none" || (opens && mode === "navigate")) {
         return undefined
       }
@@ -57,7 +57,7 @@ export const make = (port: number, token: Redacted.Redacted): Access => {
   }
 }
 
-/** In a time that tells nothing of where two texts differ; the length of a token is no secret. */
+/** Takes the same time wherever two texts differ. The length of a token is no secret. */
 const equal = (given: string, expected: string): boolean => {
   let difference = given.length ^ expected.length
   for (let at = 0; at < expected.length; at++) difference |= given.charCodeAt(at) ^ expected.charCodeAt(at)

@@ -1,19 +1,19 @@
 /**
  * Serves the pairing page on this machine, and what it shows: the agent's events, and a way to delegate tasks.
  *
- * It listens on a free port of 127.0.0.1. Its files hold no secret and need no token; everything else wants the token of this
- * run, which stands in the fragment of the page's URL and so is never part of a request line.
+ * It listens on a free port of 127.0.0.1. Its files hold no secret and need no token; everything else needs the token of this
+ * run, which is in the fragment of the page's URL and so never part of a request line.
  *
  * | request | answer |
  * | --- | --- |
  * | `GET /` and the page's files | the file |
  * | `GET /events` | server-sent events: `agent` (an `AgentEvent`; what holds now comes first), `check` (`{checking, nextCheckAt}`) |
- * | `GET /attend` | a stream with nothing in it; while it is open somebody is looking (`Supervisor.attend`) |
+ * | `GET /attend` | a stream of comments; while it is open somebody is looking (`Supervisor.attend`) |
  * | `POST /check-now` | 204, and the gateway is asked again (`Supervisor.checkNow`) |
  * | `POST /tasks` `{"summary"}` | 202 `{"taskId","runId"}`; 422 when the task is refused |
- * | `DELETE /tasks/<task id>` | 202 when the task is being ended; 404 when there is none that could be |
+ * | `DELETE /tasks/<task id>` | 202 when the task is being aborted; 404 when no such task is open |
  *
- * Whatever is not a success is JSON with `error` and `message`: 401 without the token, 403 for another host or origin.
+ * Every other answer is JSON with `error` and `message`: 401 without the token, 403 for another host or origin.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
@@ -54,8 +54,8 @@ export interface Options {
 
 export class DialogServer extends Context.Service<DialogServer, {
   /**
-   * `http://127.0.0.1:<port>/#token=<43 characters of base64url>`. Whoever has it can do all that the page can, so it is for
-   * the person at this machine, and for no log.
+   * `http://127.0.0.1:<port>/#token=<43 characters of base64url>`. It allows all that the page can do, so it is for the person
+   * at this machine and never for a log.
    */
   readonly url: Redacted.Redacted
 }>()("effect-openclaw/dialog/DialogServer") {
@@ -68,9 +68,9 @@ export class DialogServer extends Context.Service<DialogServer, {
   > => Layer.effect(this, make(options ?? {})).pipe(Layer.provide(PageFeed.layer))
 }
 
-/** The longest task that is taken has 64 KiB; escaped, each of its bytes may be six characters. */
+/** A task has at most 64 KiB, and JSON may need six characters for a byte. */
 const bodyLimit = ByteSize.kibibytes(512)
-/** Two pages hold four connections; beyond these, new ones are not taken. */
+/** A page holds two connections. Further connections are refused. */
 const maxConnections = 64
 
 const headers = {
@@ -110,7 +110,7 @@ const unreadable: Refusal = { status: 400, error: "BodyInvalid", message: 'a tas
 const broken: Refusal = {
   status: 500,
   error: "InternalError",
-  message: "something failed that must not fail; the log of the running program has the details"
+  message: "the program has failed at this request; its log has the details"
 }
 
 type Handler = (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<Response, Response>
@@ -124,29 +124,29 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const token = Redacted.make(Base64Url.encode(yield* random.randomBytes(32)))
   const feed = yield* PageFeed
   const methodsOf = routes(feed, yield* Supervisor, yield* TaskRunner)
-  const node = listener(options)
-  const server = yield* NodeHttpServer.make(() => node, {
+  const http = makeHttpServer(options)
+  const server = yield* NodeHttpServer.make(() => http, {
     host: "127.0.0.1",
     port: 0,
     gracefulShutdownTimeout: "100 millis"
   }).pipe(Effect.mapError((cause) => new DialogUnavailable({ reason: "NoPort", cause })))
-  // Finalizers run in reverse: streams end and answers get their time, then what is still open is closed.
-  yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
+  // Finalizers run in reverse: streams end and answers get their time, then all that is still open is closed.
+  yield* Effect.addFinalizer(() => Effect.sync(() => http.closeAllConnections()))
   const port = NetAddress.isInetAddress(server.address) ? server.address.port : 0
   const access = Access.make(port, token)
 
   const answer = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Response, Response> => {
     const path = request.url.split("?", 1)[0] ?? ""
     const file = site.get(path)
-    const foreign = access.source(request.headers, file !== undefined)
-    if (foreign !== undefined) return Effect.fail(refused(foreign))
+    const sourceRefusal = access.source(request.headers, file !== undefined)
+    if (sourceRefusal !== undefined) return Effect.fail(refused(sourceRefusal))
     if (file !== undefined) {
       return request.method === "GET" || request.method === "HEAD"
         ? Effect.succeed(HttpServerResponse.uint8Array(file.bytes, { contentType: file.contentType }))
         : Effect.fail(notAllowed(["GET", "HEAD"]))
     }
-    const stranger = access.token(request.headers)
-    if (stranger !== undefined) return Effect.fail(refused(stranger))
+    const tokenRefusal = access.token(request.headers)
+    if (tokenRefusal !== undefined) return Effect.fail(refused(tokenRefusal))
     const methods = methodsOf(path)
     if (methods === undefined) return Effect.fail(notFound("there is nothing here"))
     return methods.get(request.method)?.(request) ?? Effect.fail(notAllowed([...methods.keys()]))
@@ -171,8 +171,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
 })
 
-/** Node's server, with a bound on everything that a client could draw out. */
-const listener = (options: Options) => {
+/** The server of Nodejs, with a limit on everything that a client could prolong. */
+const makeHttpServer = (options: Options) => {
   const requestTimeout = Duration.toMillis(options.requestTimeout ?? "10 seconds")
   const server = createServer({
     requestTimeout,
@@ -189,7 +189,7 @@ const routes = (feed: PageFeed["Service"], supervisor: Supervisor["Service"], ta
     const response = NodeHttpServerRequest.toServerResponse(request)
     return Effect.succeed(HttpServerResponse.stream(Stream.encodeText(texts(() => void response.destroy())), {
       contentType: "text/event-stream",
-      // The connection ends with such a stream, so that none is left idle when the server stops.
+      // The connection ends with the stream, so that none is idle when the server stops.
       headers: { connection: "close" }
     }))
   }
@@ -209,10 +209,10 @@ const routes = (feed: PageFeed["Service"], supervisor: Supervisor["Service"], ta
     return json(202, { taskId, runId })
   })
   const abort = (taskId: string): Handler => () => {
-    const over = notFound("no task of this name is open")
+    const notOpen = notFound("no task with this id is open")
     return tasks.abort(TaskId.make(taskId)).pipe(
-      Effect.map((aborting) => aborting ? json(202, { taskId }) : over),
-      Effect.mapError((error) => error._tag === "TaskNotFound" ? over : failed(error))
+      Effect.map((aborting) => aborting ? json(202, { taskId }) : notOpen),
+      Effect.mapError((error) => error._tag === "TaskNotFound" ? notOpen : failed(error))
     )
   }
 

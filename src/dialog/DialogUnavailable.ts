@@ -1,8 +1,8 @@
 import * as Schema from "effect/Schema"
 
-/** The page cannot be served. Whoever wanted it for convenience goes on without it. */
+/** The page cannot be served. A program for which it is a convenience goes on without it. */
 export class DialogUnavailable extends Schema.TaggedError<DialogUnavailable>()("DialogUnavailable", {
-  /** `SiteMissing`: the page was not built, or cannot be read. `NoPort`: this machine gives no port on loopback. */
+  /** `SiteMissing`: the page was not built, or cannot be read. `NoPort`: no port of 127.0.0.1 can be listened on. */
   reason: Schema.Literals(["SiteMissing", "NoPort"]),
   cause: Schema.optionalKey(Schema.Defect())
 }) {

@@ -1,7 +1,7 @@
 /**
- * What a page is told, as server-sent events: every `AgentEvent`, and when the gateway is asked again.
+ * What a page receives, as server-sent events: every `AgentEvent`, and when the gateway is asked again.
  *
- * A page that is opened, loaded again or was cut off first gets what holds now, with the last tasks that ended.
+ * A page that is opened, loaded again or comes back first receives what holds now, with the tasks that ended last.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,14 +14,14 @@ import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
-import * as Readers from "./Readers.ts"
+import * as PageBroadcast from "./PageBroadcast.ts"
 
 export class PageFeed extends Context.Service<PageFeed, {
   /** Events `agent` and `check`, and a comment every 15 seconds. `cut` is called when a page leaves too much unread. */
   readonly watch: (cut: () => void) => Stream.Stream<string>
   /** Comments only. While it is read, somebody is looking. */
   readonly attend: (cut: () => void) => Stream.Stream<string>
-  /** Ends every stream, also those that are still asked for. */
+  /** Ends every stream. A later one has only what holds. */
   readonly end: Effect.Effect<void>
 }>()("effect-openclaw/dialog/PageFeed") {
   static readonly layer: Layer.Layer<PageFeed, never, AgentEvents | Supervisor> = Layer.effect(
@@ -37,15 +37,21 @@ const endedTasks = 20
 const make = Effect.gen(function*() {
   const agent = yield* AgentEvents
   const supervisor = yield* Supervisor
-  const watching = Readers.make()
-  const attending = Readers.make()
-  const end = Effect.andThen(watching.end, attending.end)
-  yield* Effect.addFinalizer(() => end)
   const snapshot = Snapshot.make({ endedTasks })
   /** An event is encoded once, for the pages that are there and for those that come. */
   const texts = new WeakMap<AgentEvent, string>()
   let count = 0
   let check = checkText(yield* supervisor.status)
+  const watching = PageBroadcast.make(() => [
+    ...snapshot.events().flatMap((event) => texts.get(event) ?? []),
+    check
+  ])
+  const attending = PageBroadcast.make(() => [alive])
+  const end = Effect.sync(() => {
+    watching.end()
+    attending.end()
+  })
+  yield* Effect.addFinalizer(() => end)
 
   const follow = <A>(stream: Stream.Stream<A>, what: string, f: (value: A) => void) =>
     stream.pipe(
@@ -57,24 +63,23 @@ const make = Effect.gen(function*() {
     const text = message("agent", encodeAgentEvent(event), String(++count))
     texts.set(event, text)
     snapshot.note(event)
-    watching.say(text)
+    watching.publish(text)
   })
   yield* follow(supervisor.changes, "checks", ({ status }) => {
     const next = checkText(status)
     if (next === check) return
     check = next
-    watching.say(next)
+    watching.publish(next)
   })
   yield* follow(Stream.tick(aliveEvery), "comments", () => {
-    watching.say(alive)
-    attending.say(alive)
+    watching.publish(alive)
+    attending.publish(alive)
   })
 
-  const now = () => [...snapshot.events().flatMap((event) => texts.get(event) ?? []), check]
   return PageFeed.of({
-    watch: (cut) => watching.read(now, cut),
+    watch: watching.subscribe,
     end,
-    attend: (cut) => Stream.unwrap(Effect.as(supervisor.attend, attending.read(() => [alive], cut)))
+    attend: (cut) => Stream.unwrap(Effect.as(supervisor.attend, attending.subscribe(cut)))
   })
 })
 

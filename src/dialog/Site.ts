@@ -1,7 +1,7 @@
 /**
  * The files of the page, read once when the server starts.
  *
- * What is served is what was found then: a request names one of these files exactly, so that no path in it is ever resolved.
+ * Nothing else is served: a request names one of these files exactly, so that no path of a request is ever resolved.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -25,7 +25,7 @@ const contentTypes: Readonly<Record<string, string>> = {
   ".woff2": "font/woff2"
 }
 
-/** Where the build puts it, seen from a compiled module and from a source. */
+/** Where the build puts the page, seen from the compiled module and from its source. */
 const builtAt = ["./site/", "../../dist/dialog/site/"]
 
 const builtDirectory = Effect.gen(function*() {
@@ -38,7 +38,7 @@ const builtDirectory = Effect.gen(function*() {
   return Option.none<string>()
 })
 
-/** Fails when there is no page, which a build brings. */
+/** Reads the files of `directory`, or of the build. Fails when there is no page, as it was not built. */
 export const read = Effect.fn("Site.read")(function*(directory: string | undefined) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path

@@ -77,7 +77,7 @@ describe("who may ask the dialog server what", () => {
       }
     }))
 
-  it.live("without the token of this run nothing is told and nothing is done, and unknown paths look like known ones", () =>
+  it.live("without the token of this run every request is refused, and unknown paths look like known ones", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const other = yield* serve()
@@ -111,12 +111,12 @@ describe("who may ask the dialog server what", () => {
           assert.strictEqual(answer.headers["www-authenticate"], "Bearer")
         }
       }
-      // In the address it is no token: addresses are logged and kept in histories.
+      // A token in the address does not count: addresses are logged and kept in histories.
       assert.strictEqual((yield* ask(served, `/events?token=${served.token}`, { token: false })).status, 401)
       assert.deepStrictEqual([served.checks(), served.summaries], [0, []])
     }))
 
-  it.live("a name that was made to resolve to this address gets nothing, with or without the token", () =>
+  it.live("a foreign name that resolves to this address gets nothing, with or without the token", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const { port } = served
@@ -141,7 +141,7 @@ describe("who may ask the dialog server what", () => {
       for (const host of [`127.0.0.1:${port}`, `localhost:${port}`]) {
         assert.strictEqual((yield* ask(served, "/check-now", { method: "POST", headers: { host } })).status, 204)
       }
-      // The target of a request may name a host too, and then it counts.
+      // A host in the target of a request counts too.
       const nameless = yield* raw(port, "GET / HTTP/1.0\r\n\r\n")
       assert.match(yield* nameless.closed, /^HTTP\/1\.1 403 /)
       const { closed } = yield* raw(
@@ -212,7 +212,7 @@ describe("who may ask the dialog server what", () => {
       assert.strictEqual(served.checks(), 0)
     }))
 
-  it.live("a task that is not one, or too large, is refused before anything is done", () =>
+  it.live("an invalid or oversized task is refused before anything is done", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const post = (body: string, headers: Readonly<Record<string, string>> = {}) =>
@@ -236,7 +236,7 @@ describe("who may ask the dialog server what", () => {
       assert.deepStrictEqual(served.summaries, ["water the plants"])
     }))
 
-  it.live("a refused task is told as a failure, and a task that is not open cannot be ended", () =>
+  it.live("a refused task is answered with its failure, and a task that is not open cannot be aborted", () =>
     Effect.gen(function*() {
       const aborted: Array<string> = []
       const served = yield* serve({

@@ -1,5 +1,5 @@
 /**
- * A dialog server on services that the test drives, and clients that do what no browser would.
+ * A dialog server on services that the test drives, and clients that may do what no browser does.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert } from "@effect/vitest"
@@ -59,14 +59,14 @@ export interface Served {
   readonly url: string
   readonly publish: (event: AgentEvent) => void
   readonly setStatus: (status: ConnectionStatus) => Effect.Effect<void>
-  /** How many hold `Supervisor.attend`; waits until it is so many. */
+  /** Waits until so many hold `Supervisor.attend`. */
   readonly attended: (by: number) => Effect.Effect<number>
   readonly checks: () => number
   readonly summaries: ReadonlyArray<string>
   readonly stop: Effect.Effect<void>
 }
 
-/** A dialog server; `tasks` answers what the page delegates. */
+/** Starts a dialog server; `tasks` replaces methods of the task runner. */
 export const serve = Effect.fnUntraced(function*(
   options: Options & { readonly tasks?: Partial<TaskRunner["Service"]> } = {}
 ) {
@@ -139,7 +139,7 @@ export interface Ask {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
-  /** With the token of the run, unless this says another, or false. */
+  /** The token of the run unless set; false for none. */
   readonly token?: string | false
 }
 
@@ -254,7 +254,7 @@ export const open = Effect.fnUntraced(function*(served: Pick<Served, "port" | "t
   } satisfies Opened
 })
 
-/** The next `AgentEvent` of a stream with this name; other messages before it are passed over. */
+/** The next `AgentEvent` of a stream with this name; other messages before it are ignored. */
 export const nextEvent = (
   opened: Opened,
   name: AgentEvent["event"]
@@ -267,7 +267,7 @@ export const decodeRecord = Schema.decodeUnknownSync(
   Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown))
 )
 
-/** A bare socket that says something and listens until it is closed. */
+/** A bare socket that sends `text` and listens until it is closed. */
 export const raw = Effect.fnUntraced(function*(port: number, text: string) {
   const closed = yield* Deferred.make<string>()
   yield* Effect.acquireRelease(

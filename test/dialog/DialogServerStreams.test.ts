@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
@@ -14,7 +15,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Agent from "../../src/agent/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { DialogServer } from "../../src/dialog/DialogServer.ts"
-import * as Readers from "../../src/dialog/Readers.ts"
+import * as PageBroadcast from "../../src/dialog/PageBroadcast.ts"
 import { type AgentEvent, isoTime } from "../../src/protocol/AgentEvent.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import { approval, awaiting } from "../pairing/Statuses.ts"
@@ -35,7 +36,7 @@ const queued = (taskId: string): AgentEvent => ({ at, event: "task.queued", task
 const phase = (taskId: string, phase: string): AgentEvent => ({ at, event: "task.phase", taskId, phase })
 const reply = (taskId: string, text: string): AgentEvent => ({ at, event: "task.reply", taskId, runId: "r", text })
 
-/** The messages up to the first of another kind, by event and id. */
+/** The next messages, decoded. */
 const some = (opened: Opened, count: number) =>
   Effect.map(
     Effect.forEach(Array.from({ length: count }), () => opened.next),
@@ -44,7 +45,7 @@ const some = (opened: Opened, count: number) =>
 const settled = (served: Served) => ask(served, "/nothing")
 
 describe("the streams of the dialog server", () => {
-  it.live("a page first gets what holds, then everything, in order and numbered, and two pages get the same", () =>
+  it.live("a page first gets what holds, then every event, in order and numbered, and two pages get the same", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       served.publish({ at, event: "gateway", url: "ws://127.0.0.1:1", embedded: true })
@@ -84,7 +85,7 @@ describe("the streams of the dialog server", () => {
       ])
       assert.deepStrictEqual(yield* some(second, 2), live)
 
-      // Who comes again is told what stands, with the end of the task and without its phase.
+      // A page that comes again gets what holds, with the end of the task and without its phase.
       const again = yield* open(served, "/events")
       const replayed = yield* some(again, 5)
       assert.deepStrictEqual(replayed.map(({ data }) => data["event"]), [
@@ -96,7 +97,7 @@ describe("the streams of the dialog server", () => {
       ])
     }))
 
-  it.live("of the tasks that ended the last twenty are told to a page that comes late, and every open one", () =>
+  it.live("a page that comes late gets every open task and the last twenty that ended", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       served.publish(queued("open"))
@@ -117,7 +118,7 @@ describe("the streams of the dialog server", () => {
       assert.notInclude(told.map(({ data }) => data["event"]), "task.phase")
     }))
 
-  it.live("the page learns when the gateway is asked again, and that it is being asked", () =>
+  it.live("the page gets when the gateway is asked again, and that it is being asked", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const page = yield* open(served, "/events")
@@ -149,7 +150,7 @@ describe("the streams of the dialog server", () => {
       assert.deepStrictEqual([yield* page.ended, yield* attend.ended], ["complete", "complete"])
     }))
 
-  it.live("a visible page is somebody who looks, for as long as it is there, and each one counts", () =>
+  it.live("each open page counts as somebody who looks, for as long as it is open", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const watching = yield* open(served, "/events")
@@ -163,7 +164,7 @@ describe("the streams of the dialog server", () => {
       yield* served.attended(0)
     }))
 
-  it.live("a page that does not read is cut off, others lose nothing, and it is told what holds when it comes back", () =>
+  it.live("a page that does not read is cut off, others lose nothing, and it gets what holds when it comes back", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const slow = yield* open(served, "/events")
@@ -186,68 +187,68 @@ describe("the streams of the dialog server", () => {
       assert.lengthOf(yield* some(back, 21), 21)
     }))
 
-  it.effect("what a reader leaves unread is bounded by number and by size, and one long text is no offence", () =>
+  it.effect("what a page leaves unread is bounded by number and by size, and one long text cuts nobody off", () =>
     Effect.gen(function*() {
       const cuts: Array<string> = []
-      const readers = Readers.make()
-      const reader = (name: string) =>
+      const pages = PageBroadcast.make(() => ["first"])
+      const page = (name: string) =>
         Effect.forkScoped(
-          Stream.runForEach(readers.read(() => ["first"], () => void cuts.push(name)), () => Effect.never),
+          Stream.runForEach(pages.subscribe(() => void cuts.push(name)), () => Effect.never),
           { startImmediately: true }
         )
-      yield* reader("by number")
+      yield* page("by number")
       yield* Effect.yieldNow
-      for (let index = 0; index < Readers.limits.texts; index++) readers.say("x")
+      for (let index = 0; index < PageBroadcast.limits.texts; index++) pages.publish("x")
       assert.deepStrictEqual(cuts, [])
-      readers.say("x")
-      readers.say("x")
+      pages.publish("x")
+      pages.publish("x")
       assert.deepStrictEqual(cuts, ["by number"])
-      yield* reader("by size")
+      yield* page("by size")
       yield* Effect.yieldNow
-      readers.say("x".repeat(5 * Readers.limits.characters))
+      pages.publish("x".repeat(5 * PageBroadcast.limits.characters))
       assert.lengthOf(cuts, 1)
-      readers.say("x")
+      pages.publish("x")
       assert.deepStrictEqual(cuts, ["by number", "by size"])
-      const gone = yield* reader("gone")
+      const gone = yield* page("gone")
       yield* Effect.yieldNow
       yield* Fiber.interrupt(gone)
-      for (let index = 0; index <= Readers.limits.texts; index++) readers.say("x")
-      assert.lengthOf(cuts, 2, "nothing waits for a reader that left")
+      for (let index = 0; index <= PageBroadcast.limits.texts; index++) pages.publish("x")
+      assert.lengthOf(cuts, 2, "nothing waits for a page that left")
     }))
 
-  it.effect("what holds is told however long it is, and what comes meanwhile is no offence", () =>
+  it.effect("what holds is sent in full however long it is, and what comes meanwhile cuts nobody off", () =>
     Effect.gen(function*() {
-      const readers = Readers.make()
       let cut = false
-      const told = "x".repeat(2 * Readers.limits.characters)
+      const told = "x".repeat(2 * PageBroadcast.limits.characters)
+      const pages = PageBroadcast.make(() => [told, told])
       const reading = yield* Effect.forkScoped(
-        Stream.runCollect(Stream.take(readers.read(() => [told, told], () => void (cut = true)), 4)),
+        Stream.runCollect(Stream.take(pages.subscribe(() => void (cut = true)), 4)),
         { startImmediately: true }
       )
-      readers.say("one")
-      readers.say("two")
+      pages.publish("one")
+      pages.publish("two")
       assert.deepStrictEqual((yield* Fiber.join(reading)).slice(2), ["one", "two"])
       assert.isFalse(cut)
     }))
 
-  it.effect("who reads along is never cut off, however much is said", () =>
+  it.effect("a page that keeps up is never cut off, however much is sent", () =>
     Effect.gen(function*() {
-      const readers = Readers.make()
+      const pages = PageBroadcast.make(() => [])
       const arrived = yield* Queue.unbounded<string>()
       let cut = false
       yield* Effect.forkScoped(
-        Stream.runForEach(readers.read(() => [], () => void (cut = true)), (text) => Queue.offer(arrived, text)),
+        Stream.runForEach(pages.subscribe(() => void (cut = true)), (text) => Queue.offer(arrived, text)),
         { startImmediately: true }
       )
-      const text = "x".repeat(Readers.limits.characters / 16)
-      for (let index = 0; index < 2 * Readers.limits.texts; index++) {
-        readers.say(text)
+      const text = "x".repeat(PageBroadcast.limits.characters / 16)
+      for (let index = 0; index < 2 * PageBroadcast.limits.texts; index++) {
+        pages.publish(text)
         yield* Queue.take(arrived)
       }
       assert.isFalse(cut)
     }))
 
-  it.live("who sends its request too slowly is cut off, with its head or with its body", () =>
+  it.live("a client that sends its request too slowly is cut off, in the head or in the body", () =>
     Effect.gen(function*() {
       const { port, token } = yield* serve({ requestTimeout: "200 millis" })
       const head = yield* raw(port, `GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nX-Slow: `)
@@ -261,7 +262,7 @@ describe("the streams of the dialog server", () => {
       assert.strictEqual((yield* ask({ port, token }, "/check-now", { method: "POST" })).status, 204)
     }))
 
-  it.live("a head that is too long is refused, and more connections than it takes are not kept", () =>
+  it.live("a head that is too long is refused, and so are connections beyond the limit", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const long = yield* raw(
@@ -315,7 +316,8 @@ describe("the streams of the dialog server", () => {
         DialogServer.layer({ site: yield* site }).pipe(
           Layer.provideMerge(Agent.layer()),
           Layer.provideMerge(MemoryGateway.layer()),
-          Layer.provide(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto))
+          Layer.provide(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)),
+          Layer.provide(Logger.layer([]))
         )
       )
       const gateway = Context.get(context, DevGateway)
@@ -333,7 +335,7 @@ describe("the streams of the dialog server", () => {
       })
       yield* gateway.approve(String(required["requestId"]))
       assert.strictEqual((yield* ask(served, "/check-now", { method: "POST" })).status, 204)
-      // The two come from different sources, and either may be told first.
+      // The two come from different sources, and either may come first.
       const wanted = new Set<unknown>(["pairing.resolved", "task.reply"])
       while (wanted.size > 0) {
         const [message] = yield* some(page, 1)

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { candidates } from "./Browser.ts"
 
 describe("the browser of the tests", () => {
-  it("is the one that is named, else the user's own, on every platform", () => {
+  it("is the one that CHROME_PATH names, else an installed one, on every platform", () => {
     const linux = candidates({ CHROME_PATH: "/my/chrome", PATH: "/usr/bin" }, "linux")
     assert.strictEqual(linux[0], "/my/chrome")
     assert.include(linux, "/usr/bin/google-chrome")

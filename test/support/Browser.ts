@@ -1,5 +1,5 @@
 /**
- * A real Chromium for tests: the user's own, else the one that npm brought, unpacked once.
+ * A real Chromium for tests: one that is installed, else the one that npm brought, unpacked once.
  */
 import { execFile } from "node:child_process"
 import { constants } from "node:fs"
@@ -13,7 +13,7 @@ import manifest from "../../package.json" with { type: "json" }
 
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge"]
 
-/** Where a browser that speaks Chromium's protocol usually lies. */
+/** Where browsers that speak Chromium's protocol are usually installed. */
 export const candidates = (
   env: Readonly<Record<string, string | undefined>>,
   platform: NodeJS.Platform
@@ -41,7 +41,7 @@ export const candidates = (
 
 const executable = (path: string) => access(path, constants.X_OK).then(() => true, () => false)
 
-const findUsers = async (): Promise<string | undefined> => {
+const findInstalled = async (): Promise<string | undefined> => {
   const found = await Promise.all(
     candidates(process.env, process.platform).map(async (path) => (await executable(path)) ? path : undefined)
   )
@@ -49,10 +49,10 @@ const findUsers = async (): Promise<string | undefined> => {
 }
 
 /**
- * The browser in `@sparticuz/chromium` (Linux, x64), unpacked into a folder of its release. It unpacks into the temporary
- * folder of its process, in place; so that no two tests see it half done, that is another folder, renamed when it is whole.
+ * The browser in `@sparticuz/chromium` (Linux, x64), unpacked into a folder of its release. The package unpacks in place, into
+ * the temporary folder of its process. That is a new folder here, renamed when it is whole, so that no test sees half of it.
  */
-const unpackNpms = async (): Promise<string> => {
+const unpackBundled = async (): Promise<string> => {
   const version = manifest.devDependencies["@sparticuz/chromium"]
   const folder = join(tmpdir(), `effect-openclaw-chromium-${version}-${process.getuid?.() ?? 0}`)
   const binary = join(folder, "chromium")
@@ -64,11 +64,11 @@ const unpackNpms = async (): Promise<string> => {
     env: { ...process.env, TMPDIR: unpacking }
   })
   await writeFile(join(unpacking, "fonts.conf"), fontsIn(folder))
-  await rename(unpacking, folder).catch(() => rm(unpacking, { recursive: true, force: true })) // another was first
+  await rename(unpacking, folder).catch(() => rm(unpacking, { recursive: true, force: true })) // another process was first
   return binary
 }
 
-/** A machine without a desktop may have no fonts at all, so those that came with the browser go first. */
+/** A machine without a desktop may have no fonts, so those of the package go first. */
 const fontsIn = (folder: string) =>
   `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
@@ -93,7 +93,7 @@ const start = (executablePath: string, args: ReadonlyArray<string>, fonts?: stri
     env: { ...process.env, ...(fonts === undefined ? {} : { FONTCONFIG_FILE: fonts }) },
     args: [
       ...args,
-      // Containers and the superuser have no sandbox to give. What is opened here is our own pages.
+      // There is no sandbox in containers or for the superuser, and the pages are our own.
       ...(process.platform === "linux" ? ["--no-sandbox"] : [])
     ]
   })
@@ -101,18 +101,18 @@ const start = (executablePath: string, args: ReadonlyArray<string>, fonts?: stri
 const advice = "No browser could be started for the tests. Install Chromium, Chrome or Edge, or set CHROME_PATH to the "
   + "executable of one. On Linux (x64) `npm ci` brings one in @sparticuz/chromium; it needs the libraries libnss3 and libnspr4."
 
-const startNpms = async (args: ReadonlyArray<string>): Promise<Browser> => {
-  const binary = await unpackNpms()
+const startBundled = async (args: ReadonlyArray<string>): Promise<Browser> => {
+  const binary = await unpackBundled()
   return await start(binary, args, join(dirname(binary), "fonts.conf"))
 }
 
-/** Starts a browser; the caller closes it. Fails with what to install when there is none. */
+/** Starts a browser; the caller closes it. Where there is none, it fails with what to install. */
 export const launchBrowser = async (args: ReadonlyArray<string> = []): Promise<Browser> => {
-  const users = await findUsers()
-  const started = users === undefined ? undefined : await start(users, args).catch(() => undefined)
+  const installed = await findInstalled()
+  const started = installed === undefined ? undefined : await start(installed, args).catch(() => undefined)
   if (started !== undefined) return started
   try {
-    return await startNpms(args)
+    return await startBundled(args)
   } catch (cause) {
     throw new Error(advice, { cause })
   }

@@ -1,16 +1,16 @@
 /**
- * What goes wrong in a page that must be silent.
+ * Collects what goes wrong in a page.
  */
 import type { Page } from "playwright-core"
 
-/** Text, as this file is compiled without the names of a browser. */
+/** A text, as this file is compiled without the types of a browser. */
 const reportViolations = `
   addEventListener("securitypolicyviolation", ({ blockedURI, sample, violatedDirective }) => {
     reportViolation([violatedDirective, blockedURI, sample].join(" "))
   })
 `
 
-/** From now on, what the page writes to the console, throws, or is refused by its policy. */
+/** What the page writes to the console, throws, or is refused by its policy, from now on. */
 export const listenForTrouble = async (page: Page): Promise<ReadonlyArray<string>> => {
   const trouble: Array<string> = []
   page.on("console", (message) => trouble.push(`console.${message.type()}: ${message.text()}`))

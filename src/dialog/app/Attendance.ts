@@ -1,40 +1,40 @@
 /**
- * Tells the agent, while this page is in front of somebody, that somebody looks: it then asks the gateway more often.
+ * Tells the agent that somebody looks at this page, as long as it is visible: the agent then asks the gateway more often.
  */
 import { bearer } from "./EventStream.ts"
 
 const retryMs = 5000
 
-/** Holds a request open while the page is visible. The answer ends it. */
+/** Holds a request open while the page is visible. The function that it returns ends that. */
 export const attend = (url: URL, token: string): () => void => {
-  let held: AbortController | undefined
+  let current: AbortController | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
 
-  const hold = async (holding: AbortController) => {
+  const hold = async (controller: AbortController) => {
     try {
-      const response = await fetch(url, { headers: bearer(token), cache: "no-store", signal: holding.signal })
+      const response = await fetch(url, { headers: bearer(token), cache: "no-store", signal: controller.signal })
       if (response.status === 401 || response.status === 403) return
-      // The comments in it say that it lives; its end is all that matters.
+      // Its comments only keep it alive; its end is what matters.
       if (response.ok) await response.body?.pipeTo(new WritableStream())
     } catch {
-      // gone, or given up by ourselves
+      // the agent is gone, or this page gave up
     }
-    if (held === holding && !holding.signal.aborted) timer = setTimeout(follow, retryMs)
+    if (current === controller && !controller.signal.aborted) timer = setTimeout(update, retryMs)
   }
-  const follow = () => {
+  const update = () => {
     clearTimeout(timer)
-    held?.abort()
-    held = undefined
+    current?.abort()
+    current = undefined
     if (document.visibilityState !== "visible") return
-    held = new AbortController()
-    void hold(held)
+    current = new AbortController()
+    void hold(current)
   }
-  document.addEventListener("visibilitychange", follow)
-  follow()
+  document.addEventListener("visibilitychange", update)
+  update()
   return () => {
-    document.removeEventListener("visibilitychange", follow)
+    document.removeEventListener("visibilitychange", update)
     clearTimeout(timer)
-    held?.abort()
-    held = undefined
+    current?.abort()
+    current = undefined
   }
 }

@@ -35,13 +35,13 @@ const options = {
   metafile: true
 } as const satisfies esbuild.BuildOptions
 
-/** A licence that its code does not carry itself. */
+/** The licence of a package whose code does not carry it. */
 const licence = async (name: string) =>
   `/*! ${name}\n${
     (await readFile(new URL("../LICENSE", import.meta.resolve(name)), "utf8")).replaceAll("*/", "* /")
   }\n*/`
 
-/** Writes everything below `folder`, and answers which source files went into the element. */
+/** Writes everything below `folder`, and returns which source files went into the element. */
 export const build = async (folder: string): Promise<{ readonly elementInputs: ReadonlyArray<string> }> => {
   const site = `${folder}/site`
   const element = "openclaw-pairing-dialog.js"

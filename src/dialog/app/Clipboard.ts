@@ -1,17 +1,17 @@
 /**
- * Copies a text, and says honestly what came of it. The asynchronous clipboard needs a secure context and a permission;
- * the older command needs neither, but may be switched off; what is left is to select the text for the reader.
+ * Copies a text and returns what came of it. The asynchronous clipboard needs a secure context and a permission; the older
+ * command needs neither, but may be switched off; the last resort is to select the text for the reader.
  */
 export type CopyResult = "copied" | "selected" | "failed"
 
-/** `shown` is the element whose text is `text`; nodes for the older way are put beside it, as a modal dialog is all there is. */
+/** `shown` is the element whose text is `text`. The older command needs a node beside it, inside the modal dialog. */
 export const copyText = async (text: string, shown: HTMLElement): Promise<CopyResult> => {
   if (text === "") return "failed"
   try {
     await navigator.clipboard.writeText(text)
     return "copied"
   } catch {
-    // not there without a secure context, or not permitted: the older way may be
+    // absent without a secure context, or not permitted: the older command may work
   }
   return copyBySelection(text, shown) ? "copied" : select(shown) ? "selected" : "failed"
 }

@@ -1,5 +1,5 @@
 /**
- * Builds nodes without markup, so that no text can become any.
+ * Builds nodes without markup, so that no text can become markup.
  */
 type Attributes = Readonly<Record<string, string>>
 
@@ -28,12 +28,12 @@ export const icon = (...paths: ReadonlyArray<string>): SVGSVGElement => {
   return svg
 }
 
-/** Sets a text only if it is another one, so that a selection and a screen reader's place stay. */
+/** Sets a text only if it differs, so that a selection and a screen reader's place stay. */
 export const setText = (element: Element, text: string): void => {
   if (element.textContent !== text) element.textContent = text
 }
 
-/** Replaces the children only if what they show is another thing. */
+/** Replaces the children only if `shows`, a key of what they show, differs. */
 export const setChildren = (element: HTMLElement, shows: string, make: () => ReadonlyArray<Node>): void => {
   if (element.dataset["shows"] === shows) return
   element.dataset["shows"] = shows

@@ -1,6 +1,6 @@
 /**
- * Keeps a text/event-stream open with `fetch`, which, unlike EventSource, can send a key. It dials again when the stream
- * ends, and tells so; whoever serves it repeats what stands at the beginning of each stream.
+ * Keeps a text/event-stream open with `fetch`, which, unlike EventSource, can send a token. It dials again when the stream
+ * ends and reports that; the server repeats what holds at the beginning of each stream.
  */
 import type { OnEvent } from "./SseParser.ts"
 import { makeSseParser } from "./SseParser.ts"
@@ -10,7 +10,7 @@ export interface StreamOptions {
   /** Sent as `Authorization: Bearer`, unless it is empty. */
   readonly token: string
   readonly onEvent: OnEvent
-  /** `refused` is final: the key is not the server's. */
+  /** `refused` is final: the server does not accept the token. */
   readonly onContact: (contact: "open" | "lost" | "refused") => void
 }
 
@@ -22,7 +22,7 @@ const silenceMs = 40_000
 export const bearer = (token: string | undefined): Record<string, string> =>
   token === undefined || token === "" ? {} : { authorization: `Bearer ${token}` }
 
-/** Opens it; the answer closes it for good. */
+/** Opens the stream; the function that it returns closes it for good. */
 export const openStream = ({ onContact, onEvent, token, url }: StreamOptions): () => void => {
   const closing = new AbortController()
   let delayMs = firstDelayMs
@@ -71,7 +71,7 @@ export const openStream = ({ onContact, onEvent, token, url }: StreamOptions): (
       delayMs = Math.min(delayMs * 2, longestDelayMs)
     })
 
-  // Someone who comes back to the page, or to the network, does not wait.
+  // A reader who comes back to the page, or to the network, does not wait.
   const hurry = () => {
     if (document.visibilityState === "visible") wake()
   }

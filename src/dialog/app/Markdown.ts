@@ -1,6 +1,6 @@
 /**
  * A reply as nodes. It was written by a model, so it is read as Markdown in which markup is text, and then reduced to plain
- * structure: nothing that runs, loads, submits or styles. Links leave in a window of their own.
+ * structure: nothing that runs, loads, submits or styles. Links open a window of their own.
  */
 import DOMPurify from "dompurify"
 import { Marked } from "marked"
@@ -13,13 +13,13 @@ const markdown = new Marked({
   gfm: true,
   breaks: true,
   renderer: {
-    // Below the heading of the task.
+    // The heading of the task has level 3.
     heading({ depth, tokens }) {
       const level = Math.min(depth + 3, 6)
       return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>`
     },
     html: ({ text }) => escaped(text),
-    // Nothing is fetched from elsewhere because a reply names it.
+    // No reply makes the page load anything.
     image: ({ text }) => escaped(text)
   }
 })

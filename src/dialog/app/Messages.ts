@@ -1,9 +1,9 @@
 /**
  * What the dialog says, in each of its languages.
  *
- * `failures` says about the failures that a reader of this dialog meets most what happened, what to do and what comes next.
- * In English these are, word for word, those of advice/ErrorCatalogue (a test compares them). Any other failure is told as
- * the agent's event tells it, in English. Nothing in here decides anything.
+ * `failures`: what happened, what to do and what comes next, for the failures that readers of this dialog meet most. In English
+ * they are, word for word, those of advice/ErrorCatalogue (a test compares them). For any other failure the dialog shows what
+ * the agent's event says, in English. Nothing in here decides anything.
  */
 import type { End } from "./DialogState.ts"
 import { german } from "./MessagesDe.ts"
@@ -20,7 +20,7 @@ export interface Messages {
   readonly superseded: string
   readonly expiring: (left: string) => string
   readonly expired: string
-  /** The device works with what was approved while more waits. */
+  /** The device works with the approved scopes while more scopes wait. */
   readonly meanwhile: string
   readonly ends: Readonly<Record<End, string>>
   readonly cancelled: string
@@ -64,7 +64,7 @@ export interface Messages {
 
 const languages: Readonly<Record<string, Messages>> = { en: english, de: german }
 
-/** The messages for a BCP 47 tag: those of its language, else English; and the tag of what was found. */
+/** The messages for a BCP 47 tag: those of its language, else English. `language` is the tag of what was found. */
 export const messagesFor = (tag: string): { readonly language: string; readonly messages: Messages } => {
   const language = tag.toLowerCase().split("-")[0] ?? ""
   const found = Object.hasOwn(languages, language) ? languages[language] : undefined
@@ -74,7 +74,7 @@ export const messagesFor = (tag: string): { readonly language: string; readonly 
 const isAdvice = (found: Advice | Readonly<Record<string, Advice>>): found is Advice =>
   typeof found["problem"] === "string"
 
-/** The advice on a failure, by its class and its reason; absent for one that is not told in this language. */
+/** The advice on a failure, by its class and its reason; absent for a failure without an entry in `failures`. */
 export const adviceOn = ({ failures }: Messages, error: string, reason: string | undefined): Advice | undefined => {
   const found = Object.hasOwn(failures, error) ? failures[error] : undefined
   if (found === undefined || isAdvice(found)) return found

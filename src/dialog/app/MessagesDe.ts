@@ -13,10 +13,11 @@ export const german: Messages = {
     halted: "Nicht verbunden"
   },
   superseded: "Das Gateway hat die Anfrage ersetzt. Der frühere Befehl gilt nicht mehr; nehmen Sie den folgenden.",
-  expiring: (left) => `Das Gateway ist gerade nicht zu fragen und verwirft diese Anfrage in ${left}.`,
+  expiring: (left) => `Das Gateway wird gerade nicht gefragt und verwirft diese Anfrage in ${left}.`,
   expired:
-    "Das Gateway hat die Anfrage verworfen, ihr Befehl gilt nicht mehr. Eine neue erscheint hier, sobald das Gateway wieder gefragt werden kann.",
-  meanwhile: "Es arbeitet inzwischen mit dem, was freigegeben ist, und übernimmt das Übrige von selbst.",
+    "Das Gateway hat die Anfrage verworfen, ihr Befehl gilt nicht mehr. Eine neue erscheint hier, sobald das Gateway wieder gefragt wird.",
+  meanwhile:
+    "Inzwischen arbeitet es mit dem, was freigegeben ist. Das Übrige nutzt es, sobald auch das freigegeben ist.",
   ends: {
     resolved: "Das Gerät ist freigegeben. Nichts muss neu gestartet werden.",
     widened: "Weitere Rechte sind freigegeben. Nichts muss neu gestartet werden.",

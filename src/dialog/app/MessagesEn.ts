@@ -1,7 +1,7 @@
 import type { Messages } from "./Messages.ts"
 
 const stays = "This program stays up and does not try again until its settings change or it is told to."
-const works = "The device works on with what was approved."
+const works = "The device keeps working with what was approved."
 const polls = "This program asks again by itself and goes on as soon as the device is approved."
 
 export const english: Messages = {
@@ -12,10 +12,10 @@ export const english: Messages = {
     halted: "Not connected"
   },
   superseded: "The gateway replaced the request. The earlier command no longer works; use the one below.",
-  expiring: (left) => `The gateway cannot be asked at the moment and drops this request in ${left}.`,
+  expiring: (left) => `The gateway is not being asked at the moment and drops this request in ${left}.`,
   expired:
-    "The gateway dropped the request, so its command is dead. A new one appears here when the gateway can be asked.",
-  meanwhile: "It works meanwhile with what was approved, and takes over the rest by itself.",
+    "The gateway dropped the request, so its command no longer works. A new one appears here when the gateway is asked again.",
+  meanwhile: "Meanwhile it works with what was approved. It uses the rest as soon as that is approved too.",
   ends: {
     resolved: "Device approved. Nothing has to be restarted.",
     widened: "More scopes approved. Nothing has to be restarted.",
@@ -23,7 +23,7 @@ export const english: Messages = {
     expired: `The request for more scopes expired unanswered. ${works}`,
     replaced: `The request for more scopes was rejected, or it expired. ${works}`,
     unseen: `Nobody answered the request for more scopes. ${works}`,
-    refused: `The gateway does not take a request for more scopes. ${works}`,
+    refused: `The gateway does not accept a request for more scopes. ${works}`,
     ended: `This program no longer asks for more scopes. ${works}`
   },
   cancelled: "No longer waiting for approval.",

@@ -17,7 +17,7 @@ const english = {
   refused: "This page's key is not valid",
   refusedHelp: "Each run of the agent has a key of its own. Open the address that it printed last.",
   noToken: "This page needs its key",
-  noTokenHelp: "Open the whole address that the agent printed, with all that stands behind #. It opens this page only.",
+  noTokenHelp: "Open the whole address that the agent printed, including everything after #. It opens this page only.",
   device: "Device",
   code: "Code",
   id: "Id",
@@ -47,7 +47,7 @@ const english = {
     AwaitingApproval: "It is sent as soon as the device is approved.",
     Offline: "It is sent as soon as the gateway is back.",
     Paused: "It is sent when the agent is resumed.",
-    Halted: "It is sent when the connection works again; that needs somebody to act.",
+    Halted: "It is sent when the connection works again; somebody has to act first.",
     Busy: "It is sent when the task before it has ended."
   }
 }
@@ -105,7 +105,7 @@ const german: PageMessages = {
   }
 }
 
-/** The messages in the first language of the reader that there is. */
+/** The messages in the first of the reader's languages that the page speaks, else in English. */
 export const pageMessagesFor = (
   languages: ReadonlyArray<string>
 ): { readonly language: string; readonly messages: PageMessages } => {

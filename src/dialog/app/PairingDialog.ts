@@ -28,7 +28,7 @@ import { makePairingPanel } from "./PairingPanel.ts"
 import { announcement, pairingView } from "./PairingView.ts"
 import { chosenPlace } from "./PlaceChoice.ts"
 
-/** How the agent stands with its next question to the gateway. */
+/** When the agent asks its gateway next. */
 export interface CheckEvent {
   readonly check: { readonly checking: boolean; readonly nextCheckAt: string | null }
 }
@@ -43,10 +43,10 @@ export interface PairingDialogEvents {
 const tag = "openclaw-pairing-dialog"
 /** How long a toast tells the end of a wait. */
 const overForMs = 6000
-/** In what time a stream that is back has repeated all that holds. */
+/** A stream that is back has repeated all that holds after this time. */
 const catchUpMs = 1000
 
-/** Imported where there is no page, the class can be named but not used. */
+/** Where there is no page the class can be imported and named, but not used. */
 const Base: typeof HTMLElement = typeof HTMLElement === "undefined" ? class {} as typeof HTMLElement : HTMLElement
 
 export class OpenClawPairingDialog extends Base {
@@ -81,7 +81,7 @@ export class OpenClawPairingDialog extends Base {
     this.#restart()
   }
 
-  /** Tells the dialog one event of the agent, already parsed, or the state of its checks. What it does not know it ignores. */
+  /** Set it to each event of the agent, already parsed, or to the state of its checks. Unknown events are ignored. */
   get event(): AgentEvent | CheckEvent | undefined {
     return this.#last
   }
@@ -163,10 +163,10 @@ export class OpenClawPairingDialog extends Base {
           else if (name === "agent") this.#receive(value)
         },
         onContact: (contact) => {
-          this.#happen({ event: "contact", contact })
+          this.#apply({ event: "contact", contact })
           this.#dispatch("openclaw-contact", contact)
           clearTimeout(this.#caughtUp)
-          if (contact === "open") this.#caughtUp = setTimeout(() => this.#happen({ event: "caught-up" }), catchUpMs)
+          if (contact === "open") this.#caughtUp = setTimeout(() => this.#apply({ event: "caught-up" }), catchUpMs)
         }
       })
     })
@@ -175,22 +175,22 @@ export class OpenClawPairingDialog extends Base {
   #receive(value: unknown): void {
     if (typeof value === "object" && value !== null && "check" in value) {
       const check = readCheck(value.check)
-      if (check !== undefined) this.#happen({ event: "check", check })
+      if (check !== undefined) this.#apply({ event: "check", check })
       return
     }
     const event = readEvent(value)
-    if (event !== undefined) this.#happen(event)
+    if (event !== undefined) this.#apply(event)
     this.#dispatch("openclaw-agent-event", value)
   }
 
   async #postCheckNow(): Promise<void> {
     const url = new URL("check-now", new URL(this.src, document.baseURI))
-    this.#happen({ event: "check-wanted" })
+    this.#apply({ event: "check-wanted" })
     const response = await fetch(url, { method: "POST", headers: bearer(this.#token) }).catch(() => undefined)
-    if (response?.ok !== true) this.#happen({ event: "check-failed" })
+    if (response?.ok !== true) this.#apply({ event: "check-failed" })
   }
 
-  #happen(happening: Happening): void {
+  #apply(happening: Happening): void {
     const before = this.#state
     const now = step(before, happening)
     if (now === before) return
@@ -221,7 +221,7 @@ export class OpenClawPairingDialog extends Base {
     const sheet = new CSSStyleSheet()
     sheet.replaceSync(css)
     root.adoptedStyleSheets = [sheet]
-    const dismiss = () => this.#happen({ event: "dismiss" })
+    const dismiss = () => this.#apply({ event: "dismiss" })
     const panel = makePairingPanel({ dismiss, check: () => this.checkNow(), place: () => this.#render() })
     const { dialog } = panel
     const pillText = h("span")
@@ -239,11 +239,11 @@ export class OpenClawPairingDialog extends Base {
       event.preventDefault()
       dismiss()
     })
-    // Browsers let a second Esc close the dialog all the same. This is told later: it may be open again by then.
+    // Browsers let a second Esc close the dialog all the same. The event comes later: the dialog may be open again by then.
     dialog.addEventListener("close", () => {
       if (!dialog.open && this.#state.open && this.isConnected) dismiss()
     })
-    pill.addEventListener("click", () => this.#happen({ event: "reopen" }))
+    pill.addEventListener("click", () => this.#apply({ event: "reopen" }))
     return { panel, pill, pillText, outside }
   }
 
@@ -252,7 +252,7 @@ export class OpenClawPairingDialog extends Base {
     this.#renderOpen()
     clearTimeout(this.#closing)
     if (this.#state.stage.is === "over") {
-      this.#closing = setTimeout(() => this.#happen({ event: "dismiss" }), overForMs)
+      this.#closing = setTimeout(() => this.#apply({ event: "dismiss" }), overForMs)
     }
   }
 
@@ -274,7 +274,7 @@ export class OpenClawPairingDialog extends Base {
     const { panel, pill } = this.#parts
     const { open } = this.#state
     if (open && !panel.dialog.open && this.isConnected) {
-      // What was told while it was open before is not read again.
+      // What a screen reader heard while it was open before.
       panel.say("")
       panel.dialog.showModal()
       panel.start().focus()

@@ -1,15 +1,14 @@
 /**
- * Reads a text/event-stream as it arrives, in pieces cut anywhere (WHATWG HTML, "Server-sent events"). Total: whatever
- * comes, nothing is thrown.
+ * Reads a text/event-stream as it arrives, in pieces cut anywhere (WHATWG HTML, "Server-sent events"). Total: it never throws.
  */
 
 /** An event without a name is a `message`. Lines of its data are joined by a line feed. */
 export type OnEvent = (name: string, data: string) => void
 
-/** An event that has not ended after so many characters is dropped, with all up to the next empty line. */
+/** An event with more characters is dropped, up to the next empty line. */
 const maxEventChars = 4 * 1024 * 1024
 
-/** The function that takes the pieces. */
+/** Returns the function that takes the pieces. */
 export const makeSseParser = (onEvent: OnEvent): (piece: string) => void => {
   let rest = ""
   let afterReturn = false
@@ -44,7 +43,7 @@ export const makeSseParser = (onEvent: OnEvent): (piece: string) => void => {
       first = false
       if (text.startsWith("\ufeff")) text = text.slice(1)
     }
-    // A line feed that belongs to a carriage return may come with the next piece.
+    // The line feed after a carriage return may come with the next piece.
     if (afterReturn && text.startsWith("\n")) text = text.slice(1)
     if (text === "") return
     afterReturn = text.endsWith("\r")

@@ -1,5 +1,5 @@
 /**
- * The tasks that the page knows, newest first: those that it sent, and those that it hears of.
+ * The tasks that the page knows, newest first: those that it sent, and those that an event names.
  */
 import { h, setText } from "./Dom.ts"
 import type { TaskEvent } from "./EventReader.ts"
@@ -10,8 +10,8 @@ import { hasEnded, stepTask } from "./TaskState.ts"
 
 export interface TaskList {
   readonly element: HTMLElement
-  readonly happen: (event: TaskEvent) => void
-  /** The agent took a task that this page sent. Its first events may have come before. */
+  readonly receive: (event: TaskEvent) => void
+  /** The agent accepted a task that this page sent. Its first events may have come before. */
   readonly accepted: (taskId: string, summary: string) => void
 }
 
@@ -20,7 +20,7 @@ interface Item {
   readonly show: (state: TaskState, summary: string | undefined) => void
 }
 
-/** `stop` tells the agent to abort a task, and answers whether it could be told. */
+/** `stop` tells the agent to abort a task; false when the agent could not be told. */
 export const makeTaskList = (
   messages: PageMessages,
   stop: (taskId: string) => Promise<boolean>,
@@ -52,7 +52,7 @@ export const makeTaskList = (
 
   return {
     element,
-    happen: (event) => {
+    receive: (event) => {
       if (event.taskId === "") return
       const task = entry(event.taskId)
       const before = task.state
@@ -96,7 +96,7 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
   trouble.hidden = true
   let shownText: string | undefined
 
-  /** Three lines; the rest on request. What is cut off must not be reached by the tab key. */
+  /** Shows three lines, and the rest on request. The tab key does not reach what is cut off. */
   const fold = () => {
     const folded = all.getAttribute("aria-expanded") === "false"
     reply.classList.toggle("folded", folded)

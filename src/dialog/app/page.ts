@@ -120,7 +120,7 @@ const render = () => {
 dialog.addEventListener("openclaw-state", render)
 dialog.addEventListener("openclaw-agent-event", ({ detail }) => {
   const event = readTaskEvent(detail)
-  if (event !== undefined) tasks.happen(event)
+  if (event !== undefined) tasks.receive(event)
 })
 
 form.addEventListener("submit", async (submit) => {

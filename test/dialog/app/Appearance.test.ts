@@ -53,7 +53,7 @@ const axeFaults = async (page: Page) => {
   }).finally(() => {
     running.clear()
   })
-  // It waits for timers, and here the time stands still.
+  // axe waits for timers, and the clock of this page stands still.
   while (running.size > 0) await page.clock.runFor(1)
   return await found
 }
@@ -64,7 +64,7 @@ describe("the appearance", () => {
   const { state: withState } = suite()
 
   for (const state of states) {
-    it(`fits narrow and wide, light and dark, in both directions, and bars nobody: ${state.name}`, () =>
+    it(`fits narrow and wide, light and dark, in both directions, and is accessible: ${state.name}`, () =>
       withState(state, still, async ({ page }) => {
         for (const colorScheme of schemes) {
           await page.emulateMedia({ colorScheme })
@@ -77,7 +77,7 @@ describe("the appearance", () => {
           }
           assert.deepStrictEqual(await axeFaults(page), [], colorScheme)
         }
-        // Twice as large is half the room: 1280 by 720 leaves 640 by 360.
+        // 1280 by 720 at 200 % has room for 640 by 360.
         await page.setViewportSize({ width: 640, height: 360 })
         assert.deepStrictEqual(await faultsIn(page), [], "200 %")
         await page.emulateMedia({ forcedColors: "active" })
@@ -99,7 +99,7 @@ describe("the appearance", () => {
       }
     }))
 
-  it("finds what it looks for", () =>
+  it("these checks find faults", () =>
     withState(states.find(({ name }) => name === "required") ?? assert.fail(), still, async ({ page }) => {
       await page.setViewportSize({ width: 360, height: 740 })
       await page.evaluate(() => {

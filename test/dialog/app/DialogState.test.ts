@@ -21,7 +21,7 @@ const cancelled = read({ ...resolved, event: "pairing.cancelled" })
 const halted = (error: string) => read({ event: "halted", error: { error, message: "m" } })
 const contact = (now: "open" | "lost"): Happening => ({ event: "contact", contact: now })
 
-/** No event of the dialog, whatever it says. */
+/** The dialog does not read it, whatever it says. */
 const task: Wire = {
   event: "task.failed",
   taskId: "t",
@@ -76,7 +76,7 @@ describe("DialogState", () => {
     assert.isFalse(renewed.open)
   })
 
-  it("an approval closes the dialog at once, and is told", () => {
+  it("an approval closes the dialog at once, and is kept for the reader", () => {
     const pending = after([...start, read(notice("required"))])
     const over = { open: false, stage: { is: "over", end: "resolved" } } as const
     assert.deepInclude(step(pending, read(resolved)), over)
@@ -87,7 +87,7 @@ describe("DialogState", () => {
     assert.strictEqual(after([...start, read(resolved)]).stage.is, "idle")
   })
 
-  it("B03: how a wish for more scopes ended is told in each case", () => {
+  it("B03: each way in which a wish for more scopes ends is kept for the reader", () => {
     const pending = after([...start, read(connected), read(notice("required", requestId, { connected: true }))])
     assert.isTrue(pending.open)
     for (const end of UpgradeEnd.literals) {
@@ -114,7 +114,7 @@ describe("DialogState", () => {
     }
   })
 
-  it("a halt opens once, whichever of it and the end of its notice comes first, and a new attempt ends it", () => {
+  it("a halt opens once, whether it or the end of its notice comes first, and a new attempt ends it", () => {
     const pending = after([...start, read(notice("required"))])
     for (const order of [[halted("A"), cancelled], [cancelled, halted("A")]]) {
       const state = after(order, pending)
@@ -128,7 +128,7 @@ describe("DialogState", () => {
     }
   })
 
-  it("after a gap, what is told again stays as it was, and what is not has ended", () => {
+  it("after a gap, a request that is named again stays as it was, and one that is not has ended", () => {
     const pending = after([...start, read(notice("required")), contact("open"), contact("lost"), contact("open")])
     const told = after([...start, read(notice("reminder")), { event: "caught-up" }], step(pending, dismiss))
     assert.deepInclude(told.stage, { is: "pending" })

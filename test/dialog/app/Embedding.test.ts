@@ -72,7 +72,7 @@ describe("embedding", () => {
       }
     ))
 
-  it("a key that a slow script of the page brings is in time: nothing is asked without it", async () => {
+  it("a token that a slow script of the page brings is in time: no request goes out without it", async () => {
     const page = await browser().newPage()
     const agent = await startFakeAgent({
       "": join(examples, "html/index.html"),
@@ -127,7 +127,7 @@ describe("embedding", () => {
       assert.deepStrictEqual(agent.requests, [])
     }))
 
-  it("what was set before the element was known is taken over, the key with it", async () => {
+  it("properties that were set before the element was defined take effect, the token too", async () => {
     const { folder } = site()
     await writeFile(
       join(folder, "plain.html"),
@@ -151,7 +151,7 @@ describe("embedding", () => {
     )
   })
 
-  it("nothing is sent before the host says which token it has, however late that is; an empty one says that it needs none", async () => {
+  it("no request goes out before the host sets a token, however late that is; an empty one means that none is needed", async () => {
     const { folder } = site()
     await writeFile(
       join(folder, "waiting.html"),
@@ -172,7 +172,7 @@ describe("embedding", () => {
           if (dialog === null) return
           if (dialog.token === undefined) dialog.checkNow()
           dialog.token = value
-          // Longer than anything that waits for the page itself.
+          // After everything that waits for this turn of the page.
           await new Promise((resolve) => setTimeout(resolve))
         }, token)
       await set(undefined)

@@ -7,20 +7,20 @@ import { AgentEvent, encodeAgentEvent } from "../../../src/protocol/AgentEvent.t
 import { UpgradeEnd } from "../../../src/protocol/PairingNotice.ts"
 import { notice, resolved } from "./support/States.ts"
 
-/** Each event of the union, so that none is left to chance. */
+/** One arbitrary for each event of the union, so that every event comes up. */
 const each = AgentEvent.members.map((member) => [member.fields.event.literal, Arbitrary.schema(member)] as const)
 const many = { seed: 6, runs: 150 }
 
-/** What the page is not shown, each with the reason. */
+/** The fields that the page does not show, each with the reason. */
 const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
-  // The page shows where it is told things, not when they were told; and it has its own address.
+  // The page shows what holds, not when it was said.
   "*": ["at"],
   page: ["url"],
-  // Told by the program itself, on the machine where the files are.
+  // The program itself says this, on the machine where the files are.
   identity: ["created", "path"],
   gateway: ["embedded"],
   connecting: ["attempt"],
-  // A reminder is no new instruction, and the request that was replaced is dead.
+  // A reminder is no new instruction, and the request that was replaced no longer counts.
   "pairing.reminder": ["reminder"],
   "pairing.superseded": ["previousRequestId"],
   // The reason was shown while it mattered.
@@ -32,13 +32,13 @@ const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
   "task.reply": ["runId"]
 }
 
-/** An event is one of the dialog or one of a task. */
+/** The dialog reads an event, or the list of tasks does. */
 const readAny = (value: unknown) => readEvent(value) ?? readTaskEvent(value)
 
 describe("EventReader", () => {
   for (const [name, values] of each) {
     it.effect.prop(
-      `reads every ${name} that an agent can send, and loses nothing of what is shown`,
+      `reads every ${name} that an agent can send, and keeps its ids`,
       [values],
       ([value]) =>
         Effect.sync(() => {
@@ -95,7 +95,7 @@ describe("EventReader", () => {
     for (const name of ["toString", "__proto__", "constructor"]) assert.isUndefined(readAny({ event: name }))
   })
 
-  it("a command that hides something is none, and an empty one neither", () => {
+  it("a text with hidden characters is no command, and neither is an empty one", () => {
     const approve = (text: unknown) => {
       const read = readEvent({ ...notice("required"), approve: { argv: [], text } })
       return read !== undefined && "request" in read ? read.request.approve : "?"
@@ -106,7 +106,7 @@ describe("EventReader", () => {
     }
   })
 
-  it("text of others is shown without what would reorder it", () => {
+  it("text from the wire is shown without what would reorder it", () => {
     const read = readTaskEvent({ ...resolved, event: "task.phase", taskId: "t", phase: "a\u202eb\u0007c" })
     assert.deepStrictEqual(read, { event: "task.phase", taskId: "t", phase: "a\ufffdb\ufffdc" })
     assert.deepStrictEqual(readTaskEvent({ event: "task.reply", taskId: "t", text: "a\r\nb\tc" }), {
@@ -117,12 +117,12 @@ describe("EventReader", () => {
     })
   })
 
-  it("a reason that is not known yet is an unspecified one", () => {
+  it("an unknown reason is read as unspecified", () => {
     const read = readEvent({ ...notice("required"), reason: "quantum-upgrade" })
     assert.strictEqual(read !== undefined && "request" in read ? read.request.reason : "", "unspecified")
   })
 
-  it("every way in which a request for more scopes ends is known, and another one is none", () => {
+  it("every outcome of a request for more scopes is known, and an unknown one is absent", () => {
     const read = (outcome: unknown) => readEvent({ ...resolved, event: "pairing.cancelled", outcome })
     for (const outcome of UpgradeEnd.literals) assert.deepInclude(read(outcome), { outcome })
     for (const outcome of [undefined, null, "forgotten", 1]) assert.deepInclude(read(outcome), { outcome: undefined })

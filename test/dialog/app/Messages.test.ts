@@ -49,7 +49,7 @@ describe("Messages", () => {
     assert.isUndefined(adviceOn(english, "toString", "constructor"))
   })
 
-  it("both languages say all, and not the same", () => {
+  it("both languages have every text, each in its own words", () => {
     const [en, de] = [texts(english), texts(german)]
     assert.deepStrictEqual(de.map(([path]) => path), en.map(([path]) => path))
     const same = en.filter(([, text], index) => de[index]?.[1] === text).map(([path]) => path)
@@ -59,14 +59,14 @@ describe("Messages", () => {
     assert.deepStrictEqual(page[1].map(([path]) => path), page[0].map(([path]) => path))
   })
 
-  it("an unknown language is told in English", () => {
+  it("an unknown language falls back to English", () => {
     for (const tag of ["fr", "", "x-klingon", "__proto__", "constructor"]) {
       assert.strictEqual(messagesFor(tag).language, "en")
     }
     assert.strictEqual(pageMessagesFor(["fr", "ja"]).language, "en")
   })
 
-  it("F27: nothing asks anybody to restart anything", () => {
+  it("F27: no text asks to restart anything", () => {
     for (const [path, text] of [...texts(english), ...texts(german)]) {
       assert.notMatch(text, /restart (this|the) (program|agent)|--latest/i, path)
     }

@@ -9,7 +9,7 @@ const item = (page: Page, summary: string) =>
   page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: summary }) })
 const reply = (taskId: string, text: string) => ({ event: "task.reply", taskId, runId: "r", text })
 
-/** Waits until a thing outside the browser holds; a page has to answer in between, so nothing here waits on time. */
+/** Waits until something outside the browser holds. Between two looks the page answers, so nothing waits on time. */
 const until = async (page: Page, holds: () => boolean) => {
   for (let turns = 0; turns < 2000 && !holds(); turns++) await page.evaluate(() => 0)
   assert.isTrue(holds())
@@ -18,7 +18,7 @@ const until = async (page: Page, holds: () => boolean) => {
 describe("the page", () => {
   const { page: withPage } = suite()
 
-  it("takes its key out of the address bar, and still has it after a reload", () =>
+  it("takes its token out of the address bar, and still has it after a reload", () =>
     withPage({ events: first }, async ({ agent, page, trouble }) => {
       await page.getByText("Connected").waitFor()
       assert.strictEqual(page.url(), `${agent.origin}/`)
@@ -28,7 +28,7 @@ describe("the page", () => {
       assert.deepStrictEqual(trouble, [])
     }))
 
-  it("without a key it says where to find one, and asks nothing", () =>
+  it("without a token it says where to find one, and asks nothing", () =>
     withPage({ events: first }, async ({ agent, page }) => {
       await page.getByText("Connected").waitFor()
       const other = await (await page.context().browser()?.newContext())?.newPage()
@@ -75,7 +75,7 @@ describe("the page", () => {
   it("a task is sent from the keyboard, shows its phase while it has one, and then its reply", () =>
     withPage({ events: first }, async ({ agent, page, trouble }) => {
       agent.answerTask = () => {
-        // What happens to a task may be told before its receipt.
+        // Events of a task may come before its receipt.
         agent.emit({ event: "task.sent", taskId: "a1", runId: "r", summary: "water the plants" })
         return [202, { taskId: "a1", runId: "r" }]
       }
@@ -235,7 +235,7 @@ describe("the page", () => {
       await item(page, "Task t").waitFor()
       agent.breakOff(503)
       await page.locator(".connection", { hasText: "No contact" }).waitFor()
-      // Browsers note by themselves that a request failed.
+      // Browsers report failed requests by themselves.
       assert.deepStrictEqual(trouble.filter((line) => !line.startsWith("console.error: Failed to load resource")), [])
     }))
 })

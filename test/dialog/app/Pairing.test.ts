@@ -6,13 +6,13 @@ import { realHost } from "./support/RealHost.ts"
 import type { Site } from "./support/Site.ts"
 import { commandIn, dialogIn, pillIn, suite } from "./support/Suite.ts"
 
-/** Every agent that a page can belong to. */
+/** The agents that serve the page. */
 const hosts: Readonly<Record<string, (site: Site) => Promise<PairingHost>>> = {
   "a fake agent": fakeHost,
   "an agent": realHost
 }
 
-describe("the whole way", () => {
+describe("from request to reply", () => {
   const { browser, site } = suite()
 
   for (const [name, start] of Object.entries(hosts)) {

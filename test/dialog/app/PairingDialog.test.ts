@@ -18,7 +18,7 @@ const required = [...first, notice("required")]
 const approve = `openclaw devices approve ${requestId}`
 const textIn = (page: Page) => dialogIn(page).innerText()
 
-/** Makes a way to copy fail as browsers do. */
+/** Makes ways to copy fail as browsers do. */
 const without = (page: Page, ways: { readonly clipboard?: "absent" | "denied"; readonly command?: true }) =>
   page.addInitScript(({ clipboard, command }) => {
     if (clipboard !== undefined) {
@@ -88,7 +88,7 @@ describe("<openclaw-pairing-dialog>", () => {
   })
   const limited = { ...connected, missingScopes: ["operator.approvals"] }
 
-  it("a dismissed wish for more scopes ends without a dialog, and a screen reader hears how", () =>
+  it("a dismissed wish for more scopes ends without a dialog, and is heard by a screen reader", () =>
     withPage({ events: [...first, limited, moreScopes], prepare: listenForAnnouncements }, async ({ agent, page }) => {
       await dialogIn(page).waitFor()
       await page.keyboard.press("Escape")
@@ -99,7 +99,7 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.isFalse(await dialogIn(page).isVisible())
       assert.include(
         await announced(page),
-        "Nobody answered the request for more scopes. The device works on with what was approved."
+        "Nobody answered the request for more scopes. The device keeps working with what was approved."
       )
     }))
 
@@ -118,7 +118,7 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.isFalse(await pillIn(page).isVisible())
     }))
 
-  it("F46: the focus comes back to where it was before, also after a way over the reopen control", () =>
+  it("F46: the focus comes back to where it was before, also when the dialog was reopened", () =>
     withPage({ events: first, prepare: (page) => page.clock.install() }, async ({ agent, page }) => {
       const box = page.getByRole("textbox")
       await box.focus()
@@ -133,7 +133,7 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.isTrue(await box.evaluate((element) => element === document.activeElement))
     }))
 
-  it("F30: what was dismissed, by button or Esc, can be called back until it is over", () =>
+  it("F30: a request that was dismissed, by button or Esc, can be opened again until it is over", () =>
     withPage({ events: required }, async ({ agent, page }) => {
       await dialogIn(page).waitFor()
       await page.getByRole("button", { name: "Dismiss" }).click()
@@ -280,7 +280,7 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.isTrue(await page.getByRole("radio", { name: "Docker" }).isChecked())
     }))
 
-  it("a lost stream is said, and once it is back the same request stays as the reader left it", () =>
+  it("a lost stream is shown and heard; once it is back the same request stays as the reader left it", () =>
     withPage({ events: required, prepare: listenForAnnouncements }, async ({ agent, page }) => {
       await dialogIn(page).waitFor()
       agent.breakOff(503)
@@ -307,7 +307,7 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.strictEqual(await page.title(), "OpenClaw device")
     }))
 
-  it("asks again where a check could not be asked for, and says so", () =>
+  it("says that the agent could not be told to check, and lets the reader try again", () =>
     withPage({
       events: required,
       prepare: (page) => page.route("**/check-now", (route) => route.abort())
@@ -342,7 +342,7 @@ describe("<openclaw-pairing-dialog>", () => {
       await page.getByText("Device approved.").waitFor()
     }))
 
-  it("text of others is text: no markup, no handlers, nothing loaded", () =>
+  it("text from the wire is text: no markup, no handlers, nothing loaded", () =>
     withPage({ events: first }, async ({ agent, page, trouble }) => {
       const bad = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`
       agent.emit(
@@ -367,7 +367,7 @@ describe("<openclaw-pairing-dialog>", () => {
       assert.deepStrictEqual(trouble, [])
     }))
 
-  it("removed and put back it starts anew, and leaves no stream behind", () =>
+  it("an element that is removed closes its stream, and starts anew when it is put back", () =>
     withPage({ events: required }, async ({ agent, page }) => {
       await dialogIn(page).waitFor()
       await page.evaluate(() => {

@@ -25,7 +25,10 @@ interface Seen {
   readonly good: boolean
 }
 
-/** What a new element shows after each of the inputs. They go over as JSON, so that no half of a character is lost. */
+/**
+ * What a new element shows after each of the inputs, and then in the other language. They go over as JSON, so that no half of a
+ * character is lost.
+ */
 const seen = (
   page: Page,
   inputs: ReadonlyArray<Input>,
@@ -71,6 +74,8 @@ const seen = (
       else Reflect.set(element, "event", input)
       return read()
     })
+    element.lang = language === "de" ? "en" : "de"
+    all.push(read())
     element.remove()
     return all
   }, { json: JSON.stringify(inputs), language, place })
@@ -154,10 +159,19 @@ describe("the parts", () => {
       for (const [index, [inputs, place]] of [known, ...courses].entries()) {
         const language = index % 3 === 2 ? "de" : "en"
         const shown = await seen(page, inputs, language, place)
-        for (const [at, { state }] of moments(inputs).entries()) {
-          const view = pairingView({ state, ...messagesFor(language), place, nowMs })
-          assert.deepStrictEqual(shown[at], expected(view), JSON.stringify([inputs.slice(0, at + 1), place]))
+        const course = moments(inputs)
+        const expectedNow = (at: number, spoken: string) => {
+          const { state } = course[at] ?? assert.fail()
+          return expected(pairingView({ state, ...messagesFor(spoken), place, nowMs }))
         }
+        for (const at of course.keys()) {
+          assert.deepStrictEqual(
+            shown[at],
+            expectedNow(at, language),
+            JSON.stringify([inputs.slice(0, at + 1), place, language])
+          )
+        }
+        assert.deepStrictEqual(shown.at(-1), expectedNow(course.length - 1, language === "de" ? "en" : "de"))
       }
       assert.deepStrictEqual(trouble, [])
     }))

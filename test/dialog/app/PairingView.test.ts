@@ -191,6 +191,7 @@ describe("PairingView, whatever happens", () => {
         for (const part of ["lead", "next"] as const) {
           const [inEnglish, inGerman] = [panelIn(views[0])?.[part], panelIn(views[1])?.[part]]
           if (inGerman?.lang !== "de") assert.deepStrictEqual(inGerman, inEnglish)
+          else assert.isTrue(inGerman.text === "" || inGerman.text !== inEnglish?.text, inGerman.text)
         }
       }
     },
@@ -220,12 +221,13 @@ describe("PairingView, whatever happens", () => {
     "the button waits while the gateway is asked, and says when the agent could not be told",
     [inputs],
     ([all]) => {
-      for (const { input, state } of moments(all)) {
+      for (const { before, input, state } of moments(all)) {
         const panel = panelIn(viewOf(state))
         if (panel === undefined) continue
         assert.strictEqual(panel.check.busy, state.stage.is === "pending" && state.check.checking)
         if ("act" in input && input.act === "check-failed") {
           assert.deepStrictEqual([panel.trouble, panel.check.busy], ["The agent could not be told to check.", false])
+          assert.strictEqual(announcement(before, state, english), panel.trouble)
         }
         if ("act" in input && input.act === "check-wanted") assert.strictEqual(panel.trouble, "")
         if ("check" in input && receive(initial, input) !== initial) assert.strictEqual(panel.trouble, "")
@@ -405,7 +407,7 @@ describe("PairingView", () => {
       { place: "host", fill: [], list: { text: "l1" }, approve: { text: "a1" } },
       {
         place: "docker",
-        fill: ["<container>"],
+        fill: ["", "<container>", "<pod>", "<container>"],
         list: { text: "docker '<container>' l2" },
         approve: { text: "docker '<container>' a2" }
       }
@@ -491,7 +493,7 @@ describe("PairingView", () => {
     const expiring = shown(notice("required"), notice("expiring", requestId, { expiresAt }))
     assert.strictEqual(
       expiring.banner,
-      "The gateway cannot be asked at the moment and drops this request in 0:48."
+      "The gateway is not being asked at the moment and drops this request in 0:48."
     )
     assert.strictEqual(textOf(expiring.main), approve)
     const expired = shown(notice("required"), { ...resolved, event: "pairing.expired" })
@@ -510,7 +512,11 @@ describe("PairingView", () => {
     assert.deepStrictEqual(viewOf(after({ act: "lost" })), { shows: "toast", sentence: english.lost, good: false })
     const over = after(...first, notice("required"), resolved)
     assert.deepStrictEqual(viewOf(after({ act: "open" })), { shows: "nothing" })
-    assert.strictEqual(viewOf(receive(over, { act: "lost" })).shows, "toast")
+    assert.deepStrictEqual(viewOf(receive(over, { act: "lost" })), {
+      shows: "toast",
+      sentence: english.lost,
+      good: false
+    })
     assert.deepStrictEqual(viewOf(receive(receive(over, { act: "lost" }), { act: "open" })), viewOf(over))
   })
 

@@ -17,7 +17,7 @@ const reply = { event: "task.reply", text: "done" }
 const failed = { event: "task.failed", error: { error: "Expired", message: "no reply in time" } }
 
 describe("TaskState", () => {
-  it("a task is kept, sent, at work and done, and its phase is gone at the end", () => {
+  it("a task is queued, sent, running and replied, and its phase is gone at the end", () => {
     assert.deepStrictEqual(after(queued), { is: "queued", reason: "Offline" })
     assert.deepStrictEqual(after(queued, sent), { is: "sent" })
     assert.deepStrictEqual(after(sent, phase), { is: "running", phase: "thinking" })
@@ -26,7 +26,7 @@ describe("TaskState", () => {
     assert.strictEqual(after(sent, phase, failed).is, "failed")
   })
 
-  it("what has ended stays so, whatever a stream repeats", () => {
+  it("a task that has ended stays ended, whatever a stream repeats", () => {
     for (const end of [reply, failed]) {
       const state = after(sent, end)
       assert.isTrue(hasEnded(state))

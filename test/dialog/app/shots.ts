@@ -31,6 +31,9 @@ try {
     await mkdir(folder, { recursive: true })
     for (const state of states.filter(({ name }) => name.includes(wanted))) {
       await withState(browser, site, state, {}, async ({ page }) => {
+        // What the way into a state left: where the pointer rests, and how far the dialog was scrolled.
+        await page.mouse.move(0, 0)
+        await page.locator(".body").evaluate((body) => body.scrollTo(0, 0))
         for (const width of widths) {
           for (const colorScheme of schemes) {
             for (const direction of directions) {

@@ -1,12 +1,12 @@
 /**
- * A server that speaks to the page as DialogServer does, and does what it is told: emits, keeps silent, breaks off.
+ * A server that speaks to the page as DialogServer does, and that a test drives: it emits, keeps silent, breaks off.
  */
 import { readFile } from "node:fs/promises"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 
-/** An event as it goes over the wire. Anything is allowed: a page has to bear it. */
+/** An event as it goes over the wire. Anything is allowed, as the page has to cope with anything. */
 export type Wire = Readonly<Record<string, unknown>>
 
 const policy = [
@@ -28,16 +28,16 @@ const contentTypes: Readonly<Record<string, string>> = {
 }
 
 export interface FakeAgent {
-  /** The page's address, with its key. */
+  /** The page's address, with its token. */
   readonly url: string
   readonly origin: string
   readonly token: string
-  /** Tells every reader, and each that comes later. */
+  /** Sends to every page, and to each that comes later. */
   readonly emit: (...events: ReadonlyArray<Wire>) => void
-  /** Tells those who read now, and nobody after them. */
+  /** Sends to the pages that read now, and to none that comes later. */
   readonly emitOnce: (...events: ReadonlyArray<Wire>) => void
   readonly check: (check: { readonly checking: boolean; readonly nextCheckAt: string | null }) => void
-  /** What each new reader is told first, from now on. */
+  /** What each new page gets first, from now on. */
   replay: ReadonlyArray<Wire>
   /** Breaks every stream off, and answers new ones with this status until it is undefined again. */
   readonly breakOff: (status: number | undefined) => void

@@ -1,7 +1,7 @@
 /**
  * Arbitrary courses of events, as an agent, a faulty agent or an attacker sends them and a reader answers them.
  *
- * Few devices, requests and times, so that they meet; texts of which many are hostile.
+ * There are few devices, requests and times, so that they meet; many of the texts are hostile.
  */
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
@@ -20,7 +20,7 @@ export type Input = Wire | Act
 
 const isAct = (input: Input): input is Act => "act" in input
 
-/** Absent for what the element does not read. */
+/** Absent where the element ignores the input. */
 export const happeningOf = (input: Input): Happening | undefined => {
   if (!isAct(input)) {
     if (!("check" in input)) return readEvent(input)
@@ -77,7 +77,7 @@ const Time = Schema.Literals([
     new Date(nowMs + offset).toISOString()
   )
 ])
-/** Mostly the first. */
+/** The first three times out of four. */
 const mostly = <const A extends string>(first: A, ...others: ReadonlyArray<A>) =>
   Schema.Union([Schema.Literal(first), Schema.Literal(first), Schema.Literal(first), Schema.Literals(others)])
 const Device = mostly<string>(deviceId, "0".repeat(64), "abc", "")
@@ -154,7 +154,7 @@ const Halt = Schema.Struct({ event: Schema.Literal("halted"), error: Failure })
 const Acts = Schema.Struct({
   act: Schema.Literals(["dismiss", "reopen", "check-wanted", "check-failed", "caught-up", "lost", "open", "refused"])
 })
-/** What a host that reads the stream itself can cause. */
+/** What can be done to an element whose host reads the stream itself. */
 const HostActs = Schema.Struct({ act: Schema.Literals(["dismiss", "reopen"]) })
 
 const course = <S extends Schema.Constraint>(schema: S) =>

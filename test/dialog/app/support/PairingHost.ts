@@ -1,14 +1,14 @@
 /**
- * An agent that needs an approval, with its page: what the test of the whole way needs of it, and no more.
+ * An agent that needs an approval, with its page: what the test from request to reply needs of it, and no more.
  */
 import { startFakeAgent } from "./FakeAgent.ts"
 import type { Site } from "./Site.ts"
 import { connected, gateway, identity, notice, requestId, resolved } from "./States.ts"
 
 export interface PairingHost {
-  /** The page, with its key. */
+  /** The page's address, with its token. */
   readonly url: string
-  /** Runs the command as a person would who copied it, where the gateway is. */
+  /** Runs the copied command where the gateway is. */
   readonly run: (command: string) => Promise<void>
   readonly close: () => Promise<void>
 }
@@ -39,7 +39,7 @@ export const fakeHost = async (site: Site): Promise<PairingHost> => {
       approved = true
       agent.emit(connected)
       agent.emitOnce(resolved)
-      // Who comes later is not told of a request that is over.
+      // A page that comes later gets nothing of a request that is over.
       agent.replay = agent.replay.filter(({ event }) => event !== "pairing.required")
       if (open !== "") send(open)
     },

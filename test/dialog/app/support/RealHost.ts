@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Redacted from "effect/Redacted"
 import * as Agent from "../../../../src/agent/Agent.ts"
@@ -20,7 +21,8 @@ export const realHost = async (site: Site): Promise<PairingHost> => {
     DialogServer.layer({ site: `${site.folder}/site` }).pipe(
       Layer.provideMerge(Agent.layer()),
       Layer.provideMerge(MemoryGateway.layer()),
-      Layer.provide(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto))
+      Layer.provide(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)),
+      Layer.provide(Logger.layer([]))
     )
   )
   const context = await runtime.context()

@@ -41,7 +41,7 @@ export interface Opened {
   readonly trouble: ReadonlyArray<string>
 }
 
-/** Opens the page of an agent that has told `events`, and closes both when `use` is done. */
+/** Opens the page of an agent that has sent `events`, and closes both when `use` is done. */
 export const withPage = async <A>(
   browser: Browser,
   site: Site,

@@ -59,7 +59,7 @@ const places = (id: string | undefined) =>
     ...(id === undefined ? {} : { approve: command("approve", id) })
   }))
 
-/** A notice that instructs. `id: undefined` is a gateway that named no request. */
+/** A notice with instructions. `id: undefined`: the gateway named no request. */
 export const notice = (event: string, id: string | undefined = requestId, fields: Wire = {}): Wire => ({
   at: at(0),
   event: `pairing.${event}`,
@@ -83,7 +83,7 @@ export interface State {
   readonly name: string
   readonly events: ReadonlyArray<Wire>
   readonly act?: (page: Page, agent: FakeAgent) => Promise<void>
-  /** What has to be there before the state is looked at. */
+  /** A text that is there when the state is reached. */
   readonly shows: string
 }
 
@@ -131,7 +131,7 @@ export const states: ReadonlyArray<State> = [
         connected: true
       })
     ],
-    shows: "It works meanwhile with what was approved"
+    shows: "Meanwhile it works with what was approved"
   },
   {
     name: "more-scopes-rejected",

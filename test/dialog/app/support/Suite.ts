@@ -49,7 +49,7 @@ export const copyIn = (page: Page): Locator => dialogIn(page).locator("button.co
 export const commandIn = (page: Page): Locator => dialogIn(page).locator("code:visible").first()
 export const pillIn = (page: Page): Locator => page.getByRole("button", { name: "Approval needed" })
 
-/** What a screen reader was told: the text of live regions, as they change. */
+/** What a screen reader hears: the text of live regions, as they change. */
 export const listenForAnnouncements = (page: Page): Promise<unknown> =>
   page.addInitScript(() => {
     const told: Array<string> = []

@@ -1,5 +1,5 @@
 /**
- * In how many ways each state is looked at.
+ * The variants of each state: widths in pixels, colour schemes, directions.
  */
 export const widths = [360, 1280] as const
 export const schemes = ["light", "dark"] as const
