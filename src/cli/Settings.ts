@@ -81,6 +81,11 @@ export const read = Effect.fn("Settings.read")(function*(
   const openClaw = absolute(yield* SettingSource.pathVariable("OPENCLAW_STATE_DIR"))
   const isForeign = identityPath !== undefined && Option.isSome(reserved(identityPath, openClaw))
 
+  const secrets = yield* Effect.forEach(
+    Object.values(identityTable),
+    ({ variable }) => SettingSource.variable(variable)
+  )
+
   const gateway = settingsOf(environment)
   const allProblems = [
     ...Result.isFailure(gateway) ? gateway.failure.problems : [],
@@ -99,6 +104,7 @@ export const read = Effect.fn("Settings.read")(function*(
     reminderInterval: values.reminderInterval,
     reminders: values.reminders,
     warnings: [
+      ...SettingSource.quoteWarnings([...Object.values(found.texts), ...secrets]),
       ...isForeign
         ? [
           `${deviceTable.identityPath.variable} names a file that belongs to OpenClaw; it is read once, to take its identity`

@@ -38,7 +38,7 @@ const browserIds: ReadonlySet<string> = new Set(["openclaw-control-ui", "webchat
 
 /** What of an environment that was written for another client holds for this one, and what a person should know of it. */
 const forThisClient = (found: Texts): { readonly texts: Texts; readonly warnings: ReadonlyArray<string> } => {
-  const warnings: Array<string> = []
+  const warnings: Array<string> = [...SettingSource.quoteWarnings(Object.values(found))]
   let texts = found
   const clientId = textOf(found.clientId)
   if (found.clientId !== undefined && clientId !== undefined && browserIds.has(clientId)) {
