@@ -29,6 +29,7 @@ export interface Fault {
   readonly problem: string
 }
 
+/** What was found of one setting. */
 export interface Found {
   readonly text: Text | undefined
   readonly faults: ReadonlyArray<Fault>
@@ -99,7 +100,7 @@ export const named = <T extends Table>(
 /** One warning for each text that is in quotes. */
 export const quoteWarnings = (texts: ReadonlyArray<Text | undefined>): ReadonlyArray<string> =>
   texts.filter((found) => found !== undefined).filter(({ text }) => inQuotes(Redacted.value(text)))
-    .map(({ name }) => `${name} is in quotes. ${quotes}.`)
+    .map(({ name }) => `${name} gives a value in quotes. ${quotes}.`)
 
 /** A secret: the variable's own text, or what its `_FILE` or `_FD` leads to. More than one of them is a fault. */
 export const secret = Effect.fn("SettingSource.secret")(function*(name: string): Effect.fn.Return<
@@ -125,7 +126,7 @@ export const secret = Effect.fn("SettingSource.secret")(function*(name: string):
 
 /** A variable's text without one line end at its end; undefined when it is blank. */
 export const variable = (name: string): Effect.Effect<Text | undefined, Config.ConfigError> => {
-  // As the providers of both kinds have it: by its whole name, and by its group.
+  // By its group, as nested configuration has it. In an environment that is the same name.
   const [, group, rest] = /^(OPENCLAW_[A-Z]+)_(.+)$/.exec(name) ?? []
   const config = group === undefined || rest === undefined
     ? Config.Redacted(name)

@@ -209,7 +209,7 @@ describe("a variable of an env file that another system has written", () => {
     Effect.gen(function*() {
       for (const variable of ["OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD"]) {
         for (const value of quoted(secret)) {
-          const warnings = [`${variable} is in quotes. The quotes count as part of the value; remove them.`]
+          const warnings = [`${variable} gives a value in quotes. The quotes count as part of the value; remove them.`]
           assert.deepStrictEqual((yield* byLibrary({ [variable]: value })).warnings, warnings)
           assert.deepStrictEqual((yield* byCommands({ [variable]: value })).warnings, warnings)
         }
@@ -217,13 +217,13 @@ describe("a variable of an env file that another system has written", () => {
       for (const { variable } of [deviceTable.stateDirectory, deviceTable.sessionKey]) {
         const { warnings } = yield* byCommands({ [variable]: '"x"' })
         assert.deepStrictEqual(warnings, [
-          `${variable} is in quotes. The quotes count as part of the value; remove them.`
+          `${variable} gives a value in quotes. The quotes count as part of the value; remove them.`
         ])
       }
       for (const { variable } of Object.values(IdentitySecrets.identityTable)) {
         const { warnings } = yield* byCommands({ [variable]: `"${secret}"` })
         assert.deepStrictEqual(warnings, [
-          `${variable} is in quotes. The quotes count as part of the value; remove them.`
+          `${variable} gives a value in quotes. The quotes count as part of the value; remove them.`
         ])
       }
       assert.deepStrictEqual((yield* byLibrary({ OPENCLAW_GATEWAY_TOKEN: `${secret}"` })).warnings, [])
