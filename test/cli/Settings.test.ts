@@ -201,8 +201,8 @@ describe("bad values", () => {
     ["OPENCLAW_PAIRING_REMINDERS", "2.5", /0 to 10/],
     ["OPENCLAW_PAIRING_REMINDERS", "11", /0 to 10/]
   ]
-  const problemsOf = (env: Readonly<Record<string, string>>) =>
-    Effect.map(Effect.flip(read(env)), (error) => {
+  const problemsOf = (env: Readonly<Record<string, string>>, given: Given = {}) =>
+    Effect.map(Effect.flip(read(env, given)), (error) => {
       assert.strictEqual(error._tag, "SettingsInvalid")
       return { message: error.message, problems: error._tag === "SettingsInvalid" ? error.problems : [] }
     })
@@ -211,10 +211,17 @@ describe("bad values", () => {
     Effect.gen(function*() {
       const { message, problems } = yield* problemsOf({ [variable]: value })
       assert.lengthOf(problems, 1)
-      assert.match(problems[0]?.setting ?? "", new RegExp(`^${variable}( |$)`))
+      assert.strictEqual(problems[0]?.setting, variable)
       assert.match(problems[0]?.problem ?? "", what)
       assert.notInclude(message, secret)
       assert.lengthOf(message.split("\n"), 1)
+    }))
+
+  it.effect("a bad flag is named by itself, although its variable is right", () =>
+    Effect.gen(function*() {
+      const env = { OPENCLAW_GATEWAY_URL: "wss://gateway.example" }
+      const { problems } = yield* problemsOf(env, { flags: { gatewayUrl: "ftp://x" } })
+      assert.deepStrictEqual(problems.map(({ setting }) => setting), ["--gateway-url"])
     }))
 
   it.effect("all of them are named at once, and no secret is", () =>
@@ -222,7 +229,7 @@ describe("bad values", () => {
       const all = Object.fromEntries(bad.map(([variable, value]) => [variable, value]))
       const { message, problems } = yield* problemsOf({ ...all, OPENCLAW_GATEWAY_PASSWORD: secret })
       assert.deepStrictEqual(
-        problems.map(({ setting }) => setting.split(" ")[0] ?? "").toSorted(),
+        problems.map(({ setting }) => setting).toSorted(),
         Object.keys(all).toSorted()
       )
       assert.notInclude(message, secret)
