@@ -27,13 +27,13 @@ export const root = Command.make("openclaw-device").pipe(
 /** The conversation that a command's tasks go to. */
 export const session = settingFlag(deviceTable.sessionKey)
 
-/** Where what happens is written down, for `replay`. */
+/** The file of the flight recorder. */
 export const record = Flag.String("record").pipe(
-  Flag.withDescription("Write what happens to this new file, without secrets and texts, for `replay`"),
+  Flag.withDescription("Record the connection in this new file, without secrets and texts, for `replay`"),
   Flag.optional
 )
 
-/** Runs a command with what the shared flags say: where, and how its answer is printed. */
+/** Runs a command with the shared flags, and with the output that they choose. */
 export const onRoot = <E extends { readonly _tag: string; readonly message: string }, R>(
   body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>
 ) =>

@@ -9,7 +9,7 @@ import type { Kind, Names } from "../settings/Setting.ts"
 type RowWithFlag<A> = Kind<A> & Names & { readonly flag: string }
 
 const described = ({ about, flag, range }: RowWithFlag<unknown>, purpose = about) =>
-  Flag.String(flag).pipe(Flag.withDescription(`${purpose.charAt(0).toUpperCase()}${purpose.slice(1)}: ${range}`))
+  Flag.String(flag).pipe(Flag.withDescription(`${purpose.charAt(0).toUpperCase()}${purpose.slice(1)} (${range})`))
 
 /** The flag of a setting, as text that is checked together with the other settings. */
 export const settingFlag = (row: RowWithFlag<unknown>, purpose?: string) => Flag.optional(described(row, purpose))

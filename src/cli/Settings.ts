@@ -2,7 +2,7 @@
  * The checked settings of a command: flags, then environment variables, then defaults. Everything is checked before anything
  * starts, and every bad value is named with what it should be.
  */
-import type * as Config from "effect/Config"
+import * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { FileSystem } from "effect/FileSystem"
@@ -17,6 +17,7 @@ import { gatewayTable } from "../handshake/GatewayTable.ts"
 import { identityTable } from "../identity/IdentitySecrets.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingSource from "../settings/SettingSource.ts"
+import { unknownVariables } from "../settings/UnknownVariable.ts"
 import type { StateDirectoryUnknown, StateFiles } from "../storage/StateDirectory.ts"
 import { defaultDirectory, reserved, stateFiles } from "../storage/StateDirectory.ts"
 import { deviceTable } from "./DeviceTable.ts"
@@ -81,6 +82,15 @@ export const read = Effect.fn("Settings.read")(function*(
   const openClaw = absolute(yield* SettingSource.pathVariable("OPENCLAW_STATE_DIR"))
   const isForeign = identityPath !== undefined && Option.isSome(reserved(identityPath, openClaw))
 
+  const secrets = yield* Effect.forEach(
+    Object.values(identityTable),
+    ({ variable }) => SettingSource.variable(variable)
+  )
+  const unknown = yield* Effect.mapError(
+    unknownVariables(Setting.variables(table)),
+    (cause) => new Config.ConfigError(cause)
+  )
+
   const gateway = settingsOf(environment)
   const allProblems = [
     ...Result.isFailure(gateway) ? gateway.failure.problems : [],
@@ -99,6 +109,10 @@ export const read = Effect.fn("Settings.read")(function*(
     reminderInterval: values.reminderInterval,
     reminders: values.reminders,
     warnings: [
+      ...unknown.map(({ name, nearest }) =>
+        `${name} is not a setting of this program and is ignored. The nearest setting is ${nearest}.`
+      ),
+      ...SettingSource.quoteWarnings([...Object.values(found.texts), ...secrets]),
       ...isForeign
         ? [
           `${deviceTable.identityPath.variable} names a file that belongs to OpenClaw; it is read once, to take its identity`

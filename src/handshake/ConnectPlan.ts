@@ -1,8 +1,8 @@
 /**
  * One attempt, decided before anything is opened.
  *
- * A plan is immutable, and both what is sent and what is signed come out of it, so that the two cannot differ. The nonce is
- * an argument of `answer`, never a field: a second challenge cannot change what an attempt signs.
+ * A plan is immutable. The sent parameters and the signed text both come from it, so they cannot differ. The nonce is an
+ * argument of `answer`, never a field: a second challenge cannot change what an attempt signs.
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -30,8 +30,8 @@ export type Credential =
   }
   | { readonly _tag: "None" }
 
-/** What of the settings a plan takes over as it is. */
-type Described =
+/** The settings that a plan copies unchanged. */
+type CopiedSetting =
   | "caps"
   | "clientId"
   | "clientMode"
@@ -41,7 +41,7 @@ type Described =
   | "role"
   | "scopes"
 
-export interface ConnectPlan extends Pick<GatewaySettings, Described> {
+export interface ConnectPlan extends Pick<GatewaySettings, CopiedSetting> {
   readonly target: Target
   readonly identity: DeviceIdentity["Service"]
   readonly proof: "v2" | "v3"
@@ -50,7 +50,7 @@ export interface ConnectPlan extends Pick<GatewaySettings, Described> {
   readonly maxProtocol: number
 }
 
-/** The plan that settings, identity and the credential of the moment make. */
+/** Makes the plan of one attempt from settings, identity and the chosen credential. */
 export const make = (
   settings: GatewaySettings,
   identity: DeviceIdentity["Service"],
@@ -99,7 +99,7 @@ export const answer = (plan: ConnectPlan, challenge: Challenge): Result.Result<A
   return signed(plan, text, { signedAt: challenge.ts, nonce: challenge.nonce })
 }
 
-/** Answers a gateway that sent no challenge: no nonce, our own clock. Only for the opt-in legacy mode. */
+/** Answers a gateway that sent no challenge, without a nonce and by our own clock. Only for the opt-in legacy mode. */
 export const answerWithoutChallenge = (
   plan: ConnectPlan,
   nowMs: number
@@ -119,7 +119,7 @@ export const proofFields = (plan: ConnectPlan, signedAtMs: number): DeviceProof.
   deviceFamily: plan.deviceFamily
 })
 
-/** The proof version that goes on record for an attempt. */
+/** The proof version that errors and spans state for an attempt. */
 export const proofVersion = (plan: Pick<ConnectPlan, "proof">, challenged: boolean): ProofVersion =>
   challenged ? plan.proof : "v1"
 

@@ -33,9 +33,9 @@ import { gatewayTable } from "./GatewayTable.ts"
 /** Checked settings. */
 export interface GatewaySettings {
   readonly endpoint: Endpoint
-  /** By what a `wss:` gateway is recognised. */
+  /** How a `wss:` gateway is recognised. */
   readonly tls: TlsTrust.TlsTrust
-  /** The gateway is recognised by its certificate or key, which nobody in between can have. */
+  /** The gateway is recognised by its certificate or key, which nobody else has. */
   readonly pinned: boolean
   /** Sent with the WebSocket's HTTP request. None on `ws:`. */
   readonly headers: ReadonlyArray<UpgradeHeader.UpgradeHeader>
@@ -134,10 +134,11 @@ export const settingsOf = (
 export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySettings>()(
   "effect-openclaw/handshake/GatewayConfig"
 ) {
-  /** Settings from the program's own text. Fails with every problem at once. */
+  /** Settings that the program gives. Fails with every problem at once. */
   static readonly layer = (input: GatewayInput): Layer.Layer<GatewayConfig, SettingsInvalid> =>
     Layer.effect(GatewayConfig, Effect.fromResult(check(input)))
 
+  /** Settings from a program's own `Config`. */
   static readonly layerConfig = (
     config: Config.Wrap<GatewayInput>
   ): Layer.Layer<GatewayConfig, SettingsInvalid | Config.ConfigError> =>
@@ -165,7 +166,7 @@ export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySetting
   )
 }
 
-/** Makes settings of single values, after what depends on several of them was checked as well. */
+/** Checks what depends on several settings, and puts them together. */
 const assemble = (
   { given, problems, values }: Decoded<typeof gatewayTable>
 ): Result.Result<GatewaySettings, ReadonlyArray<Problem<keyof GatewayInput>>> => {
@@ -196,7 +197,7 @@ const assemble = (
   })
 }
 
-/** Settings of the link that would have no effect, or another one than they seem to. */
+/** Settings of the link that contradict each other, or would have no effect. */
 const contradictions = (
   endpoint: Endpoint | undefined,
   { headers, pinsGiven, tls: { mode, pins } }: {

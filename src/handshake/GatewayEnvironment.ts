@@ -23,7 +23,7 @@ export interface GatewayEnvironment {
 
 type Texts = GatewayEnvironment["found"]["texts"]
 
-/** Reads the variables, and the files that they name. The texts of flags are given by the names of their options. */
+/** Reads the variables and the files that they name. `flags` are texts by the names of the options. */
 export const read = Effect.fn("GatewayEnvironment.read")(function*(
   flags: { readonly [K in keyof typeof gatewayTable]?: string | undefined } = {}
 ): Effect.fn.Return<GatewayEnvironment, Config.ConfigError, FileSystem> {
@@ -33,12 +33,12 @@ export const read = Effect.fn("GatewayEnvironment.read")(function*(
   return { found: { texts, faults }, damaged: yield* damagedAuthority(authorities), warnings }
 })
 
-/** Client ids of browsers. With them come Origin checks and a demand for one exact build of the Control UI. */
+/** Client ids of browsers. Gateways check their Origin and demand one exact build of the Control UI. */
 const browserIds: ReadonlySet<string> = new Set(["openclaw-control-ui", "webchat-ui", "webchat"])
 
-/** What of an environment that was written for another client holds for this one, and what a person should know of it. */
+/** Leaves out what is meant for a browser client, and a password beside a token. Each comes with a warning. */
 const forThisClient = (found: Texts): { readonly texts: Texts; readonly warnings: ReadonlyArray<string> } => {
-  const warnings: Array<string> = []
+  const warnings: Array<string> = [...SettingSource.quoteWarnings(Object.values(found))]
   let texts = found
   const clientId = textOf(found.clientId)
   if (found.clientId !== undefined && clientId !== undefined && browserIds.has(clientId)) {
@@ -68,7 +68,7 @@ const forThisClient = (found: Texts): { readonly texts: Texts; readonly warnings
 const textOf = (found: SettingSource.Text | undefined): string | undefined =>
   found === undefined ? undefined : Redacted.value(found.text).trim()
 
-/** OpenSSL passes over a damaged certificate in silence, so each is read here. */
+/** Reads each certificate, because OpenSSL skips a damaged one in silence. */
 const damagedAuthority = Effect.fnUntraced(function*(authorities: ReadonlyArray<string>) {
   if (authorities.length === 0) return []
   const { X509Certificate } = yield* Effect.promise(() => import("node:crypto"))

@@ -1,9 +1,9 @@
 /**
- * One attempt: dial, answer the challenge, and either hello-ok or a typed reason why not. Nothing here retries.
+ * One attempt: dial, answer the challenge, and end with hello-ok or a typed error. Nothing here retries.
  *
- * What arrives is judged in the link's own callback. The fiber that connects only waits on two deferreds, so no timer runs
- * but the two deadlines, and a refusal or a close reaches the caller at once. A link belongs to its attempt: what a late
- * callback of an old link reports can touch nothing of a newer one.
+ * Frames are judged in the link's own callback. The connecting fiber waits on two deferreds, so the two deadlines are the
+ * only timers, and a refusal or a close reaches the caller at once. Each attempt has an exchange of its own, so a late
+ * callback of an old link cannot touch a newer attempt.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -61,8 +61,8 @@ export class Handshake extends Context.Service<Handshake, {
    * Performs one attempt. From hello-ok on, and from the same callback, frames and the link's end go to `handler`. The
    * scope closes the link. A failed attempt leaves nothing behind.
    *
-   * One span, `Handshake.connect`, with a child for each step that was reached: `gateway.dial` and so on (`Timeline.steps`). `attributesOf` names what
-   * is on it; the credential is there by its kind only.
+   * One span, `Handshake.connect`, has a child for each step that was reached, such as `gateway.dial` (`Timeline.steps`).
+   * `attributesOf` lists its attributes; of the credential it states the kind only.
    */
   readonly connect: (
     plan: ConnectPlan,
@@ -96,11 +96,11 @@ const attempt = Effect.fnUntraced(function*(
   const startedMs = clock.currentTimeMillisUnsafe()
   const timeline = Timeline.make(clock)
   const exchange = makeExchange(plan, clock, timeline, handler)
-  // Its own scope, so that an attempt that fails has closed its link before its caller learns of it.
-  const own = yield* Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
+  // A scope of its own: a failed attempt closes its link before its caller sees the error.
+  const linkScope = yield* Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
 
   const negotiate = Effect.gen(function*() {
-    const link = yield* dialled(transport, plan, limits, exchange)
+    const link = yield* dial(transport, plan, limits, exchange)
     const spentMs = clock.currentTimeMillisUnsafe() - startedMs
     const answered = yield* Deferred.await(exchange.challenge).pipe(
       Effect.map((challenge) => ({ proof: Plan.proofVersion(plan, true), answer: Plan.answer(plan, challenge) })),
@@ -123,8 +123,8 @@ const attempt = Effect.fnUntraced(function*(
     const text = Frame.encodeRequest(connectId, "connect", encodeConnectParams(params))
     const tooLarge = FrameLimit.check("connect", text, FrameLimit.connectLimitBytes)
     if (tooLarge !== undefined) return yield* tooLarge
-    exchange.answering(proof)
-    // A link that no longer takes the frame reports its end, with code and reason, to the exchange: that is waited for.
+    exchange.enterHello(proof)
+    // If the link no longer takes the frame, wait: it reports its end, with code and reason, to the exchange.
     const sent = link.sendUnsafe(text)
     const hello = yield* Effect.timeoutOrElse(Deferred.await(exchange.hello), {
       duration: limits.helloTimeout,
@@ -140,7 +140,7 @@ const attempt = Effect.fnUntraced(function*(
   })
 
   return yield* negotiate.pipe(
-    Scope.provide(own),
+    Scope.provide(linkScope),
     Effect.tapError((error) =>
       Effect.annotateLogs(Effect.logInfo("connection attempt failed"), {
         error: error._tag,
@@ -155,14 +155,14 @@ const attempt = Effect.fnUntraced(function*(
         gateway: `${plan.target.url.protocol}//${plan.target.url.host}`
       })
     ),
-    Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))),
+    Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause))),
     Effect.onExit((exit) =>
       Effect.withFiber((fiber) => Effect.sync(() => trace(fiber, plan, exchange, timeline, exit)))
     )
   )
 })
 
-/** Tells the tracer, where there is one that somebody listens to, what the attempt was and how long each step took. */
+/** Reports the attempt and the length of each step to the tracer, if one is installed. */
 const trace = (
   fiber: Fiber.Fiber<unknown, unknown>,
   plan: ConnectPlan,
@@ -182,8 +182,8 @@ const trace = (
 }
 
 /**
- * What an attempt's span says, besides the milliseconds of each step (`openclaw.connect.<step>_ms`). OpenTelemetry's names
- * where it has them (semantic conventions, server, url, network and error).
+ * The attributes of an attempt's span, besides the milliseconds of each step (`openclaw.connect.<step>_ms`). The names are
+ * those of OpenTelemetry where it has one (semantic conventions: server, url, network, error).
  */
 const attributesOf = (
   { credential, proof, target: { url } }: ConnectPlan,
@@ -214,15 +214,15 @@ const attributesOf = (
 const challengeTimeout = (phase: Phase, limits: HandshakeLimits) =>
   new ChallengeTimeout({ phase, timeoutMs: Duration.toMillis(limits.challengeTimeout) })
 
-const dialled = (
+const dial = (
   transport: Transport["Service"],
   plan: ConnectPlan,
   limits: HandshakeLimits,
   exchange: Exchange
 ): Effect.Effect<Link, HandshakeError, Scope.Scope> =>
   transport.dial(plan.target, exchange.handler).pipe(
-    Effect.mapError((error) => error._tag === "LinkError" ? exchange.placed(error) : error),
-    Effect.tap(() => Effect.sync(exchange.dialled)),
+    Effect.mapError((error) => error._tag === "LinkError" ? exchange.withPhase(error) : error),
+    Effect.tap(() => Effect.sync(exchange.linkOpened)),
     Effect.timeoutOrElse({
       duration: limits.challengeTimeout,
       orElse: () => Effect.fail(challengeTimeout(exchange.phase(), limits))
@@ -234,11 +234,11 @@ interface Exchange {
   readonly challenge: Deferred.Deferred<Challenge, HandshakeError>
   readonly hello: Deferred.Deferred<HelloOk, HandshakeError>
   readonly phase: () => Phase
-  readonly dialled: () => void
-  /** A failed dial with the phase that dialling had reached, where the transport does not say, and the time it took. */
-  readonly placed: (error: LinkError) => LinkError
-  /** Must come before `connect` is sent: its answer may arrive while it is being sent. */
-  readonly answering: (proof: ProofVersion) => void
+  readonly linkOpened: () => void
+  /** Adds the elapsed time to a dial error, and the phase if the transport does not state one. */
+  readonly withPhase: (error: LinkError) => LinkError
+  /** Call it before `connect` is sent: the answer may arrive during the send. */
+  readonly enterHello: (proof: ProofVersion) => void
   readonly clockDeltaMs: () => number | undefined
 }
 
@@ -260,8 +260,7 @@ const makeExchange = (
     Deferred.doneUnsafe(hello, Effect.fail(error))
   }
   const onChallenge = (payload: unknown) => {
-    // A second challenge within an attempt changes nothing: the first nonce is already on its way. Nor does one that
-    // comes after the legacy answer that its absence caused.
+    // A second challenge changes nothing: the first nonce is already signed. Neither does one after the legacy answer.
     if (phase === "hello" || Deferred.isDoneUnsafe(challenge)) return
     const decoded = decodeChallenge(payload)
     if (Option.isNone(decoded)) return fail(new ChallengeInvalid())
@@ -286,18 +285,18 @@ const makeExchange = (
     challenge,
     hello,
     phase: () => phase,
-    dialled: () => {
+    linkOpened: () => {
       phase = "challenge"
       timeline.enter("challenge")
       if (clockDeltaMs !== undefined) timeline.enter("connect")
     },
-    placed: (error) =>
+    withPhase: (error) =>
       new LinkError({
         ...error,
         phase: error.phase === "dial" ? phase : error.phase,
         elapsedMs: timeline.elapsedMs()
       }),
-    answering: (version) => {
+    enterHello: (version) => {
       phase = "hello"
       timeline.enter("hello")
       proof = version
@@ -312,7 +311,7 @@ const makeExchange = (
       },
       onClose: (error) => {
         if (phase === "session") return handler.onClose(error)
-        // Only an open link closes: a fiber that has not yet noticed that it opened is behind.
+        // Only an open link can close, even if the dialling fiber has not run since it opened.
         const reached = phase === "hello" ? phase : "challenge"
         fail(new LinkError({ ...error, phase: reached, elapsedMs: timeline.elapsedMs() }))
       },

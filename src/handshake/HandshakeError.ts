@@ -15,7 +15,7 @@ import { AuthReason, DeviceProofReason, MismatchReason, PairingReason } from "..
 import type { ConnectPlan } from "./ConnectPlan.ts"
 import { CredentialKind } from "./ConnectPlan.ts"
 
-/** A person has to approve this device on the gateway. Not a failure of anything: a state to wait in. */
+/** A person has to approve this device on the gateway. Callers wait; nothing is broken. */
 export class PairingRequired extends Schema.TaggedError<PairingRequired>()("PairingRequired", {
   reason: PairingReason,
   /** Absent when the gateway sent none, or one that is not safe to show. */
@@ -35,11 +35,11 @@ export class PairingRequired extends Schema.TaggedError<PairingRequired>()("Pair
 /** The gateway sent no challenge in time. */
 export class ChallengeTimeout extends Schema.TaggedError<ChallengeTimeout>()("ChallengeTimeout", {
   /**
-   * `dial`: the socket did not even open. `tls`: it did, and TLS was not agreed. `upgrade`: the HTTP request was not
-   * answered. `challenge`: the link opened, and nothing came.
+   * `dial`: the socket did not open. `tls`: it opened, and TLS was not agreed. `upgrade`: the HTTP request was not
+   * answered. `challenge`: the link opened, and no challenge came.
    */
   phase: Phase,
-  /** From the start of dialling, so that it is also the time that passed. */
+  /** From the start of dialling, in milliseconds. */
   timeoutMs: Schema.Finite
 }) {
   override get message(): string {
@@ -56,7 +56,7 @@ export class ChallengeTimeout extends Schema.TaggedError<ChallengeTimeout>()("Ch
   }
 }
 
-/** The challenge has no nonce or time that may be signed: `ts` must be milliseconds, a whole number, not negative. */
+/** The challenge has no nonce or time that can be signed: `ts` must be a whole number of milliseconds, not negative. */
 export class ChallengeInvalid extends Schema.TaggedError<ChallengeInvalid>()("ChallengeInvalid", {}) {
   override get message(): string {
     return "the gateway's connect.challenge has no usable nonce and ts"
@@ -142,7 +142,7 @@ export class ClientNotAllowed extends Schema.TaggedError<ClientNotAllowed>()("Cl
   }
 }
 
-/** The gateway is there but not ready, for example while it starts. */
+/** The gateway answers and is not ready, for example while it starts. */
 export class GatewayUnavailable extends Schema.TaggedError<GatewayUnavailable>()("GatewayUnavailable", {
   retryAfterMs: Schema.optional(Schema.Finite),
   detail: Schema.optional(Schema.String)
@@ -152,7 +152,7 @@ export class GatewayUnavailable extends Schema.TaggedError<GatewayUnavailable>()
   }
 }
 
-/** A refusal that this version does not know, kept as it came. */
+/** A refusal that this version does not know, in the gateway's own words. */
 export class GatewayRejected extends Schema.TaggedError<GatewayRejected>()("GatewayRejected", {
   reason: Schema.Literals(["Refused", "HelloUnreadable"]),
   code: Schema.String,
@@ -166,7 +166,7 @@ export class GatewayRejected extends Schema.TaggedError<GatewayRejected>()("Gate
   }
 }
 
-/** The gateway let this device in and granted less than was asked for, and the settings do not accept that. */
+/** The gateway granted fewer scopes than were asked for, and the settings do not accept that. */
 export class ScopesNarrowed extends Schema.TaggedError<ScopesNarrowed>()("ScopesNarrowed", {
   requested: Schema.Array(Schema.String),
   granted: Schema.Array(Schema.String),
@@ -197,7 +197,7 @@ export type HandshakeError =
 /** Everything that can keep a session from beginning, bad settings included. */
 export type ConnectError = HandshakeError | EndpointInvalid | InsecureUrl
 
-/** The one translation from what a gateway said to what we fail with. `proof` is the version that was sent. */
+/** Translates a refusal into the error of the attempt. `proof` is the version that was sent. */
 export const fromRefusal = (
   refusal: Refusal,
   plan: ConnectPlan,

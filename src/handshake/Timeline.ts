@@ -1,8 +1,8 @@
 /**
- * When each step of an attempt began, kept by the link's synchronous callbacks and told as spans once the attempt is over.
+ * Records when each step of an attempt begins, and makes spans of the steps once the attempt is over.
  *
- * A callback has no fiber to open a span in, and an attempt that nobody traces must not pay for one: so a step costs one
- * reading of the clock, and spans are made afterwards, with the times that were read.
+ * The link's callbacks have no fiber to open a span in, and an attempt without a tracer must not pay for spans. So a step
+ * costs one clock reading, and the spans are made afterwards from these times.
  */
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -22,11 +22,11 @@ export interface Timeline {
   /** Begins a step and ends the one before. A step that is not ahead of the present one is ignored. */
   readonly enter: (step: Step) => void
   readonly current: () => Step
-  /** Since the first step, in milliseconds. */
+  /** Milliseconds since the first step began. */
   readonly elapsedMs: () => number
-  /** Ends the last step, and gives each with its length in milliseconds. Steps that never began are absent. */
+  /** Ends the last step, and returns each with its length in milliseconds. Steps that never began are absent. */
   readonly end: () => ReadonlyArray<{ readonly step: Step; readonly ms: number }>
-  /** One span for each step, below `parent`. The last one ended as the attempt did. Call it after `end`. */
+  /** Makes one span for each step, below `parent`. The last one ends as the attempt did. Call it after `end`. */
   readonly trace: (tracer: Tracer.Tracer, parent: Tracer.AnySpan, exit: Exit.Exit<void, unknown>) => void
 }
 
@@ -68,9 +68,6 @@ export const make = (clock: Clock.Clock): Timeline => {
   }
 }
 
-/**
- * The tracer that somebody listens to. None when tracing is switched off, and none when no tracer was installed: the native
- * one keeps its spans to itself, so making them would be for nothing.
- */
+/** The installed tracer. Undefined when tracing is off or only the native tracer is there, whose spans nobody reads. */
 export const tracerOf = ({ cache }: Fiber.Fiber<unknown, unknown>): Tracer.Tracer | undefined =>
   cache.tracerEnabled && cache.tracer !== Tracer.nativeTracer ? cache.tracer : undefined

@@ -1,6 +1,6 @@
 /**
- * A setting as one row of a table. From the row follow how a value is read and checked, its flag, its name in messages and
- * its line in the README.
+ * A setting as one row of a table. The row decides how a value is read and checked, its flag, its name in messages and its
+ * line in the README.
  *
  * To add a setting, add a row: to `handshake/GatewayTable.ts` if a program that embeds the library may set it too, to
  * `cli/DeviceTable.ts` if only the commands have it.
@@ -11,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** A value, or nothing where the text is blank, or why it is refused: the end of a sentence that begins with its name. */
+/** A value, undefined for blank text, or why it is refused: the end of a sentence that begins with the setting's name. */
 export type Checked<A> = Result.Result<A | undefined, { readonly message: string }>
 
 /** What a setting may be, and how its text is found. */
@@ -26,11 +26,11 @@ export interface Kind<out A> {
   readonly parse: (text: string) => Checked<A>
   /** Checks what a program gives. */
   readonly accept: (value: unknown) => Checked<A>
-  /** What it may be, in words. */
+  /** The values that it may have, in words. */
   readonly range: string
 }
 
-/** What a setting is called and what holds when it is not set. */
+/** What a setting is called, what it is about, and what holds when it is not set. */
 export interface Names {
   /** The environment variable. Without one, only a program can set it. */
   readonly variable?: string
@@ -50,7 +50,7 @@ export type Table = Readonly<Record<string, Setting<unknown>>>
 /** A row of a table. */
 export const setting = <A, const N extends Names>(kind: Kind<A>, names: N): Kind<A> & N => ({ ...kind, ...names })
 
-/** The checked values of a table. Only what has neither been set nor has a default is undefined. */
+/** The checked values of a table. A setting without a default is undefined when it is not set. */
 export type Values<T extends Table> = {
   readonly [K in keyof T]: T[K] extends Kind<infer A> ? T[K] extends { readonly default: unknown } ? A : A | undefined
     : never
@@ -61,7 +61,7 @@ export interface Problem<Name extends string = string> {
   readonly problem: string
 }
 
-/** What a table makes of what was given. */
+/** A table's settings after their checks. */
 export interface Decoded<T extends Table> {
   /** A refused value counts as not set, so that what depends on it can still be checked. */
   readonly values: Values<T>
@@ -93,11 +93,11 @@ export const decode = <T extends Table>(
   return { values: values as Values<T>, given, problems }
 }
 
-/** What a program gives by the names of the table. */
+/** Checks what a program gives, by the names of the rows. */
 export const accept = <T extends Table>(table: T, input: { readonly [K in keyof T]?: unknown }): Decoded<T> =>
   decode(table, (name, row) => input[name] === undefined ? undefined : row.accept(input[name]))
 
-/** The table as the README shows it, without what only a program can set. */
+/** The rows as the README shows them, without those that only a program can set. */
 export const markdown = (rows: ReadonlyArray<Setting<unknown>>): string => {
   const code = (text: string | undefined) => text === undefined ? "" : `\`${text}\``
   return [
@@ -121,7 +121,7 @@ export const variables = (rows: ReadonlyArray<Setting<unknown>>): ReadonlyArray<
       : [variable]
   )
 
-/** What is added to the variable of a secret for a file that holds it, and for an open file descriptor. */
+/** The ends of the variables that name a secret's file and its open file descriptor. */
 export const suffixes = ["_FILE", "_FD"] as const
 
 const ofText = <A>(parse: (text: string) => Checked<A>): Pick<Kind<A>, "accept" | "parse"> => ({
@@ -135,12 +135,13 @@ const refused = (message: string): Result.Result<never, { readonly message: stri
 
 type Parse<A> = (text: string) => Result.Result<A, { readonly message: string }>
 
-/** White space around a text does not count, and blank text is not set. */
+/** Blank text counts as not set, and white space around other text does not count. */
 const trimmed = <A>(parse: Parse<A>) => (text: string): Checked<A> => text.trim() === "" ? notSet : parse(text.trim())
 
-/** Blank text is not set; any other is taken as it is. */
+/** Blank text counts as not set; other text stays as it is. */
 const exact = <A>(parse: Parse<A>) => (text: string): Checked<A> => text.trim() === "" ? notSet : parse(text)
 
+/** Text that `parse` checks. */
 export const text = <A>(range: string, parse: Parse<A>): Kind<A> => ({
   source: "variable",
   range,
@@ -153,7 +154,7 @@ export const anyText = (range: string): Kind<string> => text(range, Result.succe
 /** A file or directory. */
 export const path = (range: string): Kind<string> => ({ ...anyText(range), source: "path" })
 
-/** What a file holds; a program gives the content itself. */
+/** The content of a file. A program gives the content itself. */
 export const file = <A>(range: string, parse: Parse<A>): Kind<A> => ({ ...text(range, parse), source: "file" })
 
 /** Never shown. A program gives it as `Redacted`. */
@@ -218,7 +219,7 @@ export const yesOrNo: Kind<boolean> = {
 }
 
 /**
- * A time. As text it is in Effect's notation, such as `15 seconds`, as a bare number would not say its unit. A program may
+ * A time. Text is in Effect's notation, such as `15 seconds`, because a bare number does not say its unit. A program may
  * give any `Duration.Input` of at least a millisecond.
  */
 export const time = (
@@ -243,7 +244,7 @@ export const time = (
     ),
     accept: (value) =>
       found(
-        // What is no `Duration.Input` gives none.
+        // `fromInput` itself refuses what is no `Duration.Input`.
         Option.filter(Duration.fromInput(value as Duration.Input), (time) =>
           Duration.isFinite(time) && Duration.toMillis(time) >= 1),
         'must be a time of at least one millisecond, like "15 seconds"'

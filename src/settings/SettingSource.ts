@@ -5,7 +5,7 @@
  * - A flag wins over its variable. A blank flag or variable counts as not set.
  * - `~` at the start of a path is the home directory.
  * - One line end at the end of a variable or a file is not part of the value.
- * - A problem shows neither the path nor the content.
+ * - A problem shows neither the path nor the content. It hints at quotes, which some readers of env files leave in place.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -29,6 +29,7 @@ export interface Fault {
   readonly problem: string
 }
 
+/** What was found of one setting. */
 export interface Found {
   readonly text: Text | undefined
   readonly faults: ReadonlyArray<Fault>
@@ -86,11 +87,20 @@ export const named = <T extends Table>(
   own: { readonly [K in keyof T]?: unknown } = {}
 ): ReadonlyArray<Problem> => [
   ...faults.map(({ name, problem }) => ({ setting: name, problem })),
-  ...problems.map(({ problem, setting }) => ({
-    setting: own[setting] === undefined ? texts[setting]?.name ?? table[setting]?.variable ?? setting : setting,
-    problem
-  }))
+  ...problems.map(({ problem, setting }) =>
+    own[setting] === undefined
+      ? {
+        setting: texts[setting]?.name ?? table[setting]?.variable ?? setting,
+        problem: hinted(problem, texts[setting])
+      }
+      : { setting, problem }
+  )
 ]
+
+/** One warning for each text that is in quotes. */
+export const quoteWarnings = (texts: ReadonlyArray<Text | undefined>): ReadonlyArray<string> =>
+  texts.filter((found) => found !== undefined).filter(({ text }) => inQuotes(Redacted.value(text)))
+    .map(({ name }) => `${name} gives a value in quotes. ${quotes}.`)
 
 /** A secret: the variable's own text, or what its `_FILE` or `_FD` leads to. More than one of them is a fault. */
 export const secret = Effect.fn("SettingSource.secret")(function*(name: string): Effect.fn.Return<
@@ -116,7 +126,7 @@ export const secret = Effect.fn("SettingSource.secret")(function*(name: string):
 
 /** A variable's text without one line end at its end; undefined when it is blank. */
 export const variable = (name: string): Effect.Effect<Text | undefined, Config.ConfigError> => {
-  // As the providers of both kinds have it: by its whole name, and by its group.
+  // By its group, as nested configuration has it. In an environment that is the same name.
   const [, group, rest] = /^(OPENCLAW_[A-Z]+)_(.+)$/.exec(name) ?? []
   const config = group === undefined || rest === undefined
     ? Config.Redacted(name)
@@ -176,7 +186,7 @@ const contentOf = Effect.fnUntraced(function*(named: Text, path: string, options
   const fs = yield* FileSystem.FileSystem
   const what = named.name.endsWith("_FD") ? "a file descriptor" : "a file"
   const fault = (reason: Fault["reason"], problem: string): Result.Result<never, Fault> =>
-    Result.fail({ name: named.name, reason, problem: `names ${what} that ${problem}` })
+    Result.fail({ name: named.name, reason, problem: hinted(`names ${what} that ${problem}`, named) })
   const bytes = yield* Effect.option(fs.readFile(path))
   if (Option.isNone(bytes)) return fault("Unreadable", "cannot be read")
   const text = Result.try(() => new TextDecoder("utf-8", options).decode(bytes.value))
@@ -186,3 +196,8 @@ const contentOf = Effect.fnUntraced(function*(named: Text, path: string, options
 })
 
 const withoutLineEnd = (text: string): string => text.replace(/(?:\r?\n|\r)$/, "")
+
+const inQuotes = (text: string): boolean => /^(["'`])[^]*\1$/.test(text.trim())
+const quotes = "The quotes count as part of the value; remove them"
+const hinted = (problem: string, found: Text | undefined): string =>
+  found !== undefined && inQuotes(Redacted.value(found.text)) ? `${problem}. ${quotes}` : problem

@@ -16,6 +16,7 @@ import { mcp } from "../../src/cli/Mcp.ts"
 import { replay } from "../../src/cli/Replay.ts"
 import { root } from "../../src/cli/Root.ts"
 import { run } from "../../src/cli/Run.ts"
+import { table } from "../../src/cli/Settings.ts"
 import { tasks } from "../../src/cli/Tasks.ts"
 import { PrivateFile } from "../../src/storage/PrivateFile.ts"
 import * as Cli from "./Cli.ts"
@@ -313,6 +314,21 @@ describe("help", () => {
         for (const { command } of examples) assert.isTrue(command.startsWith(["openclaw-device", ...path].join(" ")))
       }))
   }
+
+  it.effect("each setting with a flag is offered by a command, with its range", () =>
+    Effect.gen(function*() {
+      const events = (yield* Effect.forEach(all, (path) => presented([...path, "--help"]))).flat()
+      const offered = events.flatMap((event) =>
+        event._tag === "Help" ? [...event.helpDoc.flags, ...(event.helpDoc.globalFlags ?? [])] : []
+      )
+      const rows = table.filter(({ flag }) => flag !== undefined)
+      assert.deepStrictEqual(rows.map(({ flag }) => flag), ["gateway-url", "state-dir", "session", "timeout"])
+      for (const { flag, range } of rows) {
+        const found = offered.filter(({ name }) => name === flag)
+        assert.isNotEmpty(found, flag)
+        for (const { description } of found) assert.include(JSON.stringify(description), `(${range})`)
+      }
+    }))
 
   it.live(
     "the program has these commands, and prints help on standard output and its version",

@@ -85,7 +85,7 @@ const cells = (table: string) =>
   )
 
 describe("defaults", () => {
-  it.effect("F28: a default that changes without a line in the README is found", () =>
+  it.effect("F28: each default has a line in the README", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(summary(yield* read({})), defaults)
       const changes = (yield* page("README.md")).split("\n## Changes\n")[1] ?? ""
@@ -201,8 +201,8 @@ describe("bad values", () => {
     ["OPENCLAW_PAIRING_REMINDERS", "2.5", /0 to 10/],
     ["OPENCLAW_PAIRING_REMINDERS", "11", /0 to 10/]
   ]
-  const problemsOf = (env: Readonly<Record<string, string>>) =>
-    Effect.map(Effect.flip(read(env)), (error) => {
+  const problemsOf = (env: Readonly<Record<string, string>>, given: Given = {}) =>
+    Effect.map(Effect.flip(read(env, given)), (error) => {
       assert.strictEqual(error._tag, "SettingsInvalid")
       return { message: error.message, problems: error._tag === "SettingsInvalid" ? error.problems : [] }
     })
@@ -211,10 +211,17 @@ describe("bad values", () => {
     Effect.gen(function*() {
       const { message, problems } = yield* problemsOf({ [variable]: value })
       assert.lengthOf(problems, 1)
-      assert.match(problems[0]?.setting ?? "", new RegExp(`^${variable}( |$)`))
+      assert.strictEqual(problems[0]?.setting, variable)
       assert.match(problems[0]?.problem ?? "", what)
       assert.notInclude(message, secret)
       assert.lengthOf(message.split("\n"), 1)
+    }))
+
+  it.effect("a bad flag is named by itself, although its variable is right", () =>
+    Effect.gen(function*() {
+      const env = { OPENCLAW_GATEWAY_URL: "wss://gateway.example" }
+      const { problems } = yield* problemsOf(env, { flags: { gatewayUrl: "ftp://x" } })
+      assert.deepStrictEqual(problems.map(({ setting }) => setting), ["--gateway-url"])
     }))
 
   it.effect("all of them are named at once, and no secret is", () =>
@@ -222,7 +229,7 @@ describe("bad values", () => {
       const all = Object.fromEntries(bad.map(([variable, value]) => [variable, value]))
       const { message, problems } = yield* problemsOf({ ...all, OPENCLAW_GATEWAY_PASSWORD: secret })
       assert.deepStrictEqual(
-        problems.map(({ setting }) => setting.split(" ")[0] ?? "").toSorted(),
+        problems.map(({ setting }) => setting).toSorted(),
         Object.keys(all).toSorted()
       )
       assert.notInclude(message, secret)
@@ -239,7 +246,7 @@ describe("bad values", () => {
 })
 
 describe("credentials", () => {
-  it.effect("a token wins over a password, which is told; neither is shown", () =>
+  it.effect("a token wins over a password with a warning; neither is shown", () =>
     Effect.gen(function*() {
       const both = yield* read({ OPENCLAW_GATEWAY_TOKEN: ` ${secret} `, OPENCLAW_GATEWAY_PASSWORD: `${secret}-2` })
       assert.strictEqual(both.gateway.token === undefined ? undefined : Redacted.value(both.gateway.token), secret)
@@ -278,7 +285,7 @@ describe("a link to trust", () => {
       assert.deepStrictEqual(settings.warnings, [])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("G12: the warning about a named plaintext host is among those that a person is told", () =>
+  it.effect("G12: a person sees the warning about a named plaintext host", () =>
     Effect.gen(function*() {
       const { warnings } = yield* read({
         OPENCLAW_GATEWAY_URL: "ws://gateway.local:18789",
@@ -325,7 +332,7 @@ const started = Effect.fnUntraced(function*(env: Readonly<Record<string, string>
 })
 
 describe("an environment written for TEN", () => {
-  it.effect("F28: gives one warning for each key, and means what the README says", () =>
+  it.effect("F28: gives one warning for each key, as the README says", () =>
     Effect.gen(function*() {
       const settings = yield* read(ten)
       assert.include(summary(settings), {
@@ -380,7 +387,7 @@ describe("an environment written for TEN", () => {
       assert.deepStrictEqual(yield* fs.readDirectory(source.replace(/\/[^/]+$/, "")), ["device.json"])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("F40: nothing is created in ~/.openclaw where no identity is there yet", () =>
+  it.effect("F40: nothing is created in ~/.openclaw when there is no identity yet", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const home = yield* fs.makeTempDirectoryScoped({ prefix: "openclaw-device-" })
@@ -389,7 +396,7 @@ describe("an environment written for TEN", () => {
       assert.deepStrictEqual(yield* fs.readDirectory(home), [".local"])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("F40: a file that is there and cannot be used stops the start instead of costing the pairing", () =>
+  it.effect("F40: an unusable identity file stops the start instead of costing the pairing", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const home = yield* fs.makeTempDirectoryScoped({ prefix: "openclaw-device-" })

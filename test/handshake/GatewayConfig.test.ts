@@ -92,7 +92,7 @@ describe("defaults", () => {
       assert.deepStrictEqual(missing.map(([setting, value]) => `${setting.source}: ${value.source}`), [])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it("F28: a README that misses one default is found out", () => {
+  it("F28: the check finds a README that misses a default", () => {
     const table = [
       "| `--gateway-url` | `OPENCLAW_GATEWAY_URL` | `ws://127.0.0.1:18789` |",
       "prose about challenge 15 s is not documentation",
@@ -411,6 +411,17 @@ describe("layerEnv", () => {
       )
     }))
 
+  it.effect("nested configuration is read as well as an environment", () =>
+    Effect.gen(function*() {
+      const provider = ConfigProvider.fromUnknown({ OPENCLAW_GATEWAY: { URL: "wss://gateway.example", TOKEN: "t" } })
+      const { endpoint, token } = yield* Effect.provide(
+        GatewayConfig,
+        GatewayConfig.layerEnv.pipe(Layer.provide([ConfigProvider.layer(provider), NodeServices.layer]))
+      )
+      assert.strictEqual(endpoint.gatewayScope, "wss://gateway.example:443/")
+      assert.isDefined(token)
+    }))
+
   it.effect("a blank variable is not set", () =>
     Effect.gen(function*() {
       for (const preserveEmptyStrings of [false, true]) {
@@ -466,7 +477,7 @@ describe("layerEnv", () => {
     return { directory, write }
   })
 
-  it.effect("authorities and headers come from files", () =>
+  it.effect("authorities and headers are read from files", () =>
     Effect.gen(function*() {
       const { write } = yield* files
       const { certificate } = authority("Test Authority")

@@ -308,7 +308,7 @@ describe("Handshake", () => {
       assert.isTrue(error._tag === "LinkError" && error.closeCode === 1013 && error.closeReason === "gateway starting")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("a link that closes before the dialling fiber runs had opened: it failed waiting for the challenge", () =>
+  it.effect("a link that closes before the dialling fiber runs fails in the phase challenge", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport
       transport.script({ onOpen: (link) => link.close(1008, "too many") })
@@ -316,7 +316,7 @@ describe("Handshake", () => {
       assert.isTrue(error._tag === "LinkError" && error.closeCode === 1008 && error.phase === "challenge")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("F41: a link that takes connect no more is waited for until it says why", () =>
+  it.effect("F41: when the link no longer takes connect, the attempt waits until the link says why", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport
       const fiber = yield* attempt()
@@ -453,7 +453,7 @@ describe("Handshake", () => {
       assert.deepStrictEqual(session.closes.map((error) => error.closeCode), [1012])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("an answer that comes before connect was sent counts for nothing", () =>
+  it.effect("an answer that comes before connect was sent is ignored", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport
       const fiber = yield* attempt()

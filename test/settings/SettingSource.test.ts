@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { open } from "node:fs/promises"
 import { inspect } from "node:util"
+import { deviceTable } from "../../src/cli/DeviceTable.ts"
 import * as Settings from "../../src/cli/Settings.ts"
 import { GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
 import { gatewayTable } from "../../src/handshake/GatewayTable.ts"
@@ -176,5 +177,55 @@ describe("a variable of an env file that another system has written", () => {
       assert.strictEqual(valueOf(settings.gateway.token), secret)
       assert.deepStrictEqual([settings.gateway.headers.length, settings.gateway.tls.authorities.length], [1, 1])
       assert.strictEqual(settings.files.directory, `${directory}/state`)
+    }))
+
+  const quoted = (text: string) => [`"${text}"`, `'${text}'`, ` "${text}"\r`]
+
+  it.effect("that is refused in its quotes says so", () =>
+    Effect.gen(function*() {
+      const { write } = yield* files
+      const refused: ReadonlyArray<readonly [string, string, string]> = [
+        ["OPENCLAW_GATEWAY_URL", "wss://gateway.example", "cannot be read"],
+        ["OPENCLAW_GATEWAY_NARROWED_SCOPES", "refuse", "must be accept or refuse"],
+        ["OPENCLAW_GATEWAY_CLIENT_ID", "cli", "gateway-client"],
+        ["OPENCLAW_GATEWAY_REQUEST_TIMEOUT", "2 seconds", "must be a time"],
+        ["OPENCLAW_GATEWAY_CA_FILE", yield* write("ca.pem", authority("Test Authority").certificate), "cannot be read"],
+        ["OPENCLAW_GATEWAY_TOKEN_FILE", yield* write("token", secret), "cannot be read"]
+      ]
+      for (const [variable, text, problem] of refused) {
+        for (const value of quoted(text)) {
+          const [line = "", ...others] = yield* refusalOf({ [variable]: value })
+          assert.deepStrictEqual(others, [])
+          assert.match(
+            line,
+            new RegExp(`^${variable}: .*${problem}.*\\. The quotes count as part of the value; remove them$`)
+          )
+        }
+        for (const line of yield* refusalOf({ [variable]: `"${text}` })) assert.notInclude(line, "quotes")
+      }
+    }))
+
+  it.effect("that is accepted in its quotes comes with a warning", () =>
+    Effect.gen(function*() {
+      for (const variable of ["OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD"]) {
+        for (const value of quoted(secret)) {
+          const warnings = [`${variable} gives a value in quotes. The quotes count as part of the value; remove them.`]
+          assert.deepStrictEqual((yield* byLibrary({ [variable]: value })).warnings, warnings)
+          assert.deepStrictEqual((yield* byCommands({ [variable]: value })).warnings, warnings)
+        }
+      }
+      for (const { variable } of [deviceTable.stateDirectory, deviceTable.sessionKey]) {
+        const { warnings } = yield* byCommands({ [variable]: '"x"' })
+        assert.deepStrictEqual(warnings, [
+          `${variable} gives a value in quotes. The quotes count as part of the value; remove them.`
+        ])
+      }
+      for (const { variable } of Object.values(IdentitySecrets.identityTable)) {
+        const { warnings } = yield* byCommands({ [variable]: `"${secret}"` })
+        assert.deepStrictEqual(warnings, [
+          `${variable} gives a value in quotes. The quotes count as part of the value; remove them.`
+        ])
+      }
+      assert.deepStrictEqual((yield* byLibrary({ OPENCLAW_GATEWAY_TOKEN: `${secret}"` })).warnings, [])
     }))
 })
