@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
+import { field, lengths } from "../protocol/OutsideText.ts"
 
 const milliseconds = Schema.Natural.annotate({
   description: "When it happened: milliseconds since 1970-01-01 UTC, on the clock of the agent's machine"
@@ -128,7 +129,7 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
     case "task.phase":
       return [
         { ...state, phaseOf: { owner: "task", taskId: event.taskId } },
-        [{ ...about(state, event.at, event.taskId), agent_phase: event.phase }]
+        [{ ...about(state, event.at, event.taskId), agent_phase: field(event.phase, { maxLength: lengths.phase }) }]
       ]
     case "task.reply":
       return end(state, event.at, event.taskId, { reply_text: event.text })
@@ -184,7 +185,7 @@ const texts = {
 }
 
 const wordsOf = ({ advice, message, next }: Failure): string =>
-  [message, advice, next].filter((text) => text !== undefined).join("\n")
+  [field(message, { maxLength: lengths.text }), advice, next].filter((text) => text !== undefined).join("\n")
 
 /** Late answers are told with what was asked as long as the task is among the last so many. */
 const keptSummaries = 200

@@ -19,6 +19,7 @@ import { taskAdvice } from "../advice/TaskAdvice.ts"
 import type { Approval, ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
+import { field, lengths } from "../protocol/OutsideText.ts"
 import type { QueuedReason, Task, TaskEvent } from "../tasks/Task.ts"
 import { isEnd, TaskId } from "../tasks/Task.ts"
 import * as TaskFollowUp from "../tasks/TaskFollowUp.ts"
@@ -155,7 +156,7 @@ const make = Effect.gen(function*() {
         return answer(
           taskId,
           "running",
-          `OpenClaw works on task ${taskId} (${TaskFollowUp.fold(state.phase)}). ${later}`
+          `OpenClaw works on task ${taskId} (${field(state.phase, { maxLength: lengths.phase })}). ${later}`
         )
       default:
         return ended(task, late.get(taskId))
@@ -223,7 +224,7 @@ const answer = (taskId: TaskId, status: TaskAnswer["status"], message: string): 
 const refusal = (reason: string, message: string): TaskRefusal => ({ status: "refused", reason, message })
 
 const notFound = (taskId: TaskId): TaskRefusal =>
-  refusal("NotFound", `There is no task ${TaskFollowUp.cut(TaskFollowUp.fold(taskId), 40)}, or it ended long ago.`)
+  refusal("NotFound", `There is no task ${field(taskId, { maxLength: 40 })}, or it ended long ago.`)
 
 const outcomes = {
   Queued: "queued",

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Agent from "../agent/Agent.ts"
@@ -52,25 +53,33 @@ export interface Chosen {
  * The gateway that is meant: the one given by flag or variable, else one that this program runs in the same state
  * directory, else the default URL. A running one of ours brings its credential along, and our own commands to approve on it.
  */
-export const chosenGateway = Effect.fnUntraced(function*(
-  checked: Settings.Settings,
-  credential: "sharedToken" | "operatorToken",
-  other: GatewayInput = {}
-) {
-  const asGiven = yield* Effect.fromResult(checked.gatewayWith(other))
-  const host: Chosen = {
-    gateway: asGiven,
-    commands: ApproveCommand.ApproveCommands.layerAnywhere
-  }
-  const running = yield* GatewayFile.read(checked.files.gateway)
-  if (Option.isNone(running)) return host
-  const { url } = running.value
-  const ours = checked.gatewayWith({ ...other, url, token: running.value[credential] })
-  return Result.isSuccess(ours)
-      && (!checked.urlGiven || ours.success.endpoint.gatewayScope === asGiven.endpoint.gatewayScope)
-    ? { gateway: ours.success, commands: ownCommands(checked, url) } satisfies Chosen
-    : host
-}, Effect.mapError(as("settings")))
+export const chosenGateway = Effect.fnUntraced(
+  function*(
+    checked: Settings.Settings,
+    credential: "sharedToken" | "operatorToken",
+    other: GatewayInput = {}
+  ) {
+    const asGiven = yield* Effect.fromResult(checked.gatewayWith(other))
+    const host: Chosen = {
+      gateway: asGiven,
+      commands: ApproveCommand.ApproveCommands.layerAnywhere
+    }
+    const running = yield* GatewayFile.read(checked.files.gateway)
+    if (Option.isNone(running)) return host
+    const { url } = running.value
+    const ours = checked.gatewayWith({ ...other, url, token: running.value[credential] })
+    return Result.isSuccess(ours)
+        && (!checked.urlGiven || ours.success.endpoint.gatewayScope === asGiven.endpoint.gatewayScope)
+      ? { gateway: ours.success, commands: ownCommands(checked, url) } satisfies Chosen
+      : host
+  },
+  Effect.mapError(as("settings")),
+  Effect.tap(({ gateway }) => Effect.flatMap(Output, ({ conceal }) => conceal(sentTo(gateway))))
+)
+
+/** Every credential that may be sent to a gateway because of its settings. */
+const sentTo = ({ headers, password, token }: GatewaySettings): ReadonlyArray<Redacted.Redacted> =>
+  [token, password, ...headers.map(({ value }) => value)].filter((secret) => secret !== undefined)
 
 const foundation = (checked: Settings.Settings) =>
   Layer.mergeAll(Admission.layer, TransportWs.layer, TokenStore.layerFile({ directory: checked.files.tokens }))

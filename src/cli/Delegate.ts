@@ -19,7 +19,7 @@ import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
-import { printable } from "../protocol/Refusal.ts"
+import * as OutsideText from "../protocol/OutsideText.ts"
 import { commandOn } from "../protocol/ShellCommand.ts"
 import type { TaskId, TaskOutcome } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
@@ -27,8 +27,9 @@ import { agent, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
 import type { ExitCode } from "./CommandError.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
+import { phaseText, told } from "./EventText.ts"
 import { Invocation } from "./Invocation.ts"
-import { Output, told } from "./Output.ts"
+import { Output } from "./Output.ts"
 import { onRoot, record, session } from "./Root.ts"
 import { checkedFlag } from "./SettingFlag.ts"
 
@@ -147,7 +148,7 @@ const piped = Effect.gen(function*() {
       new CommandFailed({
         exit: "failed",
         error: error._tag,
-        problem: `standard input cannot be read: ${error.message}`
+        problem: `standard input cannot be read: ${OutsideText.field(error.message)}`
       })
     )
   )
@@ -166,7 +167,7 @@ const underWay = (event: AgentEvent): string | undefined => {
     case "task.sent":
       return "sent"
     case "task.phase":
-      return printable(event.phase)
+      return phaseText(event.phase)
     default:
       return undefined
   }
@@ -250,7 +251,8 @@ const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): E
       if (event.taskId !== taskId) return undefined
       const { error } = event
       const exit = error.error === "Expired" ? "pairing" : "failed"
-      return { _tag: "Failed", failure: new CommandFailed({ exit, error: error.error, problem: error.message }) }
+      const problem = OutsideText.field(error.message, { maxLength: OutsideText.lengths.text })
+      return { _tag: "Failed", failure: new CommandFailed({ exit, error: error.error, problem }) }
     }
     case "pairing.required":
     case "pairing.superseded":

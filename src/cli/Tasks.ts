@@ -13,7 +13,7 @@ import * as Schedule from "effect/Schedule"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
-import { printable } from "../protocol/Refusal.ts"
+import { field, lengths, reply } from "../protocol/OutsideText.ts"
 import type { RunId } from "../tasks/Task.ts"
 import type { AbortAnswer, JournalRecord } from "../tasks/TaskJournal.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
@@ -22,7 +22,6 @@ import { agent, chosenGateway, ownIdentity, settled, withSettings } from "./Agen
 import { as, CommandFailed } from "./CommandError.ts"
 import { Processes } from "./Invocation.ts"
 import type { Output } from "./Output.ts"
-import { visible } from "./Output.ts"
 import type { Settings } from "./Settings.ts"
 
 const journal = ({ files }: Settings, only?: RunId) =>
@@ -42,15 +41,16 @@ const withTasks = (
     yield* body(tasks, output)
   }))
 
+/** A name from the journal, which is a file. */
+const name = (text: string): string => field(text, { maxLength: lengths.name })
+
 const named = (tasks: ReadonlyArray<JournalRecord>, taskId: string): Effect.Effect<JournalRecord, CommandFailed> => {
   const task = tasks.find((task) => task.taskId === taskId)
   return task !== undefined ? Effect.succeed(task) : Effect.fail(
     new CommandFailed({
       exit: "failed",
       error: "TaskNotFound",
-      problem: `no task ${
-        printable(taskId)
-      } is open: it has ended, or was never here; \`tasks list\` shows those that are`
+      problem: `no task ${name(taskId)} is open: it has ended, or was never here; \`tasks list\` shows those that are`
     })
   )
 }
@@ -83,8 +83,8 @@ const list = Command.make("list", {}, () =>
       yield* output.line(
         output.json
           ? asJson(task)
-          : `${task.taskId}  ${task.sentAtMs === undefined ? "kept" : "sent"}  ${isoTime(task.acceptedAtMs)}  ${
-            printable(task.summary)
+          : `${name(task.taskId)}  ${task.sentAtMs === undefined ? "kept" : "sent"}  ${isoTime(task.acceptedAtMs)}  ${
+            field(task.summary)
           }`
       )
     }
@@ -99,17 +99,17 @@ const show = Command.make("show", {
   withTasks(Effect.fnUntraced(function*(tasks, output) {
     const task = yield* named(tasks, taskId)
     if (output.json) return yield* output.line(asJson(task))
-    yield* output.line(`task      ${task.taskId}`)
+    yield* output.line(`task      ${name(task.taskId)}`)
     yield* output.line(`state     ${task.sentAtMs === undefined ? "kept" : `sent at ${isoTime(task.sentAtMs)}`}`)
     if (task.abortRequested === true) yield* output.line("abort     asked for")
     yield* output.line(
       `at work   ${task.ownerPid === undefined ? "nowhere; the next program takes it up" : `process ${task.ownerPid}`}`
     )
     yield* output.line(`taken at  ${isoTime(task.acceptedAtMs)}`)
-    yield* output.line(`gateway   ${printable(task.gatewayScope)}`)
-    yield* output.line(`session   ${printable(task.sessionKey)}`)
-    yield* output.line(`run       ${task.runId}`)
-    yield* output.line(`what      ${printable(task.summary)}`)
+    yield* output.line(`gateway   ${field(task.gatewayScope)}`)
+    yield* output.line(`session   ${field(task.sessionKey)}`)
+    yield* output.line(`run       ${name(task.runId)}`)
+    yield* output.line(`what      ${field(task.summary)}`)
   }))).pipe(
     Command.withDescription("Show one open task"),
     Command.withExamples([{
@@ -155,7 +155,7 @@ const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRec
     return yield* new CommandFailed({
       exit: "settings",
       error: "OtherGateway",
-      problem: `task ${taskId} is for the gateway at ${printable(gatewayScope)}; name it with --gateway-url`
+      problem: `task ${name(taskId)} is for the gateway at ${field(gatewayScope)}; name it with --gateway-url`
     })
   }
   const { abortAnswer, requestAbort } = yield* TaskJournal
@@ -165,7 +165,7 @@ const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRec
       return yield* new CommandFailed({
         exit: "settings",
         error: "OtherDevice",
-        problem: `task ${taskId} was delegated under another identity than the one in this state directory`
+        problem: `task ${name(taskId)} was delegated under another identity than the one in this state directory`
       })
     }
     yield* Effect.mapError(requestAbort(runId), as("settings"))
@@ -203,7 +203,9 @@ const abort = Command.make("abort", {
         return yield* new CommandFailed({
           exit: "pairing",
           error: "AbortPending",
-          problem: `it is not known yet whether task ${taskId} could be aborted. The request stays beside the task: ${
+          problem: `it is not known yet whether task ${
+            name(taskId)
+          } could be aborted. The request stays beside the task: ${
             ownerPid === undefined
               ? "the next `run`, `delegate` or `mcp` of this state directory carries it out when it is connected"
               : `process ${ownerPid}, which has the task at work, carries it out when it is connected`
@@ -232,10 +234,11 @@ const abortedJson = ({ runId, taskId }: JournalRecord, { how, text }: Went): str
 
 const abortedText = ({ taskId }: JournalRecord, { how, text }: Went): string =>
   how === "Aborted"
-    ? `task ${taskId} is aborted`
-    : [`task ${taskId} had ended already: ${how.toLowerCase()}`, ...(text === undefined ? [] : [visible(text)])].join(
-      "\n"
-    )
+    ? `task ${name(taskId)} is aborted`
+    : [`task ${name(taskId)} had ended already: ${how.toLowerCase()}`, ...(text === undefined ? [] : [reply(text)])]
+      .join(
+        "\n"
+      )
 
 export const tasks = Command.make("tasks").pipe(
   Command.withDescription("The tasks that are open on this machine"),

@@ -10,6 +10,7 @@ import { requestLifeMs } from "../connection/ConnectionStatus.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import type { DeviceId } from "../protocol/Connect.ts"
 import { covers } from "../protocol/Connect.ts"
+import { field, lengths } from "../protocol/OutsideText.ts"
 import type { PairingNotice, UpgradeEnd } from "../protocol/PairingNotice.ts"
 import type { Commands } from "./ApproveCommand.ts"
 
@@ -254,13 +255,16 @@ const times = ({ approval, expiresAtMs }: LiveNotice) => ({
   expiresAt: isoTime(expiresAtMs)
 })
 
+/** Scopes of a request come from the gateway. */
+const shownName = (scope: string): string => field(scope, { maxLength: lengths.name })
+
 const instructions = ({ commands }: Subject, live: LiveNotice) => {
   const { requestId, requestedScopes, approvedScopes } = live.approval
   return {
     ...about(live),
     ...times(live),
-    ...(requestedScopes === undefined ? {} : { requestedScopes }),
-    ...(approvedScopes === undefined ? {} : { approvedScopes }),
+    ...(requestedScopes === undefined ? {} : { requestedScopes: requestedScopes.map(shownName) }),
+    ...(approvedScopes === undefined ? {} : { approvedScopes: approvedScopes.map(shownName) }),
     ...(live.connected ? { connected: true } : {}),
     list: commands.list,
     ...(requestId === undefined ? {} : { approve: commands.approve(requestId) }),

@@ -5,14 +5,16 @@
  * this process's clock. No event holds a secret.
  */
 import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId } from "./Connect.ts"
 import { PlaceCommands, UpgradeEnd } from "./PairingNotice.ts"
 import { PairingReason } from "./Refusal.ts"
 import { ShellCommand } from "./ShellCommand.ts"
 
-/** Milliseconds of a clock as events show them. */
-export const isoTime = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
+/** Milliseconds of a clock as events show them. A number that is no time may come from a file or from the wire. */
+export const isoTime = (ms: number): string =>
+  Option.match(DateTime.make(ms), { onNone: () => "an unknown time", onSome: DateTime.formatIso })
 
 const event = <const Name extends string, Fields extends Schema.Struct.Fields>(name: Name, fields: Fields) =>
   Schema.Struct({ at: Schema.String, event: Schema.Literal(name), ...fields })

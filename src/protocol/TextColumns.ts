@@ -24,6 +24,18 @@ const columnsOfCharacter = (character: string): number => {
   return point < 0x1100 ? 1 : 2
 }
 
+/** The longest beginning of a line that takes no more columns. */
+export const fit = (text: string, columns: number): string => {
+  let fitting = ""
+  let width = 0
+  for (const part of parts(text)) {
+    width += columnsOf(part)
+    if (width > columns) break
+    fitting += part
+  }
+  return fitting
+}
+
 /**
  * The lines of one line on a terminal of so many columns: broken at the last blank that fits, or anywhere in a word that is
  * longer than a line. Every line but the first begins with `indent` blanks. No columns mean that nothing is broken.
