@@ -91,7 +91,7 @@ const make = Effect.gen(function*() {
   const commands = yield* ApproveCommands
   const scope = yield* Scope.Scope
 
-  /** Answers that came after their task had ended; the runner lists such a task as it ended. */
+  /** Answers that came after the end of their task. The runner keeps listing the task by its end. */
   const late = new Map<TaskId, TaskEvent>()
   yield* runner.events.pipe(
     Stream.runForEach((event) =>
@@ -111,14 +111,14 @@ const make = Effect.gen(function*() {
     return found
   })
 
-  /** A model that asks stands for a person who waits. Never for what the gateway or a wrong setting refused. */
+  /** Asks the gateway again, as a person waits behind the model. Not after a refusal: asking again would not change it. */
   const nudge = (status: ConnectionStatus, nowMs: number) =>
     (status._tag === "AwaitingApproval" && !status.checking && status.nextCheckAtMs > nowMs + attendedCheckMs)
       || (status._tag === "Halted" && status.cause._tag === "ApprovalTimedOut")
       ? supervisor.checkNow
       : Effect.void
 
-  /** A connection under way mostly knows more in a moment. */
+  /** The status, or the next one when a connection is being made: that mostly takes a moment. */
   const settled = Effect.gen(function*() {
     const status = yield* supervisor.status
     if (status._tag !== "Connecting") return status

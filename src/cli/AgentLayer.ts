@@ -28,7 +28,7 @@ import * as OwnIdentity from "./OwnIdentity.ts"
 import { onRoot } from "./Root.ts"
 import * as Settings from "./Settings.ts"
 
-/** Checked settings; their warnings are told once, on standard error. */
+/** Checked settings. Their warnings go to standard error, once. */
 export const settings = Effect.fnUntraced(function*(flags: Settings.Flags) {
   const invocation = yield* Invocation
   const output = yield* Output
@@ -50,8 +50,9 @@ export interface Chosen {
 }
 
 /**
- * The gateway that is meant: the one given by flag or variable, else one that this program runs in the same state
- * directory, else the default URL. A running one of ours brings its credential along, and our own commands to approve on it.
+ * The gateway to connect to: the one given by flag or variable, else one that this program runs in the same state directory,
+ * else the default URL. For one that this program runs, the credential comes from its file, and the commands to approve are
+ * those of this program.
  */
 export const chosenGateway = Effect.fnUntraced(
   function*(
@@ -106,9 +107,9 @@ export const agent = (
   options: {
     readonly embedded: boolean
     readonly commands: Chosen["commands"]
-    /** Open tasks outlive the command, and those of before that no living process has are taken up. */
+    /** Open tasks outlive the command, and earlier ones without a living owner are taken over. */
     readonly keepTasks?: boolean
-    /** Takes up this task and no other. */
+    /** Takes over this task and no other. */
     readonly only?: RunId
     /** A new file for the flight recorder. */
     readonly record?: Option.Option<string>
@@ -151,7 +152,7 @@ export const operator = (checked: Settings.Settings, gateway: GatewaySettings) =
     ))
   )
 
-/** The first status that is more than an attempt under way. */
+/** The first status after `Connecting`. */
 export const settled = (supervisor: Supervisor["Service"]): Effect.Effect<ConnectionStatus> =>
   supervisor.changes.pipe(
     Stream.map(({ status }) => status),

@@ -55,7 +55,7 @@ export const as = (exit: ExitCode) => (error: { readonly _tag: string; readonly 
   return new CommandFailed({ exit, error: error._tag, problem })
 }
 
-/** The failure of a command, where everything that is not one already is about settings or a file. */
+/** Any failure as that of a command. One that is not a `CommandFailed` yet is about settings or a file. */
 export const orSettings = (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
   error instanceof CommandFailed ? error : as("settings")(error)
 
@@ -85,5 +85,5 @@ const exits: Readonly<Record<string, ExitCode>> = {
   ScopesNarrowed: "refused"
 } satisfies Readonly<Record<HaltCause["_tag"], ExitCode>>
 
-/** The exit status for a connection that did not come about, by the name of its cause. */
+/** The exit status for a connection that failed, by the name of its cause. */
 export const exitOf = (cause: string): ExitCode => (Object.hasOwn(exits, cause) ? exits[cause] : undefined) ?? "refused"

@@ -17,12 +17,12 @@ import { field, lengths, names } from "../protocol/OutsideText.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
 import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
-import { told } from "./EventText.ts"
+import { failureText } from "./EventText.ts"
 import { Output } from "./Output.ts"
 
 const isDeviceId = Schema.is(DeviceId)
 
-/** What the person at the device can compare; nothing for an id that is none. */
+/** The code that the person at the device can compare; empty for an invalid id. */
 const codeOf = ({ deviceId }: Method.Device): { readonly compareCode?: string } =>
   isDeviceId(deviceId) ? { compareCode: compareCode(deviceId).words } : {}
 
@@ -111,13 +111,13 @@ const answer = (name: keyof typeof decide, said: string, description: string) =>
       }])
     )
 
-/** What approves a request on the gateway host. Without an id one lists first. */
+/** The command that approves a request on the gateway host, or lists the requests when there is no id. */
 const approveText = (requestId: RequestId | undefined): string => {
   const { approve, list } = commandsAnywhere()
   return (requestId === undefined ? list : approve(requestId)).text
 }
 
-/** Runs one piece of administration on a connection that ends with it. */
+/** Runs `body` on a connection of its own, which ends with it. */
 const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
   withSettings(Effect.fnUntraced(function*(checked) {
     const { gateway } = yield* chosenGateway(checked, "operatorToken", {
@@ -146,7 +146,7 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
           return yield* new CommandFailed({
             exit: exitOf(status.cause._tag),
             error: why.error,
-            problem: told({ ...why, message })
+            problem: failureText({ ...why, message })
           })
         }
         default:

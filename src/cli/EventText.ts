@@ -249,7 +249,7 @@ const text = (words: string): string => OutsideText.field(words, { maxLength: Ou
 const adviceOf = ({ advice }: Failure): ReadonlyArray<string> => advice === undefined ? [] : [text(advice)]
 
 /** A failure and its advice, as sentences. */
-export const told = (failure: Failure): string => [text(failure.message), ...adviceOf(failure)].join("\n")
+export const failureText = (failure: Failure): string => [text(failure.message), ...adviceOf(failure)].join("\n")
 
 const shortId = (taskId: string): string => OutsideText.field(taskId.slice(0, 8), { maxLength: 8 })
 

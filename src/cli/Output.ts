@@ -22,7 +22,7 @@ import { plain, render, withoutSecrets } from "./EventText.ts"
 
 export class Output extends Context.Service<Output, {
   readonly json: boolean
-  /** A person can look at standard output right now. */
+  /** Standard output is a terminal. */
   readonly terminal: boolean
   readonly event: (event: AgentEvent) => Effect.Effect<void>
   /** One line of the answer. */
@@ -59,7 +59,7 @@ const make = Effect.fnUntraced(function*(json: boolean) {
   let shown = ""
   let secrets: ReadonlyArray<Redacted.Redacted> = []
 
-  // A reader that went away (`| head`) is no reason to stop the agent.
+  // The agent goes on when its reader ends (`| head`).
   const write = (text: string) => Effect.ignore(Stream.run(Stream.succeed(text), stdio.stdout()))
   const line = (text: string) =>
     Effect.suspend(() => {
@@ -92,7 +92,7 @@ const make = Effect.fnUntraced(function*(json: boolean) {
 
 const erase = "\r\u001b[K"
 
-/** A line that was wrapped could not be taken back. */
+/** A wrapped line could not be erased. */
 const fitted = (text: string, width: number): string =>
   width > 1 && columnsOf(text) >= width ? `${fit(text, width - 2)}…` : text
 

@@ -1,7 +1,7 @@
 /**
  * `replay`: runs a recording of the flight recorder again, and says whether the client does the same.
  *
- * Nothing is connected to: the recording plays the gateway, and the clock is one of its own, so that days take seconds.
+ * There is no connection: the recording plays the gateway. A clock of its own makes days pass in seconds.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -37,7 +37,7 @@ export const replay = Command.make("replay", {
         problem: `${line(file)} cannot be read (${errnoOf(error) ?? "unknown error"})`
       }))
     const recording = yield* Effect.mapError(modules.Recording.parse(text), as("settings"))
-    // What the replayed client would log happened long ago.
+    // The replayed client logs nothing, as its events are not of now.
     const outcome = yield* Effect.provideService(modules.Replay.run(recording), References.MinimumLogLevel, "None")
     yield* output.json
       ? output.line(asJson(recording, outcome))

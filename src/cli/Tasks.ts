@@ -1,8 +1,8 @@
 /**
  * `tasks`: what is open in the journal of a state directory, whether the program that took it runs or not.
  *
- * The program that has a task at work is the one that sends and ends it. To abort a task is therefore to ask that program;
- * where it is gone, this one takes the task over, finds out what became of it, and ends it.
+ * Only the program that owns a task sends and ends it. So `abort` asks that program. If it is gone, this program takes the task
+ * over, finds out what became of it, and ends it.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -44,7 +44,7 @@ const withTasks = (
 /** A name from the journal, which is a file. */
 const name = (text: string): string => field(text, { maxLength: lengths.name })
 
-const named = (tasks: ReadonlyArray<JournalRecord>, taskId: string): Effect.Effect<JournalRecord, CommandFailed> => {
+const findTask = (tasks: ReadonlyArray<JournalRecord>, taskId: string): Effect.Effect<JournalRecord, CommandFailed> => {
   const task = tasks.find((task) => task.taskId === taskId)
   return task !== undefined ? Effect.succeed(task) : Effect.fail(
     new CommandFailed({
@@ -56,8 +56,8 @@ const named = (tasks: ReadonlyArray<JournalRecord>, taskId: string): Effect.Effe
 }
 
 /**
- * One task for programs. Times are this machine's; `sentAt` is when it was first about to be sent; `pid` is the process that
- * has it at work, absent where the next program takes it up.
+ * One task as JSON. Times are this machine's; `sentAt` is when it was first about to be sent; `pid` is the process that owns it,
+ * absent when no living process does.
  */
 const asJson = (task: JournalRecord): string => {
   const { abortRequested, acceptedAtMs, deviceId, gatewayScope, ownerPid, runId, sentAtMs } = task
@@ -97,7 +97,7 @@ const show = Command.make("show", {
   taskId: Argument.String("task-id").pipe(Argument.withDescription("The id that `delegate` and `tasks list` show"))
 }, ({ taskId }) =>
   withTasks(Effect.fnUntraced(function*(tasks, output) {
-    const task = yield* named(tasks, taskId)
+    const task = yield* findTask(tasks, taskId)
     if (output.json) return yield* output.line(asJson(task))
     yield* output.line(`task      ${name(task.taskId)}`)
     yield* output.line(`state     ${task.sentAtMs === undefined ? "kept" : `sent at ${isoTime(task.sentAtMs)}`}`)
@@ -118,36 +118,36 @@ const show = Command.make("show", {
     }])
   )
 
-/** How long it may take until it is known how an abort went. */
+/** How long to wait for the outcome of an abort. */
 const patience = "10 seconds"
 
-/** How an abort went, and the reply that nobody else was told. */
-interface Went {
+/** The outcome of an abort, and the reply if the task had ended with one that nobody was shown. */
+interface AbortOutcome {
   readonly how: AbortAnswer
   readonly text?: string
 }
 
-/** What the program that has the task says. */
-const answered = Effect.fnUntraced(function*({ runId }: JournalRecord) {
+/** Waits for the answer of the program that owns the task. */
+const ownerAnswer = Effect.fnUntraced(function*({ runId }: JournalRecord) {
   const { abortAnswer } = yield* TaskJournal
   const answer = yield* Effect.mapError(abortAnswer(runId), as("settings")).pipe(
     Effect.repeat({ schedule: Schedule.spaced("200 millis"), until: Option.isSome }),
     Effect.timeoutOption(patience)
   )
-  return Option.map(Option.flatten(answer), (how): Went => ({ how }))
+  return Option.map(Option.flatten(answer), (how): AbortOutcome => ({ how }))
 })
 
-/** A task that was never sent is simply forgotten, whatever gateway it is for. */
+/** Removes a task that was never sent. No gateway has to be asked. */
 const forget = (checked: Settings, { gatewayScope, runId }: JournalRecord) =>
   Effect.gen(function*() {
     const { remove, claim } = yield* TaskJournal
     const taken = yield* claim(gatewayScope)
-    if (taken.length === 0) return Option.none<Went>()
+    if (taken.length === 0) return Option.none<AbortOutcome>()
     yield* remove(runId, "Aborted")
-    return Option.some<Went>({ how: "Aborted" })
+    return Option.some<AbortOutcome>({ how: "Aborted" })
   }).pipe(Effect.provide(journal(checked, runId)), Effect.mapError(as("settings")))
 
-/** Goes on with a task that nobody has, until it has ended; nothing when that takes too long. */
+/** Takes over a task without an owner until it ends; none when that takes too long. */
 const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRecord) {
   const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
   const { gatewayScope, runId, taskId } = task
@@ -181,7 +181,7 @@ const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRec
     )
   }).pipe(Effect.provide(ownIdentity(checked)))
   yield* Effect.ignore(abortAnswer(runId))
-  return Option.map(outcome, (end): Went => ({ how: end._tag, ..."text" in end ? { text: end.text } : {} }))
+  return Option.map(outcome, (end): AbortOutcome => ({ how: end._tag, ..."text" in end ? { text: end.text } : {} }))
 })
 
 const abort = Command.make("abort", {
@@ -190,15 +190,15 @@ const abort = Command.make("abort", {
   withSettings((checked, output) =>
     Effect.gen(function*() {
       const shared = yield* TaskJournal
-      const task = yield* named(yield* Effect.mapError(shared.read, as("settings")), taskId)
+      const task = yield* findTask(yield* Effect.mapError(shared.read, as("settings")), taskId)
       const { ownerPid } = task
-      const ask = Effect.andThen(Effect.mapError(shared.requestAbort(task.runId), as("settings")), answered(task))
+      const ask = Effect.andThen(Effect.mapError(shared.requestAbort(task.runId), as("settings")), ownerAnswer(task))
       const went = ownerPid !== undefined
         ? yield* ask
         : task.sentAtMs === undefined
         ? yield* forget(checked, task)
-        // Who was quicker to take it up, answers.
-        : yield* Effect.catchTag(takeOver(checked, task), "TaskNotFound", () => answered(task))
+        // Another program may have taken it over first; then that one answers.
+        : yield* Effect.catchTag(takeOver(checked, task), "TaskNotFound", () => ownerAnswer(task))
       if (Option.isNone(went)) {
         return yield* new CommandFailed({
           exit: "pairing",
@@ -223,7 +223,7 @@ const abort = Command.make("abort", {
   )
 
 /** `result` is `aborted`, or `over` when it had ended before; `text` is the reply that nobody else was told. */
-const abortedJson = ({ runId, taskId }: JournalRecord, { how, text }: Went): string =>
+const abortedJson = ({ runId, taskId }: JournalRecord, { how, text }: AbortOutcome): string =>
   JSON.stringify({
     taskId,
     runId,
@@ -232,7 +232,7 @@ const abortedJson = ({ runId, taskId }: JournalRecord, { how, text }: Went): str
     ...(text === undefined ? {} : { text })
   })
 
-const abortedText = ({ taskId }: JournalRecord, { how, text }: Went): string =>
+const abortedText = ({ taskId }: JournalRecord, { how, text }: AbortOutcome): string =>
   how === "Aborted"
     ? `task ${name(taskId)} is aborted`
     : [`task ${name(taskId)} had ended already: ${how.toLowerCase()}`, ...(text === undefined ? [] : [reply(text)])]

@@ -1,5 +1,5 @@
 /**
- * The one outward form of what an agent lives through: connection, pairing and tasks.
+ * The events of an agent in their one outward form: connection, pairing and tasks.
  *
  * Lines of `--json`, server-sent events and a host's own channel are encodings of this union. `at` is ISO 8601 in UTC on
  * this process's clock. No event holds a secret.
@@ -56,7 +56,7 @@ const instructions = {
   places: Schema.optionalKey(Schema.Array(PlaceCommands)),
   requestedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
   approvedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** True when the device is connected meanwhile, with the approved scopes: only more waits for approval. */
+  /** True when the device is connected with the approved scopes, and only wider ones wait for approval. */
   connected: Schema.optionalKey(Schema.Boolean),
   /** What the commands need besides, for example a credential. They never hold one. */
   note: Schema.optionalKey(Schema.String)

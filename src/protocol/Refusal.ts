@@ -3,7 +3,7 @@
  *
  * Releases since 2026.2.26 say it in `error.details.code`, and that alone decides. Older ones send coarser codes or none;
  * for those, and only when `details.code` is absent, one table of message texts at the end of this file is consulted.
- * A refusal that neither tells is kept as it came (`Unknown`).
+ * A refusal with no known code or message is kept as it came (`Unknown`).
  */
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import { RequestId } from "./Connect.ts"
 import { field } from "./OutsideText.ts"
 
-/** Why a pairing is asked for. `unspecified` is what releases mean that name no reason. */
+/** Why the gateway wants an approval. `unspecified` when a release names no reason. */
 export const PairingReason = Schema.Literals([
   "not-paired",
   "role-upgrade",

@@ -1,8 +1,8 @@
 /**
  * What a runtime puts before its model when a task has ended: which task, how it ended, when, and what came back. Pure.
  *
- * The answer was written by another agent, and perhaps by whoever wrote what that one read. So it is folded into one line
- * between two fences that are longer than any run of their character within, and said to be no instruction.
+ * The answer was written by another agent, and may repeat what a stranger wrote. So it is one line between two fences, which are
+ * longer than any run of their character in it, and the text says that it is no instruction.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -55,7 +55,7 @@ export const finished = ({ events, list }: TaskRunner["Service"]): Stream.Stream
     Stream.filter((task) => task !== undefined)
   )
 
-/** The whole text. Its lines are ours but for one, which stands between the fences. */
+/** The whole text. All lines are ours but the one between the fences. */
 export const text = (task: FinishedTask, { maxResult = 4000, maxSummary = 200 }: Options = {}): string => {
   const { explanation, result, status } = describe(task.outcome)
   return [
@@ -81,7 +81,7 @@ const fenced = (result: string, max: number): ReadonlyArray<string> => {
 interface Described {
   readonly status: string
   readonly explanation?: string
-  /** Words that are not ours. */
+  /** Words of others. */
   readonly result?: string
 }
 
