@@ -6,6 +6,10 @@ import type { TokenStoreError } from "../identity/TokenStore.ts"
 import type { StateDirectoryUnknown } from "../storage/StateDirectory.ts"
 import type { Entry, Table } from "./Entry.ts"
 import * as NextStep from "./NextStep.ts"
+import { storageAdvice } from "./StorageAdvice.ts"
+
+/** What to do about a private file is the same, whatever it holds. */
+const onFiles = storageAdvice.StorageError
 
 const restore =
   "Restore the file from a backup, or give the identity up. The command keeps a backup, and the new identity"
@@ -39,19 +43,12 @@ const withoutToken = "This program goes on without it; the gateway issues a new 
 
 export const identityAdvice = {
   IdentityUnreadable: {
-    problem: "The file of the identity could not be read.",
-    owner: "you",
-    action: "Look at the error in the message: check the owner and the mode of the file, the disk and the mount.",
-    command: "ls -l <state directory>",
-    next: NextStep.nothingChanged
+    ...onFiles.Unreadable,
+    problem: "The file of the identity could not be read."
   },
   IdentityUnwritable: {
-    problem: "The file of the identity could not be written. What was there before is still there.",
-    owner: "you",
-    action:
-      "Look at the error in the message: check the space, the owner and the mode of the directory, and the mount.",
-    command: "df -h <state directory>",
-    next: NextStep.nothingChanged
+    ...onFiles.Unwritable,
+    problem: "The file of the identity could not be written; an earlier one is still there."
   },
   IdentityInvalid: {
     Empty: invalid("The file of the identity is empty."),
@@ -97,7 +94,7 @@ export const identityAdvice = {
     AlreadyEncrypted: {
       problem: "The identity is encrypted already.",
       owner: "you",
-      action: "Nothing, if that was meant. Otherwise encrypt it under another passphrase.",
+      action: "Nothing, unless it is to have another passphrase.",
       command: "openclaw-device identity change-passphrase",
       next: NextStep.nothingChanged
     },
@@ -111,11 +108,8 @@ export const identityAdvice = {
   },
   IdentityExposed: {
     DirectoryWritable: {
-      problem: "Other users may write to the directory of the identity, and could put their own key there.",
-      owner: "you",
-      action: "Take that right away from them, or choose a directory of its own, which is then created with mode 0700.",
-      command: "chmod go-w <directory>",
-      next: NextStep.nothingChanged
+      ...onFiles.DirectoryWritable,
+      problem: "Other users may write to the directory of the identity, and could put their own key there."
     },
     FileAccessible: {
       problem: "Other users may read or write the file of the identity.",
@@ -125,16 +119,12 @@ export const identityAdvice = {
       next: NextStep.nothingChanged
     },
     SymbolicLink: {
-      problem: "The path of the identity is a symbolic link, which may lead anywhere.",
-      owner: "you",
-      action: "Name the real file instead.",
-      next: NextStep.nothingChanged
+      ...onFiles.SymbolicLink,
+      problem: "The path of the identity is a symbolic link, which may lead anywhere."
     },
     NotRegularFile: {
-      problem: "The path of the identity is no regular file.",
-      owner: "you",
-      action: "Name a regular file, or one that does not exist yet.",
-      next: NextStep.nothingChanged
+      ...onFiles.NotRegularFile,
+      problem: "The path of the identity is no regular file."
     }
   },
   IdentityPathReserved: {

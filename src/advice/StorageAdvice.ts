@@ -39,7 +39,7 @@ export const storageAdvice = {
     SymbolicLink: {
       problem: "The path of a private file is a symbolic link, which may lead anywhere.",
       owner: "you",
-      action: "Name the real file instead.",
+      action: "Name the file that the link leads to.",
       next: NextStep.nothingChanged
     },
     NotRegularFile: {

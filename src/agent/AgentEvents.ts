@@ -23,6 +23,7 @@ import { isoTime } from "../protocol/AgentEvent.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import type { TaskEvent } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
+import { namedEnd } from "../tasks/TaskWords.ts"
 import * as Snapshot from "./Snapshot.ts"
 
 export interface Options {
@@ -232,20 +233,10 @@ const fromTask = (event: TaskEvent, summary: string | undefined, at: string): Ag
     case "Failed":
       return failed(event.error._tag, event.error.message)
     case "Aborted":
-      return failed("Aborted", "the task was aborted")
     case "Expired":
-      return failed(
-        "Expired",
-        event.sent ? "no reply in time; the gateway may still be at work" : "it could not be sent in time",
-        event.sent ? "sent" : "kept"
-      )
-    case "Unknown":
-      return failed("Unknown", unknownOutcome[event.evidence.history], event.evidence.history)
+    case "Unknown": {
+      const end = namedEnd(event)
+      return failed(end._tag, end.message, "reason" in end ? end.reason : undefined)
+    }
   }
 }
-
-const unknownOutcome = {
-  NoReply: "the link was lost; the gateway has the task, and no reply to it was found",
-  Absent: "the link was lost, and the gateway's history does not hold the task",
-  Unavailable: "the link was lost, and the gateway's history was not to be had"
-} as const

@@ -1,6 +1,6 @@
 /**
- * What the TEN front end is told: the runtime's data, and the messages that its chat reads. Both are projections of
- * `AgentEvent`, and pure.
+ * The events of an agent for the TEN front end: the runtime's data, and the messages of its chat. Both are pure projections of
+ * `AgentEvent`.
  *
  * `ReplyEvent` is what the extension `openclaw_gateway_tool_python` hands to the runtime as `openclaw_reply_event`;
  * `ChatMessage` is what the runtime sends on to the page. Names and types of the fields are TEN's. A page decides by
@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
+import { field, lengths } from "../protocol/OutsideText.ts"
 
 const milliseconds = Schema.Natural.annotate({
   description: "When it happened: milliseconds since 1970-01-01 UTC, on the clock of the agent's machine"
@@ -78,7 +79,7 @@ export interface Projection {
   readonly summaries: ReadonlyMap<string, string>
   /** Tasks that wait for the approval, the first one first. */
   readonly waiting: ReadonlyArray<string>
-  /** What was told last about an approval, with the task that it was told for, while its commands work. */
+  /** The last request for approval while its commands work, with the task that it was told for. */
   readonly request: { readonly event: Request; readonly taskId: string } | undefined
   /** Whose phase is shown: a task's, or the approval's (`pairing`). */
   readonly phaseOf: { readonly owner: "pairing" } | { readonly owner: "task"; readonly taskId: string } | undefined
@@ -97,7 +98,7 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
       return instruct(state, event, event.at, state.waiting[0] ?? "")
     case "pairing.reminder":
     case "pairing.expiring":
-      // The same request again is no news, unless the stream began in the middle of the wait.
+      // A request that was told is not told again. A stream that began during the wait has not told it yet.
       return state.request === undefined ? instruct(state, event, event.at, state.waiting[0] ?? "") : [state, []]
     case "pairing.expired":
       return state.request === undefined ? [state, []] : over(state, event.at, texts.expired)
@@ -128,7 +129,7 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
     case "task.phase":
       return [
         { ...state, phaseOf: { owner: "task", taskId: event.taskId } },
-        [{ ...about(state, event.at, event.taskId), agent_phase: event.phase }]
+        [{ ...about(state, event.at, event.taskId), agent_phase: field(event.phase, { maxLength: lengths.phase }) }]
       ]
     case "task.reply":
       return end(state, event.at, event.taskId, { reply_text: event.text })
@@ -172,7 +173,7 @@ export const toChatMessages = (reply: ReplyEvent): ReadonlyArray<ChatMessage> =>
   ]
 }
 
-/** The runtime's data for what an agent lives through, for example `AgentEvents.events`. */
+/** The runtime's data for a stream of events, for example `AgentEvents.events`. */
 export const replies = <E, R>(events: Stream.Stream<AgentEvent, E, R>): Stream.Stream<ReplyEvent, E, R> =>
   Stream.mapAccum(events, () => initial, step)
 
@@ -184,9 +185,9 @@ const texts = {
 }
 
 const wordsOf = ({ advice, message, next }: Failure): string =>
-  [message, advice, next].filter((text) => text !== undefined).join("\n")
+  [field(message, { maxLength: lengths.text }), advice, next].filter((text) => text !== undefined).join("\n")
 
-/** Late answers are told with what was asked as long as the task is among the last so many. */
+/** How many summaries are kept, so that a late answer is told with what was asked. */
 const keptSummaries = 200
 
 const about = (state: Projection, at: string, taskId: string) => ({
@@ -211,7 +212,7 @@ const instruct = (state: Projection, event: Request, at: string, taskId: string)
   }]
 ]
 
-/** The catalogue's words, and nothing that they do not say: nobody has to restart anything. */
+/** The words of the catalogue alone: they ask nobody to restart anything. */
 const hintOf = ({ note, reason }: Request): string => {
   const { action, next, problem } = handshakeAdvice.PairingRequired[reason]
   return [problem, action, next, ...(note === undefined ? [] : [note])].join(" ")
@@ -230,7 +231,7 @@ const over = (state: Projection, at: string, text: string): Stepped => {
   ]
 }
 
-/** Removes the phase that is shown if it is a task's: without a link nobody knows how far it is. */
+/** Removes the phase of a task: without a link its progress is not known. */
 const leaveTaskPhase = (state: Projection, at: string): Stepped =>
   state.phaseOf?.owner === "task"
     ? [{ ...state, phaseOf: undefined }, [{ ...about(state, at, state.phaseOf.taskId), agent_phase: "" }]]

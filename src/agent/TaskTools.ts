@@ -19,6 +19,7 @@ import { taskAdvice } from "../advice/TaskAdvice.ts"
 import type { Approval, ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
+import { field, lengths } from "../protocol/OutsideText.ts"
 import type { QueuedReason, Task, TaskEvent } from "../tasks/Task.ts"
 import { isEnd, TaskId } from "../tasks/Task.ts"
 import * as TaskFollowUp from "../tasks/TaskFollowUp.ts"
@@ -90,7 +91,7 @@ const make = Effect.gen(function*() {
   const commands = yield* ApproveCommands
   const scope = yield* Scope.Scope
 
-  /** Answers that came after their task had ended; the runner lists such a task as it ended. */
+  /** Answers that came after the end of their task. The runner keeps listing the task by its end. */
   const late = new Map<TaskId, TaskEvent>()
   yield* runner.events.pipe(
     Stream.runForEach((event) =>
@@ -110,14 +111,14 @@ const make = Effect.gen(function*() {
     return found
   })
 
-  /** A model that asks stands for a person who waits. Never for what the gateway or a wrong setting refused. */
+  /** Asks the gateway again, as a person waits behind the model. Not after a refusal: asking again would not change it. */
   const nudge = (status: ConnectionStatus, nowMs: number) =>
     (status._tag === "AwaitingApproval" && !status.checking && status.nextCheckAtMs > nowMs + attendedCheckMs)
       || (status._tag === "Halted" && status.cause._tag === "ApprovalTimedOut")
       ? supervisor.checkNow
       : Effect.void
 
-  /** A connection under way mostly knows more in a moment. */
+  /** The status, or the next one when a connection is being made: that mostly takes a moment. */
   const settled = Effect.gen(function*() {
     const status = yield* supervisor.status
     if (status._tag !== "Connecting") return status
@@ -155,7 +156,7 @@ const make = Effect.gen(function*() {
         return answer(
           taskId,
           "running",
-          `OpenClaw works on task ${taskId} (${TaskFollowUp.fold(state.phase)}). ${later}`
+          `OpenClaw works on task ${taskId} (${field(state.phase, { maxLength: lengths.phase })}). ${later}`
         )
       default:
         return ended(task, late.get(taskId))
@@ -223,7 +224,7 @@ const answer = (taskId: TaskId, status: TaskAnswer["status"], message: string): 
 const refusal = (reason: string, message: string): TaskRefusal => ({ status: "refused", reason, message })
 
 const notFound = (taskId: TaskId): TaskRefusal =>
-  refusal("NotFound", `There is no task ${TaskFollowUp.cut(TaskFollowUp.fold(taskId), 40)}, or it ended long ago.`)
+  refusal("NotFound", `There is no task ${field(taskId, { maxLength: 40 })}, or it ended long ago.`)
 
 const outcomes = {
   Queued: "queued",

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Agent from "../agent/Agent.ts"
@@ -27,7 +28,7 @@ import * as OwnIdentity from "./OwnIdentity.ts"
 import { onRoot } from "./Root.ts"
 import * as Settings from "./Settings.ts"
 
-/** Checked settings; their warnings are told once, on standard error. */
+/** Checked settings. Their warnings go to standard error, once. */
 export const settings = Effect.fnUntraced(function*(flags: Settings.Flags) {
   const invocation = yield* Invocation
   const output = yield* Output
@@ -49,28 +50,37 @@ export interface Chosen {
 }
 
 /**
- * The gateway that is meant: the one given by flag or variable, else one that this program runs in the same state
- * directory, else the default URL. A running one of ours brings its credential along, and our own commands to approve on it.
+ * The gateway to connect to: the one given by flag or variable, else one that this program runs in the same state directory,
+ * else the default URL. For one that this program runs, the credential comes from its file, and the commands to approve are
+ * those of this program.
  */
-export const chosenGateway = Effect.fnUntraced(function*(
-  checked: Settings.Settings,
-  credential: "sharedToken" | "operatorToken",
-  other: GatewayInput = {}
-) {
-  const asGiven = yield* Effect.fromResult(checked.gatewayWith(other))
-  const host: Chosen = {
-    gateway: asGiven,
-    commands: ApproveCommand.ApproveCommands.layerAnywhere
-  }
-  const running = yield* GatewayFile.read(checked.files.gateway)
-  if (Option.isNone(running)) return host
-  const { url } = running.value
-  const ours = checked.gatewayWith({ ...other, url, token: running.value[credential] })
-  return Result.isSuccess(ours)
-      && (!checked.urlGiven || ours.success.endpoint.gatewayScope === asGiven.endpoint.gatewayScope)
-    ? { gateway: ours.success, commands: ownCommands(checked, url) } satisfies Chosen
-    : host
-}, Effect.mapError(as("settings")))
+export const chosenGateway = Effect.fnUntraced(
+  function*(
+    checked: Settings.Settings,
+    credential: "sharedToken" | "operatorToken",
+    other: GatewayInput = {}
+  ) {
+    const asGiven = yield* Effect.fromResult(checked.gatewayWith(other))
+    const host: Chosen = {
+      gateway: asGiven,
+      commands: ApproveCommand.ApproveCommands.layerAnywhere
+    }
+    const running = yield* GatewayFile.read(checked.files.gateway)
+    if (Option.isNone(running)) return host
+    const { url } = running.value
+    const ours = checked.gatewayWith({ ...other, url, token: running.value[credential] })
+    return Result.isSuccess(ours)
+        && (!checked.urlGiven || ours.success.endpoint.gatewayScope === asGiven.endpoint.gatewayScope)
+      ? { gateway: ours.success, commands: ownCommands(checked, url) } satisfies Chosen
+      : host
+  },
+  Effect.mapError(as("settings")),
+  Effect.tap(({ gateway }) => Effect.flatMap(Output, ({ conceal }) => conceal(sentTo(gateway))))
+)
+
+/** Every credential that may be sent to a gateway because of its settings. */
+const sentTo = ({ headers, password, token }: GatewaySettings): ReadonlyArray<Redacted.Redacted> =>
+  [token, password, ...headers.map(({ value }) => value)].filter((secret) => secret !== undefined)
 
 const foundation = (checked: Settings.Settings) =>
   Layer.mergeAll(Admission.layer, TransportWs.layer, TokenStore.layerFile({ directory: checked.files.tokens }))
@@ -97,9 +107,9 @@ export const agent = (
   options: {
     readonly embedded: boolean
     readonly commands: Chosen["commands"]
-    /** Open tasks outlive the command, and those of before that no living process has are taken up. */
+    /** Open tasks outlive the command, and earlier ones without a living owner are taken over. */
     readonly keepTasks?: boolean
-    /** Takes up this task and no other. */
+    /** Takes over this task and no other. */
     readonly only?: RunId
     /** A new file for the flight recorder. */
     readonly record?: Option.Option<string>
@@ -142,7 +152,7 @@ export const operator = (checked: Settings.Settings, gateway: GatewaySettings) =
     ))
   )
 
-/** The first status that is more than an attempt under way. */
+/** The first status after `Connecting`. */
 export const settled = (supervisor: Supervisor["Service"]): Effect.Effect<ConnectionStatus> =>
   supervisor.changes.pipe(
     Stream.map(({ status }) => status),

@@ -5,6 +5,8 @@ import * as CliError from "effect/cli/CliError"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import type { HaltCause } from "../connection/ConnectionStatus.ts"
+import { SettingsInvalid } from "../handshake/GatewayConfig.ts"
+import { field } from "../protocol/OutsideText.ts"
 
 /** Exit statuses, after sysexits.h. Success, and an end by Ctrl-C or SIGTERM, are 0. */
 export const exitCodes = {
@@ -42,11 +44,18 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
   }
 }
 
-/** A failure whose message already says everything, under a given exit status. */
-export const as = (exit: ExitCode) => (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
-  new CommandFailed({ exit, error: error._tag, problem: error.message })
+/** More than any message of ours has, with the path of a file in it. */
+const maxMessage = 8000
 
-/** The failure of a command, where everything that is not one already is about settings or a file. */
+/** A failure whose message already says everything, under a given exit status. */
+export const as = (exit: ExitCode) => (error: { readonly _tag: string; readonly message: string }): CommandFailed => {
+  // A line for each setting; everything else is one line, whatever others have written into it.
+  const lines = error instanceof SettingsInvalid ? error.message.split("\n") : [error.message]
+  const problem = lines.map((one) => field(one, { maxLength: maxMessage })).join("\n")
+  return new CommandFailed({ exit, error: error._tag, problem })
+}
+
+/** Any failure as that of a command. One that is not a `CommandFailed` yet is about settings or a file. */
 export const orSettings = (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
   error instanceof CommandFailed ? error : as("settings")(error)
 
@@ -76,5 +85,5 @@ const exits: Readonly<Record<string, ExitCode>> = {
   ScopesNarrowed: "refused"
 } satisfies Readonly<Record<HaltCause["_tag"], ExitCode>>
 
-/** The exit status for a connection that did not come about, by the name of its cause. */
+/** The exit status for a connection that failed, by the name of its cause. */
 export const exitOf = (cause: string): ExitCode => (Object.hasOwn(exits, cause) ? exits[cause] : undefined) ?? "refused"

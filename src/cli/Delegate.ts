@@ -2,8 +2,8 @@
  * `delegate`: one task, its events, its reply.
  *
  * The task is in the journal from the start, so that it is neither lost nor done twice when the command is killed: the next
- * `delegate`, `run` or `mcp` goes on with it. Whoever gives it up, by Ctrl-C or because nobody should wait, has it aborted;
- * only what cannot be aborted now stays in the journal, and is said to.
+ * `delegate`, `run` or `mcp` goes on with it. Ctrl-C, and a command that may not wait, abort the task. If the gateway cannot be
+ * asked to abort it now, the task stays in the journal, and the command says so.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -19,7 +19,7 @@ import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
-import { printable } from "../protocol/Refusal.ts"
+import * as OutsideText from "../protocol/OutsideText.ts"
 import { commandOn } from "../protocol/ShellCommand.ts"
 import type { TaskId, TaskOutcome } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
@@ -27,8 +27,9 @@ import { agent, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
 import type { ExitCode } from "./CommandError.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
+import { failureText, phaseText } from "./EventText.ts"
 import { Invocation } from "./Invocation.ts"
-import { Output, told } from "./Output.ts"
+import { Output } from "./Output.ts"
 import { onRoot, record, session } from "./Root.ts"
 import { checkedFlag } from "./SettingFlag.ts"
 
@@ -75,7 +76,7 @@ export const delegate = Command.make("delegate", {
       const letGo = Effect.suspend(() =>
         taskId === undefined ? Effect.succeed("") : giveUp(tasks, taskId, invocation, checked.files.directory)
       )
-      // Who takes a task, knows its name: also when Ctrl-C comes between.
+      // Uninterruptible, so that after Ctrl-C the name of a task that was taken is known.
       const take = Effect.mapError(
         tasks.delegate(summary),
         (error) => as(error.reason === "NotKept" ? "settings" : "usage")(error)
@@ -90,7 +91,7 @@ export const delegate = Command.make("delegate", {
             : Effect.void
         ),
         Effect.andThen(Deferred.await(done)),
-        // In a fiber of its own, as whoever is interrupted cannot wait in a way that ends.
+        // In a fiber of its own: a timeout in an interrupted fiber would never end.
         Effect.onInterrupt(() =>
           Effect.forkChild(letGo).pipe(
             Effect.flatMap(Fiber.join),
@@ -125,10 +126,10 @@ export const delegate = Command.make("delegate", {
     ])
   )
 
-/** More than any task may have; the runner says how much that is. */
+/** More than the runner accepts for any task. */
 const maxPipedBytes = 1024 * 1024
 
-/** The task as it is piped in. A terminal is not waited for: nothing says there that it should be typed. */
+/** All of standard input as the task. On a terminal it fails at once, as no prompt would ask the person to type. */
 const piped = Effect.gen(function*() {
   const stdio = yield* Stdio.Stdio
   if (yield* stdio.stdinIsTerminal) {
@@ -147,13 +148,13 @@ const piped = Effect.gen(function*() {
       new CommandFailed({
         exit: "failed",
         error: error._tag,
-        problem: `standard input cannot be read: ${error.message}`
+        problem: `standard input cannot be read: ${OutsideText.field(error.message)}`
       })
     )
   )
 })
 
-/** What is waited for after an event, where it says so. */
+/** What the command waits for after an event; `undefined` where the event does not change that. */
 const underWay = (event: AgentEvent): string | undefined => {
   switch (event.event) {
     case "connecting":
@@ -166,13 +167,13 @@ const underWay = (event: AgentEvent): string | undefined => {
     case "task.sent":
       return "sent"
     case "task.phase":
-      return printable(event.phase)
+      return phaseText(event.phase)
     default:
       return undefined
   }
 }
 
-/** A live line, second by second, for as long as it runs. */
+/** Updates the live line every second until it is interrupted. */
 const progress = Effect.fnUntraced(function*(doing: () => string) {
   const output = yield* Output
   const startedAtMs = yield* Clock.currentTimeMillis
@@ -203,7 +204,7 @@ const giveUp = (
     Effect.map((how) => gaveUp(how, taskId, invocation, directory))
   )
 
-/** The time is up, and nobody is left to hear a late answer. */
+/** Stops a task whose time is up, as this command ends and could not show a late answer. */
 const stopLate = (tasks: TaskRunner["Service"], taskId: TaskId | undefined) =>
   Effect.map(
     taskId === undefined ? Effect.succeedNone : Effect.timeoutOption(Effect.option(tasks.abort(taskId)), grace),
@@ -250,11 +251,12 @@ const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): E
       if (event.taskId !== taskId) return undefined
       const { error } = event
       const exit = error.error === "Expired" ? "pairing" : "failed"
-      return { _tag: "Failed", failure: new CommandFailed({ exit, error: error.error, problem: error.message }) }
+      const problem = OutsideText.field(error.message, { maxLength: OutsideText.lengths.text })
+      return { _tag: "Failed", failure: new CommandFailed({ exit, error: error.error, problem }) }
     }
     case "pairing.required":
     case "pairing.superseded":
-      // Wider scopes may be decided on at any time; the task goes on with those there are.
+      // Nobody has to decide on wider scopes now; the task goes on with the granted ones.
       return wait || event.connected === true
         ? undefined
         : fail(
@@ -263,9 +265,9 @@ const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): E
           "this device has to be approved first (see above); then run this again, or add --wait"
         )
     case "waiting":
-      return wait ? undefined : fail(exitOf(event.cause.error), event.cause.error, told(event.cause))
+      return wait ? undefined : fail(exitOf(event.cause.error), event.cause.error, failureText(event.cause))
     case "halted":
-      return fail(exitOf(event.error.error), event.error.error, told(event.error))
+      return fail(exitOf(event.error.error), event.error.error, failureText(event.error))
     default:
       return undefined
   }

@@ -13,17 +13,21 @@ import * as Endpoint from "../link/Endpoint.ts"
 import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
 import { covers, DeviceId, RequestId } from "../protocol/Connect.ts"
 import * as Method from "../protocol/Method.ts"
-import { printable } from "../protocol/Refusal.ts"
+import { field, lengths, names } from "../protocol/OutsideText.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
 import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
-import { Output, told } from "./Output.ts"
+import { failureText } from "./EventText.ts"
+import { Output } from "./Output.ts"
 
 const isDeviceId = Schema.is(DeviceId)
 
-/** What the person at the device can compare; nothing for an id that is none. */
+/** The code that the person at the device can compare; empty for an invalid id. */
 const codeOf = ({ deviceId }: Method.Device): { readonly compareCode?: string } =>
   isDeviceId(deviceId) ? { compareCode: compareCode(deviceId).words } : {}
+
+/** A name that another device gave itself. */
+const name = (text: string): string => field(text, { maxLength: lengths.name })
 
 const requestId = Argument.String("request-id").pipe(
   Argument.withDescription("The id that the waiting program shows, or that `devices list` shows"),
@@ -44,28 +48,27 @@ const list = Command.make("list", {}, () =>
       const coded = (all: typeof pending) => all.map((device) => ({ ...device, ...codeOf(device) }))
       return yield* output.line(JSON.stringify({ pending: coded(pending), paired: coded(paired) }))
     }
+    // Two blanks stand between fields, and a field has one at most, so that no field can be taken for two.
     const about = (device: Method.Device) =>
-      printable(
-        [
-          `device ${device.deviceId.slice(0, 16)}…`,
-          device.displayName ?? device.clientId ?? "",
-          device.platform ?? "",
-          (device.scopes ?? []).join(" ")
-        ].filter((part) => part !== "").join("  ")
-      )
+      [
+        `device ${name(device.deviceId.slice(0, 16))}…`,
+        name(device.displayName ?? device.clientId ?? ""),
+        name(device.platform ?? ""),
+        names(device.scopes ?? [])
+      ].filter((part) => part !== "").join("  ")
     const code = (device: Method.Device) => {
       const { compareCode } = codeOf(device)
       return compareCode === undefined ? Effect.void : output.line(`    code: ${compareCode}`)
     }
     yield* output.line(pending.length === 0 ? "Nothing waits for approval." : "Waiting for approval:")
     for (const device of pending) {
-      yield* output.line(`  ${printable(device.requestId ?? "?")}  ${about(device)}`)
+      yield* output.line(`  ${name(device.requestId ?? "?")}  ${about(device)}`)
       yield* code(device)
       const has = paired.find(({ deviceId }) => deviceId === device.deviceId)?.scopes
       if (has === undefined) continue
       const more = (device.scopes ?? []).filter((scope) => !covers(has, scope))
       yield* output.line(
-        printable(`    paired with: ${has.join(" ") || "no scopes"}; more: ${more.join(" ") || "none"}`)
+        `    paired with: ${names(has) || "no scopes"}; more: ${names(more) || "none"}`
       )
     }
     yield* output.line(paired.length === 0 ? "No device is paired." : "Paired:")
@@ -108,13 +111,13 @@ const answer = (name: keyof typeof decide, said: string, description: string) =>
       }])
     )
 
-/** What approves a request on the gateway host. Without an id one lists first. */
+/** The command that approves a request on the gateway host, or lists the requests when there is no id. */
 const approveText = (requestId: RequestId | undefined): string => {
   const { approve, list } = commandsAnywhere()
   return (requestId === undefined ? list : approve(requestId)).text
 }
 
-/** Runs one piece of administration on a connection that ends with it. */
+/** Runs `body` on a connection of its own, which ends with it. */
 const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
   withSettings(Effect.fnUntraced(function*(checked) {
     const { gateway } = yield* chosenGateway(checked, "operatorToken", {
@@ -143,7 +146,7 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
           return yield* new CommandFailed({
             exit: exitOf(status.cause._tag),
             error: why.error,
-            problem: told({ ...why, message })
+            problem: failureText({ ...why, message })
           })
         }
         default:

@@ -16,13 +16,14 @@ import type { IdentityInconsistent, IdentityInvalid, IdentityUnreadable } from "
 import { IdentityAbsent, IdentityExists } from "../identity/IdentityError.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { PlatformName } from "../protocol/Connect.ts"
+import { line } from "../protocol/OutsideText.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
 import { withSettings } from "./AgentLayer.ts"
 import { as, CommandFailed } from "./CommandError.ts"
 import { changePassphrase, decrypt, encrypt } from "./IdentityPassphrase.ts"
 import * as IdentityReport from "./IdentityReport.ts"
 import { Invocation } from "./Invocation.ts"
-import { Output, visible } from "./Output.ts"
+import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import type { Settings } from "./Settings.ts"
 
@@ -122,8 +123,7 @@ const create = Command.make("create", {}, () =>
       return yield* new CommandFailed({
         exit: "settings",
         error: "IdentityExists",
-        problem:
-          `OPENCLAW_GATEWAY_DEVICE_IDENTITY_PATH names the identity of another program, ${visible(source)}. Nothing`
+        problem: `OPENCLAW_GATEWAY_DEVICE_IDENTITY_PATH names the identity of another program, ${line(source)}. Nothing`
           + " was created. Take it over with `identity import`, which keeps its pairing; or unset the variable to create a"
           + " new one, which needs an approval."
       })
@@ -236,8 +236,7 @@ const reset = Command.make("reset", {
       return yield* new CommandFailed({
         exit: "usage",
         error: "ConfirmationMissing",
-        problem:
-          visible(`This would give up the identity in ${path}${device} and keep it as a backup beside it. ${after}`)
+        problem: line(`This would give up the identity in ${path}${device} and keep it as a backup beside it. ${after}`)
           + " Nothing was changed. Add --yes to do it."
       })
     }
@@ -247,9 +246,9 @@ const reset = Command.make("reset", {
     if (output.json) {
       return yield* output.line(JSON.stringify({ path, backup, ...(deviceId === undefined ? {} : { deviceId }) }))
     }
-    yield* output.line(visible(`gave up     ${path}${device}`))
-    yield* output.line(visible(`backup      ${backup}`))
-    yield* output.line(visible(after))
+    yield* output.line(line(`gave up     ${path}${device}`))
+    yield* output.line(line(`backup      ${backup}`))
+    yield* output.line(line(after))
     if (deviceId !== undefined) {
       yield* output.line(
         `On the gateway host, to forget it: ${posixCommand(["openclaw", "devices", "remove", deviceId]).text}`

@@ -14,10 +14,11 @@ import * as IdentityDocument from "../identity/IdentityDocument.ts"
 import { IdentityAbsent, IdentityLocked } from "../identity/IdentityError.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { redactDocument } from "../identity/IdentityStore.ts"
+import { line } from "../protocol/OutsideText.ts"
 import { withSettings } from "./AgentLayer.ts"
 import { CommandFailed } from "./CommandError.ts"
 import { adminOf } from "./IdentityReport.ts"
-import { Output, visible } from "./Output.ts"
+import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import type { Settings } from "./Settings.ts"
 
@@ -71,10 +72,10 @@ const told = Effect.fnUntraced(function*(
   if (output.json) return yield* output.line(JSON.stringify({ files, ...facts }))
   for (const { changed, deviceId, path } of files) {
     yield* output.line(
-      visible(`${changed ? said : `was ${said} already`}: device ${deviceId.slice(0, 16)}… in ${path}`)
+      line(`${changed ? said : `was ${said} already`}: device ${deviceId.slice(0, 16)}… in ${path}`)
     )
   }
-  for (const note of notes) yield* output.line(visible(note))
+  for (const note of notes) yield* output.line(line(note))
 })
 
 /** Backups beside an identity whose private key is not encrypted, as far as can be seen. */

@@ -8,7 +8,8 @@ import { describeWarning } from "../identity/DeviceIdentity.ts"
 import type { Summary } from "../identity/IdentityAdmin.ts"
 import { IdentityAdmin } from "../identity/IdentityAdmin.ts"
 import { Signer } from "../identity/Signer.ts"
-import { Output, visible } from "./Output.ts"
+import { line } from "../protocol/OutsideText.ts"
+import { Output } from "./Output.ts"
 
 /** What can be done to the identity at a path. */
 export const adminOf = (path: string) =>
@@ -45,7 +46,7 @@ export const show = Effect.fnUntraced(function*(
       warnings: warnings.map((warning) => ({ ...warning, message: describeWarning(warning) }))
     }))
   }
-  if (heading !== undefined) yield* output.line(visible(heading))
+  if (heading !== undefined) yield* output.line(line(heading))
   const lines: ReadonlyArray<readonly [string, string]> = [
     ["device id", deviceId],
     ["code", compareCode.words],
@@ -57,5 +58,5 @@ export const show = Effect.fnUntraced(function*(
     ["created", `${createdAt} by ${createdBy}`],
     ...warnings.map((warning) => ["warning", `${describeWarning(warning)} (${warning.path})`] as const)
   ]
-  for (const [name, value] of lines) yield* output.line(`${name.padEnd(12)}${visible(value)}`)
+  for (const [name, value] of lines) yield* output.line(`${name.padEnd(12)}${line(value)}`)
 })

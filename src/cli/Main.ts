@@ -46,7 +46,7 @@ const main = root.pipe(
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
   Effect.provideService(Processes, nodeProcesses),
-  // People see what needs them; `--log-level info` shows every attempt, one line each.
+  // By default people see only what they have to act on; `--log-level info` shows every attempt, one line each.
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   Effect.provideService(References.LogToStderr, true)
 )

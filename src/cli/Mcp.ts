@@ -11,8 +11,9 @@ import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { encodeAgentEvent } from "../protocol/AgentEvent.ts"
 import { agent, chosenGateway, ownIdentity, withSettings } from "./AgentLayer.ts"
+import { plain, render } from "./EventText.ts"
 import { Invocation } from "./Invocation.ts"
-import { Output, plain, render } from "./Output.ts"
+import { Output } from "./Output.ts"
 import { session } from "./Root.ts"
 
 export const mcp = Command.make(

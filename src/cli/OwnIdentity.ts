@@ -79,7 +79,7 @@ export const operatorLayer = (checked: Settings) =>
     Layer.catch((error) => Layer.effect(DeviceIdentity, Effect.fail(ofOperator(error))))
   )
 
-/** Advice that means the operator's file, where without more it would cost the device its identity. */
+/** Advice that names the operator's file. The usual advice would have the person reset the identity of the device. */
 export const ofOperator = (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
   new CommandFailed({
     exit: "settings",
@@ -89,14 +89,14 @@ export const ofOperator = (error: { readonly _tag: string; readonly message: str
       : error.message
   })
 
-/** What a new identity says of the program that made it. */
+/** The comment in a new identity file that names the program that made it. */
 export const createdBy = (version: string): string => `effect-openclaw ${version}`
 
 /** The file that is ours, and one of another program that an identity may come from. */
 export const places = Effect.fnUntraced(function*(checked: Settings) {
   const { files, foreignIdentityPath, identityPath } = checked
   if (identityPath === files.identity) return { path: identityPath, source: foreignIdentityPath }
-  // Elsewhere only the content tells whose file it is. Whatever keeps it from being read is told when it is loaded.
+  // At any other path only the content shows whose file it is. If it cannot be read, loading it fails and says why.
   const fs = yield* FileSystem.FileSystem
   const foreign = yield* Effect.match(fs.readFile(identityPath), {
     onFailure: () => false,
@@ -116,7 +116,7 @@ const takeOver = Effect.fnUntraced(function*(
 ) {
   const fs = yield* FileSystem.FileSystem
   const output = yield* Output
-  // A file that cannot be looked at counts as there: a new identity beside it would cost the pairing.
+  // A path that cannot be checked counts as an existing file: a new identity beside that file would lose its pairing.
   const there = (file: string) => Effect.orElseSucceed(fs.exists(file), () => true)
   if ((yield* there(path)) || !(yield* there(source))) return
   yield* Effect.flatMap(IdentityAdmin, (admin) => admin.importFile(source, { passphrase, sealWith: passphrase })).pipe(
@@ -130,7 +130,7 @@ const takeOver = Effect.fnUntraced(function*(
         )
         : Effect.void
     ),
-    // Another start of this program was first; what it stored is what counts.
+    // Another process was first; its identity counts.
     Effect.catchTag("IdentityExists", () => Effect.void)
   )
 })

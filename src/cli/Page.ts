@@ -15,8 +15,8 @@ import { now, Output } from "./Output.ts"
 const dialog = Effect.promise(() => import("../dialog/DialogServer.ts"))
 
 /**
- * Serves the page until the scope closes, and answers the one event that tells where. Its URL is as good as a password, so
- * it goes to whoever started the program, and nowhere else. So this has no span: a tracer keeps what a span ended with.
+ * Serves the page until the scope closes, and gives the event with its URL. The URL is as good as a password, so only the person
+ * who started the program gets it. Therefore this has no span: a tracer would keep the result of the span.
  */
 export const start = Effect.fnUntraced(
   function*(options: Options) {

@@ -1,7 +1,7 @@
 /**
  * `replay`: runs a recording of the flight recorder again, and says whether the client does the same.
  *
- * Nothing is connected to: the recording plays the gateway, and the clock is one of its own, so that days take seconds.
+ * There is no connection: the recording plays the gateway. A clock of its own makes days pass in seconds.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as References from "effect/References"
 import { isoTime } from "../protocol/AgentEvent.ts"
-import { printable } from "../protocol/Refusal.ts"
+import { field, line } from "../protocol/OutsideText.ts"
 import type { Recording } from "../recorder/Recording.ts"
 import type { Outcome } from "../recorder/Replay.ts"
 import { errnoOf } from "../storage/Errno.ts"
@@ -34,10 +34,10 @@ export const replay = Command.make("replay", {
       new CommandFailed({
         exit: "settings",
         error: error._tag,
-        problem: `${printable(file)} cannot be read (${errnoOf(error) ?? "unknown error"})`
+        problem: `${line(file)} cannot be read (${errnoOf(error) ?? "unknown error"})`
       }))
     const recording = yield* Effect.mapError(modules.Recording.parse(text), as("settings"))
-    // What the replayed client would log happened long ago.
+    // The replayed client logs nothing, as its events are not of now.
     const outcome = yield* Effect.provideService(modules.Replay.run(recording), References.MinimumLogLevel, "None")
     yield* output.json
       ? output.line(asJson(recording, outcome))
@@ -82,12 +82,12 @@ const tell = Effect.fnUntraced(function*(
   const after = (ms: number) => `+${(ms / 1000).toFixed(3)} s`
   const lastMs = (entries.at(-1)?.at ?? header.at) - header.at
   yield* output.line(
-    `recorded ${isoTime(header.at)} by release ${printable(header.program)}: ${entries.length} entries in ${
+    `recorded ${isoTime(header.at)} by release ${field(header.program)}: ${entries.length} entries in ${
       (lastMs / 1000).toFixed(1)
     } s`
   )
   for (const { at, state } of replayed) {
-    yield* output.line(`${after(at - header.at).padStart(14)}  ${printable(summary(state))}`)
+    yield* output.line(`${after(at - header.at).padStart(14)}  ${field(summary(state))}`)
   }
   if (incomplete !== undefined) {
     yield* output.line(
@@ -102,8 +102,8 @@ const tell = Effect.fnUntraced(function*(
     )
   }
   yield* output.line(`different at ${after(difference.afterMs)} (${difference.what})`)
-  yield* output.line(`  recorded  ${printable(difference.recorded)}`)
-  yield* output.line(`  replayed  ${printable(difference.replayed)}`)
+  yield* output.line(`  recorded  ${field(difference.recorded)}`)
+  yield* output.line(`  replayed  ${field(difference.replayed)}`)
 })
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`

@@ -68,7 +68,7 @@ const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean;
   const stdio = yield* Stdio.Stdio
 
   const page = options.page ? yield* Page.start({}) : undefined
-  // Who and where come first; the page belongs to them.
+  // The page is told after the identity and the gateway.
   const told = Stream.flatMap(
     events.events,
     (event) => event.event === "gateway" && page !== undefined ? Stream.make(event, page) : Stream.succeed(event)
@@ -76,8 +76,8 @@ const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean;
   yield* Effect.forkScoped(
     Effect.ignoreCause(Stream.runForEach(told, output.event), { log: "Error", message: "output ended" })
   )
-  // A terminal is somebody who waits, and so is whoever may still write to standard input, below. An embedded gateway is
-  // asked for nobody else's sake.
+  // A person waits at a terminal, and at standard input (below) until it ends. An embedded gateway serves this program alone,
+  // so it may be asked often.
   if (output.terminal || options.embedded) yield* supervisor.attend
   if (output.terminal) yield* Effect.forkScoped(Effect.ignoreCause(liveLine, { log: "Error" }))
 
@@ -95,7 +95,7 @@ const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean;
   return yield* Effect.never
 })
 
-/** What is being waited for, second by second. */
+/** Shows every second what the connection waits for. */
 const liveLine = Effect.gen(function*() {
   const supervisor = yield* Supervisor
   const output = yield* Output

@@ -1,8 +1,8 @@
 /**
  * `tasks`: what is open in the journal of a state directory, whether the program that took it runs or not.
  *
- * The program that has a task at work is the one that sends and ends it. To abort a task is therefore to ask that program;
- * where it is gone, this one takes the task over, finds out what became of it, and ends it.
+ * Only the program that owns a task sends and ends it. So `abort` asks that program. If it is gone, this program takes the task
+ * over, finds out what became of it, and ends it.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -13,7 +13,7 @@ import * as Schedule from "effect/Schedule"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
-import { printable } from "../protocol/Refusal.ts"
+import { field, lengths, reply } from "../protocol/OutsideText.ts"
 import type { RunId } from "../tasks/Task.ts"
 import type { AbortAnswer, JournalRecord } from "../tasks/TaskJournal.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
@@ -22,7 +22,6 @@ import { agent, chosenGateway, ownIdentity, settled, withSettings } from "./Agen
 import { as, CommandFailed } from "./CommandError.ts"
 import { Processes } from "./Invocation.ts"
 import type { Output } from "./Output.ts"
-import { visible } from "./Output.ts"
 import type { Settings } from "./Settings.ts"
 
 const journal = ({ files }: Settings, only?: RunId) =>
@@ -42,22 +41,23 @@ const withTasks = (
     yield* body(tasks, output)
   }))
 
-const named = (tasks: ReadonlyArray<JournalRecord>, taskId: string): Effect.Effect<JournalRecord, CommandFailed> => {
+/** A name from the journal, which is a file. */
+const name = (text: string): string => field(text, { maxLength: lengths.name })
+
+const findTask = (tasks: ReadonlyArray<JournalRecord>, taskId: string): Effect.Effect<JournalRecord, CommandFailed> => {
   const task = tasks.find((task) => task.taskId === taskId)
   return task !== undefined ? Effect.succeed(task) : Effect.fail(
     new CommandFailed({
       exit: "failed",
       error: "TaskNotFound",
-      problem: `no task ${
-        printable(taskId)
-      } is open: it has ended, or was never here; \`tasks list\` shows those that are`
+      problem: `no task ${name(taskId)} is open: it has ended, or was never here; \`tasks list\` shows those that are`
     })
   )
 }
 
 /**
- * One task for programs. Times are this machine's; `sentAt` is when it was first about to be sent; `pid` is the process that
- * has it at work, absent where the next program takes it up.
+ * One task as JSON. Times are this machine's; `sentAt` is when it was first about to be sent; `pid` is the process that owns it,
+ * absent when no living process does.
  */
 const asJson = (task: JournalRecord): string => {
   const { abortRequested, acceptedAtMs, deviceId, gatewayScope, ownerPid, runId, sentAtMs } = task
@@ -83,8 +83,8 @@ const list = Command.make("list", {}, () =>
       yield* output.line(
         output.json
           ? asJson(task)
-          : `${task.taskId}  ${task.sentAtMs === undefined ? "kept" : "sent"}  ${isoTime(task.acceptedAtMs)}  ${
-            printable(task.summary)
+          : `${name(task.taskId)}  ${task.sentAtMs === undefined ? "kept" : "sent"}  ${isoTime(task.acceptedAtMs)}  ${
+            field(task.summary)
           }`
       )
     }
@@ -97,19 +97,19 @@ const show = Command.make("show", {
   taskId: Argument.String("task-id").pipe(Argument.withDescription("The id that `delegate` and `tasks list` show"))
 }, ({ taskId }) =>
   withTasks(Effect.fnUntraced(function*(tasks, output) {
-    const task = yield* named(tasks, taskId)
+    const task = yield* findTask(tasks, taskId)
     if (output.json) return yield* output.line(asJson(task))
-    yield* output.line(`task      ${task.taskId}`)
+    yield* output.line(`task      ${name(task.taskId)}`)
     yield* output.line(`state     ${task.sentAtMs === undefined ? "kept" : `sent at ${isoTime(task.sentAtMs)}`}`)
     if (task.abortRequested === true) yield* output.line("abort     asked for")
     yield* output.line(
       `at work   ${task.ownerPid === undefined ? "nowhere; the next program takes it up" : `process ${task.ownerPid}`}`
     )
     yield* output.line(`taken at  ${isoTime(task.acceptedAtMs)}`)
-    yield* output.line(`gateway   ${printable(task.gatewayScope)}`)
-    yield* output.line(`session   ${printable(task.sessionKey)}`)
-    yield* output.line(`run       ${task.runId}`)
-    yield* output.line(`what      ${printable(task.summary)}`)
+    yield* output.line(`gateway   ${field(task.gatewayScope)}`)
+    yield* output.line(`session   ${field(task.sessionKey)}`)
+    yield* output.line(`run       ${name(task.runId)}`)
+    yield* output.line(`what      ${field(task.summary)}`)
   }))).pipe(
     Command.withDescription("Show one open task"),
     Command.withExamples([{
@@ -118,36 +118,36 @@ const show = Command.make("show", {
     }])
   )
 
-/** How long it may take until it is known how an abort went. */
+/** How long to wait for the outcome of an abort. */
 const patience = "10 seconds"
 
-/** How an abort went, and the reply that nobody else was told. */
-interface Went {
+/** The outcome of an abort, and the reply if the task had ended with one that nobody was shown. */
+interface AbortOutcome {
   readonly how: AbortAnswer
   readonly text?: string
 }
 
-/** What the program that has the task says. */
-const answered = Effect.fnUntraced(function*({ runId }: JournalRecord) {
+/** Waits for the answer of the program that owns the task. */
+const ownerAnswer = Effect.fnUntraced(function*({ runId }: JournalRecord) {
   const { abortAnswer } = yield* TaskJournal
   const answer = yield* Effect.mapError(abortAnswer(runId), as("settings")).pipe(
     Effect.repeat({ schedule: Schedule.spaced("200 millis"), until: Option.isSome }),
     Effect.timeoutOption(patience)
   )
-  return Option.map(Option.flatten(answer), (how): Went => ({ how }))
+  return Option.map(Option.flatten(answer), (how): AbortOutcome => ({ how }))
 })
 
-/** A task that was never sent is simply forgotten, whatever gateway it is for. */
+/** Removes a task that was never sent. No gateway has to be asked. */
 const forget = (checked: Settings, { gatewayScope, runId }: JournalRecord) =>
   Effect.gen(function*() {
     const { remove, claim } = yield* TaskJournal
     const taken = yield* claim(gatewayScope)
-    if (taken.length === 0) return Option.none<Went>()
+    if (taken.length === 0) return Option.none<AbortOutcome>()
     yield* remove(runId, "Aborted")
-    return Option.some<Went>({ how: "Aborted" })
+    return Option.some<AbortOutcome>({ how: "Aborted" })
   }).pipe(Effect.provide(journal(checked, runId)), Effect.mapError(as("settings")))
 
-/** Goes on with a task that nobody has, until it has ended; nothing when that takes too long. */
+/** Takes over a task without an owner until it ends; none when that takes too long. */
 const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRecord) {
   const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
   const { gatewayScope, runId, taskId } = task
@@ -155,7 +155,7 @@ const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRec
     return yield* new CommandFailed({
       exit: "settings",
       error: "OtherGateway",
-      problem: `task ${taskId} is for the gateway at ${printable(gatewayScope)}; name it with --gateway-url`
+      problem: `task ${name(taskId)} is for the gateway at ${field(gatewayScope)}; name it with --gateway-url`
     })
   }
   const { abortAnswer, requestAbort } = yield* TaskJournal
@@ -165,7 +165,7 @@ const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRec
       return yield* new CommandFailed({
         exit: "settings",
         error: "OtherDevice",
-        problem: `task ${taskId} was delegated under another identity than the one in this state directory`
+        problem: `task ${name(taskId)} was delegated under another identity than the one in this state directory`
       })
     }
     yield* Effect.mapError(requestAbort(runId), as("settings"))
@@ -181,7 +181,7 @@ const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRec
     )
   }).pipe(Effect.provide(ownIdentity(checked)))
   yield* Effect.ignore(abortAnswer(runId))
-  return Option.map(outcome, (end): Went => ({ how: end._tag, ..."text" in end ? { text: end.text } : {} }))
+  return Option.map(outcome, (end): AbortOutcome => ({ how: end._tag, ..."text" in end ? { text: end.text } : {} }))
 })
 
 const abort = Command.make("abort", {
@@ -190,20 +190,22 @@ const abort = Command.make("abort", {
   withSettings((checked, output) =>
     Effect.gen(function*() {
       const shared = yield* TaskJournal
-      const task = yield* named(yield* Effect.mapError(shared.read, as("settings")), taskId)
+      const task = yield* findTask(yield* Effect.mapError(shared.read, as("settings")), taskId)
       const { ownerPid } = task
-      const ask = Effect.andThen(Effect.mapError(shared.requestAbort(task.runId), as("settings")), answered(task))
+      const ask = Effect.andThen(Effect.mapError(shared.requestAbort(task.runId), as("settings")), ownerAnswer(task))
       const went = ownerPid !== undefined
         ? yield* ask
         : task.sentAtMs === undefined
         ? yield* forget(checked, task)
-        // Who was quicker to take it up, answers.
-        : yield* Effect.catchTag(takeOver(checked, task), "TaskNotFound", () => answered(task))
+        // Another program may have taken it over first; then that one answers.
+        : yield* Effect.catchTag(takeOver(checked, task), "TaskNotFound", () => ownerAnswer(task))
       if (Option.isNone(went)) {
         return yield* new CommandFailed({
           exit: "pairing",
           error: "AbortPending",
-          problem: `it is not known yet whether task ${taskId} could be aborted. The request stays beside the task: ${
+          problem: `it is not known yet whether task ${
+            name(taskId)
+          } could be aborted. The request stays beside the task: ${
             ownerPid === undefined
               ? "the next `run`, `delegate` or `mcp` of this state directory carries it out when it is connected"
               : `process ${ownerPid}, which has the task at work, carries it out when it is connected`
@@ -221,7 +223,7 @@ const abort = Command.make("abort", {
   )
 
 /** `result` is `aborted`, or `over` when it had ended before; `text` is the reply that nobody else was told. */
-const abortedJson = ({ runId, taskId }: JournalRecord, { how, text }: Went): string =>
+const abortedJson = ({ runId, taskId }: JournalRecord, { how, text }: AbortOutcome): string =>
   JSON.stringify({
     taskId,
     runId,
@@ -230,12 +232,13 @@ const abortedJson = ({ runId, taskId }: JournalRecord, { how, text }: Went): str
     ...(text === undefined ? {} : { text })
   })
 
-const abortedText = ({ taskId }: JournalRecord, { how, text }: Went): string =>
+const abortedText = ({ taskId }: JournalRecord, { how, text }: AbortOutcome): string =>
   how === "Aborted"
-    ? `task ${taskId} is aborted`
-    : [`task ${taskId} had ended already: ${how.toLowerCase()}`, ...(text === undefined ? [] : [visible(text)])].join(
-      "\n"
-    )
+    ? `task ${name(taskId)} is aborted`
+    : [`task ${name(taskId)} had ended already: ${how.toLowerCase()}`, ...(text === undefined ? [] : [reply(text)])]
+      .join(
+        "\n"
+      )
 
 export const tasks = Command.make("tasks").pipe(
   Command.withDescription("The tasks that are open on this machine"),

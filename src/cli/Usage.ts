@@ -1,5 +1,5 @@
 /**
- * What a wrong command line is answered: sentences on standard error. Standard output holds help only where it was asked for.
+ * The answer to a wrong command line: sentences on standard error. Help goes to standard output only when it was asked for.
  */
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Console from "effect/Console"

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
-import { printable } from "../protocol/Refusal.ts"
+import { field } from "../protocol/OutsideText.ts"
 import { withoutBrackets } from "./Endpoint.ts"
 import { LinkError } from "./LinkError.ts"
 import { reasonOf, TlsPinMismatch, TlsUntrusted } from "./TlsError.ts"
@@ -116,14 +116,14 @@ const problemOf = (
   }
   if (mode === "pin" || socket.authorized) return undefined
   const found: unknown = socket.authorizationError // the name of an error, although its type says Error
-  const code = printable(Predicate.isString(found) ? found : errnoOf(found) ?? "unknown")
+  const code = field(Predicate.isString(found) ? found : errnoOf(found) ?? "unknown")
   return new TlsUntrusted({
     reason: reasonOf(code),
     ...seen,
     code,
     validFromMs: Date.parse(certificate.validFrom),
     validToMs: Date.parse(certificate.validTo),
-    names: printable(certificate.subjectAltName ?? "")
+    names: field(certificate.subjectAltName ?? "")
   })
 }
 

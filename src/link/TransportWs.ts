@@ -8,7 +8,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { getProxyForUrl } from "proxy-from-env"
 import { WebSocket } from "ws"
-import { printable } from "../protocol/Refusal.ts"
+import { field } from "../protocol/OutsideText.ts"
 import { isLoopback } from "./Endpoint.ts"
 import * as FrontDoor from "./FrontDoor.ts"
 import { LinkError, UpgradeRejected } from "./LinkError.ts"
@@ -103,10 +103,10 @@ const dial = Effect.fnUntraced(function*(
             new UpgradeRejected({
               reason: FrontDoor.recognise({ status, headers: response.headers, location, body }, target.url),
               status,
-              body: printable(UpgradeHeader.withoutValues(body, headers)),
+              body: field(UpgradeHeader.withoutValues(body, headers)),
               location: location === undefined
                 ? undefined
-                : printable(UpgradeHeader.withoutValues(`${location.origin}${location.pathname}`, headers))
+                : field(UpgradeHeader.withoutValues(`${location.origin}${location.pathname}`, headers))
             })
           )
           request.destroy()
@@ -127,7 +127,7 @@ const dial = Effect.fnUntraced(function*(
             reason: state.open ? "Closed" : "Unreachable",
             phase: state.open ? "session" : "upgrade",
             closeCode: state.open ? closeCode : undefined,
-            closeReason: state.open ? printable(reason.toString()) : undefined,
+            closeReason: state.open ? field(reason.toString()) : undefined,
             errno: LinkSocket.errnoOf(cause),
             // The HTTP parser attaches the packet that it could not read, which may hold secrets.
             cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause

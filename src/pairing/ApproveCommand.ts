@@ -143,7 +143,7 @@ export class ApproveCommands extends Context.Service<ApproveCommands, Commands>(
 ) {
   static readonly layer = (place: Place): Layer.Layer<ApproveCommands, PlaceInvalid> =>
     Layer.effect(ApproveCommands, Effect.fromResult(commandsFor(place)))
-  /** Those of the gateway host first, and of every other place where the gateway may live. */
+  /** The commands of the gateway host, and of every other place where the gateway may live. */
   static readonly layerAnywhere: Layer.Layer<ApproveCommands> = Layer.sync(ApproveCommands, () => commandsAnywhere())
   static readonly layerOf = (commands: Commands): Layer.Layer<ApproveCommands> =>
     Layer.succeed(ApproveCommands, commands)
@@ -176,7 +176,7 @@ const openClawCommands = (place: Place): Commands => {
   }
 }
 
-/** A place of which nobody has said anything. Its names are angle brackets, which every quoting here keeps literal. */
+/** Every place, for when it is not known which. Their names are placeholders. */
 const unnamed: ReadonlyArray<Place & { readonly _tag: PlaceCommands["place"] }> = [
   { _tag: "host" },
   { _tag: "docker", container: placeholder("container") },

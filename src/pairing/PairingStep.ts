@@ -10,30 +10,31 @@ import { requestLifeMs } from "../connection/ConnectionStatus.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import type { DeviceId } from "../protocol/Connect.ts"
 import { covers } from "../protocol/Connect.ts"
+import { field, lengths } from "../protocol/OutsideText.ts"
 import type { PairingNotice, UpgradeEnd } from "../protocol/PairingNotice.ts"
 import type { Commands } from "./ApproveCommand.ts"
 
-/** The one notice that stands. */
+/** The notice that is open. */
 export interface LiveNotice {
   readonly key: string
   /** The gateway scope: `scheme://host:port/path`. */
   readonly gateway: string
   readonly deviceId: DeviceId
   readonly approval: Approval
-  /** When this request was first told, which is what reminders are counted from. */
+  /** When this request was first told. Reminders count from it. */
   readonly noticedAtMs: number
   /** When the request dies unless it is asked for again. */
   readonly expiresAtMs: number
-  /** The same time where no ask is going to come before it; absent while asking keeps the request alive. */
+  /** `expiresAtMs` when nothing asks again before it; absent while asking keeps the request alive. */
   readonly dropsAtMs: number | undefined
   readonly phase: "open" | "expiring" | "expired"
-  /** The device works meanwhile with what was approved: only more waits for a person. */
+  /** The device is connected with the approved scopes, and only wider ones wait for a person. */
   readonly connected: boolean
 }
 
 export interface Pairing {
   readonly live: LiveNotice | undefined
-  /** Waits that ended in an approval. It tells the key of a later wait from theirs where a gateway repeats or sends no id. */
+  /** How many waits ended in an approval. Part of the key, as a gateway may repeat an id or send none. */
   readonly resolved: number
 }
 
@@ -50,13 +51,13 @@ export type PairingEvent =
   | {
     readonly _tag: "ReminderDue"
     readonly key: string
-    /** Which telling of that key it reminds of: one that was cancelled may come again. */
+    /** With the key it names the notice: a cancelled request may be told again under the same key. */
     readonly noticedAtMs: number
     readonly reminder: number
   }
   | { readonly _tag: "ExpiryDue"; readonly key: string; readonly nowMs: number }
 
-/** `Suppressed` is about pairing too, but there is nothing new to tell; `NotPairing` is not about pairing. */
+/** `Suppressed`: about pairing, but nothing new. `NotPairing`: not about pairing. */
 export type Outcome =
   | { readonly _tag: "Emitted"; readonly notices: readonly [PairingNotice, ...Array<PairingNotice>] }
   | { readonly _tag: "Suppressed" }
@@ -122,7 +123,7 @@ const onStatus = (
         : cancel(pairing, status.declined)
     }
     case "Waiting": {
-      // A request for more outlives the link beside which it was made.
+      // A request for wider scopes outlives the link over which it was made.
       const approval = status.approval ?? (pairing.live?.connected === true ? pairing.live.approval : undefined)
       return approval === undefined ? cancel(pairing) : onUnasked(subject, pairing, approval, gateway, nowMs)
     }
@@ -147,7 +148,7 @@ const onUnasked = (subject: Subject, pairing: Pairing, approval: Approval, gatew
     connected: pairing.live?.connected ?? false
   })
 
-/** Whether a session with these scopes is what was waited for. Who asked for no more than to be let in, is in. */
+/** Whether a session with these scopes ends the wait. A device that waited to be admitted needs no certain scopes. */
 const isGranted = ({ approval, connected }: LiveNotice, granted: ReadonlyArray<string>): boolean =>
   !connected || (approval.requestedScopes ?? []).every((scope) => covers(granted, scope))
 
@@ -173,7 +174,7 @@ const onApproval = (subject: Subject, pairing: Pairing, { approval, connected, d
     connected
   }
   if (before === undefined) {
-    // Nobody is sent to approve what the gateway has already forgotten.
+    // The gateway has dropped the request already, so there is nothing to approve.
     return nowMs < expiresAtMs
       ? age(subject, pairing, opened, [{ _tag: "Required", ...instructions(subject, opened) }], nowMs)
       : [pairing, suppressed]
@@ -194,7 +195,7 @@ const onApproval = (subject: Subject, pairing: Pairing, { approval, connected, d
   return age(subject, pairing, opened, notices, nowMs)
 }
 
-/** Adds what time alone brings: that the request is about to be dropped, and that it was. */
+/** Adds the notices that follow from time alone: the request is about to expire, or has expired. */
 const age = (
   subject: Subject,
   pairing: Pairing,
@@ -213,7 +214,7 @@ const age = (
   const aged: LiveNotice = { ...live, phase: next }
   const told: ReadonlyArray<PairingNotice> = next === phase
     ? notices
-    : [...notices, ...ageing(subject, aged)]
+    : [...notices, ...phaseNotices(subject, aged)]
   return [{ ...pairing, live: aged }, emitted(told)]
 }
 
@@ -254,13 +255,16 @@ const times = ({ approval, expiresAtMs }: LiveNotice) => ({
   expiresAt: isoTime(expiresAtMs)
 })
 
+/** Scopes of a request come from the gateway. */
+const shownName = (scope: string): string => field(scope, { maxLength: lengths.name })
+
 const instructions = ({ commands }: Subject, live: LiveNotice) => {
   const { requestId, requestedScopes, approvedScopes } = live.approval
   return {
     ...about(live),
     ...times(live),
-    ...(requestedScopes === undefined ? {} : { requestedScopes }),
-    ...(approvedScopes === undefined ? {} : { approvedScopes }),
+    ...(requestedScopes === undefined ? {} : { requestedScopes: requestedScopes.map(shownName) }),
+    ...(approvedScopes === undefined ? {} : { approvedScopes: approvedScopes.map(shownName) }),
     ...(live.connected ? { connected: true } : {}),
     list: commands.list,
     ...(requestId === undefined ? {} : { approve: commands.approve(requestId) }),
@@ -269,8 +273,8 @@ const instructions = ({ commands }: Subject, live: LiveNotice) => {
   }
 }
 
-/** What is told of a phase that is not the first. */
-const ageing = (subject: Subject, live: LiveNotice): ReadonlyArray<PairingNotice> => {
+/** The notice of a phase, but for the first one. */
+const phaseNotices = (subject: Subject, live: LiveNotice): ReadonlyArray<PairingNotice> => {
   switch (live.phase) {
     case "open":
       return []
@@ -281,6 +285,6 @@ const ageing = (subject: Subject, live: LiveNotice): ReadonlyArray<PairingNotice
   }
 }
 
-/** What a subscriber who comes late is told first, so that it stands where the others do. */
+/** What a late subscriber gets first, so that it knows what the others know. */
 export const replay = (subject: Subject, { live }: Pairing): ReadonlyArray<PairingNotice> =>
-  live === undefined ? [] : [{ _tag: "Required", ...instructions(subject, live) }, ...ageing(subject, live)]
+  live === undefined ? [] : [{ _tag: "Required", ...instructions(subject, live) }, ...phaseNotices(subject, live)]

@@ -1,18 +1,20 @@
 /**
- * The one outward form of what an agent lives through: connection, pairing and tasks.
+ * The events of an agent in their one outward form: connection, pairing and tasks.
  *
  * Lines of `--json`, server-sent events and a host's own channel are encodings of this union. `at` is ISO 8601 in UTC on
  * this process's clock. No event holds a secret.
  */
 import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId } from "./Connect.ts"
 import { PlaceCommands, UpgradeEnd } from "./PairingNotice.ts"
 import { PairingReason } from "./Refusal.ts"
 import { ShellCommand } from "./ShellCommand.ts"
 
-/** Milliseconds of a clock as events show them. */
-export const isoTime = (ms: number): string => DateTime.formatIso(DateTime.makeUnsafe(ms))
+/** Milliseconds of a clock as events show them. A number that is no time may come from a file or from the wire. */
+export const isoTime = (ms: number): string =>
+  Option.match(DateTime.make(ms), { onNone: () => "an unknown time", onSome: DateTime.formatIso })
 
 const event = <const Name extends string, Fields extends Schema.Struct.Fields>(name: Name, fields: Fields) =>
   Schema.Struct({ at: Schema.String, event: Schema.Literal(name), ...fields })
@@ -54,7 +56,7 @@ const instructions = {
   places: Schema.optionalKey(Schema.Array(PlaceCommands)),
   requestedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
   approvedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** True when the device is connected meanwhile, with the approved scopes: only more waits for approval. */
+  /** True when the device is connected with the approved scopes, and only wider ones wait for approval. */
   connected: Schema.optionalKey(Schema.Boolean),
   /** What the commands need besides, for example a credential. They never hold one. */
   note: Schema.optionalKey(Schema.String)

@@ -7,6 +7,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import { field, lengths } from "./OutsideText.ts"
 
 /** Characters that no signed field may hold: controls, invisible format characters, line separators, lone surrogates. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
@@ -152,6 +154,12 @@ export type ConnectParams = typeof ConnectParams.Type
 const lenient = <S extends Schema.Constraint>(part: S) =>
   Schema.optionalKey(Schema.catchDecoding<S>(() => Effect.succeedNone)(part))
 
+/** A name that the gateway gives itself, as a field. */
+const Name = Schema.String.pipe(Schema.decodeTo(
+  Schema.String,
+  SchemaTransformation.transform({ decode: (text) => field(text, { maxLength: lengths.name }), encode: (text) => text })
+))
+
 /**
  * What a session keeps of `hello-ok`. The wire object has some fifteen kilobytes; the rest is dropped here. Every part but
  * the protocol number may be missing: old releases send no `auth`, and a local client may get no token.
@@ -160,8 +168,8 @@ export const HelloOk = Schema.Struct({
   type: Schema.Literal("hello-ok"),
   protocol: Schema.Natural,
   server: lenient(Schema.Struct({
-    version: lenient(Schema.String),
-    connId: lenient(Schema.String)
+    version: lenient(Name),
+    connId: lenient(Name)
   })),
   features: lenient(Schema.Struct({
     methods: lenient(Schema.Array(Schema.String))

@@ -31,7 +31,7 @@ export interface EventFrame {
 
 export type Frame = RequestFrame | ResponseFrame | EventFrame
 
-/** The frame in a text message, or `undefined` when it is none: bad JSON, no object, an unknown type, a missing field. */
+/** The frame in a text message. `undefined` for bad JSON, for anything but an object, an unknown type or a missing field. */
 export const parse = (text: string): Frame | undefined => {
   let value: unknown
   try {
@@ -59,7 +59,7 @@ const isFrame = (value: unknown): value is Frame => {
 
 /**
  * The `error` of a refused request. `code` is coarse (`NOT_PAIRED`, `INVALID_REQUEST`); what tells cases apart is
- * `details.code` on releases that send it. `retryAfterMs` is a duration in milliseconds on no clock.
+ * `details.code` on releases that send it. `retryAfterMs` is a duration in milliseconds.
  */
 export interface ErrorShape {
   readonly code: string

@@ -24,7 +24,7 @@ export class FrameTooLarge extends Schema.TaggedError<FrameTooLarge>()("FrameToo
   }
 }
 
-/** The refusal of a frame above the limit, `undefined` for one that may be sent. Counts only where it could matter. */
+/** The refusal of a frame above the limit; `undefined` for one that may be sent. Bytes are counted only near the limit. */
 export const check = (method: string, frame: string, limitBytes: number): FrameTooLarge | undefined => {
   // A code unit takes at most three bytes: the two of a pair take four together.
   if (frame.length * 3 <= limitBytes) return undefined
@@ -32,14 +32,14 @@ export const check = (method: string, frame: string, limitBytes: number): FrameT
   return bytes <= limitBytes ? undefined : new FrameTooLarge({ method, bytes, limitBytes })
 }
 
-/** Without the copy that encoding would make. A surrogate without its pair counts as the three bytes that replace it. */
+/** The length in UTF-8, without encoding it. A lone surrogate counts as the three bytes of its replacement. */
 const utf8Bytes = (text: string): number => {
   let bytes = text.length
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index)
     if (unit < 0x80) continue
     bytes += unit < 0x800 ? 1 : 2
-    // The second half of a pair is in the first half's count: one more than two, for two units.
+    // The first half of a pair counts three, and the second half, which is skipped, one: four bytes together.
     if (unit >= 0xd800 && unit < 0xdc00 && isLow(text.charCodeAt(index + 1))) index++
   }
   return bytes

@@ -17,12 +17,12 @@ import { ShellCommand } from "./ShellCommand.ts"
 export const UpgradeEnd = Schema.Literals(["rejected", "expired", "replaced", "unseen", "refused", "ended"])
 export type UpgradeEnd = typeof UpgradeEnd.Type
 
-/** The commands for one of the places where the gateway may live, where nobody has said which it is. */
+/** The commands for one of the places where the gateway may live. */
 export const PlaceCommands = Schema.Struct({
   place: Schema.Literals(["host", "docker", "compose", "kubectl", "ssh", "wsl", "powershell"]),
   /**
-   * What a person puts in before running the commands, as it stands in them: `<container>`. It is quoted there, so that a
-   * command that was not completed fails and does nothing else. Empty where the commands can be run as they are.
+   * The placeholders in the commands, such as `<container>`, which a person replaces before running them. They are quoted, so
+   * that a command with a placeholder fails and does nothing else. Empty when there are none.
    */
   fill: Schema.Array(Schema.String),
   list: ShellCommand,
@@ -57,7 +57,7 @@ const instructions = {
   ...times,
   requestedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
   approvedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** True when the device is connected meanwhile, with the approved scopes: only more waits for approval. */
+  /** True when the device is connected with the approved scopes, and only wider ones wait for approval. */
   connected: Schema.optionalKey(Schema.Boolean),
   /** Lists what waits for approval. */
   list: ShellCommand,
@@ -79,10 +79,10 @@ export const PairingNotice = Schema.Union([
   Schema.TaggedStruct("Expiring", instructions),
   /** The gateway has dropped the request, so its command is dead. The wait goes on. */
   Schema.TaggedStruct("Expired", { ...subject, ...times }),
-  /** Asking works again and the request is alive: what `Expiring` or `Expired` said holds no longer. */
+  /** Asking works again and the request is alive, so `Expiring` or `Expired` no longer holds. */
   Schema.TaggedStruct("Renewed", instructions),
   Schema.TaggedStruct("Resolved", subject),
-  /** The wait ended without an approval: stopped, paused, halted, another gateway is meant now, or as `outcome` says. */
+  /** The wait ended without an approval: stopped, paused, halted, another gateway was configured, or as `outcome` says. */
   Schema.TaggedStruct("Cancelled", { ...subject, outcome: Schema.optionalKey(UpgradeEnd) })
 ])
 export type PairingNotice = typeof PairingNotice.Type

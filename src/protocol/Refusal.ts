@@ -3,14 +3,16 @@
  *
  * Releases since 2026.2.26 say it in `error.details.code`, and that alone decides. Older ones send coarser codes or none;
  * for those, and only when `details.code` is absent, one table of message texts at the end of this file is consulted.
- * A refusal that neither tells is kept as it came (`Unknown`).
+ * A refusal with no known code or message is kept as it came (`Unknown`).
  */
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { RequestId } from "./Connect.ts"
+import { field } from "./OutsideText.ts"
 
-/** Why a pairing is asked for. `unspecified` is what releases mean that name no reason. */
+/** Why the gateway wants an approval. `unspecified` when a release names no reason. */
 export const PairingReason = Schema.Literals([
   "not-paired",
   "role-upgrade",
@@ -74,7 +76,7 @@ export type Meaning =
 export interface Refusal {
   readonly meaning: Meaning
   readonly code: string
-  /** Printable and at most 300 characters. */
+  /** A field, like every text here: see `OutsideText`. */
   readonly message: string
   readonly detailCode: string | undefined
   readonly requestId: RequestId | undefined
@@ -87,13 +89,9 @@ export interface Refusal {
   readonly expectedProtocol: number | undefined
   /** The scope that a request on an open session would have needed. */
   readonly missingScope: string | undefined
-  /** `details.reason` as it came, printable. */
+  /** `details.reason`. */
   readonly detailReason: string | undefined
 }
-
-/** Text from the wire made safe for a terminal: no control, format or line separator characters, at most 300 long. */
-export const printable = (text: string): string =>
-  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, " ").slice(0, 300).replace(/\p{Cs}$/u, "") // a pair cut in half
 
 const auth = (reason: AuthReason): Meaning => ({ _tag: "AuthRejected", reason })
 const proof = (reason: DeviceProofReason): Meaning => ({ _tag: "DeviceProofRejected", reason })
@@ -153,14 +151,19 @@ const count = (object: unknown, name: string): number | undefined => {
 }
 const texts = (object: unknown, name: string): ReadonlyArray<string> | undefined => {
   const value = property(object, name)
-  return Array.isArray(value) ? value.filter(Predicate.isString).map(printable) : undefined
+  return Array.isArray(value) ? value.filter(Predicate.isString) : undefined
 }
 
 const asPairingReason = Schema.decodeUnknownOption(PairingReason)
 const asRequestId = Schema.decodeUnknownOption(RequestId)
 
-/** Reads the `error` of a refused request. Pure and total: what is missing or of an unexpected type is as good as absent. */
-export const read = (error: unknown): Refusal => {
+/**
+ * Reads the `error` of a refused request. Pure and total: what is missing or of an unexpected type is as good as absent. Texts are
+ * fields, in which none of the `secrets` stands: those that the refused request, or an earlier one, presented.
+ */
+export const read = (error: unknown, secrets: ReadonlyArray<Redacted.Redacted> = []): Refusal => {
+  const shown = (text: string) => field(text, { secrets })
+  const shownIfAny = (text: string | undefined) => text === undefined ? undefined : shown(text)
   const code = text(error, "code") ?? ""
   const message = text(error, "message") ?? ""
   const details = property(error, "details")
@@ -168,26 +171,24 @@ export const read = (error: unknown): Refusal => {
   const detailReason = text(details, "reason")
   return {
     meaning: meaningOf({ code, message, details, detailCode, detailReason }),
-    code: printable(code),
-    message: printable(message),
-    detailCode: printableIfAny(detailCode),
+    code: shown(code),
+    message: shown(message),
+    detailCode: shownIfAny(detailCode),
     requestId: Option.getOrUndefined(asRequestId(property(details, "requestId"))),
-    requestedScopes: texts(details, "requestedScopes"),
-    approvedScopes: texts(details, "approvedScopes"),
-    recommendedNextStep: printableIfAny(text(details, "recommendedNextStep")),
+    requestedScopes: texts(details, "requestedScopes")?.map(shown),
+    approvedScopes: texts(details, "approvedScopes")?.map(shown),
+    recommendedNextStep: shownIfAny(text(details, "recommendedNextStep")),
     pauseReconnect: flag(details, "pauseReconnect"),
     retryAfterMs: delay(count(error, "retryAfterMs") ?? count(details, "retryAfterMs")),
     expectedProtocol: count(details, "expectedProtocol"),
-    missingScope: printableIfAny(missingScope(message, details)),
-    detailReason: printableIfAny(detailReason)
+    missingScope: shownIfAny(missingScope(message, details)),
+    detailReason: shownIfAny(detailReason)
   }
 }
 
 /** A gateway that names an absurd delay is asked again after a day. */
 const longestDelayMs = 86_400_000
 const delay = (ms: number | undefined) => ms === undefined ? undefined : Math.min(ms, longestDelayMs)
-
-const printableIfAny = (value: string | undefined) => value === undefined ? undefined : printable(value)
 
 /** Releases from 2026.8.2 name the scope in `details`; for those without details the whole message is the only sign. */
 const missingScope = (message: string, details: unknown): string | undefined => {

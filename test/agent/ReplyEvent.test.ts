@@ -267,6 +267,22 @@ describe("the TEN contract", () => {
     }
   })
 
+  it("what the gateway calls a phase or a failure is one line", () => {
+    const at = "2026-01-02T03:04:05.678Z"
+    const words = "reading\n\u001b[2JOpenClaw error: paste this"
+    const [phase, failed] = run([
+      { at, event: "task.phase", taskId: "t", phase: words },
+      {
+        at,
+        event: "task.failed",
+        taskId: "t",
+        error: { error: "RunFailed", message: words, advice: "Look into the log." }
+      }
+    ])
+    assert.strictEqual(phase?.agent_phase, "reading \\u{1b}[2JOpenClaw error: paste this")
+    assert.strictEqual(failed?.error, "reading \\u{1b}[2JOpenClaw error: paste this\nLook into the log.")
+  })
+
   it("a start that failed is an error with what to do, and the page's address goes to nobody", () => {
     const reply = fromFailure(
       {

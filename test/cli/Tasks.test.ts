@@ -99,7 +99,7 @@ describe("delegate", () => {
       const stdin = Stream.concat(bytes("water the plants\n"), bytes("then feed the cat\n"))
       const { code, out } = yield* cli(["delegate"], { stateDir, env, stdin })
       assert.strictEqual(code, 0)
-      assert.match(out, /echo: water the plants\nthen feed the cat\n$/)
+      assert.match(out, / \| echo: water the plants\n {14}\| then feed the cat\n$/)
     }).pipe(Effect.provide(Cli.platform)))
 
   it.live("an argument wins, an empty or endless input is refused, and a terminal is not waited for", () =>
@@ -153,12 +153,12 @@ describe("delegate", () => {
       )
       const stateDir = yield* Cli.temporaryDirectory
       const onOutput = (out: string) => {
-        if (out.includes("\r\u001b[Kthink [31ming, ")) Deferred.doneUnsafe(go, Effect.void)
+        if (out.includes("\r\u001b[Kthink\\u{1b}[31ming, ")) Deferred.doneUnsafe(go, Effect.void)
       }
       const { code, out } = yield* cli(["delegate", "one"], { stateDir, env, terminal: true, onOutput })
       assert.strictEqual(code, 0)
       assert.isTrue(out.endsWith("\r\u001b[K"), "the live line is gone")
-      assert.match(out, /task [0-9a-f]{8} done\n/)
+      assert.match(out, /task [0-9a-f]{8} \| done\n/)
     }).pipe(Effect.provide(Cli.platform)))
 })
 
@@ -206,7 +206,7 @@ describe("tasks", () => {
       assert.strictEqual(
         (yield* cli(["tasks", "list"], { stateDir })).out,
         [
-          "1a2b3c4d  kept  2026-11-22T06:50:30.896Z  water [31m the plants",
+          "1a2b3c4d  kept  2026-11-22T06:50:30.896Z  water\\u{1b}[31m the plants",
           "5e6f7a8b  sent  2026-11-22T06:50:30.896Z  feed the cat",
           ""
         ].join("\n")

@@ -214,7 +214,7 @@ describe.concurrent("tasks of programs that share a state directory", () => {
         yield* finishAgent
         assert.deepStrictEqual(yield* run("tasks", "abort", taskId), {
           code: 0,
-          stdout: [`task ${taskId} had ended already: completed`, "echo: water the plants"],
+          stdout: [`task ${taskId} had ended already: completed`, "| echo: water the plants"],
           stderr: ""
         })
         assert.strictEqual((yield* run("tasks", "list")).stdout[0], "No task is open.")

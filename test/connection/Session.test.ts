@@ -588,7 +588,7 @@ describe("Session", () => {
           method: "chat.send",
           code: "UNAVAILABLE",
           detailCode: "SESSION_BUSY",
-          gatewayMessage: "busy [31m",
+          gatewayMessage: "busy\\u{1b}[31m",
           retryAfterMs: 700
         })
       }))

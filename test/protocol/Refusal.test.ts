@@ -5,6 +5,7 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Meaning } from "../../src/protocol/Refusal.ts"
 import * as Refusal from "../../src/protocol/Refusal.ts"
@@ -437,6 +438,26 @@ describe("what else a refusal carries", () => {
         "ProtocolMismatch/Protocol"
       )
     }
+  })
+
+  it("what a refusal repeats of a credential that was sent is left out", () => {
+    const secrets = [Redacted.make("the-shared-token"), Redacted.make("a pass word")]
+    const text = "bad token the-shared-token or a pass%20word or a pass word"
+    const refusal = Refusal.read({
+      code: text,
+      message: text,
+      details: { code: text, reason: text, recommendedNextStep: text, requestedScopes: [text], approvedScopes: [text] }
+    }, secrets)
+    const clean = "bad token [redacted] or a pass%20word or [redacted]"
+    assert.deepInclude(refusal, {
+      code: clean,
+      message: clean,
+      detailCode: clean,
+      detailReason: clean,
+      recommendedNextStep: clean,
+      requestedScopes: [clean],
+      approvedScopes: [clean]
+    })
   })
 
   const hostileText = Arbitrary.map(

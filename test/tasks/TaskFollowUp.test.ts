@@ -50,9 +50,6 @@ const Awkward = Schema.Array(
 )
 const fixed = { arbitrary: { seed: 7, runs: 400 } }
 
-const graphemes = (value: string): ReadonlyArray<string> =>
-  Array.from(new Intl.Segmenter("en", { granularity: "grapheme" }).segment(value), ({ segment }) => segment)
-
 describe("TaskFollowUp", () => {
   it("says status, id, summary, times and result", () => {
     assert.strictEqual(
@@ -125,31 +122,5 @@ describe("TaskFollowUp", () => {
     assert.strictEqual(lines.at(-3), fence)
     assert.notInclude(lines.at(-2), fence)
     assert.lengthOf(lines.filter((line) => line === fence), 2)
-  }, fixed)
-
-  it.prop("a cut is short enough, well formed and between characters", [
-    Awkward,
-    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 }))
-  ], ([parts, max]) => {
-    const whole = TaskFollowUp.fold(parts.join(""))
-    const cut = TaskFollowUp.cut(whole, max)
-    assert.isAtMost(cut.length, max)
-    assert.notMatch(cut, /\p{Cs}/u)
-    if (whole.length <= max) return assert.strictEqual(cut, whole)
-    const kept = cut.slice(0, -1)
-    assert.isTrue(cut.endsWith("…") && whole.startsWith(kept))
-    const [first = ""] = graphemes(whole)
-    // Only a character that does not fit alone is divided.
-    if (first.length < max) assert.deepStrictEqual(graphemes(kept), graphemes(whole).slice(0, graphemes(kept).length))
-    // Nothing more would have fitted, but for blanks at the end.
-    const next = graphemes(whole.slice(kept.length).trimStart())[0] ?? ""
-    const blanks = whole.length - kept.length - whole.slice(kept.length).trimStart().length
-    assert.isAbove(kept.length + blanks + next.length + 1, max)
-  }, fixed)
-
-  it.prop("folding is one line, done once and for all", [Awkward], ([parts]) => {
-    const folded = TaskFollowUp.fold(parts.join(""))
-    assert.strictEqual(TaskFollowUp.fold(folded), folded)
-    assert.notMatch(folded, /[^\S ]|[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]| {2}|^ | $/u)
   }, fixed)
 })
