@@ -18,7 +18,6 @@ import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import { AuthToken, DeviceId, Role } from "../protocol/Connect.ts"
-import { errnoOf } from "../storage/Errno.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import type { StorageError } from "../storage/StorageError.ts"
 
@@ -53,7 +52,8 @@ export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("Toke
       case "Unwritable":
         return `The token could not be stored at ${this.path}. Check space, owner and mode of the directory.`
       case "Exposed":
-        return `${this.path} may be read or replaced by other users, so the stored token was not used. Make it private.`
+        return `${this.path} belongs to another user, or may be read or replaced by others, so the stored token was not used.`
+          + " Make it private."
       case "Invalid":
         return `${this.path} is not a stored token of this gateway, device and role. Remove it; a new token will be issued.`
       case "Contended":
@@ -173,10 +173,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
   const failed = (cause: StorageError) => new TokenStoreError({ path: cause.path, reason: cause.fault, cause })
 
   const generationsIn = Effect.fnUntraced(function*(directory: string) {
-    const names = yield* fs.readDirectory(directory).pipe(
-      Effect.catchIf((error) => errnoOf(error) === "ENOENT", () => Effect.succeed([])),
-      Effect.mapError((cause) => new TokenStoreError({ path: directory, reason: "Unreadable", cause }))
-    )
+    const { names } = yield* Effect.mapError(files.list(directory, options), failed)
     return names.flatMap((name) => /^\d{12}\.json$/.test(name) ? [Number(name.slice(0, 12))] : [])
   })
 

@@ -57,7 +57,8 @@ export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("Ta
       case "Unwritable":
         return `the task journal at ${this.path} could not be written; check space, owner and mode of the directory`
       case "Exposed":
-        return `${this.path} may be read or replaced by other users, so it was not used as task journal; make it private`
+        return `${this.path} belongs to another user, or may be read or replaced by others, so it was not used as task`
+          + " journal; make it private"
       case "TooLarge":
         return `the task is too large for the journal at ${this.path}`
     }
@@ -240,10 +241,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
     announced ? Effect.ignore(files.remove(pathOf(`${own}.runner`)), { log: "Warn" }) : Effect.void
   )
 
-  const names = fs.readDirectory(directory).pipe(
-    Effect.catchIf((error) => errnoOf(error) === "ENOENT", () => Effect.succeed<ReadonlyArray<string>>([])),
-    Effect.mapError((cause) => new TaskJournalError({ path: directory, reason: "Unreadable", cause }))
-  )
+  const names = Effect.mapError(Effect.map(files.list(directory, options), ({ names }) => names), failed)
 
   const readEntry = Effect.fnUntraced(function*(
     name: string,
