@@ -20,6 +20,7 @@ import * as Schema from "effect/Schema"
 import { AuthToken, DeviceId, Role } from "../protocol/Connect.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import type { StorageError } from "../storage/StorageError.ts"
+import * as StorageWarning from "../storage/StorageWarning.ts"
 
 export interface TokenKey {
   /** Scheme, host, port and path of the gateway: `wss://host:443/path`. Tokens of one gateway are no business of another. */
@@ -170,14 +171,22 @@ const makeFile = Effect.fnUntraced(function*(options: {
   const fileOf = (directory: string, generation: number) =>
     paths.join(directory, `${String(generation).padStart(12, "0")}.json`)
 
+  const log = yield* StorageWarning.makeLog
   const failed = (cause: StorageError) => new TokenStoreError({ path: cause.path, reason: cause.fault, cause })
 
+  const list = Effect.fnUntraced(function*(directory: string) {
+    const { names, warnings } = yield* Effect.mapError(files.list(directory, options), failed)
+    yield* log(warnings)
+    return names
+  })
   const generationsIn = Effect.fnUntraced(function*(directory: string) {
-    const { names } = yield* Effect.mapError(files.list(directory, options), failed)
+    const names = yield* list(directory)
     return names.flatMap((name) => /^\d{12}\.json$/.test(name) ? [Number(name.slice(0, 12))] : [])
   })
 
   const current = Effect.fnUntraced(function*(key: TokenKey, directory: string) {
+    // Who may write here could put another directory in the place of the key's.
+    yield* list(options.directory)
     for (let round = 0; round < maxRounds; round++) {
       const generation = Math.max(0, ...(yield* generationsIn(directory)))
       if (generation === 0) return { _tag: "None", generation } satisfies Current
@@ -185,6 +194,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
       const found = yield* Effect.mapError(files.read(path, options), failed)
       // somebody stored a newer one and cleaned up between the two looks
       if (Option.isNone(found)) continue
+      yield* log(found.value.warnings)
       const decoded = Option.filter(
         decodeGeneration(new TextDecoder().decode(found.value.bytes)),
         (stored) => nameOf(stored) === nameOf(key)
@@ -208,7 +218,8 @@ const makeFile = Effect.fnUntraced(function*(options: {
   /** Adds the next generation, if nobody else did since `seen`, and then clears the older ones away. */
   const advance = Effect.fnUntraced(function*(directory: string, seen: Current, bytes: Uint8Array) {
     const path = fileOf(directory, seen.generation + 1)
-    const { created } = yield* Effect.mapError(files.create(path, bytes, options), failed)
+    const { created, warnings } = yield* Effect.mapError(files.create(path, bytes, options), failed)
+    yield* log(warnings)
     if (!created) return false
     const older = (yield* generationsIn(directory)).filter((generation) => generation <= seen.generation)
     yield* Effect.forEach(older, (generation) => Effect.ignore(files.remove(fileOf(directory, generation))), {

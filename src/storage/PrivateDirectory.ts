@@ -17,18 +17,37 @@ export const prepare = Effect.fnUntraced(function*(directory: string, strict: bo
 })
 
 /**
- * Refuses a directory that another user owns or that others may write. When `strict`, also one whose modes mean nothing.
+ * Refuses a directory that another user owns, or that others may write and that cannot be closed to them. When `strict`,
+ * nothing is repaired, and a directory whose modes mean nothing is refused too.
  */
 export const check = Effect.fnUntraced(function*(directory: string, strict: boolean) {
   const fs = yield* FileSystem.FileSystem
   const found = yield* Effect.catch(fs.stat(directory), unreadable(directory))
   yield* refuseForeign(directory, found, directory)
-  if ((found.mode & 0o022) === 0) return []
+  const mode = found.mode & 0o7777
+  if ((mode & othersWrite) === 0) return []
+  if (!strict && (yield* closed(directory, mode))) {
+    return [{ _tag: "DirectoryRepaired", path: directory, mode } satisfies StorageWarning]
+  }
   if (strict || (yield* keepsModes(directory))) {
-    return yield* new StorageError({ path: directory, reason: "DirectoryWritable", mode: found.mode & 0o7777 })
+    return yield* new StorageError({ path: directory, reason: "DirectoryWritable", mode })
   }
   return [{ _tag: "ModesUnsupported", path: directory } satisfies StorageWarning]
 })
+
+/**
+ * Takes the right to write from all but the owner, and says whether it is gone: a platform gives it to a group (the
+ * `fsGroup` of Kubernetes), and so does a umask of 002. The sticky bit says that a directory is shared on purpose.
+ */
+const closed = Effect.fnUntraced(function*(directory: string, mode: number) {
+  if ((mode & sticky) !== 0) return false
+  const fs = yield* FileSystem.FileSystem
+  const after = yield* Effect.option(Effect.andThen(fs.chmod(directory, mode & ~othersWrite), fs.stat(directory)))
+  return Option.exists(after, (found) => (found.mode & othersWrite) === 0)
+})
+
+const othersWrite = 0o022
+const sticky = 0o1000
 
 /** The names in the directory, which is checked first; none where there is no directory. */
 export const list = Effect.fnUntraced(function*(directory: string, strict: boolean) {

@@ -40,7 +40,8 @@ export class PrivateFile extends Context.Service<PrivateFile, {
   /**
    * Creates a 0600 file that readers see whole or not at all, and never overwrites one. On return it survives a power cut;
    * where the file system cannot promise that, one warning is logged. A missing directory is made with 0700; a directory
-   * that others may write, or that another user but root owns, is refused.
+   * that others may write is closed to them and reported. One that stays open, or that another user but root owns, is
+   * refused.
    */
   readonly create: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
   /** Puts new content in place of the old in one step: a reader, or a crash, sees one of the two. Creates where absent. */

@@ -20,6 +20,7 @@ import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { errnoOf } from "../storage/Errno.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import type { StorageError } from "../storage/StorageError.ts"
+import * as StorageWarning from "../storage/StorageWarning.ts"
 import type { TaskOutcome } from "./Task.ts"
 import { RunId, TaskId } from "./Task.ts"
 import type { Processes } from "./TaskOwner.ts"
@@ -224,6 +225,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   const pathOf = (name: string) => paths.join(directory, name)
   const ownPath = (runId: string) => pathOf(`${runId}.${own}.json`)
   const abortPath = (runId: string) => pathOf(`${runId}.abort`)
+  const log = yield* StorageWarning.makeLog
   const failed = (cause: StorageError) => new TaskJournalError({ path: cause.path, reason: cause.fault, cause })
 
   /** Before the first task has our name, everybody can see that we live. */
@@ -231,7 +233,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
     if (announced || processes === undefined) return Effect.void
     return Effect.flatMap(
       TaskOwner.describe(fs, processes),
-      (bytes) => Effect.mapError(files.create(pathOf(`${own}.runner`), bytes, options), failed)
+      (bytes) => write(files.create(pathOf(`${own}.runner`), bytes, options))
     ).pipe(
       Effect.andThen(Effect.sync(() => void (announced = true)))
     )
@@ -241,7 +243,13 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
     announced ? Effect.ignore(files.remove(pathOf(`${own}.runner`)), { log: "Warn" }) : Effect.void
   )
 
-  const names = Effect.mapError(Effect.map(files.list(directory, options), ({ names }) => names), failed)
+  const names = files.list(directory, options).pipe(
+    Effect.mapError(failed),
+    Effect.tap(({ warnings }) => log(warnings)),
+    Effect.map(({ names }) => names)
+  )
+  const write = (writing: ReturnType<typeof files.create>) =>
+    Effect.flatMap(Effect.mapError(writing, failed), ({ warnings }) => log(warnings))
 
   const readEntry = Effect.fnUntraced(function*(
     name: string,
@@ -251,6 +259,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
     const found = yield* Effect.mapError(files.read(path, options), failed)
     // Done by another process between the two looks.
     if (Option.isNone(found)) return []
+    yield* log(found.value.warnings)
     const decoded = Option.filter(
       decodeFile(new TextDecoder().decode(found.value.bytes)),
       ({ runId }) => runId === taskFile.exec(name)?.[1]
@@ -339,11 +348,11 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
       const bytes = encode(entry, deviceId)
       if (bytes.length > maxBytes) return yield* new TaskJournalError({ path, reason: "TooLarge" })
       yield* announce
-      yield* Effect.mapError(files.replace(path, bytes, options), failed)
+      yield* write(files.replace(path, bytes, options))
     }),
     remove: Effect.fn("TaskJournal.remove")(function*(runId, ended) {
       if (yield* Effect.orElseSucceed(fs.exists(abortPath(runId)), () => false)) {
-        yield* Effect.ignore(files.replace(abortPath(runId), abortBytes(ended), options), { log: "Warn" })
+        yield* Effect.ignore(write(files.replace(abortPath(runId), abortBytes(ended), options)), { log: "Warn" })
       }
       yield* Effect.mapError(files.remove(ownPath(runId)), failed)
     }),
@@ -355,7 +364,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
       })
     }),
     requestAbort: Effect.fn("TaskJournal.requestAbort")(function*(runId) {
-      yield* Effect.mapError(files.create(abortPath(runId), abortBytes(), options), failed)
+      yield* write(files.create(abortPath(runId), abortBytes(), options))
     }),
     abortAnswer: Effect.fn("TaskJournal.abortAnswer")(function*(runId) {
       const found = yield* Effect.mapError(files.read(abortPath(runId), options), failed)

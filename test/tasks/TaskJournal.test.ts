@@ -190,7 +190,7 @@ describe("TaskJournal", () => {
       const large = yield* Effect.flip(journal.put(entry(1, { summary: "x".repeat(1024 * 1024) })))
       assert.strictEqual(large.reason, "TooLarge")
       yield* journal.put(entry(1))
-      yield* fs.chmod(directory, 0o777)
+      yield* fs.chmod(directory, 0o1777)
       const exposed = yield* Effect.flip(journal.put(entry(2, { summary: "my secret errand" })))
       assert.strictEqual(exposed.reason, "Exposed")
       assert.notInclude(JSON.stringify(exposed), "errand")
