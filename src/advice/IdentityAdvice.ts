@@ -196,6 +196,12 @@ export const identityAdvice = {
       action: "Remove it.",
       next: withoutToken
     },
+    TooLarge: {
+      problem: "The gateway issued a device token, or scopes with it, larger than this program stores.",
+      owner: "gateway host",
+      action: "Find out why the gateway issues such a token.",
+      next: "This program goes on; the next start needs another credential."
+    },
     Contended: {
       problem: "Other processes kept changing the stored device token.",
       owner: "you",

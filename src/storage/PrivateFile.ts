@@ -38,7 +38,7 @@ type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 
 export class PrivateFile extends Context.Service<PrivateFile, {
   /**
-   * Creates a 0600 file that readers see whole or not at all, and never overwrites one. On return it survives a power cut;
+   * Creates a 0600 file of at most one mebibyte that readers see whole or not at all, and never overwrites one. On return it survives a power cut;
    * where the file system cannot promise that, one warning is logged. A missing directory is made with 0700; a directory
    * that others may write is closed to them and reported. One that stays open, or that another user but root owns, is
    * refused.
@@ -118,6 +118,8 @@ const write = Effect.fnUntraced(function*(
   { bytes, options, path, tellUnsynced }: Writing,
   place: typeof FinalName.claim | typeof FinalName.takeOver
 ) {
+  // What could not be read back is not written.
+  if (bytes.length > maxBytes) return yield* new StorageError({ path, reason: "Unwritable", errno: "EFBIG" })
   const fs = yield* FileSystem.FileSystem
   const strict = options?.strict === true
   const directory = (yield* Path.Path).dirname(path)

@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import { type PlatformError, systemError, type SystemErrorTag } from "effect/PlatformError"
 
-interface Inode {
+export interface Inode {
   readonly number: bigint
   readonly type: FileSystem.File.Type
   mode: number

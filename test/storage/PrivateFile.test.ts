@@ -158,6 +158,21 @@ describe("PrivateFile", () => {
       assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
     }))
 
+  it.effect("what could not be read back is not written", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const file = yield* privateFile(disk)
+      const largest = new Uint8Array(1024 * 1024)
+      yield* file.create("/s/file", largest)
+      assert.lengthOf(Option.getOrThrow(yield* file.read("/s/file")).bytes, largest.length)
+      yield* file.replace("/s/file", text("small"))
+      for (const write of [file.create, file.replace]) {
+        const error = yield* Effect.flip(write("/s/file", new Uint8Array(1024 * 1024 + 1)))
+        assert.deepStrictEqual([error.reason, error.errno], ["Unwritable", "EFBIG"])
+      }
+      assert.deepStrictEqual(snapshot(disk), { "/s/file": "small" })
+    }))
+
   it.effect("a file of more than a mebibyte is not read", () =>
     Effect.gen(function*() {
       const { directory, file, fs, paths } = yield* real
