@@ -8,12 +8,13 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import * as StorageWarning from "../storage/StorageWarning.ts"
+import { ProcessId } from "../tasks/TaskOwner.ts"
 import { Processes } from "./Invocation.ts"
 
 export const RunningGateway = Schema.Struct({
   version: Schema.Literal(1),
   /** The process that listens. A file whose process is gone was left behind by a crash, and says nothing. */
-  pid: Schema.Natural,
+  pid: ProcessId,
   url: Schema.String,
   /** What devices present before they are paired. */
   sharedToken: Schema.RedactedFromValue(Schema.String),
