@@ -118,6 +118,15 @@ export const identityAdvice = {
       command: "chmod 600 <file>",
       next: NextStep.nothingChanged
     },
+    ForeignOwner: {
+      problem:
+        "The file of the identity, or its directory, belongs to another user, who could put their own key there.",
+      owner: "you",
+      action:
+        "Start the program as that user, give the place to the user that runs it, or choose a directory of its own.",
+      command: "chown -R <user> <state directory>",
+      next: NextStep.nothingChanged
+    },
     SymbolicLink: {
       ...onFiles.SymbolicLink,
       problem: "The path of the identity is a symbolic link, which may lead anywhere."
@@ -186,6 +195,12 @@ export const identityAdvice = {
       owner: "you",
       action: "Remove it.",
       next: withoutToken
+    },
+    TooLarge: {
+      problem: "The gateway issued a device token, or scopes with it, larger than this program stores.",
+      owner: "gateway host",
+      action: "Find out why the gateway issues such a token.",
+      next: "This program goes on; the next start needs another credential."
     },
     Contended: {
       problem: "Other processes kept changing the stored device token.",

@@ -36,6 +36,14 @@ export const storageAdvice = {
       command: "chmod 600 <file>",
       next: NextStep.nothingChanged
     },
+    ForeignOwner: {
+      problem: "A private file of this program, or its directory, belongs to another user.",
+      owner: "you",
+      action:
+        "Start the program as that user, give the place to the user that runs it, or choose a directory of its own.",
+      command: "chown -R <user> <state directory>",
+      next: NextStep.nothingChanged
+    },
     SymbolicLink: {
       problem: "The path of a private file is a symbolic link, which may lead anywhere.",
       owner: "you",

@@ -134,6 +134,12 @@ export const taskAdvice = {
       action: "Make the state directory private to the user that runs this program.",
       next: NextStep.nothingChanged
     },
+    Invalid: {
+      problem: "A field of the task is out of bounds, so that the journal would not read it again.",
+      owner: "this program",
+      action: "Delegate the task again. If that fails too, report it with the log.",
+      next: NextStep.taskNotTaken
+    },
     TooLarge: {
       problem: "The task is too large for the journal.",
       owner: "you",

@@ -7,12 +7,14 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { PrivateFile } from "../storage/PrivateFile.ts"
+import * as StorageWarning from "../storage/StorageWarning.ts"
+import { ProcessId } from "../tasks/TaskOwner.ts"
 import { Processes } from "./Invocation.ts"
 
 export const RunningGateway = Schema.Struct({
   version: Schema.Literal(1),
   /** The process that listens. A file whose process is gone was left behind by a crash, and says nothing. */
-  pid: Schema.Natural,
+  pid: ProcessId,
   url: Schema.String,
   /** What devices present before they are paired. */
   sharedToken: Schema.RedactedFromValue(Schema.String),
@@ -30,6 +32,7 @@ export const read = Effect.fn("GatewayFile.read")(function*(path: string) {
   const files = yield* PrivateFile
   const { isAlive } = yield* Processes
   const found = yield* files.read(path)
+  if (Option.isSome(found)) yield* log(found.value.warnings)
   return found.pipe(
     Option.flatMap(({ bytes }) => decode(new TextDecoder().decode(bytes))),
     Option.filter(({ pid }) => isAlive(pid))
@@ -41,7 +44,7 @@ export const publish = Effect.fn("GatewayFile.publish")(function*(path: string, 
   const files = yield* PrivateFile
   const text = yield* Effect.orDie(encode(gateway))
   yield* Effect.acquireRelease(
-    files.replace(path, new TextEncoder().encode(`${text}\n`)),
+    Effect.tap(files.replace(path, new TextEncoder().encode(`${text}\n`)), ({ warnings }) => log(warnings)),
     () =>
       Effect.flatMap(Effect.option(read(path)), (now) => {
         const current = Option.flatten(now)
@@ -51,6 +54,9 @@ export const publish = Effect.fn("GatewayFile.publish")(function*(path: string, 
       }).pipe(Effect.provideService(PrivateFile, files))
   )
 })
+
+const log = (warnings: ReadonlyArray<StorageWarning.StorageWarning>) =>
+  Effect.flatMap(StorageWarning.makeLog, (logNew) => logNew(warnings))
 
 const sameGateway = (a: RunningGateway, b: RunningGateway): boolean =>
   a.url === b.url && Redacted.value(a.operatorToken) === Redacted.value(b.operatorToken)

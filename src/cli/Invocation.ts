@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 export const Processes = Context.Reference<{
   readonly own: number
   readonly isAlive: (pid: number) => boolean
-}>("effect-openclaw/cli/Processes", { defaultValue: () => ({ own: 0, isAlive: () => true }) })
+}>("effect-openclaw/cli/Processes", { defaultValue: () => ({ own: 1, isAlive: () => true }) })
 
 export class Invocation extends Context.Service<Invocation, {
   /** Executable, its own options and the script, all absolute: what comes before our arguments. */

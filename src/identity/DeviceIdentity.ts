@@ -15,6 +15,7 @@ import type * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { DeviceId, PlatformName } from "../protocol/Connect.ts"
+import * as StorageWarning from "../storage/StorageWarning.ts"
 import { HostPlatform } from "./HostPlatform.ts"
 import * as IdentityDocument from "./IdentityDocument.ts"
 import { IdentityAbsent, type IdentityError, type SignerError } from "./IdentityError.ts"
@@ -201,10 +202,6 @@ const dedupe = (warnings: ReadonlyArray<IdentityWarning>): ReadonlyArray<Identit
 /** What a warning means, in one sentence without the path. */
 export const describeWarning = (warning: IdentityWarning): string => {
   switch (warning._tag) {
-    case "ModeRepaired":
-      return "a private file could be used by other users, and was made private"
-    case "ModeNotRepaired":
-      return "a private file can be used by other users, and its mode could not be changed"
     case "ModesUnsupported":
       return "the file system keeps no modes, so the private key is only as private as the mount makes it"
     case "LinksUnsupported":
@@ -217,6 +214,8 @@ export const describeWarning = (warning: IdentityWarning): string => {
       return `the identity is kept ${
         ephemeralText[warning.place]
       }; then a new one is created, which needs a new approval`
+    default:
+      return StorageWarning.describe(warning)
   }
 }
 
@@ -229,8 +228,7 @@ const ephemeralText = {
 const logWarning = (warning: IdentityWarning) =>
   Effect.logWarning(describeWarning(warning)).pipe(
     Effect.annotateLogs({
-      path: warning.path,
-      ...("mode" in warning ? { mode: warning.mode.toString(8).padStart(4, "0") } : {}),
+      ...StorageWarning.annotationsOf(warning),
       ...("mount" in warning && warning.mount !== undefined
         ? { mount: `${warning.mount.type} at ${warning.mount.point}` }
         : {})

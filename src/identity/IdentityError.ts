@@ -127,6 +127,8 @@ export class IdentityLocked extends Schema.TaggedError<IdentityLocked>()("Identi
 export class IdentityExposed extends Schema.TaggedError<IdentityExposed>()("IdentityExposed", {
   path: Schema.String,
   reason: ExposedReason,
+  /** Numeric user id of the owner, where that is what is wrong. */
+  owner: Schema.optionalKey(Schema.Int),
   mode: Schema.optionalKey(Schema.Int)
 }) {
   override get message(): string {
@@ -149,7 +151,12 @@ export const fromStorage = (
     case "Unwritable":
       return new IdentityUnwritable(facts)
     default:
-      return new IdentityExposed({ path, reason, ...(mode === undefined ? {} : { mode }) })
+      return new IdentityExposed({
+        path,
+        reason,
+        ...(owner === undefined ? {} : { owner }),
+        ...(mode === undefined ? {} : { mode })
+      })
   }
 }
 

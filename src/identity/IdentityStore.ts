@@ -17,7 +17,7 @@ import { detect, type EphemeralPlace } from "../storage/EphemeralPlace.ts"
 import { type ParentWritable, realPathOf, writableParentOf } from "../storage/PathSafety.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import { reserved } from "../storage/StateDirectory.ts"
-import { StorageError } from "../storage/StorageError.ts"
+import { unwritable } from "../storage/StorageError.ts"
 import type { StorageWarning } from "../storage/StorageWarning.ts"
 import {
   fromStorage,
@@ -127,10 +127,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
       for (let copy = 1;; copy++) {
         const backup = `${path}.backup-${at}${copy === 1 ? "" : `-${copy}`}`
         if (yield* fs.exists(backup).pipe(Effect.orElseSucceed(() => false))) continue
-        yield* Effect.mapError(
-          fs.rename(path, backup),
-          (cause) => new StorageError({ path: backup, reason: "Unwritable", cause })
-        )
+        yield* Effect.mapError(fs.rename(path, backup), unwritable(backup))
         return Option.some(backup)
       }
     }).pipe(Effect.mapError(fromStorage), Effect.withSpan("IdentityStore.retire"))

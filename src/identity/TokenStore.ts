@@ -16,11 +16,13 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { AuthToken, DeviceId, Role } from "../protocol/Connect.ts"
-import { errnoOf } from "../storage/Errno.ts"
+import type { AuthToken } from "../protocol/Connect.ts"
+import { DeviceId, DeviceToken, Role } from "../protocol/Connect.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import type { StorageError } from "../storage/StorageError.ts"
+import * as StorageWarning from "../storage/StorageWarning.ts"
 
 export interface TokenKey {
   /** Scheme, host, port and path of the gateway: `wss://host:443/path`. Tokens of one gateway are no business of another. */
@@ -43,7 +45,7 @@ export interface StoredToken {
  */
 export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("TokenStoreError", {
   path: Schema.String,
-  reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "Contended"]),
+  reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "Contended", "TooLarge"]),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
@@ -53,9 +55,12 @@ export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("Toke
       case "Unwritable":
         return `The token could not be stored at ${this.path}. Check space, owner and mode of the directory.`
       case "Exposed":
-        return `${this.path} may be read or replaced by other users, so the stored token was not used. Make it private.`
+        return `${this.path} belongs to another user, or may be read or replaced by others, so the stored token was not used.`
+          + " Make it private."
       case "Invalid":
         return `${this.path} is not a stored token of this gateway, device and role. Remove it; a new token will be issued.`
+      case "TooLarge":
+        return `The token or its scopes are too large to be stored at ${this.path}.`
       case "Contended":
         return `Other processes kept changing the stored token at ${this.path}. Try again.`
     }
@@ -88,6 +93,13 @@ const nameOf = ({ deviceId, gatewayScope, role }: TokenKey): string => `${gatewa
 const sameToken = (left: Redacted.Redacted<AuthToken>, right: Redacted.Redacted<AuthToken>): boolean =>
   Redacted.value(left) === Redacted.value(right)
 
+/** Far more than gateways give, and small enough for a `connect` that asks for all of them. */
+const Scopes = Schema.Array(Schema.String.check(Schema.isMaxLength(128))).check(Schema.isMaxLength(100))
+
+/** Whether `get` would not find it again. */
+const isTooLarge = ({ scopes, token }: StoredToken): boolean =>
+  !Schema.is(DeviceToken)(Redacted.value(token)) || !Schema.is(Scopes)(scopes)
+
 const makeMemory = Effect.gen(function*() {
   const entries = yield* Ref.make<ReadonlyMap<string, StoredToken>>(new Map())
   return TokenStore.of({
@@ -95,6 +107,7 @@ const makeMemory = Effect.gen(function*() {
       return Option.fromUndefinedOr((yield* Ref.get(entries)).get(nameOf(key)))
     }),
     put: Effect.fn("TokenStore.put")(function*(key, entry) {
+      if (isTooLarge(entry)) return yield* new TokenStoreError({ path: "memory", reason: "TooLarge" })
       return yield* Ref.modify(entries, (all) => {
         const known = all.get(nameOf(key))
         return known !== undefined && sameToken(known.token, entry.token)
@@ -121,8 +134,8 @@ const Generation = Schema.fromJsonString(Schema.Struct({
   gatewayScope: Schema.String,
   deviceId: DeviceId,
   role: Role,
-  token: Schema.optionalKey(Schema.RedactedFromValue(AuthToken, { label: "device token" })),
-  scopes: Schema.Array(Schema.String),
+  token: Schema.optionalKey(Schema.RedactedFromValue(DeviceToken, { label: "device token" })),
+  scopes: Scopes,
   storedAtMs: Schema.Natural
 }))
 const decodeGeneration = Schema.decodeUnknownOption(Generation)
@@ -144,14 +157,16 @@ const encodeGeneration = (key: TokenKey, entry: StoredToken | { readonly storedA
     )
   }\n`)
 
-/** What the newest generation says. `Invalid` is a file that is there and is not what it should be. */
+/** What the newest generation says. `Unusable` is a file that cannot be read or is not what it should be. */
 type Current =
   | { readonly _tag: "None"; readonly generation: number }
   | { readonly _tag: "Some"; readonly generation: number; readonly entry: StoredToken }
-  | { readonly _tag: "Invalid"; readonly generation: number; readonly path: string }
+  | { readonly _tag: "Unusable"; readonly generation: number; readonly error: TokenStoreError }
 
 // Every lost round means that somebody else stored something, so many in a row are no contention but a fault.
 const maxRounds = 1000
+/** The last number that a name has room for. */
+const maxGeneration = 999_999_999_999
 
 const makeFile = Effect.fnUntraced(function*(options: {
   readonly directory: string
@@ -170,29 +185,45 @@ const makeFile = Effect.fnUntraced(function*(options: {
   const fileOf = (directory: string, generation: number) =>
     paths.join(directory, `${String(generation).padStart(12, "0")}.json`)
 
-  const failed = (cause: StorageError) => new TokenStoreError({ path: cause.path, reason: cause.fault, cause })
+  const log = yield* StorageWarning.makeLog
+  const failed = (cause: StorageError) =>
+    new TokenStoreError({ path: cause.path, reason: cause.errno === "EFBIG" ? "Invalid" : cause.fault, cause })
 
+  const list = Effect.fnUntraced(function*(directory: string) {
+    const { names, warnings } = yield* Effect.mapError(files.list(directory, options), failed)
+    yield* log(warnings)
+    return names
+  })
   const generationsIn = Effect.fnUntraced(function*(directory: string) {
-    const names = yield* fs.readDirectory(directory).pipe(
-      Effect.catchIf((error) => errnoOf(error) === "ENOENT", () => Effect.succeed([])),
-      Effect.mapError((cause) => new TokenStoreError({ path: directory, reason: "Unreadable", cause }))
-    )
+    const names = yield* list(directory)
     return names.flatMap((name) => /^\d{12}\.json$/.test(name) ? [Number(name.slice(0, 12))] : [])
   })
 
   const current = Effect.fnUntraced(function*(key: TokenKey, directory: string) {
+    // Who may write here could put another directory in the place of the key's.
+    yield* list(options.directory)
     for (let round = 0; round < maxRounds; round++) {
       const generation = Math.max(0, ...(yield* generationsIn(directory)))
       if (generation === 0) return { _tag: "None", generation } satisfies Current
       const path = fileOf(directory, generation)
-      const found = yield* Effect.mapError(files.read(path, options), failed)
-      // somebody stored a newer one and cleaned up between the two looks
+      const read = yield* Effect.result(files.read(path, options))
+      if (Result.isFailure(read)) {
+        const error = failed(read.failure)
+        // A fault of the directory would be the next file's as well.
+        return error.path === path ? { _tag: "Unusable", generation, error } satisfies Current : yield* error
+      }
+      const found = read.success
+      // Another process stored a newer one and cleaned up between the two looks.
       if (Option.isNone(found)) continue
+      yield* log(found.value.warnings)
       const decoded = Option.filter(
         decodeGeneration(new TextDecoder().decode(found.value.bytes)),
         (stored) => nameOf(stored) === nameOf(key)
       )
-      if (Option.isNone(decoded)) return { _tag: "Invalid", generation, path } satisfies Current
+      if (Option.isNone(decoded)) {
+        const error = new TokenStoreError({ path, reason: "Invalid" })
+        return { _tag: "Unusable", generation, error } satisfies Current
+      }
       const { scopes, storedAtMs, token } = decoded.value
       return token === undefined
         ? { _tag: "None", generation } satisfies Current
@@ -210,8 +241,12 @@ const makeFile = Effect.fnUntraced(function*(options: {
 
   /** Adds the next generation, if nobody else did since `seen`, and then clears the older ones away. */
   const advance = Effect.fnUntraced(function*(directory: string, seen: Current, bytes: Uint8Array) {
+    if (seen.generation >= maxGeneration) {
+      return yield* new TokenStoreError({ path: fileOf(directory, seen.generation), reason: "Invalid" })
+    }
     const path = fileOf(directory, seen.generation + 1)
-    const { created } = yield* Effect.mapError(files.create(path, bytes, options), failed)
+    const { created, warnings } = yield* Effect.mapError(files.create(path, bytes, options), failed)
+    yield* log(warnings)
     if (!created) return false
     const older = (yield* generationsIn(directory)).filter((generation) => generation <= seen.generation)
     yield* Effect.forEach(older, (generation) => Effect.ignore(files.remove(fileOf(directory, generation))), {
@@ -224,15 +259,20 @@ const makeFile = Effect.fnUntraced(function*(options: {
   return TokenStore.of({
     get: Effect.fn("TokenStore.get")(function*(key) {
       const found = yield* current(key, yield* directoryOf(key))
-      if (found._tag === "Invalid") return yield* new TokenStoreError({ path: found.path, reason: "Invalid" })
+      if (found._tag === "Unusable") return yield* found.error
       return found._tag === "Some" ? Option.some(found.entry) : Option.none()
     }),
     put: Effect.fn("TokenStore.put")(function*(key, entry) {
       const directory = yield* directoryOf(key)
+      if (isTooLarge(entry)) return yield* new TokenStoreError({ path: directory, reason: "TooLarge" })
       for (let round = 0; round < maxRounds; round++) {
         const seen = yield* current(key, directory)
         if (seen._tag === "Some" && sameToken(seen.entry.token, entry.token)) return seen.entry
-        if (yield* advance(directory, seen, encodeGeneration(key, entry))) return entry
+        if (!(yield* advance(directory, seen, encodeGeneration(key, entry)))) continue
+        if (seen._tag === "Unusable") {
+          yield* Effect.logWarning("a stored token that cannot be used was replaced", seen.error.message)
+        }
+        return entry
       }
       return yield* new TokenStoreError({ path: directory, reason: "Contended" })
     }),

@@ -55,6 +55,9 @@ export type DisplayName = typeof DisplayName.Type
 export const AuthToken = Schema.String.check(signedText("token", ["|"])).pipe(Schema.brand("AuthToken"))
 export type AuthToken = typeof AuthToken.Type
 
+/** A token that a gateway issues. A longer one would leave too little room in a `connect`, which has at most 64 KiB. */
+export const DeviceToken = AuthToken.check(Schema.isMaxLength(8192))
+
 /** The closed list of client ids that gateways accept. An invented one is refused by every release. */
 export const ClientId = Schema.Literals([
   "webchat-ui",
@@ -175,7 +178,7 @@ export const HelloOk = Schema.Struct({
     methods: lenient(Schema.Array(Schema.String))
   })),
   auth: lenient(Schema.Struct({
-    deviceToken: lenient(Schema.RedactedFromValue(AuthToken, { label: "deviceToken" })),
+    deviceToken: lenient(Schema.RedactedFromValue(DeviceToken, { label: "deviceToken" })),
     role: lenient(Schema.String),
     scopes: lenient(Schema.Array(Schema.String)),
     issuedAtMs: lenient(Schema.Finite)

@@ -3,50 +3,106 @@
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Path from "effect/Path"
+import * as Option from "effect/Option"
+import { HostUser } from "./HostUser.ts"
 import { StorageError, unreadable, unwritable } from "./StorageError.ts"
 import type { StorageWarning } from "./StorageWarning.ts"
-import { tempNameFor } from "./TemporaryFile.ts"
+import { probeNameIn } from "./TemporaryFile.ts"
 
-/** Makes the directory of `path` where there is none, and checks it. */
-export const prepare = Effect.fnUntraced(function*(path: string, strict: boolean) {
+/** Makes the directory where there is none, and checks it. */
+export const prepare = Effect.fnUntraced(function*(directory: string, strict: boolean) {
   const fs = yield* FileSystem.FileSystem
-  const directory = (yield* Path.Path).dirname(path)
   yield* Effect.mapError(fs.makeDirectory(directory, { recursive: true, mode: 0o700 }), unwritable(directory))
-  return yield* check(path, strict)
+  return yield* check(directory, strict)
 })
 
-/** Refuses a directory of `path` that others may write. When `strict`, also one whose modes mean nothing. */
-export const check = Effect.fnUntraced(function*(path: string, strict: boolean) {
+/**
+ * Refuses a directory that another user owns, or that others may write and that cannot be closed to them. When `strict`,
+ * nothing is repaired, and a directory whose modes mean nothing is refused too.
+ */
+export const check = Effect.fnUntraced(function*(directory: string, strict: boolean) {
   const fs = yield* FileSystem.FileSystem
-  const directory = (yield* Path.Path).dirname(path)
   const found = yield* Effect.catch(fs.stat(directory), unreadable(directory))
-  if ((found.mode & 0o022) === 0) return []
-  if (strict || (yield* keepsModes(path))) {
-    return yield* new StorageError({ path: directory, reason: "DirectoryWritable", mode: found.mode & 0o7777 })
+  yield* refuseForeign(directory, found, directory)
+  const mode = found.mode & 0o7777
+  if ((mode & othersWrite) === 0) return []
+  if (!strict && (yield* closed(directory, mode))) {
+    return [{ _tag: "DirectoryRepaired", path: directory, mode } satisfies StorageWarning]
+  }
+  if (strict || (yield* keepsModes(directory))) {
+    return yield* new StorageError({ path: directory, reason: "DirectoryWritable", mode })
   }
   return [{ _tag: "ModesUnsupported", path: directory } satisfies StorageWarning]
 })
 
 /**
- * Makes the names in the directory of `path` survive a power cut. Without it an entry may be lost, never torn; some file
- * systems refuse the request, so a failure is passed over.
+ * Takes the right to write from all but the owner, and says whether it is gone: a platform gives it to a group (the
+ * `fsGroup` of Kubernetes), and so does a umask of 002. The sticky bit says that a directory is shared on purpose.
  */
-export const sync = Effect.fnUntraced(function*(path: string) {
+const closed = Effect.fnUntraced(function*(directory: string, mode: number) {
+  if ((mode & sticky) !== 0) return false
   const fs = yield* FileSystem.FileSystem
-  const directory = (yield* Path.Path).dirname(path)
+  const after = yield* Effect.option(Effect.andThen(fs.chmod(directory, mode & ~othersWrite), fs.stat(directory)))
+  return Option.exists(after, (found) => (found.mode & othersWrite) === 0)
+})
+
+const othersWrite = 0o022
+const sticky = 0o1000
+
+/** The names in the directory, which is checked first; none where there is no directory. */
+export const list = Effect.fnUntraced(function*(directory: string, strict: boolean) {
+  const fs = yield* FileSystem.FileSystem
+  const found = yield* fs.readDirectory(directory).pipe(
+    Effect.asSome,
+    Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.succeedNone),
+    Effect.catch(unreadable(directory))
+  )
+  if (Option.isNone(found)) return { names: [], warnings: [] }
+  const warnings = yield* check(directory, strict)
+  return { names: found.value, warnings }
+})
+
+/**
+ * Refuses what belongs to another user than us or root. Some mounts show every file as one user's, whoever made it: what we
+ * make in the directory tells.
+ */
+export const refuseForeign = Effect.fnUntraced(function*(
+  path: string,
+  { uid }: FileSystem.File.Info,
+  directory: string
+) {
+  const us = yield* HostUser
+  if (us === undefined || Option.isNone(uid) || uid.value === us || uid.value === root) return
+  const own = yield* probe(directory)
+  if (Option.exists(Option.flatMap(own, (made) => made.uid), (made) => made === uid.value)) return
+  return yield* new StorageError({ path, reason: "ForeignOwner", owner: uid.value })
+})
+
+const root = 0
+
+/**
+ * Makes the names in the directory survive a power cut. Without it an entry may be lost, never torn; some file systems
+ * refuse the request, so a failure is passed over.
+ */
+export const sync = Effect.fnUntraced(function*(directory: string) {
+  const fs = yield* FileSystem.FileSystem
   yield* Effect.ignore(Effect.scoped(Effect.flatMap(fs.open(directory, { flag: "r" }), (handle) => handle.sync)))
 })
 
-/** Whether modes mean anything here, seen on an empty file of our own that is removed at once. */
-const keepsModes = Effect.fnUntraced(function*(path: string) {
+/** Whether modes mean anything here. Where nothing can be made, they are taken to. */
+const keepsModes = Effect.fnUntraced(function*(directory: string) {
+  const own = yield* probe(directory)
+  return Option.match(own, { onNone: () => true, onSome: ({ mode }) => (mode & 0o777) === 0o600 })
+})
+
+/** What the file system says of an empty file of our own, which is removed at once; nothing where none can be made. */
+const probe = Effect.fnUntraced(function*(directory: string) {
   const fs = yield* FileSystem.FileSystem
-  const probe = yield* tempNameFor(path)
-  return yield* fs.open(probe, { flag: "wx", mode: 0o600 }).pipe(
+  const path = yield* probeNameIn(directory)
+  return yield* fs.open(path, { flag: "wx", mode: 0o600 }).pipe(
     Effect.flatMap((file) => file.stat),
-    Effect.map((file) => (file.mode & 0o777) === 0o600),
     Effect.scoped,
-    Effect.ensuring(Effect.ignore(fs.remove(probe, { force: true }))),
-    Effect.orElseSucceed(() => true)
+    Effect.ensuring(Effect.ignore(fs.remove(path, { force: true }))),
+    Effect.option
   )
 })

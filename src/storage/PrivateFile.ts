@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Path from "effect/Path"
+import * as Path from "effect/Path"
 import * as Ref from "effect/Ref"
 import { errnoOf } from "./Errno.ts"
 import * as FinalName from "./FinalName.ts"
@@ -38,18 +38,27 @@ type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 
 export class PrivateFile extends Context.Service<PrivateFile, {
   /**
-   * Creates a 0600 file that readers see whole or not at all, and never overwrites one. On return it survives a power cut;
+   * Creates a 0600 file of at most one mebibyte that readers see whole or not at all, and never overwrites one. On return it survives a power cut;
    * where the file system cannot promise that, one warning is logged. A missing directory is made with 0700; a directory
-   * that others may write is refused.
+   * that others may write is closed to them and reported. One that stays open, or that another user but root owns, is
+   * refused.
    */
   readonly create: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
   /** Puts new content in place of the old in one step: a reader, or a crash, sees one of the two. Creates where absent. */
   readonly replace: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
   /**
    * Reads a file of at most one mebibyte, or nothing where there is none. A mode that others can use is repaired and
-   * reported, or refused when `strict`. A symbolic link is refused.
+   * reported, or refused when `strict`. A symbolic link, and a file or directory of another user but root, is refused.
    */
   readonly read: (path: string, options?: Options) => Effect.Effect<Option.Option<Read>, StorageError>
+  /** The names in a private directory, in no order; none where there is no such directory. */
+  readonly list: (
+    directory: string,
+    options?: Options
+  ) => Effect.Effect<
+    { readonly names: ReadonlyArray<string>; readonly warnings: ReadonlyArray<StorageWarning> },
+    StorageError
+  >
   /** Removes the file; nothing happens where there is none. */
   readonly remove: (path: string) => Effect.Effect<void, StorageError>
   /**
@@ -83,6 +92,8 @@ export class PrivateFile extends Context.Service<PrivateFile, {
           Effect.provide(machine)
         ),
         read: (path, options) => Effect.provide(read(path, options), machine),
+        list: (directory, options) =>
+          Effect.provide(PrivateDirectory.list(directory, options?.strict === true), machine),
         remove: Effect.fn("PrivateFile.remove")(remove, Effect.provide(machine)),
         sweep: (path) => Effect.provide(sweep(path), machine)
       })
@@ -107,9 +118,12 @@ const write = Effect.fnUntraced(function*(
   { bytes, options, path, tellUnsynced }: Writing,
   place: typeof FinalName.claim | typeof FinalName.takeOver
 ) {
+  // What could not be read back is not written.
+  if (bytes.length > maxBytes) return yield* new StorageError({ path, reason: "Unwritable", errno: "EFBIG" })
   const fs = yield* FileSystem.FileSystem
   const strict = options?.strict === true
-  const directoryWarnings = yield* PrivateDirectory.prepare(path, strict)
+  const directory = (yield* Path.Path).dirname(path)
+  const directoryWarnings = yield* PrivateDirectory.prepare(directory, strict)
   for (let attempt = 1;; attempt++) {
     const temp = yield* tempNameFor(path)
     const { outcome, warnings } = yield* Effect.flatMap(
@@ -122,7 +136,7 @@ const write = Effect.fnUntraced(function*(
     ).pipe(Effect.ensuring(Effect.ignore(fs.remove(temp, { force: true }))))
     if (outcome === "Lost" && attempt < maxAttempts) continue
     if (outcome === "Lost") return yield* new StorageError({ path, reason: "Unwritable", errno: "ENOENT" })
-    yield* PrivateDirectory.sync(path)
+    yield* PrivateDirectory.sync(directory)
     return { created: outcome === "Created", warnings } satisfies Written
   }
 })
@@ -179,7 +193,8 @@ const read = Effect.fnUntraced(function*(path: string, options: Options | undefi
   const { mode, type } = found.value
   if (type === "SymbolicLink") return yield* new StorageError({ path, reason: "SymbolicLink" })
   if (type !== "File") return yield* new StorageError({ path, reason: "NotRegularFile", mode: mode & 0o7777 })
-  const directoryWarnings = yield* PrivateDirectory.check(path, strict)
+  const directory = (yield* Path.Path).dirname(path)
+  const directoryWarnings = yield* PrivateDirectory.check(directory, strict)
   const content = yield* Effect.scoped(Effect.flatMap(open(path), readBytes)).pipe(
     Effect.asSome,
     // A file that is replaced or removed between the two looks is simply the new file, or none.
@@ -187,9 +202,11 @@ const read = Effect.fnUntraced(function*(path: string, options: Options | undefi
     Effect.catch(unreadable(path))
   )
   if (Option.isNone(content)) return Option.none<Read>()
-  if (content.value.bytes === undefined) return yield* new StorageError({ path, reason: "Unreadable", errno: "EFBIG" })
-  const warnings = yield* makePrivate(path, content.value.mode, strict)
-  return Option.some<Read>({ bytes: content.value.bytes, warnings: [...directoryWarnings, ...warnings] })
+  const { bytes, info } = content.value
+  yield* PrivateDirectory.refuseForeign(path, info, directory)
+  if (bytes === undefined) return yield* new StorageError({ path, reason: "Unreadable", errno: "EFBIG" })
+  const warnings = yield* makePrivate(path, info.mode, strict)
+  return Option.some<Read>({ bytes, warnings: [...directoryWarnings, ...warnings] })
 })
 
 const open = Effect.fnUntraced(function*(path: string) {
@@ -203,9 +220,9 @@ const open = Effect.fnUntraced(function*(path: string) {
 })
 
 const readBytes = Effect.fnUntraced(function*(file: FileSystem.File) {
-  const { mode, size } = yield* file.stat
-  const length = ByteSize.toBigInt(size)
-  if (length > BigInt(maxBytes)) return { mode, bytes: undefined }
+  const info = yield* file.stat
+  const length = ByteSize.toBigInt(info.size)
+  if (length > BigInt(maxBytes)) return { info, bytes: undefined }
   const bytes = new Uint8Array(Number(length))
   let filled = 0
   while (filled < bytes.length) {
@@ -213,11 +230,11 @@ const readBytes = Effect.fnUntraced(function*(file: FileSystem.File) {
     if (count === 0) break
     filled += count
   }
-  return { mode, bytes: bytes.subarray(0, filled) }
+  return { info, bytes: bytes.subarray(0, filled) }
 })
 
 const remove = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   yield* Effect.mapError(fs.remove(path, { force: true }), unwritable(path))
-  yield* PrivateDirectory.sync(path)
+  yield* PrivateDirectory.sync((yield* Path.Path).dirname(path))
 })

@@ -10,7 +10,13 @@ import { posixCommand } from "../protocol/ShellCommand.ts"
 import { errnoOf } from "./Errno.ts"
 
 /** Other users could read or replace the file, so it was not used. */
-export const ExposedReason = Schema.Literals(["DirectoryWritable", "FileAccessible", "SymbolicLink", "NotRegularFile"])
+export const ExposedReason = Schema.Literals([
+  "DirectoryWritable",
+  "FileAccessible",
+  "ForeignOwner",
+  "SymbolicLink",
+  "NotRegularFile"
+])
 export type ExposedReason = typeof ExposedReason.Type
 
 /**
@@ -87,7 +93,7 @@ export const unwritableMessage = ({ errno, path }: Facts): string =>
   `${path} could not be written (${errno ?? "unknown cause"}). ${errnoAdvice(errno)}`
 
 /** `secret` is what others could read or put there, such as `key`. */
-export const exposedMessage = ({ mode, path }: Facts, reason: ExposedReason, secret: string): string => {
+export const exposedMessage = ({ mode, owner, path }: Facts, reason: ExposedReason, secret: string): string => {
   const shown = mode === undefined ? "" : ` (mode ${octal(mode)})`
   switch (reason) {
     case "DirectoryWritable":
@@ -100,6 +106,9 @@ export const exposedMessage = ({ mode, path }: Facts, reason: ExposedReason, sec
         + ` Run: ${
           posixCommand(["chmod", "600", path]).text
         } - and think of the ${secret} as known to others if they had time to read it.`
+    case "ForeignOwner":
+      return `${path} belongs to another user (user id ${owner ?? "unknown"}), who could put their own ${secret} there.`
+        + " Start the program as that user, give the place to the user that runs it (chown), or choose a directory of its own."
     case "SymbolicLink":
       return `${path}: the path is a symbolic link, which may lead anywhere${shown}. Name the real file instead.`
     case "NotRegularFile":

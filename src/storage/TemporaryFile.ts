@@ -17,6 +17,12 @@ export const tempNameFor = (path: string): Effect.Effect<string, never, SecureRa
     (random) => Effect.map(random.randomBytes(8), (bytes) => `${path}.${Hex.encode(bytes)}.tmp`)
   )
 
+/** A new name for a file that is made to see what the file system makes of it. */
+export const probeNameIn = Effect.fnUntraced(function*(directory: string) {
+  const paths = yield* Path.Path
+  return yield* tempNameFor(paths.join(directory, "probe"))
+})
+
 /** The directory by which one of several processes gets `path` where there are no hard links. */
 export const claimNameOf = (path: string): string => `${path}.claim`
 
@@ -30,6 +36,8 @@ export const sameFile = (left: Option.Option<FileSystem.File.Info>, right: Optio
 const inode = (found: Option.Option<FileSystem.File.Info>) =>
   Option.flatMap(found, (file) => Option.map(file.ino, (ino) => `${file.dev}:${ino}`))
 
+const tempEnding = /^(?:[0-9a-f]{16}\.tmp|claim)$/
+const probeName = /^probe\.[0-9a-f]{16}\.tmp$/
 const staleAfterMs = 60_000
 
 /** Removes what killed writers of `path` left behind. See `PrivateFile.sweep`. */
@@ -40,7 +48,7 @@ export const sweep = Effect.fn("PrivateFile.sweep")(function*(path: string) {
   const prefix = `${paths.basename(path)}.`
   const names = yield* Effect.orElseSucceed(fs.readDirectory(directory), () => [])
   const temps = names.filter((name) =>
-    name.startsWith(prefix) && /^(?:[0-9a-f]{16}\.tmp|claim)$/.test(name.slice(prefix.length))
+    probeName.test(name) || (name.startsWith(prefix) && tempEnding.test(name.slice(prefix.length)))
   )
   if (temps.length === 0) return 0
   const target = yield* Effect.option(fs.lstat(path))

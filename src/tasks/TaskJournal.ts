@@ -20,8 +20,10 @@ import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { errnoOf } from "../storage/Errno.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import type { StorageError } from "../storage/StorageError.ts"
-import type { TaskOutcome } from "./Task.ts"
-import { RunId, TaskId } from "./Task.ts"
+import * as StorageWarning from "../storage/StorageWarning.ts"
+import * as JournalFile from "./JournalFile.ts"
+import type { TaskId, TaskOutcome } from "./Task.ts"
+import { RunId } from "./Task.ts"
 import type { Processes } from "./TaskOwner.ts"
 import * as TaskOwner from "./TaskOwner.ts"
 
@@ -47,7 +49,7 @@ export interface JournalEntry {
 /** The journal could not be read or written. */
 export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("TaskJournalError", {
   path: Schema.String,
-  reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "TooLarge"]),
+  reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "TooLarge"]),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
@@ -57,7 +59,10 @@ export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("Ta
       case "Unwritable":
         return `the task journal at ${this.path} could not be written; check space, owner and mode of the directory`
       case "Exposed":
-        return `${this.path} may be read or replaced by other users, so it was not used as task journal; make it private`
+        return `${this.path} belongs to another user, or may be read or replaced by others, so it was not used as task`
+          + " journal; make it private"
+      case "Invalid":
+        return `a field of the task is out of bounds, so it was not written to the journal at ${this.path}`
       case "TooLarge":
         return `the task is too large for the journal at ${this.path}`
     }
@@ -74,8 +79,7 @@ export interface JournalRecord extends JournalEntry {
   readonly abortRequested?: boolean | undefined
 }
 
-/** How an abort that was asked for from outside went: the kind of the task's outcome. */
-export const AbortAnswer = Schema.Literals(["Completed", "Failed", "Aborted", "Expired", "Unknown"])
+/** How an abort that another process asked for went: the kind of the task's outcome. */
 export type AbortAnswer = TaskOutcome["_tag"]
 
 export interface FileOptions {
@@ -143,229 +147,197 @@ const makeMemory = () => {
   })
 }
 
-const File = Schema.fromJsonString(Schema.Struct({
-  format: Schema.Literal("effect-openclaw/task"),
-  /** The first had no device, and no owner in its name. */
-  version: Schema.Literals([1, 2]),
-  taskId: TaskId,
-  runId: RunId,
-  deviceId: Schema.optionalKey(Schema.String),
-  gatewayScope: Schema.String,
-  sessionKey: Schema.String,
-  summary: Schema.String,
-  position: Schema.Natural,
-  acceptedAtMs: Schema.Natural,
-  sentAtMs: Schema.optionalKey(Schema.Natural),
-  answeredRunId: Schema.optionalKey(Schema.String),
-  /** `merged` of the entry. */
-  elsewhere: Schema.optionalKey(Schema.Boolean)
-}))
-const decodeFile = Schema.decodeUnknownOption(File)
-
-const encode = (entry: JournalEntry, deviceId: string | undefined): Uint8Array =>
-  new TextEncoder().encode(`${
-    JSON.stringify({
-      format: "effect-openclaw/task",
-      version: 2,
-      taskId: entry.taskId,
-      runId: entry.runId,
-      deviceId,
-      gatewayScope: entry.gatewayScope,
-      sessionKey: entry.sessionKey,
-      summary: entry.summary,
-      position: entry.position,
-      acceptedAtMs: entry.acceptedAtMs,
-      sentAtMs: entry.sentAtMs,
-      answeredRunId: entry.answeredRunId,
-      elsewhere: entry.merged
-    })
-  }\n`)
-
-const AbortFile = Schema.fromJsonString(Schema.Struct({
-  format: Schema.Literal("effect-openclaw/task-abort"),
-  version: Schema.Literal(1),
-  answer: Schema.optionalKey(AbortAnswer)
-}))
-const decodeAbort = Schema.decodeUnknownOption(AbortFile)
-const encodeAbort = Schema.encodeSync(AbortFile)
-const abortBytes = (answer?: AbortAnswer): Uint8Array =>
-  new TextEncoder().encode(
-    `${
-      encodeAbort({ format: "effect-openclaw/task-abort", version: 1, ...(answer === undefined ? {} : { answer }) })
-    }\n`
-  )
-
-/** What a private file may hold and still be read. */
-const maxBytes = 1024 * 1024
 /** What nobody came back for within this time is removed. */
 const abandonedMs = 60_000
-const uuid = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-/** The run, and its owner in all but the first format. */
-const taskFile = new RegExp(`^(${uuid})(?:\\.([0-9a-f]{16}))?\\.json$`)
-const abortFile = new RegExp(`^(${uuid})\\.abort$`)
-const ownerFile = /^([0-9a-f]{16})\.runner$/
-const leftover = /^([0-9a-f-]{16,36}(?:\.[0-9a-f]{16})?\.(?:json|abort|runner))\.(?:[0-9a-f]{16}\.tmp|claim)$/
 
-/** A task in the directory. */
+/** A record, and the name of its file. */
 interface Found extends JournalRecord {
   readonly name: string
 }
 
-const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
-  const { deviceId, directory, only, processes } = options
+/** The directory that programs share: what is in it, and whether the owners of the tasks in it live. */
+const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
+  const { directory, processes } = options
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   const files = yield* PrivateFile
-  const own = yield* TaskOwner.newOwnerId(yield* SecureRandom.SecureRandom)
-  const announcing = yield* Semaphore.make(1)
-  let announced = false
+  const log = yield* StorageWarning.makeLog
 
   const pathOf = (name: string) => paths.join(directory, name)
-  const ownPath = (runId: string) => pathOf(`${runId}.${own}.json`)
-  const abortPath = (runId: string) => pathOf(`${runId}.abort`)
-  const failed = (cause: StorageError) => new TaskJournalError({ path: cause.path, reason: cause.fault, cause })
-
-  /** Before the first task has our name, everybody can see that we live. */
-  const announce = announcing.withPermit(Effect.suspend(() => {
-    if (announced || processes === undefined) return Effect.void
-    return Effect.flatMap(
-      TaskOwner.describe(fs, processes),
-      (bytes) => Effect.mapError(files.create(pathOf(`${own}.runner`), bytes, options), failed)
-    ).pipe(
-      Effect.andThen(Effect.sync(() => void (announced = true)))
+  const names = files.list(directory, options).pipe(
+    Effect.mapError(failed),
+    Effect.tap(({ warnings }) => log(warnings)),
+    Effect.map(({ names }) => names)
+  )
+  const read = Effect.fnUntraced(function*(name: string) {
+    const found = yield* Effect.mapError(files.read(pathOf(name), options), failed)
+    if (Option.isSome(found)) yield* log(found.value.warnings)
+    return Option.map(found, ({ bytes }) => new TextDecoder().decode(bytes))
+  })
+  const writer = (write: typeof files.create) => (name: string, text: string) =>
+    Effect.flatMap(
+      Effect.mapError(write(pathOf(name), new TextEncoder().encode(text), options), failed),
+      ({ warnings }) => log(warnings)
     )
-  }))
-  // Whoever lives on in this process takes up what is left, as others do.
-  yield* Effect.addFinalizer(() =>
-    announced ? Effect.ignore(files.remove(pathOf(`${own}.runner`)), { log: "Warn" }) : Effect.void
-  )
+  const remove = (name: string) => Effect.mapError(files.remove(pathOf(name)), failed)
 
-  const names = fs.readDirectory(directory).pipe(
-    Effect.catchIf((error) => errnoOf(error) === "ENOENT", () => Effect.succeed<ReadonlyArray<string>>([])),
-    Effect.mapError((cause) => new TaskJournalError({ path: directory, reason: "Unreadable", cause }))
-  )
-
-  const readEntry = Effect.fnUntraced(function*(
+  const readTask = Effect.fnUntraced(function*(
     name: string,
+    runId: string,
     known: Pick<JournalRecord, "ownerPid" | "abortRequested">
   ) {
-    const path = pathOf(name)
-    const found = yield* Effect.mapError(files.read(path, options), failed)
-    // Done by another process between the two looks.
-    if (Option.isNone(found)) return []
-    const decoded = Option.filter(
-      decodeFile(new TextDecoder().decode(found.value.bytes)),
-      ({ runId }) => runId === taskFile.exec(name)?.[1]
-    )
-    if (Option.isSome(decoded)) {
-      const { deviceId, elsewhere: merged, format: _, version: __, ...entry } = decoded.value
-      return [{ ...entry, ...known, merged, deviceId, name } satisfies Found]
-    }
+    const text = yield* read(name)
+    // Another process ended the task between the two looks.
+    if (Option.isNone(text)) return []
+    const entry = JournalFile.decode(text.value, runId)
+    if (Option.isSome(entry)) return [{ ...entry.value, ...known, name } satisfies Found]
     yield* Effect.logWarning("an entry of the task journal is not understood and left alone").pipe(
-      Effect.annotateLogs({ path })
+      Effect.annotateLogs({ path: pathOf(name) })
     )
     return []
-  })
-
-  /** Removes what nobody needs any more: requests whose task is over, and files of runners that are gone. */
-  const tidy = Effect.fnUntraced(function*(all: ReadonlyArray<string>) {
-    const torn = new Set(all.flatMap((name) => leftover.exec(name)?.[1] ?? []))
-    yield* Effect.forEach(torn, (name) => files.sweep(pathOf(name)), { discard: true })
-    const needed = new Set(all.flatMap((name) => taskFile.exec(name)?.slice(1) ?? []))
-    const nowMs = yield* Clock.currentTimeMillis
-    for (const name of all) {
-      const owner = processes === undefined ? undefined : ownerFile.exec(name)?.[1]
-      const of = abortFile.exec(name)?.[1] ?? owner
-      if (of === undefined || needed.has(of)) continue
-      const info = yield* Effect.option(fs.stat(pathOf(name)))
-      const old = Option.exists(
-        Option.flatMap(info, ({ mtime }) => mtime),
-        (mtime) => nowMs - mtime.getTime() > abandonedMs
-      )
-      if (old && (yield* ownerPid(owner)) === undefined) {
-        yield* Effect.ignore(files.remove(pathOf(name)))
-      }
-    }
   })
 
   // Asked by name for each owner of a task: a list made meanwhile may have the task and not yet its owner.
   const ownerPid = (owner: string | undefined) =>
     owner === undefined || processes === undefined
       ? Effect.undefined
-      : TaskOwner.livingPid(fs, files, pathOf(`${owner}.runner`), processes)
+      : TaskOwner.livingPid(fs, files, pathOf(JournalFile.runnerNameOf(owner)), processes)
 
-  const look = Effect.gen(function*() {
-    const all = yield* names
+  /** Removes what nobody needs any more: requests whose task is over, and files of runners that are gone. */
+  const tidy = Effect.fnUntraced(function*(all: ReadonlyArray<readonly [string, JournalFile.Named]>) {
+    const torn = new Set(all.flatMap(([, named]) => named._tag === "Temporary" ? [named.of] : []))
+    yield* Effect.forEach(torn, (name) => files.sweep(pathOf(name)), { discard: true })
+    const needed = new Set(all.flatMap(([, named]) => named._tag === "Task" ? [named.runId, named.owner] : []))
+    const nowMs = yield* Clock.currentTimeMillis
+    for (const [name, named] of all) {
+      const owner = named._tag === "Runner" && processes !== undefined ? named.owner : undefined
+      const of = named._tag === "Abort" ? named.runId : owner
+      if (of === undefined || needed.has(of)) continue
+      const info = yield* Effect.option(fs.stat(pathOf(name)))
+      const old = Option.exists(
+        Option.flatMap(info, ({ mtime }) => mtime),
+        (mtime) => nowMs - mtime.getTime() > abandonedMs
+      )
+      if (old && (yield* ownerPid(owner)) === undefined) yield* Effect.ignore(remove(name))
+    }
+  })
+
+  const records = Effect.gen(function*() {
+    const all = (yield* names).map((name) => [name, JournalFile.parseName(name)] as const)
     yield* tidy(all)
-    const wanted = new Set(all.flatMap((name) => abortFile.exec(name)?.[1] ?? []))
+    const wanted = new Set(all.flatMap(([, named]) => named._tag === "Abort" ? [named.runId] : []))
     const living = new Map<string | undefined, number | undefined>()
-    const entries: Array<Found> = []
-    for (const name of all) {
-      const [, run, owner] = taskFile.exec(name) ?? []
-      if (run === undefined) continue
+    const found: Array<Found> = []
+    for (const [name, named] of all) {
+      if (named._tag !== "Task") continue
+      const { owner, runId } = named
       if (!living.has(owner)) living.set(owner, yield* ownerPid(owner))
-      entries.push(
+      const known = { ownerPid: living.get(owner), abortRequested: wanted.has(runId) }
+      found.push(
         ...yield* Effect.catch(
-          readEntry(name, { ownerPid: living.get(owner), abortRequested: wanted.has(run) }),
+          readTask(name, runId, known),
           (error) => Effect.as(Effect.logWarning(error.message), [])
         )
       )
     }
-    return inOrder(entries)
+    return inOrder(found)
   })
 
-  /** Only one of several that try has the old name to rename. */
-  const claimFile = ({ name, runId }: Found) =>
-    fs.rename(pathOf(name), ownPath(runId)).pipe(
+  /** Gives a file another name. Of several that do so with one file, one gets true. */
+  const rename = (from: string, to: string) =>
+    fs.rename(pathOf(from), pathOf(to)).pipe(
       Effect.as(true),
       Effect.catchIf((error) => errnoOf(error) === "ENOENT", () => Effect.succeed(false)),
       Effect.catch((cause) => {
-        const error = new TaskJournalError({ path: pathOf(name), reason: "Unwritable", cause })
+        const error = new TaskJournalError({ path: pathOf(from), reason: "Unwritable", cause })
         return Effect.as(Effect.logWarning(error.message), false)
       })
     )
+  const exists = (name: string) => Effect.orElseSucceed(fs.exists(pathOf(name)), () => false)
+
+  return {
+    pathOf,
+    names,
+    records,
+    read,
+    create: writer(files.create),
+    replace: writer(files.replace),
+    remove,
+    rename,
+    exists
+  }
+})
+
+const failed = (cause: StorageError): TaskJournalError =>
+  new TaskJournalError({ path: cause.path, reason: cause.fault, cause })
+
+const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
+  const { deviceId, only, processes } = options
+  const fs = yield* FileSystem.FileSystem
+  const directory = yield* makeDirectory(options)
+  const own = yield* TaskOwner.newOwnerId(yield* SecureRandom.SecureRandom)
+  const runnerName = JournalFile.runnerNameOf(own)
+  const ownName = (runId: string) => JournalFile.taskNameOf(runId, own)
+  const announcing = yield* Semaphore.make(1)
+  let announced = false
+
+  /** Before a task has our name, others can see that we live. */
+  const announce = announcing.withPermit(
+    Effect.suspend(() =>
+      announced || processes === undefined ? Effect.void : TaskOwner.describe(fs, processes).pipe(
+        Effect.flatMap((text) => directory.create(runnerName, text)),
+        Effect.andThen(Effect.sync(() => void (announced = true)))
+      )
+    )
+  )
+  // What lives on in this process claims what is left, as other processes do.
+  yield* Effect.addFinalizer(() =>
+    announced ? Effect.ignore(directory.remove(runnerName), { log: "Warn" }) : Effect.void
+  )
 
   return TaskJournal.of({
-    read: look,
+    read: directory.records,
     claim: Effect.fn("TaskJournal.claim")(function*(gatewayScope) {
-      const orphans = (yield* look).filter((entry) =>
-        entry.ownerPid === undefined && entry.gatewayScope === gatewayScope && !entry.name.includes(own)
-        && (only === undefined || entry.runId === only)
-        && (deviceId === undefined || entry.deviceId === undefined || entry.deviceId === deviceId)
+      const orphans = (yield* directory.records).filter((record) =>
+        record.ownerPid === undefined && record.gatewayScope === gatewayScope && !record.name.includes(own)
+        && (only === undefined || record.runId === only)
+        && (deviceId === undefined || record.deviceId === undefined || record.deviceId === deviceId)
       )
       if (orphans.length > 0) yield* announce
-      return yield* Effect.filter(orphans, claimFile)
+      return yield* Effect.filter(orphans, ({ name, runId }) => directory.rename(name, ownName(runId)))
     }, Effect.uninterruptible),
     put: Effect.fn("TaskJournal.put")(function*(entry) {
-      const path = ownPath(entry.runId)
-      const bytes = encode(entry, deviceId)
-      if (bytes.length > maxBytes) return yield* new TaskJournalError({ path, reason: "TooLarge" })
+      const name = ownName(entry.runId)
+      const path = directory.pathOf(name)
+      const text = JournalFile.encode(entry, deviceId)
+      if (Option.isNone(text)) return yield* new TaskJournalError({ path, reason: "Invalid" })
+      if (new TextEncoder().encode(text.value).length > JournalFile.maxBytes) {
+        return yield* new TaskJournalError({ path, reason: "TooLarge" })
+      }
       yield* announce
-      yield* Effect.mapError(files.replace(path, bytes, options), failed)
+      yield* directory.replace(name, text.value)
     }),
     remove: Effect.fn("TaskJournal.remove")(function*(runId, ended) {
-      if (yield* Effect.orElseSucceed(fs.exists(abortPath(runId)), () => false)) {
-        yield* Effect.ignore(files.replace(abortPath(runId), abortBytes(ended), options), { log: "Warn" })
+      const request = JournalFile.abortNameOf(runId)
+      if (yield* directory.exists(request)) {
+        yield* Effect.ignore(directory.replace(request, JournalFile.encodeAbort(ended)), { log: "Warn" })
       }
-      yield* Effect.mapError(files.remove(ownPath(runId)), failed)
+      yield* directory.remove(ownName(runId))
     }),
-    abortRequests: Effect.map(names, (all) => {
+    abortRequests: Effect.map(directory.names, (all) => {
       const there = new Set(all)
       return all.flatMap((name) => {
-        const run = abortFile.exec(name)?.[1]
-        return run !== undefined && there.has(`${run}.${own}.json`) ? [RunId.make(run)] : []
+        const named = JournalFile.parseName(name)
+        return named._tag === "Abort" && there.has(ownName(named.runId)) ? [RunId.make(named.runId)] : []
       })
     }),
     requestAbort: Effect.fn("TaskJournal.requestAbort")(function*(runId) {
-      yield* Effect.mapError(files.create(abortPath(runId), abortBytes(), options), failed)
+      yield* directory.create(JournalFile.abortNameOf(runId), JournalFile.encodeAbort())
     }),
     abortAnswer: Effect.fn("TaskJournal.abortAnswer")(function*(runId) {
-      const found = yield* Effect.mapError(files.read(abortPath(runId), options), failed)
-      const answer = found.pipe(
-        Option.flatMap(({ bytes }) => decodeAbort(new TextDecoder().decode(bytes))),
-        Option.flatMap(({ answer }) => Option.fromUndefinedOr(answer))
-      )
-      if (Option.isSome(answer)) yield* Effect.ignore(files.remove(abortPath(runId)))
+      const request = JournalFile.abortNameOf(runId)
+      const answer = Option.flatMap(yield* directory.read(request), JournalFile.decodeAbort)
+      if (Option.isSome(answer)) yield* Effect.ignore(directory.remove(request))
       return answer
     })
   })

@@ -27,10 +27,13 @@ export type OwnerId = typeof OwnerId.Type
 export const newOwnerId = (random: SecureRandom.SecureRandom["Service"]): Effect.Effect<OwnerId> =>
   Effect.map(random.randomBytes(8), (bytes) => OwnerId.make(Hex.encode(bytes)))
 
+/** The numbers that processes have. Asked about 0, systems answer about all processes of a group. */
+export const ProcessId = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 31 - 1 }))
+
 const OwnerFile = Schema.fromJsonString(Schema.Struct({
   format: Schema.Literal("effect-openclaw/task-runner"),
   version: Schema.Literal(1),
-  pid: Schema.Natural,
+  pid: ProcessId,
   /** Tells the process from a later one with the same number. Absent where the system does not say. */
   started: Schema.optionalKey(Schema.String)
 }))
@@ -55,7 +58,7 @@ export const describe = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, {
     pid: own,
     ...(started === undefined ? {} : { started })
   })
-  return new TextEncoder().encode(`${text}\n`)
+  return `${text}\n`
 })
 
 /** The process of the runner whose file this is, if it lives. A file that cannot be read tells of nobody. */

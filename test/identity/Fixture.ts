@@ -8,8 +8,9 @@ import { createHash } from "node:crypto"
 import { DeviceIdentity, type FileOptions } from "../../src/identity/DeviceIdentity.ts"
 import { Signer } from "../../src/identity/Signer.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
+import { HostUser } from "../../src/storage/HostUser.ts"
 import { PrivateFile } from "../../src/storage/PrivateFile.ts"
-import { type Behaviour, type Disk, makeFileSystem } from "../storage/MemoryFiles.ts"
+import { type Behaviour, type Disk, makeFileSystem, user } from "../storage/MemoryFiles.ts"
 
 /** Randomness that two runs share when they name the same seed, as two processes never do. */
 export const seededRandom = (seed: string): Layer.Layer<SecureRandom.SecureRandom> =>
@@ -27,6 +28,8 @@ export const seededRandom = (seed: string): Layer.Layer<SecureRandom.SecureRando
 export interface Machine extends Behaviour {
   /** Names the process: another name, other random numbers. */
   readonly seed?: string
+  /** The user that the process acts as. */
+  readonly hostUser?: number | undefined
 }
 
 /** One process on a disk. */
@@ -34,6 +37,7 @@ export const machine = (disk: Disk, options: Machine = {}) =>
   Layer.mergeAll(
     Layer.effect(FileSystem.FileSystem, makeFileSystem(disk, options)).pipe(Layer.provideMerge(Path.layer)),
     seededRandom(options.seed ?? "process"),
+    Layer.succeed(HostUser, "hostUser" in options ? options.hostUser : user),
     Signer.layerNode
   )
 

@@ -251,6 +251,21 @@ describe("IdentityAdmin", () => {
       assert.deepStrictEqual(snapshot(disk), { [backup]: "damaged" })
     }))
 
+  it.effect("a reset on a disk that is read-only says why, and changes nothing", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      yield* load(disk)
+      const before = snapshot(disk)
+      const readOnly = yield* admin(disk, {
+        gate: (operation, at) =>
+          operation === "rename" ? Effect.fail(failure("Unknown", "EROFS", operation, at)) : Effect.void
+      })
+      const error = yield* Effect.flip(readOnly.reset)
+      assert.deepStrictEqual([error._tag, "errno" in error && error.errno], ["IdentityUnwritable", "EROFS"])
+      assert.include(error.message, "(EROFS). The place is mounted read-only")
+      assert.deepStrictEqual(snapshot(disk), before)
+    }))
+
   it.effect("what cannot be changed stays and is named", () =>
     Effect.gen(function*() {
       const disk = makeDisk()

@@ -8,8 +8,8 @@ import * as TestClock from "effect/testing/TestClock"
 import { inspect } from "node:util"
 import { type StoredToken, type TokenKey, TokenStore, type TokenStoreError } from "../../src/identity/TokenStore.ts"
 import { AuthToken, DeviceId } from "../../src/protocol/Connect.ts"
-import { copyDisk, failure, makeDisk, snapshot } from "../storage/MemoryFiles.ts"
-import { interleaved, killAt, tokenStore } from "./Fixture.ts"
+import { copyDisk, failure, type Inode, makeDisk, snapshot } from "../storage/MemoryFiles.ts"
+import { interleaved, killAt, type Machine, tokenStore } from "./Fixture.ts"
 
 const key: TokenKey = {
   gatewayScope: "wss://gateway.example:443/",
@@ -44,6 +44,30 @@ describe("TokenStore", () => {
           assert.deepStrictEqual(shown(yield* store.get(key)), ["one", ["operator.read", "operator.write"], 7])
           yield* store.put(key, entry("two", [], 8))
           assert.deepStrictEqual(shown(yield* store.get(key)), ["two", [], 8])
+        }))
+
+      it.effect("what could not be read back is not stored: the token or the scopes are too long, or too many", () =>
+        Effect.gen(function*() {
+          const store = yield* make
+          yield* store.put(key, entry("one"))
+          const many = (length: number, of: string) => Array.from({ length }, (_, index) => `${of}${index}`)
+          for (
+            const large of [
+              { ...entry("x"), token: Redacted.make("x".repeat(70_000) as AuthToken) },
+              { ...entry("x"), token: Redacted.make("x".repeat(2 * 1024 * 1024) as AuthToken) },
+              entry("x", ["x".repeat(2 * 1024 * 1024)]),
+              entry("x", many(50_000, "operator.read.")),
+              entry("x", many(101, "a"))
+            ]
+          ) {
+            const error = yield* Effect.flip(store.put(key, large))
+            assert.deepStrictEqual([error._tag, error.reason], ["TokenStoreError", "TooLarge"])
+            assert.notInclude(JSON.stringify(error) + error.message, "xxxx")
+            assert.deepStrictEqual(shown(yield* store.get(key))?.[0], "one")
+          }
+          const largest = entry("x".repeat(8192), many(100, "s".repeat(125)).map((scope) => scope.slice(-128)))
+          yield* store.put(key, largest)
+          assert.deepStrictEqual(shown(yield* store.get(key)), shown(Option.some(largest)))
         }))
 
       it.effect("G23: a token belongs to one gateway, one device and one role", () =>
@@ -133,6 +157,54 @@ describe("TokenStore", () => {
         yield* store.put(key, entry("two"))
         assert.deepStrictEqual(shown(yield* store.get(key))?.[0], "two")
       }
+    }))
+
+  it.effect("a file that cannot be read is told like one that is damaged, and the next token replaces it", () =>
+    Effect.gen(function*() {
+      const large = `{"token":"${"x".repeat(2 * 1024 * 1024)}"}`
+      const unreadable = (operation: string, path: string) =>
+        operation === "open" && path.endsWith("1.json")
+          ? Effect.fail(failure("PermissionDenied", "EACCES", operation, path))
+          : Effect.void
+      const cases: ReadonlyArray<
+        readonly [name: string, reason: string, spoil: (inode: Inode) => Partial<Inode>, on?: Machine]
+      > = [
+        ["larger than what is read", "Invalid", () => ({ bytes: new TextEncoder().encode(large) })],
+        ["readable by its owner alone", "Unreadable", () => ({}), { gate: unreadable }],
+        ["another user's", "Exposed", () => ({ uid: 4711 })],
+        ["a directory", "Exposed", () => ({ type: "Directory" })],
+        ["a symbolic link", "Exposed", () => ({ type: "SymbolicLink" })]
+      ]
+      for (const [name, reason, spoil, on] of cases) {
+        const disk = makeDisk()
+        yield* Effect.flatMap(tokenStore(disk), (store) => store.put(key, entry("one")))
+        const [path, inode] = [...disk.entries].find(([each]) => each.endsWith(".json")) ?? assert.fail("no file")
+        disk.entries.set(path, { ...inode, ...spoil(inode) })
+        const store = yield* tokenStore(disk, on)
+        const error = yield* Effect.flip(store.get(key))
+        assert.deepStrictEqual([error._tag, error.reason, error.path], ["TokenStoreError", reason, path], name)
+        assert.isFalse(yield* store.remove(key, token("one")), name)
+        yield* store.put(key, entry("two"))
+        assert.deepStrictEqual(shown(yield* store.get(key))?.[0], "two", name)
+        yield* store.put(key, entry("three"))
+        assert.deepStrictEqual(shown(yield* store.get(key))?.[0], "three", name)
+      }
+    }))
+
+  it.effect("a file with the last number there is is told, and nothing is written that would not be found", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const store = yield* tokenStore(disk)
+      yield* store.put(key, entry("one"))
+      const [path, inode] = [...disk.entries].find(([each]) => each.endsWith(".json")) ?? assert.fail("no file")
+      const last = path.replace("000000000001", "999999999999")
+      disk.entries.delete(path)
+      disk.entries.set(last, inode)
+      const before = snapshot(disk)
+      const error = yield* Effect.flip(store.put(key, entry("two")))
+      assert.deepStrictEqual([error._tag, error.reason, error.path], ["TokenStoreError", "Invalid", last])
+      assert.deepStrictEqual(snapshot(disk), before)
+      assert.deepStrictEqual(shown(yield* store.get(key))?.[0], "one")
     }))
 
   it.effect("a disk that fails is a typed error", () =>

@@ -133,7 +133,11 @@ describe("HelloOk", () => {
   })
 
   it("F44: a part that is null or of an unexpected form is as good as absent, and the rest is kept", () => {
-    for (const auth of [null, 1, { deviceToken: null }, { deviceToken: "" }, { deviceToken: "a|b" }]) {
+    for (
+      const auth of [null, 1, { deviceToken: "x".repeat(8193) }, { deviceToken: null }, { deviceToken: "" }, {
+        deviceToken: "a|b"
+      }]
+    ) {
       const decoded = Result.getOrThrow(hello({ auth, policy: { tickIntervalMs: 1.5, maxPayload: 7 } }))
       assert.isUndefined(decoded.auth?.deviceToken)
       assert.deepStrictEqual(decoded.policy, { maxPayload: 7 })

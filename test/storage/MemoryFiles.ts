@@ -11,10 +11,11 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import { type PlatformError, systemError, type SystemErrorTag } from "effect/PlatformError"
 
-interface Inode {
+export interface Inode {
   readonly number: bigint
   readonly type: FileSystem.File.Type
   mode: number
+  uid: number
   bytes: Uint8Array
   mtimeMs: number
   readonly target?: string
@@ -36,11 +37,16 @@ export interface Behaviour {
   /** The error with which this file system answers a hard link. */
   readonly linkErrno?: string | undefined
   readonly chmod?: boolean
+  /** Owner of what is created, as this file system shows it. */
+  readonly uid?: number
 }
+
+/** Who owns what processes create, unless they say otherwise. */
+export const user = 1000
 
 export const makeDisk = (): Disk => {
   const disk: Disk = { entries: new Map(), inodes: 1n }
-  disk.entries.set("/", { number: 1n, type: "Directory", mode: 0o755, bytes: new Uint8Array(), mtimeMs: 0 })
+  disk.entries.set("/", { number: 1n, type: "Directory", mode: 0o755, uid: 0, bytes: new Uint8Array(), mtimeMs: 0 })
   return disk
 }
 
@@ -90,6 +96,7 @@ export const makeFileSystem = (
           number: disk.inodes,
           type,
           mode: behaviour.fixedMode ?? mode & ~(behaviour.umask ?? 0o022),
+          uid: behaviour.uid ?? user,
           bytes: new Uint8Array(),
           mtimeMs
         }
@@ -105,7 +112,7 @@ export const makeFileSystem = (
       ino: Option.some(inode.number),
       mode: inode.mode | (inode.type === "Directory" ? 0o040000 : 0o100000),
       nlink: Option.some(BigInt([...disk.entries.values()].filter((other) => other === inode).length)),
-      uid: Option.some(1000),
+      uid: Option.some(inode.uid),
       gid: Option.some(1000),
       rdev: Option.none(),
       size: ByteSize.bytes(BigInt(inode.bytes.length)),
@@ -247,6 +254,7 @@ export const place = (disk: Disk, path: string, text: string, mode = 0o600, mtim
       number: disk.inodes,
       type: "Directory",
       mode: 0o700,
+      uid: user,
       bytes: new Uint8Array(),
       mtimeMs
     })
@@ -256,6 +264,7 @@ export const place = (disk: Disk, path: string, text: string, mode = 0o600, mtim
     number: disk.inodes,
     type: "File",
     mode,
+    uid: user,
     bytes: new TextEncoder().encode(text),
     mtimeMs
   })

@@ -74,17 +74,18 @@ describe("PrivateFile", () => {
       assert.isFalse(yield* fs.exists(target))
     }))
 
-  it.effect("F18: a directory that others may write is refused before anything is written", () =>
+  it.effect("F18: a directory that others may write is refused before anything is written, where it stays so", () =>
     Effect.gen(function*() {
       const { directory, file, fs, paths } = yield* real
-      for (const mode of [0o777, 0o775, 0o722, 0o1777]) {
+      // The sticky bit says that a directory is shared on purpose, so it is not ours to change.
+      for (const [mode, strict] of [[0o777, true], [0o775, true], [0o722, true], [0o1777, false]] as const) {
         const open = paths.join(directory, `open-${mode}`)
         yield* fs.makeDirectory(open)
         yield* fs.chmod(open, mode)
         for (
           const attempt of [
-            file.create(paths.join(open, "file"), text("x")),
-            file.replace(paths.join(open, "file"), text("x"))
+            file.create(paths.join(open, "file"), text("x"), { strict }),
+            file.replace(paths.join(open, "file"), text("x"), { strict })
           ]
         ) {
           const error = yield* Effect.flip(attempt)
@@ -96,12 +97,53 @@ describe("PrivateFile", () => {
           assert.include(error.message, `chmod go-w ${open}`)
         }
         yield* fs.writeFileString(paths.join(open, "file"), "planted", { mode: 0o600 })
-        assert.strictEqual((yield* Effect.flip(file.read(paths.join(open, "file")))).fault, "Exposed")
+        assert.strictEqual((yield* Effect.flip(file.read(paths.join(open, "file"), { strict }))).fault, "Exposed")
         assert.deepStrictEqual(yield* fs.readDirectory(open), ["file"])
+        assert.strictEqual((yield* fs.stat(open)).mode & 0o7777, mode)
       }
       const group = paths.join(directory, "readable")
       yield* fs.makeDirectory(group, { mode: 0o755 })
       assert.isTrue((yield* file.create(paths.join(group, "file"), text("x"))).created)
+    }))
+
+  it.effect("a directory of ours that others may write loses that, and it is told", () =>
+    Effect.gen(function*() {
+      const { directory, file, fs, paths } = yield* real
+      for (const [mode, after] of [[0o777, 0o755], [0o775, 0o755], [0o770, 0o750], [0o2770, 0o2750]] as const) {
+        const warnings = (at: string) => [{ _tag: "DirectoryRepaired" as const, path: at, mode }]
+        const open = paths.join(directory, `repaired-${mode}`)
+        const path = paths.join(open, "file")
+        yield* fs.makeDirectory(open)
+        const opened = fs.chmod(open, mode)
+        yield* opened
+        assert.deepStrictEqual(yield* file.create(path, text("x")), { created: true, warnings: warnings(open) })
+        assert.strictEqual((yield* fs.stat(open)).mode & 0o7777, after)
+        yield* opened
+        assert.deepStrictEqual((yield* file.replace(path, text("y"))).warnings, warnings(open))
+        yield* opened
+        assert.deepStrictEqual(Option.getOrThrow(yield* file.read(path)).warnings, warnings(open))
+        assert.deepStrictEqual(Option.getOrThrow(yield* file.read(path)).warnings, [])
+        yield* opened
+        assert.deepStrictEqual(yield* file.list(open), { names: ["file"], warnings: warnings(open) })
+      }
+    }))
+
+  it.effect("a directory that stays open to others is refused, and so is what they put into it meanwhile", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      place(disk, "/s/file", "planted")
+      const directory = disk.entries.get("/s")
+      const planted = disk.entries.get("/s/file")
+      if (directory === undefined || planted === undefined) return assert.fail("no file")
+      directory.mode = 0o777
+      const stuck = yield* privateFile(disk, { chmod: false })
+      assert.strictEqual((yield* Effect.flip(stuck.read("/s/file"))).reason, "DirectoryWritable")
+      assert.strictEqual((yield* Effect.flip(stuck.create("/s/other", text("x")))).reason, "DirectoryWritable")
+      planted.uid = 4711
+      const file = yield* privateFile(disk)
+      assert.strictEqual((yield* Effect.flip(file.read("/s/file"))).reason, "ForeignOwner")
+      assert.strictEqual(directory.mode & 0o777, 0o755)
+      assert.deepStrictEqual(snapshot(disk), { "/s/file": "planted" })
     }))
 
   it.effect("F05: an exposed file is repaired and reported, or refused when strict", () =>
@@ -114,6 +156,21 @@ describe("PrivateFile", () => {
       const found = Option.getOrThrow(yield* file.read(path))
       assert.deepStrictEqual(found.warnings, [{ _tag: "ModeRepaired", path, mode: 0o664 }])
       assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
+    }))
+
+  it.effect("what could not be read back is not written", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      const file = yield* privateFile(disk)
+      const largest = new Uint8Array(1024 * 1024)
+      yield* file.create("/s/file", largest)
+      assert.lengthOf(Option.getOrThrow(yield* file.read("/s/file")).bytes, largest.length)
+      yield* file.replace("/s/file", text("small"))
+      for (const write of [file.create, file.replace]) {
+        const error = yield* Effect.flip(write("/s/file", new Uint8Array(1024 * 1024 + 1)))
+        assert.deepStrictEqual([error.reason, error.errno], ["Unwritable", "EFBIG"])
+      }
+      assert.deepStrictEqual(snapshot(disk), { "/s/file": "small" })
     }))
 
   it.effect("a file of more than a mebibyte is not read", () =>

@@ -109,6 +109,121 @@ describe("TaskJournal", () => {
       for (const name of torn) assert.isFalse(yield* fs.exists(name), name)
     }).pipe(Effect.provide(NodeServices.layer)))
 
+  it.effect("a crafted entry is left alone: ids that are none, times that no clock shows, text in place of numbers", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* inDirectory
+      const journal = yield* open(directory)
+      yield* journal.put(entry(1))
+      const [name = ""] = yield* fs.readDirectory(directory)
+      const text = yield* fs.readFileString(`${directory}/${name}`)
+      const ansi = "\u001b[31mred\u001b[0m"
+      const crafted: ReadonlyArray<Record<string, unknown>> = [
+        { taskId: ansi },
+        { taskId: "" },
+        { taskId: "1a2b3c4d5" },
+        { deviceId: ansi },
+        { deviceId: "d".repeat(300) },
+        { answeredRunId: ansi },
+        { answeredRunId: "r".repeat(600) },
+        { gatewayScope: ansi },
+        { acceptedAtMs: 8.64e15 + 1 },
+        { acceptedAtMs: 253_402_300_800_000 },
+        { acceptedAtMs: -1 },
+        { sentAtMs: 8.64e15 + 1 },
+        { sentAtMs: "now" },
+        { position: -1 },
+        { position: 0.5 },
+        { position: 1e300 },
+        { runId: "0b0f9bd0-6d27-4c33-9c14-3a1f7b3f4a11" }
+      ]
+      for (const change of crafted) {
+        const runId = entry(2).runId
+        const file = `${directory}/${name.replace(entry(1).runId, runId)}`
+        const fields: Record<string, unknown> = { ...Object(JSON.parse(text)), runId, ...change }
+        yield* fs.writeFileString(file, JSON.stringify(fields), { mode: 0o600 })
+        assert.deepStrictEqual((yield* journal.read).map(({ position }) => position), [1], JSON.stringify(change))
+        assert.strictEqual(yield* fs.readFileString(file), JSON.stringify(fields))
+      }
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("an entry with the last position there is leaves room for later ones, in their order", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* inDirectory
+      const journal = yield* open(directory)
+      yield* journal.put(entry(1))
+      const [name = ""] = yield* fs.readDirectory(directory)
+      const file = `${directory}/${name}`
+      const text = (yield* fs.readFileString(file)).replace('"position":1', `"position":${Number.MAX_SAFE_INTEGER}`)
+      yield* fs.writeFileString(file, text)
+      const [last] = yield* journal.read
+      const position = last?.position ?? assert.fail("not read")
+      yield* journal.put(entry(2, { position: position + 1, acceptedAtMs: entry(1).acceptedAtMs + 1 }))
+      yield* journal.put(entry(3, { position: position + 2, acceptedAtMs: entry(1).acceptedAtMs + 2 }))
+      assert.deepStrictEqual((yield* journal.read).map(({ taskId }) => taskId), [
+        entry(1).taskId,
+        entry(2).taskId,
+        entry(3).taskId
+      ])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("what could not be read back is not written", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* inDirectory
+      const journal = yield* open(directory)
+      yield* journal.put(entry(1))
+      const before = yield* fs.readDirectory(directory)
+      for (
+        const change of [
+          { acceptedAtMs: 8.64e15 },
+          { acceptedAtMs: Number.NaN },
+          { sentAtMs: -1 },
+          { position: -1 },
+          { taskId: TaskId.make("not an id") },
+          { gatewayScope: "a\nb" }
+        ]
+      ) {
+        const error = yield* Effect.flip(journal.put(entry(2, change)))
+        assert.deepStrictEqual([error._tag, error.reason], ["TaskJournalError", "Invalid"], JSON.stringify(change))
+      }
+      assert.deepStrictEqual(yield* fs.readDirectory(directory), before)
+      // The gateway names this one, and must not be able to keep a task out of the journal.
+      yield* journal.put(entry(2, { answeredRunId: "r\u001b[31m".repeat(100) }))
+      const [, second] = yield* journal.read
+      assert.strictEqual(second?.taskId, entry(2).taskId)
+      assert.isUndefined(second?.answeredRunId)
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("a runner's file that names no process tells of nobody, and nobody is asked about it", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* inDirectory
+      const asked: Array<number> = []
+      const on = (own: number) =>
+        Effect.map(
+          Layer.build(
+            Layer.fresh(TaskJournal.layerFile({
+              directory,
+              processes: { own, isAlive: (pid) => asked.push(pid) > 0 }
+            })).pipe(Layer.provide([NodeServices.layer, SecureRandom.layerWebCrypto]))
+          ),
+          Context.get(TaskJournal)
+        )
+      const journal = yield* on(5_000_001)
+      yield* journal.put(entry(1))
+      const [runner = ""] = (yield* fs.readDirectory(directory)).filter((name) => name.endsWith(".runner"))
+      for (const pid of [0, -1, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
+        yield* fs.writeFileString(
+          `${directory}/${runner}`,
+          JSON.stringify({ format: "effect-openclaw/task-runner", version: 1, pid })
+        )
+        assert.deepStrictEqual((yield* journal.read).map(({ ownerPid }) => ownerPid), [undefined])
+      }
+      assert.deepStrictEqual(asked, [])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
   it.effect("B07: a process killed at any operation of the file system leaves each entry as it was or as it was to be", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
@@ -190,7 +305,7 @@ describe("TaskJournal", () => {
       const large = yield* Effect.flip(journal.put(entry(1, { summary: "x".repeat(1024 * 1024) })))
       assert.strictEqual(large.reason, "TooLarge")
       yield* journal.put(entry(1))
-      yield* fs.chmod(directory, 0o777)
+      yield* fs.chmod(directory, 0o1777)
       const exposed = yield* Effect.flip(journal.put(entry(2, { summary: "my secret errand" })))
       assert.strictEqual(exposed.reason, "Exposed")
       assert.notInclude(JSON.stringify(exposed), "errand")
