@@ -13,7 +13,7 @@ import { at, device, type FakeLink, link } from "./FakeClient.ts"
 const alice = device(1)
 const layer = DevGateway.layerTest({ seeded: false })
 
-/** What a real socket went through. */
+/** What came from a real socket, and how it ended. */
 interface Ending {
   readonly texts: ReadonlyArray<string>
   readonly code: number
@@ -22,7 +22,7 @@ interface Ending {
   readonly body: string
 }
 
-/** Opens a socket, lets `act` answer every frame, and gives its end. */
+/** Opens a socket, calls `act` for every frame, and gives its end. */
 const socket = (url: URL, act: (ws: WebSocket, text: string) => void = () => {}, options: ClientOptions = {}) =>
   Effect.callback<Ending>((resume) => {
     const ws = new WebSocket(url, options)
@@ -45,7 +45,7 @@ const socket = (url: URL, act: (ws: WebSocket, text: string) => void = () => {},
     return Effect.sync(() => ws.terminate())
   })
 
-/** Lets the hand-made client speak over a socket. */
+/** Connects the hand-made client over a socket. */
 const overSocket = (url: URL, options?: Parameters<FakeLink["connect"]>[1]) =>
   socket(url, (ws, text) => {
     if (!text.includes("connect.challenge")) return
@@ -59,7 +59,7 @@ const overSocket = (url: URL, options?: Parameters<FakeLink["connect"]>[1]) =>
   })
 
 describe("a real socket", () => {
-  it.live("speaks the handshake: pairing required, approved, hello-ok, closed by the scope", () =>
+  it.live("carries the handshake: pairing required, approved, hello-ok, closed by the scope", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const scope = yield* Scope.make()
@@ -86,7 +86,7 @@ describe("a real socket", () => {
       assert.strictEqual((yield* socket(url)).code, 1006)
     }).pipe(Effect.provide(layer)))
 
-  it.live("is served again on the same port, with its pairings", () =>
+  it.live("the gateway can be served again on the same port, with its pairings", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const first = yield* Effect.scoped(Effect.tap(serve(), (url) => overSocket(url)))
@@ -100,7 +100,7 @@ describe("a real socket", () => {
       assert.strictEqual(at(JSON.parse(again.texts[1] ?? "{}"), "payload", "type"), "hello-ok")
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("closes with what the core says: garbage 1000, oversized 1009, drop 1006", () =>
+  it.live("closes with the code of the core: garbage 1000, oversized 1009, drop 1006", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const url = yield* serve()
@@ -111,7 +111,7 @@ describe("a real socket", () => {
       assert.strictEqual((yield* socket(url)).code, 1006)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("sends noise as it is, binary too", () =>
+  it.live("sends noise unchanged, binary too", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const url = yield* serve()
@@ -121,7 +121,7 @@ describe("a real socket", () => {
       assert.lengthOf(texts, 7)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("an event behind hello-ok comes in the same packet", () =>
+  it.live("an event after hello-ok comes in the same packet", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const url = yield* serve()
@@ -167,7 +167,7 @@ describe("a real socket", () => {
       assert.lengthOf(proxied.texts, 1)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("while stopped it hangs up on everyone, and plain HTTP is told what this is", () =>
+  it.live("a stopped gateway drops every connection; plain HTTP gets an explanation", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const url = yield* serve()
@@ -185,7 +185,9 @@ describe("a real socket", () => {
       yield* gateway.script({ closeWith: { code: 4000 } })
       assert.strictEqual((yield* overSocket(url, { token: "operator-token" })).code, 4000)
     }).pipe(Effect.scoped, Effect.provide(layer)))
+})
 
+describe("the port", () => {
   it.live("a port in use is a typed failure", () =>
     Effect.gen(function*() {
       const url = yield* serve()
@@ -194,7 +196,7 @@ describe("a real socket", () => {
       assert.strictEqual(error.message, `cannot listen on 127.0.0.1:${url.port}`)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("connections that never ask for an upgrade do not hold the end up", () =>
+  it.live("connections that never ask for an upgrade do not delay the end", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const url = yield* Scope.provide(serve(), scope)
