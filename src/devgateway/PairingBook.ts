@@ -84,16 +84,17 @@ interface Device extends Omit<PairedEntry, "tokens" | "lastSeenAtMs" | "lastSeen
   readonly tokens: Map<string, Token>
 }
 
-const implied: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "operator.read": ["operator.write"],
-  "operator.talk": ["operator.write"]
-}
+/** Scopes that include another one. A map, because clients name scopes. */
+const wider: ReadonlyMap<string, string> = new Map([
+  ["operator.read", "operator.write"],
+  ["operator.talk", "operator.write"]
+])
 
 /** `operator.admin` satisfies every operator scope; `operator.write` satisfies read and talk. */
 export const satisfies = (granted: ReadonlyArray<string>, scope: string): boolean =>
   granted.includes(scope)
   || (scope.startsWith("operator.") && granted.includes("operator.admin"))
-  || (implied[scope] ?? []).some((wider) => granted.includes(wider))
+  || granted.includes(wider.get(scope) ?? scope)
 
 const union = (first: ReadonlyArray<string>, second: ReadonlyArray<string>) => [...new Set([...first, ...second])]
 

@@ -50,14 +50,16 @@ const complaints = (shape: Shape, value: unknown, path: string): ReadonlyArray<s
       return value.flatMap((item, index) => complaints(shape.of, item, `${path}/${index}`))
     case "object": {
       if (!Predicate.isObject(value)) return [at(path, "must be object")]
-      const missing = shape.required?.find((name) => !(name in value))
+      const missing = shape.required?.find((name) => !Object.hasOwn(value, name))
       return [
         ...(missing === undefined ? [] : [at(path, `must have required property '${missing}'`)]),
         ...Object.keys(value).filter((name) => !Object.hasOwn(shape.properties, name)).map((name) =>
           `at ${path === "" ? "root" : path}: unexpected property '${name}'`
         ),
         ...Object.entries(shape.properties).flatMap(([name, inner]) => {
-          const item: unknown = Predicate.hasProperty(value, name) ? value[name] : undefined
+          const item: unknown = Object.hasOwn(value, name) && Predicate.hasProperty(value, name)
+            ? value[name]
+            : undefined
           return item === undefined ? [] : complaints(inner, item, `${path}/${name}`)
         })
       ]
