@@ -223,7 +223,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       onText: (text) => Link.guard(link, () => receive(link, text)),
       onClose: () => {
         if (Link.forget(link)) changed()
-      }
+      },
+      hasSession: () => link.session !== undefined && link.state !== "ended"
     }
   }
 

@@ -27,6 +27,8 @@ export interface PeerHandler {
   readonly onText: (text: string) => void
   /** The link is gone. Calling it twice, or after the gateway closed the link, does nothing. */
   readonly onClose: () => void
+  /** The client has got its hello-ok, and the link has not ended. */
+  readonly hasSession: () => boolean
 }
 
 /** What was granted with hello-ok. */

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { request as httpRequest } from "node:http"
-import { connect as tcpConnect } from "node:net"
+import { connect as tcpConnect, type Socket } from "node:net"
 import { type ClientOptions, WebSocket } from "ws"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { serve } from "../../src/devgateway/DevGatewayWs.ts"
@@ -47,16 +47,19 @@ const socket = (url: URL, act: (ws: WebSocket, text: string) => void = () => {},
 
 /** Connects the hand-made client over a socket. */
 const overSocket = (url: URL, options?: Parameters<FakeLink["connect"]>[1]) =>
-  socket(url, (ws, text) => {
-    if (!text.includes("connect.challenge")) return
-    const client = link({
-      accept: (peer) => {
-        peer.sendUnsafe(text)
-        return { onText: (frame) => ws.send(frame), onClose: () => {} }
-      }
-    })
-    client.connect(alice, options)
+  socket(url, (ws, text) => enter(ws, text, options))
+
+/** Answers a challenge. */
+const enter = (ws: WebSocket, text: string, options?: Parameters<FakeLink["connect"]>[1]) => {
+  if (!text.includes(`"event":"connect.challenge"`)) return
+  const client = link({
+    accept: (peer) => {
+      peer.sendUnsafe(text)
+      return { onText: (frame) => ws.send(frame), onClose: () => {} }
+    }
   })
+  client.connect(alice, options)
+}
 
 describe("a real socket", () => {
   it.live("carries the handshake: pairing required, approved, hello-ok, closed by the scope", () =>
@@ -186,6 +189,95 @@ describe("a real socket", () => {
       assert.strictEqual((yield* overSocket(url, { token: "operator-token" })).code, 4000)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 })
+
+describe("a client that has not authenticated", () => {
+  const quick = DevGateway.layerTest({ seeded: false, handshakeDeadline: "3 seconds" })
+  /** The head of a frame of 24 MiB, masked with zeros, and 1 MiB of it. */
+  const unfinished = Buffer.concat([
+    Buffer.from([0x81, 0x80 | 127, 0, 0, 0, 0, 1, 128, 0, 0, 0, 0, 0, 0]),
+    Buffer.alloc(1024 * 1024, "a")
+  ])
+
+  /** Asks for an upgrade by hand, calls `act` for everything that comes, and gives all of it when the socket has closed. */
+  const byHand = (url: URL, act: (socket: Socket, heard: string) => void, header = "X-None: 1") =>
+    Effect.callback<string>((resume) => {
+      const tcp = tcpConnect({ port: Number(url.port), host: "127.0.0.1", allowHalfOpen: true })
+      let heard = ""
+      tcp.on("data", (data) => {
+        heard += data.toString("latin1")
+        act(tcp, heard)
+      })
+      tcp.on("error", () => {})
+      // It does not close its side, and writes on until the system says that the other side is closed.
+      const writeOn = (error?: Error | null) => error == null ? void tcp.write("x", writeOn) : undefined
+      tcp.on("end", writeOn)
+      tcp.on("close", () => resume(Effect.succeed(heard)))
+      tcp.write(`${upgradeRequest}${header}\r\n\r\n`)
+      return Effect.sync(() => tcp.destroy())
+    }).pipe(Effect.timeout("10 seconds"))
+
+  it.live("cannot fill memory with an unfinished frame: it is closed with 1009", () =>
+    Effect.gen(function*() {
+      const url = yield* serve()
+      let sent = false
+      const heard = yield* byHand(url, (tcp, all) => {
+        if (all.includes("connect.challenge") && !sent) sent = tcp.write(unfinished) || true
+        if (all.includes(closeFrame(1009))) tcp.destroy()
+      })
+      assert.include(heard, closeFrame(1009))
+    }).pipe(Effect.scoped, Effect.provide(quick)))
+
+  it.live("cannot stay after it was refused, whatever it sends", () =>
+    Effect.gen(function*() {
+      const gateway = yield* DevGateway
+      const url = yield* serve()
+      let step = 0
+      const heard = yield* byHand(url, (tcp, all) => {
+        if (all.includes("connect.challenge") && step === 0) {
+          step = 1
+          tcp.write(masked(JSON.stringify({ type: "req", id: "1", method: "connect", params: {} })))
+        }
+        if (all.includes("invalid connect params") && step === 1) {
+          step = 2
+          tcp.write(unfinished)
+        }
+      })
+      assert.include(heard, closeFrame(1008))
+      assert.strictEqual((yield* gateway.stats).openPeers, 0)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+
+  it.live("may send more once it has its session", () =>
+    Effect.gen(function*() {
+      const url = yield* serve()
+      const big = JSON.stringify({ type: "req", id: "2", method: "health", params: { pad: "x".repeat(1024 * 1024) } })
+      const { texts } = yield* socket(url, (ws, text) => {
+        if (text.includes("hello-ok")) ws.send(big)
+        if (text.includes(`"id":"2"`)) ws.close()
+        enter(ws, text, { token: "operator-token" })
+      })
+      assert.match(texts.at(-1) ?? "", /unexpected property 'pad'/)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+
+  it.live("has its socket closed when the upgrade is refused, even if it does not close it", () =>
+    Effect.gen(function*() {
+      const url = yield* serve()
+      const heard = yield* byHand(url, () => {}, "X-Forwarded-For: 10.1.2.3")
+      assert.match(heard, /^HTTP\/1.1 403 Forbidden/)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+})
+
+const upgradeRequest = [
+  "GET / HTTP/1.1",
+  "Host: x",
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+  ""
+].join("\r\n")
+
+/** The first bytes of a server's close frame: its head without the length, and the code. */
+const closeFrame = (code: number) => String.fromCharCode(code >> 8, code & 255)
 
 describe("the port", () => {
   it.live("a port in use is a typed failure", () =>

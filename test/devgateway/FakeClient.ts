@@ -3,8 +3,7 @@
  * code with the product, so that the gateway is tested against the published protocol and not against our own client.
  */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto"
-import type { Interface } from "../../src/devgateway/DevGateway.ts"
-import type { Peer } from "../../src/devgateway/Link.ts"
+import type { Peer, PeerHandler } from "../../src/devgateway/Link.ts"
 
 export interface Json {
   readonly [name: string]: unknown
@@ -82,7 +81,7 @@ const parse = (text: string): unknown => {
 }
 
 export const link = (
-  gateway: Pick<Interface, "accept">,
+  gateway: { readonly accept: (peer: Peer) => Pick<PeerHandler, "onText" | "onClose"> },
   peer: Partial<Omit<Peer, "sendUnsafe" | "close">> = {}
 ): FakeLink => {
   const texts: Array<string> = []

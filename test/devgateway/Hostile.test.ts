@@ -1,8 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as TestClock from "effect/testing/TestClock"
+import type { Caller } from "../../src/devgateway/ConnectCheck.ts"
+import * as CredentialCheck from "../../src/devgateway/CredentialCheck.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import type { Fault } from "../../src/devgateway/Fault.ts"
+import * as PairingBook from "../../src/devgateway/PairingBook.ts"
+import * as Refusals from "../../src/devgateway/Refusals.ts"
 import * as LogLines from "../support/LogLines.ts"
 import { at, device, link, outcome } from "./FakeClient.ts"
 
@@ -171,4 +177,95 @@ describe("a throw while one link is handled", () => {
         }).pipe(Effect.provide(layer))
       )
   )
+})
+
+describe("a client that has not authenticated", () => {
+  const oddNames = (turn: number) => Object.fromEntries(Array.from({ length: 2000 }, (_, n) => [`odd-${turn}-${n}`, 1]))
+
+  it.effect("leaves nothing of its names behind, and gets a short answer", () =>
+    Effect.gen(function*() {
+      const gateway = yield* DevGateway
+      const answers = Array.from({ length: 50 }, (_, turn) => {
+        const client = link(gateway)
+        client.connect(alice, { params: oddNames(turn) })
+        return client.texts.at(-1) ?? ""
+      })
+      assert.deepStrictEqual([...(yield* gateway.stats).refusals], [["invalid connect params", 50]])
+      for (const answer of answers) {
+        assert.include(answer, "invalid connect params: at root: unexpected property 'odd-")
+        assert.isBelow(answer.length, 4096)
+      }
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("gets a short answer to long names and long lists", () =>
+    Effect.gen(function*() {
+      const gateway = yield* DevGateway
+      const params = [{ [`${"x".repeat(50_000)}`]: 1 }, { scopes: Array.from({ length: 10_000 }, () => 5) }]
+      for (const [index, odd] of params.entries()) {
+        const client = link(gateway)
+        client.connect(alice, { params: odd })
+        assert.isBelow((client.texts.at(-1) ?? "").length, 4096, String(index))
+      }
+    }).pipe(Effect.provide(layer)))
+
+  it("is counted among a bounded number of addresses", () => {
+    const book = PairingBook.make(bookOptions)
+    const credentials = CredentialCheck.make({
+      auth: { mode: "token", token: Redacted.make("right") },
+      operatorToken: undefined,
+      book,
+      limit: 1,
+      windowMs: 60_000,
+      lockoutMs: 300_000
+    })
+    const caller: Caller = {
+      clientId: "cli",
+      clientMode: "cli",
+      role: "operator",
+      scopes: [],
+      toolEvents: false,
+      credentials: { token: "wrong", password: undefined, deviceToken: undefined },
+      asker: undefined
+    }
+    const locked = (address: string) => {
+      const verdict = credentials.admit(caller, address, 0)
+      return Result.isFailure(verdict) && Refusals.nameOf(verdict.failure) === "AUTH_RATE_LIMITED"
+    }
+    assert.deepStrictEqual([locked("first"), locked("first")], [false, true])
+    for (let n = 0; n < 10_000; n++) locked(`address-${n}`)
+    assert.isTrue(locked("address-9999"))
+    assert.isFalse(locked("first"))
+  })
+
+  it("has one of a bounded number of pending requests", () => {
+    const book = PairingBook.make(bookOptions)
+    for (let n = 0; n < 1500; n++) book.ask(asker(`device-${n}`), n, false)
+    const pending = book.pending(1500).map(({ deviceId }) => deviceId)
+    assert.lengthOf(pending, 1000)
+    assert.deepStrictEqual([pending[0], pending.at(-1)], ["device-500", "device-1499"])
+    book.ask(asker("device-500"), 1500, false)
+    book.ask(asker("late"), 1500, false)
+    assert.include(book.pending(1500).map(({ deviceId }) => deviceId), "device-500")
+  })
+})
+
+let ids = 0
+const bookOptions = {
+  pendingLifeMs: 300_000,
+  merges: true,
+  newRequestId: () => `request-${++ids}`,
+  newToken: () => Redacted.make("token")
+}
+
+const asker = (deviceId: string): PairingBook.Asker => ({
+  deviceId,
+  publicKey: "key",
+  platform: "linux",
+  deviceFamily: undefined,
+  displayName: undefined,
+  clientId: "cli",
+  clientMode: "cli",
+  role: "operator",
+  scopes: ["operator.read"],
+  remoteIp: "127.0.0.1"
 })
