@@ -7,6 +7,7 @@ import * as Redacted from "effect/Redacted"
 import type { Asker, Decision, PairedEntry, PairingBook, PendingEntry } from "./PairingBook.ts"
 import { requestError } from "./Refusals.ts"
 import type { Respond } from "./Respond.ts"
+import { trim } from "./Trim.ts"
 
 export interface Approvals {
   /** Makes, renews or replaces the request of this device. `supersede` always makes a new one. */
@@ -18,6 +19,8 @@ export interface Approvals {
   /** The gateway goes down: it answers everyone who waits. Requests stay pending. */
   readonly stop: () => void
 }
+
+const maxDecisions = 10_000
 
 const notFound = requestError("scope upgrade expired or not found")
 
@@ -40,6 +43,7 @@ export const make = (options: {
 
   const decide = (requestId: string, deviceId: string, decision: Decision) => {
     decisions.set(requestId, decision)
+    trim(decisions, maxDecisions)
     checkWaiters()
     options.publish("device.pair.resolved", { requestId, deviceId, decision, ts: nowMs() })
     options.changed()

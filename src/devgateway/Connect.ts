@@ -24,9 +24,9 @@ export interface Settings {
 }
 
 /** As releases up to 2026.2.19 refuse: with a message and nothing else. */
-const withoutDetails = ({ closeCode, error: { code, message } }: Refusals.Refusal): Refusals.Refusal => ({
-  error: { code, message },
-  closeCode
+const withoutDetails = ({ error: { code, message }, ...refusal }: Refusals.Refusal): Refusals.Refusal => ({
+  ...refusal,
+  error: { code, message }
 })
 
 /**

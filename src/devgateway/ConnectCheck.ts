@@ -93,7 +93,7 @@ export const check = (sent: unknown, facts: {
   const params = Option.getOrUndefined(decodeConnectParams(sent))
   const complaint = ParamsCheck.complaint(shape, sent)
   if (complaint !== undefined || params === undefined) {
-    return Result.fail(Refusals.invalidParams("connect", complaint ?? "must be object"))
+    return Result.fail(Refusals.invalidConnectParams(complaint ?? "must be object"))
   }
   const { auth, client, device, maxProtocol, minProtocol, role = "operator", scopes = [] } = params
   const { current, minimumProbe } = facts.protocol

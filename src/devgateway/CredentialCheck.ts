@@ -7,6 +7,7 @@ import { createHash } from "node:crypto"
 import type { Caller } from "./ConnectCheck.ts"
 import { type PairingBook, satisfies } from "./PairingBook.ts"
 import * as Refusals from "./Refusals.ts"
+import { trim } from "./Trim.ts"
 
 export type Auth =
   | { readonly mode: "token"; readonly token: Redacted.Redacted }
@@ -34,6 +35,9 @@ interface Failures {
   readonly atMs: ReadonlyArray<number>
   readonly lockedUntilMs: number
 }
+
+/** Beyond this number, the address that failed longest ago is forgotten. */
+const maxAddresses = 10_000
 
 export const make = (options: {
   readonly auth: Auth
@@ -68,7 +72,9 @@ export const make = (options: {
   const count = (address: string, nowMs: number) => {
     const atMs = [...(failures.get(address)?.atMs ?? []).filter((at) => nowMs - at < options.windowMs), nowMs]
     const locked = atMs.length >= options.limit
+    failures.delete(address)
     failures.set(address, { atMs: locked ? [] : atMs, lockedUntilMs: locked ? nowMs + options.lockoutMs : 0 })
+    trim(failures, maxAddresses)
   }
 
   return {

@@ -14,6 +14,7 @@
  * `Link` is one client link. `Handshake` takes its messages up to hello-ok or a refusal, which `Connect` decides; `Methods`
  * answers its requests after that. `Links`, `PairingBook`, `Approvals` and `ChatRuns` are shared by all links.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -157,7 +158,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     })
   })
   const { changed } = observation
-  const links = Links.make({ fork, recordFrame: observation.recordFrame, changed })
+  const failed: Link.Host["failed"] = (link, cause) => void fork(logFailure(link, cause))
+  const links = Links.make({ fork, recordFrame: observation.recordFrame, failed, changed })
   const chat = ChatRuns.make({
     agent: options.agent ?? Agent.echo,
     nowMs,
@@ -214,14 +216,15 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     const link = links.open({ number, peer, fault, nonce: newId(), connId: newId() })
     if (stopped || fault.upgradeRefusal !== undefined) Link.end(link, 1006, "")
     else if (Link.reach(link, "open")) {
-      handshake.begin(link)
+      Link.guard(link, () => handshake.begin(link))
       changed()
     }
     return {
-      onText: (text) => receive(link, text),
+      onText: (text) => Link.guard(link, () => receive(link, text)),
       onClose: () => {
         if (Link.forget(link)) changed()
-      }
+      },
+      hasSession: () => link.session !== undefined && link.state !== "ended"
     }
   }
 
@@ -274,6 +277,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     awaitState: observation.awaitState
   }
 })
+
+const logFailure = ({ number }: Link.Link, cause: unknown) =>
+  Effect.annotateLogs(Effect.logError("a connection failed", Cause.die(cause)), { connection: number })
 
 const credentialsOf = ({ auth, operatorToken, wrongCredentials }: Options, book: PairingBook.PairingBook) =>
   CredentialCheck.make({

@@ -34,6 +34,18 @@ export class ListenError extends Schema.TaggedError<ListenError>()("ListenError"
 
 /** After hello-ok. The core closes with 1009 on a first frame above 64 KiB. */
 const maxFrameBytes = 25 * 1024 * 1024
+/**
+ * All that a link without a session may send: one frame of 64 KiB, and pings. The limit counts bytes as they arrive, because
+ * `ws` keeps an unfinished frame in memory, up to `maxFrameBytes` of each link.
+ */
+const maxBytesWithoutSession = 128 * 1024
+const socketOptions = {
+  noServer: true,
+  perMessageDeflate: false,
+  maxPayload: maxFrameBytes,
+  /** How long a client may take to answer a close frame, in milliseconds of real time. */
+  closeTimeout: 1000
+}
 
 const attribution = JSON.stringify({
   error: {
@@ -44,6 +56,7 @@ const attribution = JSON.stringify({
 
 const refuseUpgrade = (socket: Duplex, { body, status }: UpgradeRefusal) => {
   if (status === 0) return void socket.destroy()
+  socket.once("finish", () => socket.destroy())
   socket.end([
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}`,
     "Connection: close",
@@ -81,7 +94,7 @@ const join = (
     socket.uncork()
   }
   packed(() => {
-    const { onClose, onText } = gateway.accept({
+    const { hasSession, onClose, onText } = gateway.accept({
       sendUnsafe: (text) => ws.send(text),
       sendBinaryUnsafe: (bytes) => ws.send(bytes),
       close: (code, reason) => {
@@ -95,8 +108,21 @@ const join = (
     })
     ws.on("message", (data) => packed(() => onText(data.toString())))
     ws.on("close", onClose)
+    limit(ws, socket, hasSession)
   })
   ws.on("error", () => ws.terminate()) // a malformed frame ends the link of its client only
+}
+
+/** Closes a link with 1009 when it sends too much without a session, and discards all that still comes. */
+const limit = (ws: WebSocket, socket: Duplex, hasSession: () => boolean) => {
+  let bytes = 0
+  socket.on("data", (data: Buffer) => {
+    bytes = hasSession() ? 0 : bytes + data.length
+    if (bytes <= maxBytesWithoutSession) return
+    socket.removeAllListeners("data")
+    socket.resume()
+    ws.close(1009)
+  })
 }
 
 const listen = (server: Server, host: string, port: number) =>
@@ -121,7 +147,7 @@ export const serve = Effect.fn("DevGatewayWs.serve")(function*(
   const gateway = yield* DevGateway.DevGateway
   const { host = "127.0.0.1", port = 0, trustedProxies = [] } = options
   const sockets = new Set<Duplex>()
-  const webSockets = new WebSocketServer({ noServer: true, maxPayload: maxFrameBytes, perMessageDeflate: false })
+  const webSockets = new WebSocketServer(socketOptions)
   const server = createServer((_, response) => {
     response.writeHead(426, { "content-type": "text/plain; charset=utf-8", "connection": "close" })
     response.end("This port speaks WebSocket.\n")

@@ -63,7 +63,7 @@ export const make = (options: {
 
   const refuse = (link: Link.Link, id: string, refusal: Refusals.Refusal) => {
     if (link.state !== "open") return
-    observation.refusal(Refusals.nameOf(refusal.error))
+    observation.refusal(Refusals.nameOf(refusal))
     const { closeCode, error } = refusal
     Link.endWith(link, Frame.encodeRefusal(id, error), closeCode, Refusals.closeReasonOf(refusal))
   }

@@ -27,6 +27,8 @@ export interface PeerHandler {
   readonly onText: (text: string) => void
   /** The link is gone. Calling it twice, or after the gateway closed the link, does nothing. */
   readonly onClose: () => void
+  /** The client has got its hello-ok, and the link has not ended. */
+  readonly hasSession: () => boolean
 }
 
 /** What was granted with hello-ok. */
@@ -43,6 +45,8 @@ export interface Host {
   readonly recordFrame: (link: Link, direction: "in" | "out", text: string) => void
   /** The link has ended. Called once, before its peer is told. */
   readonly removed: (link: Link) => void
+  /** Something threw while this link was handled. It is closed with 1011. */
+  readonly failed: (link: Link, cause: unknown) => void
   readonly changed: () => void
 }
 
@@ -80,10 +84,26 @@ export const make = (
   timers: []
 })
 
+/** Runs `act`. A throw ends this link and no other. */
+export const guard = (link: Link, act: () => void): void => {
+  try {
+    act()
+  } catch (cause) {
+    forget(link)
+    link.host.failed(link, cause)
+    try {
+      link.peer.close(1011, "internal error")
+    } catch {
+      // The peer cannot be closed. The gateway has forgotten the link.
+    }
+    link.host.changed()
+  }
+}
+
 export const send = (link: Link, text: string): void => {
   if (link.state !== "open") return
   link.host.recordFrame(link, "out", text)
-  link.peer.sendUnsafe(text)
+  guard(link, () => link.peer.sendUnsafe(text))
 }
 
 /** Sends an event with the next sequence number. Only a link with a session gets events. */
@@ -97,7 +117,7 @@ export const sendEvent = (link: Link, event: string, payload: unknown): void => 
 export const sendNoise = (link: Link): void => {
   if (link.fault.noiseFrames !== true) return
   for (const text of noiseTexts) send(link, text)
-  if (link.state === "open") link.peer.sendBinaryUnsafe?.(noiseBytes)
+  if (link.state === "open") guard(link, () => link.peer.sendBinaryUnsafe?.(noiseBytes))
 }
 
 export const clearTimers = (link: Link): void => {
@@ -106,7 +126,7 @@ export const clearTimers = (link: Link): void => {
 
 /** Runs `act` after `delay`, unless the link ends or gets its session first. */
 export const schedule = (link: Link, delay: Duration.Input, act: () => void): void => {
-  const due = Effect.sync(() => link.state === "open" ? act() : undefined)
+  const due = Effect.sync(() => link.state === "open" ? guard(link, act) : undefined)
   link.timers.push(link.host.fork(Effect.delay(due, delay)))
 }
 
@@ -121,7 +141,7 @@ export const forget = (link: Link): boolean => {
 
 export const end = (link: Link, code: number, reason: string): void => {
   if (!forget(link)) return
-  link.peer.close(code, reason)
+  guard(link, () => link.peer.close(code, reason))
   link.host.changed()
 }
 
@@ -130,8 +150,10 @@ export const endWith = (link: Link, text: string, code: number, reason: string):
   if (link.state !== "open") return
   link.host.recordFrame(link, "out", text)
   forget(link) // first: a client that answers from inside its callback is no longer heard
-  link.peer.sendUnsafe(text)
-  link.peer.close(code, reason)
+  guard(link, () => {
+    link.peer.sendUnsafe(text)
+    link.peer.close(code, reason)
+  })
   link.host.changed()
 }
 

@@ -39,6 +39,7 @@ export const approvers: Audience = operators("operator.pairing")
 export const make = (options: {
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly recordFrame: Link.Host["recordFrame"]
+  readonly failed: Link.Host["failed"]
   readonly changed: () => void
 }): Links => {
   const links = new Set<Link.Link>()

@@ -9,7 +9,7 @@ export interface Stats {
   /** Links that were offered, admitted or not. */
   readonly attempts: number
   readonly hellos: number
-  /** By `details.code`, else by message. */
+  /** By `details.code`, else by message without text of the client. */
   readonly refusals: ReadonlyMap<string, number>
   readonly openPeers: number
   /** Runs started, by idempotency key. */

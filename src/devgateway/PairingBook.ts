@@ -4,6 +4,7 @@
  */
 import * as Redacted from "effect/Redacted"
 import type { PairingReason } from "./Refusals.ts"
+import { trim } from "./Trim.ts"
 
 /** What requests and paired devices have in common. */
 interface Description {
@@ -84,16 +85,17 @@ interface Device extends Omit<PairedEntry, "tokens" | "lastSeenAtMs" | "lastSeen
   readonly tokens: Map<string, Token>
 }
 
-const implied: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "operator.read": ["operator.write"],
-  "operator.talk": ["operator.write"]
-}
+/** Scopes that include another one. A map, because clients name scopes. */
+const wider: ReadonlyMap<string, string> = new Map([
+  ["operator.read", "operator.write"],
+  ["operator.talk", "operator.write"]
+])
 
 /** `operator.admin` satisfies every operator scope; `operator.write` satisfies read and talk. */
 export const satisfies = (granted: ReadonlyArray<string>, scope: string): boolean =>
   granted.includes(scope)
   || (scope.startsWith("operator.") && granted.includes("operator.admin"))
-  || (implied[scope] ?? []).some((wider) => granted.includes(wider))
+  || granted.includes(wider.get(scope) ?? scope)
 
 const union = (first: ReadonlyArray<string>, second: ReadonlyArray<string>) => [...new Set([...first, ...second])]
 
@@ -101,7 +103,7 @@ const same = (first: ReadonlyArray<string>, second: ReadonlyArray<string>) =>
   first.length === second.length && first.every((item) => second.includes(item))
 
 export interface PairingBook {
-  /** Pending requests that have not expired, oldest first. */
+  /** Pending requests that have not expired. */
   readonly pending: (nowMs: number) => ReadonlyArray<PendingEntry>
   readonly paired: () => ReadonlyArray<PairedEntry>
   /** Why this device has to be approved before a shared credential admits it, or `undefined` when it is. */
@@ -175,6 +177,9 @@ const approvedDevice = (entry: PendingEntry, before: Device | undefined, nowMs: 
     tokens: before?.tokens ?? new Map()
   }
 }
+
+/** Beyond this number, the request that was asked longest ago is forgotten. */
+const maxRequests = 1000
 
 export const make = (options: {
   readonly pendingLifeMs: number
@@ -251,7 +256,9 @@ export const make = (options: {
         isRepair: devices.has(asker.deviceId),
         ts: nowMs
       })
+      requests.delete(asker.deviceId)
       requests.set(asker.deviceId, entry)
+      trim(requests, maxRequests)
       return { entry, isNew: !kept, replaced: kept ? undefined : before }
     },
 

@@ -22,52 +22,66 @@ export type Shape =
 
 const at = (path: string, complaint: string) => path === "" ? complaint : `at ${path}: ${complaint}`
 
-const complaints = (shape: Shape, value: unknown, path: string): ReadonlyArray<string> => {
+/** Further problems of a value are not named, so that a client cannot make a complaint long. */
+const maxComplaints = 20
+const maxNameLength = 64
+
+const shortened = (name: string) => name.length <= maxNameLength ? name : `${name.slice(0, maxNameLength)}…`
+
+/** Adds to `all` what is wrong with `value`, up to one problem more than are named. */
+const check = (shape: Shape, value: unknown, path: string, all: Array<string>): void => {
+  const complain = (complaint: string) => void all.push(at(path, complaint))
   switch (shape.is) {
     case "any":
-      return []
+      return
     case "boolean":
-      return typeof value === "boolean" ? [] : [at(path, "must be boolean")]
+      return typeof value === "boolean" ? undefined : complain("must be boolean")
     case "integer":
-      if (typeof value !== "number" || !Number.isInteger(value)) return [at(path, "must be integer")]
-      return value < shape.minimum ? [at(path, `must be >= ${shape.minimum}`)] : []
+      if (typeof value !== "number" || !Number.isInteger(value)) return complain("must be integer")
+      return value < shape.minimum ? complain(`must be >= ${shape.minimum}`) : undefined
     case "string":
       if (shape.oneOf !== undefined) {
         return typeof value === "string" && shape.oneOf.includes(value)
-          ? []
-          : [at(path, "must be equal to one of the allowed values")]
+          ? undefined
+          : complain("must be equal to one of the allowed values")
       }
-      if (typeof value !== "string") return [at(path, "must be string")]
+      if (typeof value !== "string") return complain("must be string")
       return value.length < (shape.minLength ?? 0)
-        ? [at(path, `must not have fewer than ${shape.minLength} characters`)]
-        : []
+        ? complain(`must not have fewer than ${shape.minLength} characters`)
+        : undefined
     case "array":
-      if (!Array.isArray(value)) return [at(path, "must be array")]
-      if (value.length < (shape.minItems ?? 0)) return [at(path, `must not have fewer than ${shape.minItems} items`)]
+      if (!Array.isArray(value)) return complain("must be array")
+      if (value.length < (shape.minItems ?? 0)) return complain(`must not have fewer than ${shape.minItems} items`)
       if (value.length > (shape.maxItems ?? Infinity)) {
-        return [at(path, `must not have more than ${shape.maxItems} items`)]
+        return complain(`must not have more than ${shape.maxItems} items`)
       }
-      return value.flatMap((item, index) => complaints(shape.of, item, `${path}/${index}`))
+      for (const [index, item] of value.entries()) {
+        if (all.length > maxComplaints) return
+        check(shape.of, item, `${path}/${index}`, all)
+      }
+      return
     case "object": {
-      if (!Predicate.isObject(value)) return [at(path, "must be object")]
-      const missing = shape.required?.find((name) => !(name in value))
-      return [
-        ...(missing === undefined ? [] : [at(path, `must have required property '${missing}'`)]),
-        ...Object.keys(value).filter((name) => !Object.hasOwn(shape.properties, name)).map((name) =>
-          `at ${path === "" ? "root" : path}: unexpected property '${name}'`
-        ),
-        ...Object.entries(shape.properties).flatMap(([name, inner]) => {
-          const item: unknown = Predicate.hasProperty(value, name) ? value[name] : undefined
-          return item === undefined ? [] : complaints(inner, item, `${path}/${name}`)
-        })
-      ]
+      if (!Predicate.isObject(value)) return complain("must be object")
+      const missing = shape.required?.find((name) => !Object.hasOwn(value, name))
+      if (missing !== undefined) complain(`must have required property '${missing}'`)
+      for (const name of Object.keys(value)) {
+        if (all.length > maxComplaints) return
+        if (Object.hasOwn(shape.properties, name)) continue
+        all.push(`at ${path === "" ? "root" : path}: unexpected property '${shortened(name)}'`)
+      }
+      for (const [name, inner] of Object.entries(shape.properties)) {
+        const item: unknown = Object.hasOwn(value, name) && Predicate.hasProperty(value, name) ? value[name] : undefined
+        if (item !== undefined) check(inner, item, `${path}/${name}`, all)
+      }
     }
   }
 }
 
 /** What is wrong with `value`, or `undefined` when it fits. Of several missing properties only the first is named. */
 export const complaint = (shape: Shape, value: unknown): string | undefined => {
-  const all = complaints(shape, value, "")
+  const all: Array<string> = []
+  check(shape, value, "", all)
+  if (all.length > maxComplaints) all.splice(maxComplaints, all.length, "and more")
   return all.length === 0 ? undefined : all.join("; ")
 }
 

@@ -9,6 +9,8 @@ export interface Refusal {
   readonly closeCode: number
   /** Close reason when it is not the message. */
   readonly closeReason?: string
+  /** Name in counters when the message repeats text of the client. */
+  readonly name?: string
 }
 
 const invalidRequest = (message: string, details?: unknown): Refusal => ({
@@ -16,8 +18,10 @@ const invalidRequest = (message: string, details?: unknown): Refusal => ({
   closeCode: 1008
 })
 
-export const invalidParams = (method: string, complaint: string) =>
-  invalidRequest(`invalid ${method} params: ${complaint}`)
+export const invalidConnectParams = (complaint: string): Refusal => ({
+  ...invalidRequest(`invalid connect params: ${complaint}`),
+  name: "invalid connect params"
+})
 
 export const firstRequestMustBeConnect = invalidRequest("invalid handshake: first request must be connect")
 
@@ -209,8 +213,9 @@ export const missingScope = (scope: string): ErrorShape => ({
 
 export const requestError = (message: string): ErrorShape => ({ code: "INVALID_REQUEST", message })
 
-/** Names a refusal in counters: its detail code, or the message of a refusal without one. */
-export const nameOf = (error: ErrorShape): string => {
+/** Names a refusal in counters: its detail code, or the message of a refusal without one, but no text of a client. */
+export const nameOf = ({ error, name }: Refusal): string => {
+  if (name !== undefined) return name
   const details: unknown = error.details
   const code: unknown = typeof details === "object" && details !== null && "code" in details ? details.code : undefined
   return typeof code === "string" ? code : error.code === "UNAVAILABLE" ? error.code : error.message

@@ -33,7 +33,7 @@ const messages = (client: ReturnType<typeof link>) => {
 }
 
 describe("agent.wait", () => {
-  it.effect("tells how a run ended, and nothing of one that it does not know or that is at work", () =>
+  it.effect("tells how a run ended, and times out for one that is unknown or still active", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()
       const { say, wait } = yield* entered(fromReply(() => Effect.as(Deferred.await(gate), "done")))
@@ -54,7 +54,7 @@ describe("agent.wait", () => {
       })
     }))
 
-  it.effect("waits for the end, as long as it was told or 30 s", () =>
+  it.effect("waits for the end, for the time given or 30 s", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()
       const { client, say } = yield* entered(fromReply(() => Effect.as(Deferred.await(gate), "done")))
@@ -78,7 +78,7 @@ describe("agent.wait", () => {
       assert.strictEqual(at(answer("long"), "payload", "status"), "ok")
     }))
 
-  it.effect("a failed run is in history with its words, and agent.wait has them until the gateway stops", () =>
+  it.effect("history keeps the error of a failed run, and agent.wait has it until the gateway stops", () =>
     Effect.gen(function*() {
       const { client, gateway, say, wait } = yield* entered(
         fromReply(() => Effect.fail(new AgentFailed({ errorMessage: "no credit" })))
@@ -104,7 +104,7 @@ describe("agent.wait", () => {
       assert.lengthOf(messages(again), 2)
     }))
 
-  it.effect("an agent that has nothing to say is not shown: no delta, an empty final, nothing in history", () =>
+  it.effect("a silent agent causes no delta, an empty final and nothing in history", () =>
     Effect.gen(function*() {
       const text = (delta: string) => ({ _tag: "Text" as const, delta })
       const { client, say, wait } = yield* entered(() => Stream.make(text("NO"), text("_REPLY\n")))
@@ -118,7 +118,7 @@ describe("agent.wait", () => {
       assert.deepStrictEqual(at(wait("key-1", 0), "payload", "terminalReply"), { disposition: "silent" })
     }))
 
-  it.effect("is refused without operator.write, and for parameters that do not fit", () =>
+  it.effect("is refused without operator.write, and with wrong parameters", () =>
     Effect.gen(function*() {
       const reader = yield* entered(() => Stream.empty, ["operator.read"])
       assert.strictEqual(at(reader.wait("key-1", 0), "error", "message"), "missing scope: operator.write")

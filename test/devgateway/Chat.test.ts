@@ -40,10 +40,10 @@ const finalText = (client: FakeLink, runId: string) =>
     at(event, "payload", "runId") === runId && at(event, "payload", "state") === "final"
   ).map((event) => at(event, "payload", "message", "content", "0", "text"))
 
-/** Lets forked runs go on until they wait for something. */
+/** Lets forked runs continue until they wait for something. */
 const settle = TestClock.adjust("1 millis")
 
-/** An agent that says a word and then waits for the test. */
+/** An agent that sends a word and then waits for the test. */
 const paused = (gate: Deferred.Deferred<void>): Agent => () =>
   Stream.make({ _tag: "Text" as const, delta: "word0" }).pipe(
     Stream.concat(Stream.fromEffect(Effect.as(Deferred.await(gate), { _tag: "Text" as const, delta: " word1" })))
@@ -75,7 +75,7 @@ describe("chat.send", () => {
         assert.deepStrictEqual(finalText(client, "key-1"), ["echo: hello there"])
       })))
 
-  it.effect("the same key again is answered in_flight, then ok, and nothing runs", () =>
+  it.effect("a repeated key is answered in_flight, then ok, and starts no run", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()
       yield* withGateway({ agent: paused(gate) }, (gateway) =>
@@ -93,7 +93,7 @@ describe("chat.send", () => {
         }))
     }))
 
-  it.effect("refuses as recorded: no key, no text, an agent that is not there, no operator.write", () =>
+  it.effect("refuses as recorded: no key, no text, an unknown agent, no operator.write", () =>
     withGateway({}, (gateway) =>
       Effect.sync(() => {
         const client = enter(gateway)
@@ -106,7 +106,7 @@ describe("chat.send", () => {
         assert.deepStrictEqual(at(say(reader, "x", "key-3"), "error"), recorded.hello.missingWrite.error)
       })))
 
-  it.effect("events carry the full session key and go to every reader, with a sequence of its own each", () =>
+  it.effect("events carry the full session key and go to every reader, each with its own sequence", () =>
     withGateway({}, (gateway) =>
       Effect.gen(function*() {
         const client = enter(gateway)
@@ -151,7 +151,7 @@ describe("chat.send", () => {
         assert.strictEqual(states(client, "key-2").at(-1), "error")
       })))
 
-  it.effect("an agent that says nothing ends in a final without a message", () =>
+  it.effect("an agent without text ends in a final without a message", () =>
     withGateway({ agent: fromReply(() => Effect.succeed("")) }, (gateway) =>
       Effect.gen(function*() {
         const client = enter(gateway)
@@ -161,8 +161,10 @@ describe("chat.send", () => {
         assert.strictEqual(at(final, "payload", "state"), "final")
         assert.isUndefined(at(final, "payload", "message"))
       })))
+})
 
-  it.effect("a busy session answers with an empty final, and replies later under a run id nobody was told", () =>
+describe("a run in its session", () => {
+  it.effect("a busy session answers with an empty final, and replies later under an unknown run id", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()
       yield* withGateway({ agent: paused(gate) }, (gateway) =>
@@ -251,7 +253,7 @@ describe("chat.abort", () => {
 })
 
 describe("the end of a run", () => {
-  /** An agent that waits for ever and tells when it is interrupted. */
+  /** An agent that waits for ever and reports its interruption. */
   const watched = (interrupted: Deferred.Deferred<void>): Agent => () =>
     Stream.fromEffect(Effect.onInterrupt(Effect.never, () => Effect.asVoid(Deferred.succeed(interrupted, undefined))))
 
@@ -268,7 +270,7 @@ describe("the end of a run", () => {
         }))
     }))
 
-  it.effect("an agent that cannot be interrupted is not heard after the abort", () =>
+  it.effect("an agent that cannot be interrupted has no effect after the abort", () =>
     withGateway({
       agent: () =>
         Stream.fromEffect(
@@ -284,7 +286,7 @@ describe("the end of a run", () => {
         assert.strictEqual(states(client, "key-1").at(-1), "aborted")
       })))
 
-  it.effect("a stop interrupts the agent, and after it the session is free and its keys are forgotten", () =>
+  it.effect("a stop interrupts the agent, frees the session and forgets its keys", () =>
     Effect.gen(function*() {
       const interrupted = yield* Deferred.make<void>()
       yield* withGateway({ agent: watched(interrupted) }, (gateway) =>
@@ -306,7 +308,7 @@ describe("the end of a run", () => {
 })
 
 describe("chat.history", () => {
-  it.effect("keeps what was said on both sides, with the recorded keys", () =>
+  it.effect("keeps the messages of both sides, with the recorded keys", () =>
     withGateway({}, (gateway) =>
       Effect.gen(function*() {
         const client = enter(gateway)
@@ -330,7 +332,7 @@ describe("chat.history", () => {
         assert.strictEqual(at(last, "payload", "hasMore"), true)
       })))
 
-  it.effect("may be read by whoever may write", () =>
+  it.effect("needs operator.read or operator.write", () =>
     withGateway({}, (gateway) =>
       Effect.sync(() => {
         const writer = enter(gateway, ["operator.write"])
@@ -347,7 +349,7 @@ describe("chat.history", () => {
 })
 
 describe("other requests", () => {
-  it.effect("an unknown method and a second connect are told to administrators alone", () =>
+  it.effect("only administrators learn that a method is unknown or that connect comes twice", () =>
     withGateway({}, (gateway) =>
       Effect.sync(() => {
         const client = enter(gateway)
@@ -358,7 +360,7 @@ describe("other requests", () => {
         assert.deepStrictEqual(at(admin.request("connect", {}), "error"), recorded.hello.secondConnectAsAdmin)
       })))
 
-  it.effect("a bad frame after hello is answered or ignored, and the link stays open", () =>
+  it.effect("a bad frame after hello-ok is answered or ignored, and the link stays open", () =>
     withGateway({}, (gateway) =>
       Effect.sync(() => {
         const client = enter(gateway)

@@ -32,7 +32,7 @@ describe("life", () => {
       assert.deepStrictEqual(late.events("tick").map((tick) => at(tick, "seq")), [1])
     }).pipe(Effect.provide(DevGateway.layerTest())))
 
-  it.effect("a stop says so and closes with 1012; pairing, tokens and history outlive it, runs do not", () =>
+  it.effect("a stop sends shutdown and closes with 1012; it keeps pairings, tokens and history, and ends runs", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       link(gateway).connect(alice)
@@ -75,7 +75,7 @@ describe("life", () => {
       assert.strictEqual(client.texts.length, before)
     }))
 
-  it.effect("drops everyone on demand, with the code given", () =>
+  it.effect("dropAll closes every link with the given code", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const clients = [enter(gateway), enter(gateway), link(gateway)]
@@ -107,11 +107,11 @@ describe("life", () => {
 })
 
 describe("accept", () => {
-  it.effect("may answer within the call: a client that sends from inside a callback gets through", () =>
+  it.effect("may answer within the call: a client may send from inside a callback", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const seen: Array<string> = []
-      const waiting: Array<string> = [] // the challenge comes before there is anyone to answer to
+      const waiting: Array<string> = [] // the challenge comes before `accept` returns the handler
       const handler = gateway.accept({
         remote: true,
         sendUnsafe: (text) => {
@@ -129,7 +129,7 @@ describe("accept", () => {
       assert.lengthOf(seen, 3)
     }).pipe(Effect.provide(DevGateway.layerTest())))
 
-  it.effect("hears nothing more once the link is gone", () =>
+  it.effect("ignores a link that has ended", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const client = enter(gateway)
@@ -144,7 +144,7 @@ describe("accept", () => {
 })
 
 describe("awaitState", () => {
-  it.effect("answers at once when the state is there, else when it comes", () =>
+  it.effect("resumes at once when the state holds, else when it comes", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const waiting = yield* Effect.forkChild(gateway.awaitState(({ pending }) => pending.length === 1))

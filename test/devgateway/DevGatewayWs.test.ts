@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { request as httpRequest } from "node:http"
-import { connect as tcpConnect } from "node:net"
+import { connect as tcpConnect, type Socket } from "node:net"
 import { type ClientOptions, WebSocket } from "ws"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { serve } from "../../src/devgateway/DevGatewayWs.ts"
@@ -13,7 +13,7 @@ import { at, device, type FakeLink, link } from "./FakeClient.ts"
 const alice = device(1)
 const layer = DevGateway.layerTest({ seeded: false })
 
-/** What a real socket went through. */
+/** What came from a real socket, and how it ended. */
 interface Ending {
   readonly texts: ReadonlyArray<string>
   readonly code: number
@@ -22,7 +22,7 @@ interface Ending {
   readonly body: string
 }
 
-/** Opens a socket, lets `act` answer every frame, and gives its end. */
+/** Opens a socket, calls `act` for every frame, and gives its end. */
 const socket = (url: URL, act: (ws: WebSocket, text: string) => void = () => {}, options: ClientOptions = {}) =>
   Effect.callback<Ending>((resume) => {
     const ws = new WebSocket(url, options)
@@ -45,21 +45,24 @@ const socket = (url: URL, act: (ws: WebSocket, text: string) => void = () => {},
     return Effect.sync(() => ws.terminate())
   })
 
-/** Lets the hand-made client speak over a socket. */
+/** Connects the hand-made client over a socket. */
 const overSocket = (url: URL, options?: Parameters<FakeLink["connect"]>[1]) =>
-  socket(url, (ws, text) => {
-    if (!text.includes("connect.challenge")) return
-    const client = link({
-      accept: (peer) => {
-        peer.sendUnsafe(text)
-        return { onText: (frame) => ws.send(frame), onClose: () => {} }
-      }
-    })
-    client.connect(alice, options)
+  socket(url, (ws, text) => enter(ws, text, options))
+
+/** Answers a challenge. */
+const enter = (ws: WebSocket, text: string, options?: Parameters<FakeLink["connect"]>[1]) => {
+  if (!text.includes(`"event":"connect.challenge"`)) return
+  const client = link({
+    accept: (peer) => {
+      peer.sendUnsafe(text)
+      return { onText: (frame) => ws.send(frame), onClose: () => {} }
+    }
   })
+  client.connect(alice, options)
+}
 
 describe("a real socket", () => {
-  it.live("speaks the handshake: pairing required, approved, hello-ok, closed by the scope", () =>
+  it.live("carries the handshake: pairing required, approved, hello-ok, closed by the scope", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const scope = yield* Scope.make()
@@ -86,7 +89,7 @@ describe("a real socket", () => {
       assert.strictEqual((yield* socket(url)).code, 1006)
     }).pipe(Effect.provide(layer)))
 
-  it.live("is served again on the same port, with its pairings", () =>
+  it.live("the gateway can be served again on the same port, with its pairings", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const first = yield* Effect.scoped(Effect.tap(serve(), (url) => overSocket(url)))
@@ -100,7 +103,7 @@ describe("a real socket", () => {
       assert.strictEqual(at(JSON.parse(again.texts[1] ?? "{}"), "payload", "type"), "hello-ok")
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("closes with what the core says: garbage 1000, oversized 1009, drop 1006", () =>
+  it.live("closes with the code of the core: garbage 1000, oversized 1009, drop 1006", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const url = yield* serve()
@@ -111,7 +114,7 @@ describe("a real socket", () => {
       assert.strictEqual((yield* socket(url)).code, 1006)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("sends noise as it is, binary too", () =>
+  it.live("sends noise unchanged, binary too", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const url = yield* serve()
@@ -121,7 +124,7 @@ describe("a real socket", () => {
       assert.lengthOf(texts, 7)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("an event behind hello-ok comes in the same packet", () =>
+  it.live("an event after hello-ok comes in the same packet", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const url = yield* serve()
@@ -167,7 +170,7 @@ describe("a real socket", () => {
       assert.lengthOf(proxied.texts, 1)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("while stopped it hangs up on everyone, and plain HTTP is told what this is", () =>
+  it.live("a stopped gateway drops every connection; plain HTTP gets an explanation", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const url = yield* serve()
@@ -185,7 +188,98 @@ describe("a real socket", () => {
       yield* gateway.script({ closeWith: { code: 4000 } })
       assert.strictEqual((yield* overSocket(url, { token: "operator-token" })).code, 4000)
     }).pipe(Effect.scoped, Effect.provide(layer)))
+})
 
+describe("a client that has not authenticated", () => {
+  const quick = DevGateway.layerTest({ seeded: false, handshakeDeadline: "3 seconds" })
+  /** The head of a frame of 24 MiB, masked with zeros, and 1 MiB of it. */
+  const unfinished = Buffer.concat([
+    Buffer.from([0x81, 0x80 | 127, 0, 0, 0, 0, 1, 128, 0, 0, 0, 0, 0, 0]),
+    Buffer.alloc(1024 * 1024, "a")
+  ])
+
+  /** Asks for an upgrade by hand, calls `act` for everything that comes, and gives all of it when the socket has closed. */
+  const byHand = (url: URL, act: (socket: Socket, heard: string) => void, header = "X-None: 1") =>
+    Effect.callback<string>((resume) => {
+      const tcp = tcpConnect({ port: Number(url.port), host: "127.0.0.1", allowHalfOpen: true })
+      let heard = ""
+      tcp.on("data", (data) => {
+        heard += data.toString("latin1")
+        act(tcp, heard)
+      })
+      tcp.on("error", () => {})
+      // It does not close its side, and writes on until the system says that the other side is closed.
+      const writeOn = (error?: Error | null) => error == null ? void tcp.write("x", writeOn) : undefined
+      tcp.on("end", writeOn)
+      tcp.on("close", () => resume(Effect.succeed(heard)))
+      tcp.write(`${upgradeRequest}${header}\r\n\r\n`)
+      return Effect.sync(() => tcp.destroy())
+    }).pipe(Effect.timeout("10 seconds"))
+
+  it.live("cannot fill memory with an unfinished frame: it is closed with 1009", () =>
+    Effect.gen(function*() {
+      const url = yield* serve()
+      let sent = false
+      const heard = yield* byHand(url, (tcp, all) => {
+        if (all.includes("connect.challenge") && !sent) sent = tcp.write(unfinished) || true
+        if (all.includes(closeFrame(1009))) tcp.destroy()
+      })
+      assert.include(heard, closeFrame(1009))
+    }).pipe(Effect.scoped, Effect.provide(quick)))
+
+  it.live("cannot stay after it was refused, whatever it sends", () =>
+    Effect.gen(function*() {
+      const gateway = yield* DevGateway
+      const url = yield* serve()
+      let step = 0
+      const heard = yield* byHand(url, (tcp, all) => {
+        if (all.includes("connect.challenge") && step === 0) {
+          step = 1
+          tcp.write(masked(JSON.stringify({ type: "req", id: "1", method: "connect", params: {} })))
+        }
+        if (all.includes("invalid connect params") && step === 1) {
+          step = 2
+          tcp.write(unfinished)
+        }
+      })
+      assert.include(heard, closeFrame(1008))
+      assert.strictEqual((yield* gateway.stats).openPeers, 0)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+
+  it.live("may send more once it has its session", () =>
+    Effect.gen(function*() {
+      const url = yield* serve()
+      const big = JSON.stringify({ type: "req", id: "2", method: "health", params: { pad: "x".repeat(1024 * 1024) } })
+      const { texts } = yield* socket(url, (ws, text) => {
+        if (text.includes("hello-ok")) ws.send(big)
+        if (text.includes(`"id":"2"`)) ws.close()
+        enter(ws, text, { token: "operator-token" })
+      })
+      assert.match(texts.at(-1) ?? "", /unexpected property 'pad'/)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+
+  it.live("has its socket closed when the upgrade is refused, even if it does not close it", () =>
+    Effect.gen(function*() {
+      const url = yield* serve()
+      const heard = yield* byHand(url, () => {}, "X-Forwarded-For: 10.1.2.3")
+      assert.match(heard, /^HTTP\/1.1 403 Forbidden/)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+})
+
+const upgradeRequest = [
+  "GET / HTTP/1.1",
+  "Host: x",
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+  ""
+].join("\r\n")
+
+/** The first bytes of a server's close frame: its head without the length, and the code. */
+const closeFrame = (code: number) => String.fromCharCode(code >> 8, code & 255)
+
+describe("the port", () => {
   it.live("a port in use is a typed failure", () =>
     Effect.gen(function*() {
       const url = yield* serve()
@@ -194,7 +288,7 @@ describe("a real socket", () => {
       assert.strictEqual(error.message, `cannot listen on 127.0.0.1:${url.port}`)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("connections that never ask for an upgrade do not hold the end up", () =>
+  it.live("connections that never ask for an upgrade do not delay the end", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const url = yield* Scope.provide(serve(), scope)

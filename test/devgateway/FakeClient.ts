@@ -3,8 +3,7 @@
  * code with the product, so that the gateway is tested against the published protocol and not against our own client.
  */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto"
-import type { Interface } from "../../src/devgateway/DevGateway.ts"
-import type { Peer } from "../../src/devgateway/Link.ts"
+import type { Peer, PeerHandler } from "../../src/devgateway/Link.ts"
 
 export interface Json {
   readonly [name: string]: unknown
@@ -33,7 +32,7 @@ export const signText = (owner: Device, text: string): string =>
 
 export const isJson = (value: unknown): value is Json => typeof value === "object" && value !== null
 
-/** The object at a path of names, or an empty one: a missing thing shows up as a failed assertion, not as a crash. */
+/** The value at a path of names. A missing one is `undefined`, so that an assertion fails and nothing throws. */
 export const at = (value: unknown, ...path: ReadonlyArray<string>): unknown =>
   path.reduce<unknown>((inner, name) => isJson(inner) ? inner[name] : undefined, value)
 
@@ -41,7 +40,7 @@ export interface ConnectOptions {
   readonly version?: "v1" | "v2" | "v3"
   readonly token?: string | undefined
   readonly auth?: Json
-  /** What is signed in the token slot, when it is not `token`. */
+  /** Signed in the token slot in place of `token`. */
   readonly signedToken?: string
   readonly scopes?: ReadonlyArray<string>
   readonly role?: string
@@ -82,7 +81,7 @@ const parse = (text: string): unknown => {
 }
 
 export const link = (
-  gateway: Pick<Interface, "accept">,
+  gateway: { readonly accept: (peer: Peer) => Pick<PeerHandler, "onText" | "onClose"> },
   peer: Partial<Omit<Peer, "sendUnsafe" | "close">> = {}
 ): FakeLink => {
   const texts: Array<string> = []
@@ -168,8 +167,8 @@ export const outcome = (answer: Json | undefined): unknown =>
   at(answer, "payload", "type") ?? at(answer, "error", "details", "code") ?? at(answer, "error", "message")
 
 /**
- * The keys and types of a value, with arrays reduced to the shapes of their items. Two values of equal shape differ in
- * nothing but contents.
+ * The keys and types of a value, with arrays reduced to the shapes of their items. Two values of equal shape differ only in
+ * their contents.
  */
 export const shapeOf = (value: unknown): unknown => {
   if (Array.isArray(value)) return [...new Set(value.map((item) => JSON.stringify(shapeOf(item))))].sort()

@@ -37,7 +37,7 @@ describe("faults of one connection", () => {
         assert.strictEqual(outcome(old), "PAIRING_REQUIRED")
       })))
 
-  it.effect("lateChallenge: it comes that much later, with the time of then", () =>
+  it.effect("lateChallenge: it comes later, with the time at which it is sent", () =>
     withFault({ lateChallenge: "4 seconds" }, (client) =>
       Effect.gen(function*() {
         yield* TestClock.adjust("3999 millis")
@@ -47,7 +47,7 @@ describe("faults of one connection", () => {
         assert.strictEqual(outcome(enter(client)), "hello-ok")
       })))
 
-  it.effect("twoChallenges: two nonces, of which the first is the one that counts", () =>
+  it.effect("twoChallenges: two nonces come, and the first one counts", () =>
     withFault({ twoChallenges: true }, (client, gateway) =>
       Effect.gen(function*() {
         const nonces = challenges(client).map((event) => at(event, "payload", "nonce"))
@@ -77,7 +77,7 @@ describe("faults of one connection", () => {
 
   const phases: ReadonlyArray<[FaultPhase, number]> = [["open", 0], ["challenge", 1], ["connect", 1], ["hello", 2]]
   it.effect.each(phases)(
-    "dropAt %s: the link breaks when that has happened",
+    "dropAt %s: the link breaks after that phase",
     ([phase, frames]) =>
       withFault({ dropAt: phase }, (client, gateway) =>
         Effect.gen(function*() {
@@ -91,7 +91,7 @@ describe("faults of one connection", () => {
   )
 
   it.effect.each(phases)(
-    "stallAt %s: nothing more is said, and the link stays",
+    "stallAt %s: nothing more is sent, and the link stays open",
     ([phase, frames]) =>
       withFault({ stallAt: phase }, (client, gateway) =>
         Effect.gen(function*() {
@@ -104,8 +104,10 @@ describe("faults of one connection", () => {
           assert.strictEqual((yield* gateway.stats).openPeers, 1)
         }))
   )
+})
 
-  it.effect("unavailable: says when to come back, closes 1013", () =>
+describe("faults of the answer to connect", () => {
+  it.effect("unavailable: tells when to retry, and closes with 1013", () =>
     withFault({ unavailable: 500 }, (client) =>
       Effect.sync(() => {
         assert.deepStrictEqual(at(enter(client), "error"), {
@@ -132,7 +134,7 @@ describe("faults of one connection", () => {
         Effect.sync(() => assert.deepStrictEqual(at(enter(client), "error"), recorded.errors.rateLimited.error))
     ))
 
-  it.effect("refuse: any error there is", () =>
+  it.effect("refuse: sends any error", () =>
     withFault(
       { refuse: { code: "INVALID_REQUEST", message: "no", details: { code: "AUTH_UNAUTHORIZED" } } },
       (client, gateway) =>
@@ -143,15 +145,17 @@ describe("faults of one connection", () => {
         })
     ))
 
-  it.effect("refuseProofV3: version 2 is let in, version 3 is not", () =>
+  it.effect("refuseProofV3: accepts version 2 and refuses version 3", () =>
     withFault({ refuseProofV3: true }, (client, gateway) =>
       Effect.gen(function*() {
         assert.strictEqual(outcome(enter(client)), "device signature invalid")
         yield* gateway.script({ refuseProofV3: true })
         assert.strictEqual(outcome(link(gateway).connect(alice, { version: "v2" })), "PAIRING_REQUIRED")
       })))
+})
 
-  it.effect("tickLoss: no tick, while others get theirs", () =>
+describe("faults of one session", () => {
+  it.effect("tickLoss: no tick comes, while other links get theirs", () =>
     withFault({ tickLoss: true }, (client, gateway) =>
       Effect.gen(function*() {
         enter(client)
@@ -180,7 +184,7 @@ describe("faults of one connection", () => {
         assert.deepStrictEqual((yield* gateway.pending).map((entry) => entry.requestId), [ids[2]])
       })))
 
-  it.effect("noiseFrames: text that is no frame, and binary, before the challenge and after hello", () =>
+  it.effect("noiseFrames: text that is not a frame, and binary, before the challenge and after hello-ok", () =>
     withFault({ noiseFrames: true }, (client) =>
       Effect.sync(() => {
         assert.strictEqual(outcome(enter(client)), "hello-ok")
@@ -190,7 +194,7 @@ describe("faults of one connection", () => {
         assert.lengthOf(client.binary, 2)
       })))
 
-  it.effect("eventInSamePacketAsHello: an event is there before the client could answer", () =>
+  it.effect("eventInSamePacketAsHello: an event comes before the client can answer", () =>
     withFault({ eventInSamePacketAsHello: true }, (client) =>
       Effect.sync(() => {
         enter(client)
@@ -198,7 +202,7 @@ describe("faults of one connection", () => {
         assert.strictEqual(at(client.frames().at(-1), "seq"), 1)
       })))
 
-  it.effect("upgradeRefusal: the upgrade is answered instead, once", () =>
+  it.effect("upgradeRefusal: the upgrade is refused, once", () =>
     withFault({}, (_, gateway) =>
       Effect.gen(function*() {
         yield* gateway.script({ upgradeRefusal: { status: 503, body: "Too many unauthenticated sockets" } })
@@ -211,7 +215,7 @@ describe("faults of one connection", () => {
 })
 
 describe("scripts", () => {
-  it.effect("the queue goes first, then the function of the connection's number", () =>
+  it.effect("the queue comes first, then the function of the connection's number", () =>
     withFault({ unavailable: 1 }, (first, gateway) =>
       Effect.gen(function*() {
         yield* gateway.scriptEach((connection) => connection === 3 ? { unavailable: 3 } : undefined)
@@ -225,7 +229,7 @@ describe("scripts", () => {
         ])
       })))
 
-  it.effect("the 33rd silent link of one address is answered 503, and one of another address is not", () =>
+  it.effect("the 33rd silent link of one address gets 503, and one of another address does not", () =>
     withFault({}, (_, gateway) =>
       Effect.sync(() => {
         const links = Array.from({ length: 31 }, () => link(gateway))

@@ -29,7 +29,7 @@ const tryOnce = (options: ConnectOptions, owner = alice) => (gateway: DevGateway
 /** How a recorded exchange ended. */
 const ending = (exchange: unknown) => ({ error: at(exchange, "error"), close: at(exchange, "close") })
 
-/** Ids differ from run to run; everything else of a recorded refusal has to be the same. */
+/** Ids differ from run to run. Everything else in a recorded refusal has to be equal. */
 const withoutIds = (value: unknown): unknown =>
   JSON.parse(
     JSON.stringify(value)
@@ -119,7 +119,7 @@ describe("proof", () => {
   it.effect("lower-cases ASCII and nothing else", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
-        // The Kelvin sign becomes k under Unicode rules, which FakeClient signs with; the gateway must not agree.
+        // Under Unicode rules the Kelvin sign becomes k. FakeClient signs by them; the gateway must not.
         const { answer } = yield* tryOnce({ platform: "\u212Avm" })(gateway)
         assert.strictEqual(outcome(answer), "DEVICE_AUTH_SIGNATURE_INVALID")
       })
@@ -215,7 +215,7 @@ describe("connect parameters", () => {
       )
   )
 
-  it.effect("a frame with a property of its own is no request frame", () =>
+  it.effect("a frame with an unknown property is not a request frame", () =>
     withGateway((gateway) =>
       Effect.sync(() => {
         const client = link(gateway)
@@ -266,7 +266,7 @@ describe("credentials", () => {
         ])
       }), { auth: { mode: "password", password: Redacted.make("open sesame") } }))
 
-  it.effect("mode none asks for pairing and nothing else", () =>
+  it.effect("mode none requires pairing and nothing else", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const { answer } = yield* tryOnce({ token: undefined })(gateway)
@@ -299,7 +299,7 @@ describe("credentials", () => {
       })
     ))
 
-  it.effect("a local gateway-client/backend is let in without pairing only where loopback counts as local", () =>
+  it.effect("a local gateway-client/backend needs no pairing only where loopback counts as local", () =>
     Effect.gen(function*() {
       const local = (gateway: DevGateway["Service"]) =>
         Effect.sync(() => link(gateway, { remote: false }).connect(alice))
@@ -328,7 +328,7 @@ describe("lock-out", () => {
       })
     ))
 
-  it.effect("a right credential clears the count, and too wide scopes are not a wrong credential", () =>
+  it.effect("a right credential clears the count, and too many scopes are not a wrong credential", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         for (let i = 0; i < 9; i++) yield* tryOnce({ token: "wrong" })(gateway)
@@ -345,7 +345,7 @@ describe("lock-out", () => {
       })
     ))
 
-  it.effect("counts only what lies within 60 s, and asking for pairing never counts", () =>
+  it.effect("counts only the last 60 s, and asks for pairing never count", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         for (let i = 0; i < 30; i++) {
@@ -389,7 +389,7 @@ describe("hello-ok", () => {
     ))
 })
 
-/** Lists that this gateway leaves empty, and figures of a real process, are not compared. */
+/** Leaves out lists that are empty in this gateway, and figures of a real process. */
 const emptied = (shape: unknown): unknown =>
   Array.isArray(shape)
     ? "array"

@@ -83,7 +83,7 @@ describe("a pending request", () => {
       })
     ))
 
-  it.effect("a wider ask replaces it, a narrower one keeps the wider", () =>
+  it.effect("a wider ask replaces it, and a narrower one keeps the wider scopes", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const first = requestIdOf(ask(gateway))
@@ -97,7 +97,7 @@ describe("a pending request", () => {
       })
     ))
 
-  it.effect("a rejection is told to nobody but operators, and the next ask makes a new id", () =>
+  it.effect("only operators learn of a rejection, and the next ask makes a new id", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const watcher = operator(gateway)
@@ -124,7 +124,7 @@ describe("a pending request", () => {
 })
 
 describe("approval", () => {
-  it.effect("over the wire answers and tells as recorded, and the waiting client hears nothing", () =>
+  it.effect("over the wire answers and publishes as recorded, and the waiting client hears nothing", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const watcher = operator(gateway)
@@ -140,7 +140,7 @@ describe("approval", () => {
       })
     ))
 
-  it.effect("lets the device in with a token that stays the same, alone and beside the shared token", () =>
+  it.effect("admits the device with a token that stays the same, alone and beside the shared token", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const token = yield* pair(gateway)
@@ -164,7 +164,7 @@ describe("approval", () => {
       })
     ))
 
-  it.effect("refuses the token where it is not the device's own, as recorded", () =>
+  it.effect("refuses the token of another device, as recorded", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const token = yield* pair(gateway)
@@ -177,7 +177,7 @@ describe("approval", () => {
         for (const [name, options, owner] of ways) {
           assert.deepStrictEqual(at(ask(gateway, options, owner), "error"), at(recorded.pairing[name], "error"), name)
         }
-        assert.lengthOf(yield* gateway.pending, 0) // asking for more with the token is a mismatch, not an ask
+        assert.lengthOf(yield* gateway.pending, 0) // a wider ask with the token is a mismatch, not an ask for pairing
       })
     ))
 
@@ -209,7 +209,7 @@ describe("approval", () => {
       })
     ))
 
-  it.effect("another role and another platform are asked for as recorded", () =>
+  it.effect("another role and another platform need an approval, as recorded", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         yield* pair(gateway)
@@ -223,7 +223,7 @@ describe("approval", () => {
       })
     ))
 
-  it.effect("needs operator.pairing, and the scopes that it gives away", () =>
+  it.effect("needs operator.pairing, and the scopes that it grants", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const requestId = requestIdOf(ask(gateway))
@@ -295,7 +295,7 @@ describe("a device token", () => {
       )
   )
 
-  it.effect("of another device is out of reach without operator.admin, and one's own is not", () =>
+  it.effect("of another device needs operator.admin, and a device's own token does not", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         yield* pair(gateway)
@@ -315,7 +315,7 @@ describe("a device token", () => {
       })
     ))
 
-  it.effect("control calls do the same as the wire", () =>
+  it.effect("calls of the owner do the same as methods over the wire", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const token = yield* pair(gateway)
@@ -331,7 +331,7 @@ describe("a device token", () => {
 })
 
 describe("a scope upgrade on a live link", () => {
-  it.effect("answers the waiting request once it is approved, with the new token", () =>
+  it.effect("answers the waiting request after the approval, with the new token", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const token = yield* pair(gateway)
@@ -354,7 +354,7 @@ describe("a scope upgrade on a live link", () => {
       })
     ))
 
-  it.effect("may name a scope that covers what the link has, and none that does not exist", () =>
+  it.effect("may name a scope that covers the link's scopes, and no unknown scope", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const token = yield* pair(gateway, alice, { scopes: ["operator.read"] })
@@ -373,7 +373,7 @@ describe("a scope upgrade on a live link", () => {
       })
     ))
 
-  it.effect("is left without an answer by a gateway that goes down, and its request stays", () =>
+  it.effect("ends in an error when the gateway goes down, and the request stays pending", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         const token = yield* pair(gateway)
@@ -388,7 +388,7 @@ describe("a scope upgrade on a live link", () => {
       })
     ))
 
-  it.effect("is not known to releases that have no such request, and an ask for other scopes takes the place of one", () =>
+  it.effect("is unknown to old releases, where an ask for other scopes replaces the pending one", () =>
     withGateway((gateway) =>
       Effect.gen(function*() {
         yield* pair(gateway)
@@ -441,7 +441,7 @@ describe("a scope upgrade on a live link", () => {
         assert.deepStrictEqual(at(live.response("first"), "payload"), { status: "rejected", requestId: first })
         const second = askFor("second")
         yield* TestClock.adjust("200 seconds")
-        live.request("device.scopes.requestUpgrade", { scopes: wider }) // asked again: it lives on
+        live.request("device.scopes.requestUpgrade", { scopes: wider }) // asked again, so it does not expire
         yield* TestClock.adjust("299 seconds")
         assert.isUndefined(live.response("second"))
         yield* TestClock.adjust("1 second")

@@ -15,14 +15,14 @@ const refused = (url: string, plaintextHost?: string): string => {
 }
 
 describe("Endpoint.parse", () => {
-  it("takes http and https, which people paste, for ws and wss", () => {
+  it("reads http and https, which people paste, as ws and wss", () => {
     assert.strictEqual(read("http://127.0.0.1:18789").url.href, "ws://127.0.0.1:18789/")
     assert.strictEqual(read("HTTPS://gateway.example/x").url.href, "wss://gateway.example/x")
     assert.strictEqual(read("  wss://gateway.example  ").url.href, "wss://gateway.example/")
     assert.strictEqual(read("WS://LOCALHOST:1").url.href, "ws://localhost:1/")
   })
 
-  it("G23: the scope of tokens spells out the port, and has neither query nor fragment", () => {
+  it("G23: the scope of tokens names the port, and has neither query nor fragment", () => {
     const scope = (url: string) => read(url).gatewayScope
     assert.strictEqual(scope("wss://Gateway.Example"), "wss://gateway.example:443/")
     assert.strictEqual(scope("wss://gateway.example:443/"), "wss://gateway.example:443/")
@@ -47,7 +47,7 @@ describe("Endpoint.parse", () => {
     assert.strictEqual(new Set(urls.map((url) => read(url).gatewayScope)).size, urls.length)
   })
 
-  it("G25: a query is refused, as it would be sent and logged with the token that people put there", () => {
+  it("G25: a query is refused, because people put tokens there and it would be sent and logged", () => {
     assert.strictEqual(refused("wss://gateway.example/?token=sekrit"), "Query")
     const result = Endpoint.parse("wss://gateway.example/?token=sekrit")
     assert.notInclude(Result.isFailure(result) ? result.failure.message : "sekrit", "sekrit")
@@ -57,7 +57,7 @@ describe("Endpoint.parse", () => {
     assert.strictEqual(read("wss://gateway.example/#token=sekrit").url.href, "wss://gateway.example/")
   })
 
-  it("G12: plaintext goes to this machine, however its address is spelled", () => {
+  it("G12: plaintext to this machine is allowed, however its address is spelled", () => {
     for (
       const url of [
         "ws://localhost",
@@ -95,7 +95,7 @@ describe("Endpoint.parse", () => {
     }
   })
 
-  it("G12: the one host that may be reached in plaintext is the one that was named, and no other", () => {
+  it("G12: only the named host may be reached in plaintext", () => {
     assert.isFalse(read("ws://gateway.lan:18789", "gateway.lan").loopback)
     assert.isFalse(read("ws://GATEWAY.lan", "gateway.lan").loopback)
     for (
@@ -114,7 +114,7 @@ describe("Endpoint.parse", () => {
     ) assert.strictEqual(refused(url, host), "InsecureUrl", `${url} with ${host}`)
   })
 
-  it("G12: the named host is read as it is in a URL: case and space around it do not matter", () => {
+  it("G12: the named host is read as in a URL: case and space around it do not matter", () => {
     assert.isFalse(read("ws://gateway.lan", "Gateway.LAN").loopback)
     assert.isFalse(read("ws://gateway.lan", " gateway.lan ").loopback)
   })
@@ -130,7 +130,7 @@ describe("Endpoint.parse", () => {
     ) assert.strictEqual(refused(url), "Credentials", url)
   })
 
-  it("what is no gateway URL is refused, with the reason", () => {
+  it("a text that is not a gateway URL is refused, with the reason", () => {
     for (
       const url of ["", " ", "gateway", "127.0.0.1:18789", "ws://", "wss://gateway:99999", "ws://a b", "//gateway"]
     ) {
@@ -140,13 +140,15 @@ describe("Endpoint.parse", () => {
       assert.strictEqual(refused(url), "Scheme", url)
     }
   })
+})
 
+describe("plaintext", () => {
   const advised = (url: string): string => {
     const result = Endpoint.parse(url)
     return Result.isFailure(result) ? result.failure.message : "accepted"
   }
 
-  it("G12: what is refused says how to go by TLS, by a tunnel, by Tailscale, and by the opt-in", () => {
+  it("G12: a refusal tells how to use TLS, a tunnel, Tailscale and the opt-in", () => {
     const told = advised("ws://gateway.lan:18789")
     for (
       const way of [
@@ -158,7 +160,7 @@ describe("Endpoint.parse", () => {
     ) assert.include(told, way)
   })
 
-  it("G12: the commands can be typed as they stand", () => {
+  it("G12: the commands can be pasted unchanged", () => {
     assert.include(advised("ws://gateway.lan"), "ssh -N -L 18789:127.0.0.1:80 gateway.lan (then ws://127.0.0.1:18789)")
     const address = advised("ws://[fd00::1]:9")
     assert.include(address, "127.0.0.1:9 fd00::1 (then")
@@ -208,7 +210,9 @@ describe("Endpoint.parse", () => {
     assert.isUndefined(Endpoint.plaintextWarning(read("ws://127.0.0.1")))
     assert.isUndefined(Endpoint.plaintextWarning(read("ws://localhost")))
   })
+})
 
+describe("any URL", () => {
   const part = Arbitrary.map(
     Arbitrary.array(Arbitrary.schema(Schema.Literals(["a", "1", ".", "-", "%41", "é"])), {
       minLength: 1,
@@ -218,7 +222,7 @@ describe("Endpoint.parse", () => {
   )
   const scheme = Arbitrary.schema(Schema.Literals(["ws", "wss", "http", "https", "ftp", "x y"]))
   it.effect.prop(
-    "G25: no refusal and no scope shows a secret that stood in the URL",
+    "G25: no refusal and no scope shows a secret in the URL",
     [scheme, part, Arbitrary.schema(Schema.Literals(["user:sekrit@", "sekrit@", ":sekrit@", ""])), part],
     ([protocol, host, userinfo, path]) =>
       Effect.sync(() => {
@@ -264,14 +268,14 @@ describe("Endpoint.parse", () => {
     "1"
   ]))
   it.effect.prop(
-    "G12: plaintext never passes by a host that only looks like this machine",
+    "G12: plaintext never goes to a host that only looks like this machine",
     [Arbitrary.array(piece, { minLength: 1, maxLength: 4 })],
     ([pieces]) =>
       Effect.sync(() => {
         const result = Endpoint.parse(`ws://${pieces.join("")}`)
         if (Result.isFailure(result)) return
         const { gatewayScope, url } = result.success
-        // What a socket is opened to, spelled in the one way that URL has for it.
+        // The host to which a socket is opened, in the one spelling of URL.
         assert.match(url.hostname, /^(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])$/)
         assert.strictEqual(gatewayScope, `ws://${url.hostname}:${url.port === "" ? 80 : url.port}${url.pathname}`)
         assert.strictEqual(url.username + url.password + url.search + url.hash, "")
@@ -279,7 +283,7 @@ describe("Endpoint.parse", () => {
     { arbitrary: { seed: "look-alike", runs: 3000 } }
   )
 
-  it("G12: the spellings of this machine pass, and what only contains them does not", () => {
+  it("G12: the spellings of this machine are accepted, and hosts that only contain them are not", () => {
     for (const host of ["127.1", "0177.0.0.1", "0x7f.1", "2130706433", "017700000001", "127.0.0.1.", "[::1]"]) {
       assert.isTrue(read(`ws://${host}`).loopback, host)
     }

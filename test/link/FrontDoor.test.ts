@@ -66,7 +66,7 @@ describe("who refused an upgrade", () => {
     assert.strictEqual(recognise(answer(status, headers, body, asked), asked), expected)
   })
 
-  it("G28: the same place by https asks for wss", () => {
+  it("G28: a redirect to https on the same host requires wss", () => {
     const plain = new URL("ws://gateway.lan:80")
     const secure = { location: "https://gateway.lan/" }
     assert.strictEqual(recognise(answer(301, secure, "", plain), plain), "SecureOnly")
@@ -79,7 +79,7 @@ describe("who refused an upgrade", () => {
   })
 })
 
-describe("what is told of it", () => {
+describe("the report of a refused upgrade", () => {
   const refusal = (answer: (request: string) => string) =>
     Effect.gen(function*() {
       const identity = Authority.selfSigned()
@@ -96,7 +96,7 @@ describe("what is told of it", () => {
       return { error, printed: `${error.message} ${JSON.stringify(error)} ${inspect(error, { depth: 9 })}` }
     }).pipe(Effect.provide(TransportWs.layer))
 
-  it.live("G25 G28: Cloudflare Access is named, with the place that it sends to and neither query nor user", () =>
+  it.live("G25 G28: Cloudflare Access is named, with the target of its redirect and neither query nor user", () =>
     Effect.gen(function*() {
       const location = "Location: https://user:sekrit@team.cloudflareaccess.com/cdn-cgi/access/login?meta=sekrit#sekrit"
       const { error, printed } = yield* refusal(() => Loopback.answer("302 Found", [location], ""))
@@ -124,7 +124,7 @@ describe("what is told of it", () => {
       assert.notInclude(printed, "sekrit")
     }))
 
-  it.live("an answer that is no HTTP is a link error without what it said", () =>
+  it.live("an answer that is not HTTP is a link error without the answer's text", () =>
     Effect.gen(function*() {
       const door = yield* Loopback.upgrades((_, socket) => void socket.end("sekrit nonsense\r\n\r\n"))
       const { error } = yield* Effect.provide(refused({ url: door, origin: undefined }), TransportWs.layer)

@@ -26,12 +26,12 @@ const plain: Target = { url: new URL("ws://gateway.example:18789/x"), origin: un
 const greeting = Loopback.links((link) => link.send("challenge"))
 const behindTls = Effect.flatMap(greeting, (upstream) => Front.serve(identity, upstream))
 
-/** A transport whose every dial is told to go through `proxy`. */
+/** A transport whose every dial goes through `proxy`. */
 const through = (proxy: string) => TransportWs.layerWith({ proxyFor: () => proxy })
 const at = (proxy: HttpProxy.HttpProxy, credentials = "") => `http://${credentials}127.0.0.1:${proxy.port}`
 
 describe("a proxy", () => {
-  it.live("carries wss: it hears of host and port alone, and the certificate is that of the gateway", () =>
+  it.live("carries wss: it learns host and port only, and the certificate is that of the gateway", () =>
     Effect.gen(function*() {
       const front = yield* behindTls
       const proxy = yield* HttpProxy.serve({ onward: front.port })
@@ -43,7 +43,7 @@ describe("a proxy", () => {
       assert.strictEqual(proxy.asked[1]?.authority, "other.example:8443")
     }))
 
-  it.live("carries ws in a tunnel too, so that the request goes to the gateway and not to the proxy", () =>
+  it.live("carries ws in a tunnel too, so the request goes to the gateway and not to the proxy", () =>
     Effect.gen(function*() {
       const requests = yield* Queue.unbounded<string | undefined>()
       const upstream = yield* Loopback.links((_, request) => void Queue.offerUnsafe(requests, request.url))
@@ -53,7 +53,7 @@ describe("a proxy", () => {
       assert.deepStrictEqual(proxy.asked.map(({ authority }) => authority), ["gateway.example:18789"])
     }))
 
-  it.live("that wants a user name and password gets those of its URL, decoded", () =>
+  it.live("that requires a user name and password gets those of its URL, decoded", () =>
     Effect.gen(function*() {
       const front = yield* behindTls
       const proxy = yield* HttpProxy.serve({ onward: front.port, credentials: "jürgen:p@ss%:word" })
@@ -75,7 +75,7 @@ describe("a proxy", () => {
     }))
 
   it.live.each([[403, "Refused"], [404, "Refused"], [502, "Unreachable"], [504, "Unreachable"]] as const)(
-    "that answers %i is named as what refused",
+    "that answers %i is named as the one that refused",
     ([refuse, reason]) =>
       Effect.gen(function*() {
         const proxy = yield* HttpProxy.serve({ refuse })
@@ -89,7 +89,7 @@ describe("a proxy", () => {
       })
   )
 
-  it.live("that is not there is named, too", () =>
+  it.live("that cannot be reached is named, too", () =>
     Effect.gen(function*() {
       const gone = yield* Effect.scoped(HttpProxy.serve({}))
       const { error } = yield* Effect.provide(refused(secure), through(at(gone)))
@@ -98,7 +98,7 @@ describe("a proxy", () => {
       assert.include(error.message, `through the proxy ${proxy}`)
     }))
 
-  it.live("over TLS is believed only with a certificate that is known, and hears no password before", () =>
+  it.live("over TLS is trusted only with a known certificate, and gets no password before", () =>
     Effect.gen(function*() {
       const proxy = yield* HttpProxy.serve({ onward: 1, credentials: "user:sekrit" })
       const front = yield* Front.serve(authority.issue(), new URL(at(proxy)))
@@ -108,7 +108,7 @@ describe("a proxy", () => {
       assert.deepStrictEqual(proxy.asked, [])
     }))
 
-  it.live("that never answers is let go of when the dial is given up", () =>
+  it.live("that never answers is released when the dial is given up", () =>
     Effect.gen(function*() {
       const sockets = yield* Queue.unbounded<Socket>()
       const port = yield* listening(createServer((socket) => void Queue.offerUnsafe(sockets, socket.resume())))
@@ -130,7 +130,7 @@ describe("a proxy", () => {
     "ftp://sekrit@proxy.example",
     "\u0000sekrit"
   ])(
-    "that cannot be used, %j, is told without what may be a secret",
+    "that cannot be used, %j, is reported without a possible secret",
     (proxy) =>
       Effect.gen(function*() {
         const { error } = yield* Effect.provide(refused(secure), through(proxy))
@@ -139,7 +139,7 @@ describe("a proxy", () => {
       })
   )
 
-  it("keeps its password to itself when it is printed", () => {
+  it("does not show its password when it is printed", () => {
     const parsed = ProxyTunnel.parse("http://user:sekrit@proxy.example:3128")
     const printed = `${JSON.stringify(parsed)} ${inspect(parsed, { depth: 9 })}`
     assert.notInclude(printed, "sekrit")
@@ -149,7 +149,7 @@ describe("a proxy", () => {
 })
 
 describe("which proxy", () => {
-  /** The environment of this process for as long as the scope lasts; what else it says of proxies is put aside. */
+  /** Sets the environment of this process for the scope, without its other proxy variables. */
   const environment = (variables: Readonly<Record<string, string>>) =>
     Effect.acquireRelease(
       Effect.sync(() => {
@@ -166,7 +166,7 @@ describe("which proxy", () => {
     )
   const dial = (target: Target) => Effect.provide(outcome(target), TransportWs.layer)
 
-  it.live("the standard variables choose by scheme, in either case, and ALL_PROXY stands in", () =>
+  it.live("the standard variables choose by scheme, in either case, and ALL_PROXY is the default", () =>
     Effect.gen(function*() {
       const front = yield* behindTls
       const forTls = yield* HttpProxy.serve({ onward: front.port })
@@ -179,7 +179,7 @@ describe("which proxy", () => {
       assert.strictEqual(yield* dial(secure), "ProxyRejected/Refused")
     }))
 
-  // 0.0.0.0 is reached without a look-up, is refused at once, and does not count as this machine.
+  // 0.0.0.0 needs no look-up, refuses at once, and does not count as this machine.
   it.live.each(
     [
       ["0.0.0.0", 1],

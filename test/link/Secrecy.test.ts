@@ -31,7 +31,7 @@ const other = Authority.selfSigned()
 const headers = Redacted.make(`X-Front-Door: ${header}`)
 const proxied = "wss://gateway.example"
 
-/** One handshake with every secret there is, and all that came of it. */
+/** One handshake with every kind of secret, and everything that was reported of it. */
 const attempted = (input: GatewayInput, proxy = "") =>
   observed(
     Effect.gen(function*() {
@@ -58,7 +58,7 @@ const assertQuiet = (text: string) => {
   for (const needle of needles) assert.notInclude(text, needle)
 }
 
-describe("G25: what goes wrong on the way to a gateway tells no secret", () => {
+describe("G25: a failed dial shows no secret", () => {
   const door = (answer: (request: string) => string) =>
     Loopback.upgrades((request, socket) => void socket.end(answer(request.rawHeaders.join(" "))))
   const echo = door((request) =>
@@ -120,7 +120,7 @@ describe("G25: what goes wrong on the way to a gateway tells no secret", () => {
       assertQuiet(`${shown(exit)}\n${told.join("\n")}`)
     }))
 
-  it.live("nor does a handshake that succeeds, by a pinned certificate and through a proxy", () =>
+  it.live("nor does a handshake that succeeds, with a pinned certificate and through a proxy", () =>
     Effect.gen(function*() {
       const front = yield* Front.serve(identity, yield* serve())
       const proxy = yield* HttpProxy.serve({ onward: front.port, credentials: `${user}:${phrase}` })

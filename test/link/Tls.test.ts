@@ -24,7 +24,7 @@ const ca = authority.certificate
 const provided = <A, E>(effect: Effect.Effect<A, E, Transport | Scope.Scope>) =>
   Effect.provide(effect, TransportWs.layer)
 
-/** A gateway that greets, behind TLS with the certificate of `identity`. */
+/** A gateway that sends a greeting, behind TLS with the certificate of `identity`. */
 const gateway = Effect.fnUntraced(function*(identity: Authority.Identity) {
   return yield* Front.serve(identity, yield* Loopback.links((link) => link.send("challenge")))
 })
@@ -35,7 +35,7 @@ const target = (front: Front.Front, choice: Parameters<typeof trust>[0]) => ({
   tls: trust(choice)
 })
 
-/** The failure of a dial to `identity`; the server must have decrypted nothing, and TLS must have been as far as it went. */
+/** The failure of a dial to `identity`. Asserts that the server decrypted nothing, and that `tls` was the last phase. */
 const stopped = Effect.fnUntraced(function*(identity: Authority.Identity, choice: Parameters<typeof trust>[0]) {
   const front = yield* gateway(identity)
   const { error, phases } = yield* refused(target(front, choice))
@@ -54,7 +54,7 @@ const asUntrusted = (error: { readonly _tag: string }): TlsUntrusted => {
 }
 
 describe("TLS by certificate authorities", () => {
-  it.live("an extra authority makes a certificate valid that nobody else knows", () =>
+  it.live("an extra authority makes its certificate valid", () =>
     provided(Effect.gen(function*() {
       const front = yield* gateway(good)
       const phases: Array<"tls" | "upgrade"> = []
@@ -91,7 +91,7 @@ describe("TLS by certificate authorities", () => {
       }))
   )
 
-  it.live("a gateway by address is checked against the addresses in its certificate", () =>
+  it.live("a gateway dialled by address is checked against the addresses in its certificate", () =>
     provided(Effect.gen(function*() {
       const front = yield* gateway(authority.issue({ names: ["127.0.0.1"] }))
       const byAddress = { ...target(front, { ca }), url: new URL(`wss://127.0.0.1:${front.port}`) }
@@ -101,7 +101,7 @@ describe("TLS by certificate authorities", () => {
       assert.strictEqual((yield* front.next).servername, "localhost")
     })))
 
-  it.live("G13: no variable of the environment turns the check off", () =>
+  it.live("G13: no environment variable turns the check off", () =>
     provided(Effect.gen(function*() {
       yield* Effect.acquireRelease(
         Effect.sync(() => {
@@ -117,7 +117,7 @@ describe("TLS by certificate authorities", () => {
 })
 
 describe("TLS by pins", () => {
-  it.live("G13 B13: a wrong pin stops the dial before a byte of the request, and says what was seen", () =>
+  it.live("G13 B13: a wrong pin stops the dial before a byte of the request, and shows the certificate's hashes", () =>
     provided(Effect.gen(function*() {
       const { error, front } = yield* stopped(ownMade, { pins: [good.fingerprint, good.keyPin] })
       const mismatch = asMismatch(error)
@@ -137,7 +137,7 @@ describe("TLS by pins", () => {
       ) assert.include(mismatch.message, told)
     })))
 
-  it.live("G13: the right pin opens a link to a certificate that nobody vouches for, and the request follows", () =>
+  it.live("G13: the right pin opens a link to a certificate without authority, and the request follows", () =>
     provided(Effect.gen(function*() {
       const front = yield* gateway(ownMade)
       for (const pin of [ownMade.fingerprint, ownMade.keyPin]) {
@@ -152,7 +152,7 @@ describe("TLS by pins", () => {
       assert.strictEqual(yield* outcome(target(front, { pins: [good.fingerprint, ownMade.keyPin] })), "open")
     })))
 
-  it.live("G13: a renewed certificate that an authority vouches for is told from an unknown one", () =>
+  it.live("G13: a renewed certificate that an authority vouches for is distinguished from an unknown one", () =>
     provided(Effect.gen(function*() {
       const front = yield* gateway(good)
       const pinned = target(front, { pins: [good.fingerprint], ca })
@@ -172,7 +172,7 @@ describe("TLS by pins", () => {
       assert.strictEqual(yield* outcome(target(front, { pins: [good.fingerprint], ca })), "TlsPinMismatch/Rotated")
     })))
 
-  it.live("B13: with ca-and-pin, a right pin on a certificate that nobody vouches for is not enough", () =>
+  it.live("B13: with ca-and-pin, a right pin on a certificate without authority is not enough", () =>
     provided(Effect.gen(function*() {
       const pins = [ownMade.keyPin]
       assert.strictEqual(
@@ -185,7 +185,7 @@ describe("TLS by pins", () => {
       assert.strictEqual(yield* outcome(target(front, { ...both, pins })), "TlsPinMismatch/Rotated")
     })))
 
-  it.live("a pin on the authority that is sent along does not count: anybody can send it", () =>
+  it.live("a pin on an authority does not count, because anybody can send its certificate", () =>
     provided(Effect.gen(function*() {
       const chain = { ...good, certificate: `${good.certificate}${ca}` }
       for (const pin of [authority.fingerprint, authority.keyPin]) {
@@ -193,16 +193,16 @@ describe("TLS by pins", () => {
       }
     })))
 
-  it.live("pins without a single pin let nobody in", () =>
+  it.live("mode pin without pins accepts no certificate", () =>
     provided(Effect.gen(function*() {
       assert.strictEqual(asMismatch((yield* stopped(good, { mode: "pin", ca })).error).reason, "Rotated")
     })))
 })
 
-describe("what a dial says of itself", () => {
+describe("phases and headers of a dial", () => {
   const header = (line: string) => Result.getOrThrow(UpgradeHeader.parse(line))
 
-  it.live("G28: headers of one's own go to wss, and never to ws", () =>
+  it.live("G28: additional headers go to wss, and never to ws", () =>
     provided(Effect.gen(function*() {
       const headers = header("CF-Access-Client-Id: one\nCF-Access-Client-Secret: two")
       const front = yield* gateway(ownMade)
@@ -216,7 +216,7 @@ describe("what a dial says of itself", () => {
       assert.notInclude(yield* Queue.take(seen), "cf-access-client-secret")
     })))
 
-  it.live("G19: a server that does not speak TLS fails in phase tls, one that hangs up on the request in phase upgrade", () =>
+  it.live("G19: a server without TLS fails in phase tls, and one that drops the request in phase upgrade", () =>
     provided(Effect.gen(function*() {
       const plain = yield* Loopback.links(() => {})
       const spoken = yield* refused({ url: new URL(`wss://localhost:${plain.port}`), origin: undefined })
@@ -228,7 +228,7 @@ describe("what a dial says of itself", () => {
       assert.deepStrictEqual(hungUp.phases, ["tls", "upgrade"])
     })))
 
-  it.live("a gateway that hangs up on the request does no harm to the links after it", () =>
+  it.live("a gateway that drops the request does no harm to later links", () =>
     provided(Effect.gen(function*() {
       const rude = yield* Front.serve(ownMade, yield* Loopback.upgrades((_, socket) => void socket.destroy()))
       const pinned = target(rude, { pins: [ownMade.keyPin] })
@@ -241,7 +241,7 @@ describe("what a dial says of itself", () => {
       for (const { texts } of links) assert.strictEqual(yield* Queue.take(texts), "challenge")
     })))
 
-  it.live("G19: nothing at the address fails in phase dial, before any other phase began", () =>
+  it.live("G19: an address without a server fails in phase dial, before any other phase", () =>
     provided(Effect.gen(function*() {
       const url = yield* Effect.scoped(Effect.map(gateway(good), (front) => front.url))
       const { error, phases } = yield* refused({ url, origin: undefined })
@@ -249,7 +249,7 @@ describe("what a dial says of itself", () => {
       assert.deepStrictEqual(phases, [])
     })))
 
-  it.live("a dial interrupted during the TLS handshake lets go of its socket", () =>
+  it.live("a dial interrupted during the TLS handshake releases its socket", () =>
     provided(Effect.gen(function*() {
       const sockets = yield* Queue.unbounded<Socket>()
       const port = yield* listening(createServer((socket) => void Queue.offerUnsafe(sockets, socket)))
@@ -265,7 +265,7 @@ describe("what a dial says of itself", () => {
       yield* Fiber.join(gone)
     })))
 
-  it.live("header values are not in a target that is printed", () =>
+  it.live("a printed target shows no header values", () =>
     Effect.sync(() => {
       const headers = header("X-Secret: sekrit")
       assert.notInclude(JSON.stringify(headers) + String(headers.map(({ value }) => value)), "sekrit")

@@ -53,7 +53,7 @@ describe("pins", () => {
     if (text.length > 2) assert.notInclude(told, text)
   })
 
-  it("says which of several", () => {
+  it("names the one of several that is wrong", () => {
     assert.match(problem(parsePins(`${hex},x,${hex}`)), /^pin 2 of 3 /)
   })
 
@@ -61,7 +61,10 @@ describe("pins", () => {
     minLength: 32,
     maxLength: 32
   })
-  it.effect.prop("what is shown can be set again", [bytes, Arbitrary.schema(Schema.Literals(["certificate", "key"]))], (
+  it.effect.prop("a formatted pin can be parsed again", [
+    bytes,
+    Arbitrary.schema(Schema.Literals(["certificate", "key"]))
+  ], (
     [value, of]
   ) =>
     Effect.sync(() => {
@@ -78,7 +81,7 @@ describe("authorities", () => {
     return `-----BEGIN CERTIFICATE-----\n${change(der).toString("base64")}\n-----END CERTIFICATE-----`
   }
 
-  it("are taken out of a file with anything around them", () => {
+  it("are taken out of a file with other text around them", () => {
     const text = `# ours\r\n${certificate.replaceAll("\n", "\r\n")}\nbetween\n${certificate}`
     const found = Result.getOrThrow(parseAuthorities(text))
     assert.deepStrictEqual(found.map((block) => block.replaceAll("\r", "")), [certificate.trim(), certificate.trim()])

@@ -15,7 +15,7 @@ import * as Loopback from "../support/LoopbackServer.ts"
 /** Dials and keeps what arrives. */
 const dialled = (url: URL, origin?: string) => Dial.dialled({ url, origin })
 
-/** The far side's links, as they come. */
+/** A server and its links, in order of arrival. */
 const serving = Effect.fnUntraced(function*(onLink: (link: WebSocket) => void = () => {}) {
   const arrived = yield* Queue.unbounded<{ readonly link: WebSocket; readonly request: IncomingMessage }>()
   const url = yield* Loopback.links((link, request) => {
@@ -29,7 +29,7 @@ const refusing = (answer: string) => Loopback.upgrades((_, socket) => void socke
 
 const failure = (url: URL) => Effect.flip(dialled(url))
 
-/** Waits until the client's side of the connection has gone, and lets go of ours. */
+/** Waits until the client's side of the connection has ended, and destroys ours. */
 const gone = (socket: Duplex) =>
   Effect.callback<void>((resume) => {
     socket.once("close", () => resume(Effect.void))
@@ -47,7 +47,7 @@ const provided = <A, E>(effect: Effect.Effect<A, E, Transport | Scope.Scope>) =>
   Effect.provide(effect, TransportWs.layer)
 
 describe("TransportWs", () => {
-  it.live("carries text both ways, in order, and what the server says first is not lost", () =>
+  it.live("carries text both ways, in order, and does not lose the server's first message", () =>
     provided(Effect.gen(function*() {
       const server = yield* serving((link) => {
         link.send("challenge")
@@ -98,7 +98,7 @@ describe("TransportWs", () => {
       assert.strictEqual((yield* ended).closeCode, 4000)
     })))
 
-  it.live("a refused connection fails with the system's own name for it", () =>
+  it.live("a refused connection fails with the system's error name", () =>
     provided(Effect.gen(function*() {
       const url = yield* Effect.scoped(Effect.map(serving(), (server) => server.url))
       const error = yield* failure(url)
@@ -127,7 +127,7 @@ describe("TransportWs", () => {
       assert.isUndefined(error.location)
     })))
 
-  it.live("G25 G28: a redirect shows where to, without the query, which may hold credentials", () =>
+  it.live("G25 G28: a redirect shows its target without the query, which may hold credentials", () =>
     provided(Effect.gen(function*() {
       const location = "Location: https://team.cloudflareaccess.com/cdn-cgi/access/login?kid=secret-in-query#x"
       const error = yield* failure(yield* refusing(Loopback.answer("302 Found", [location], "")))
@@ -136,7 +136,7 @@ describe("TransportWs", () => {
       assert.include(error.message, "https://team.cloudflareaccess.com/cdn-cgi/access/login")
     })))
 
-  it.live("G28: a long body is cut, and a body without an end is not waited for", () =>
+  it.live("G28: a long body is cut, and a body without an end does not delay the failure", () =>
     provided(Effect.gen(function*() {
       const url = yield* Loopback.upgrades((_, socket) => {
         socket.write(`HTTP/1.1 403 Forbidden\r\nContent-Length: 1000000\r\n\r\n${"x".repeat(5_000)}`)
@@ -162,8 +162,10 @@ describe("TransportWs", () => {
       assert.notProperty(request.headers, "sec-websocket-extensions")
       assert.strictEqual(request.url, "/gateway?x=1")
     })))
+})
 
-  it.live("closing the scope says 1000 to the peer and nothing to the handler", () =>
+describe("the end of a link", () => {
+  it.live("closing the scope sends 1000 to the peer and does not call the handler", () =>
     provided(Effect.gen(function*() {
       const server = yield* serving()
       const scope = yield* Scope.make()
@@ -203,7 +205,7 @@ describe("TransportWs", () => {
       const far = (yield* server.next).link
       link.pause()
       yield* Effect.callback<void>((resume) => far.send("held", () => resume(Effect.void)))
-      // Another link's round trips: by then the message has long reached this process.
+      // After the round trips of another link, the message has reached this process.
       const other = yield* dialled(server.url)
       const echo = (yield* server.next).link
       for (const text of ["one", "two", "three"]) {

@@ -12,7 +12,7 @@ const problem = (text: string): string => {
   return Result.isFailure(result) ? result.failure.message : `accepted as ${JSON.stringify(pairs(text))}`
 }
 
-describe("headers of one's own", () => {
+describe("additional headers", () => {
   it("G28: are lines of name and value, with blanks around the value", () => {
     assert.deepStrictEqual(pairs("CF-Access-Client-Id: abc.access\r\n\r\n  CF-Access-Client-Secret:\tdef: ghi \n"), [
       ["CF-Access-Client-Id", "abc.access"],
@@ -37,7 +37,7 @@ describe("headers of one's own", () => {
     "Expect",
     "Proxy-Authorization"
   ]
-  it.each(taken)("G28: %s is not for the settings to say", (name) => {
+  it.each(taken)("G28: %s cannot be set", (name) => {
     assert.strictEqual(
       problem(`X-A: b\n${name}: sekrit`),
       `line 2 sets ${name}, which the WebSocket request sets itself`
@@ -66,7 +66,7 @@ describe("headers of one's own", () => {
   })
 
   it.effect.prop(
-    "no text makes more lines of a request than headers are accepted",
+    "no text adds more lines to a request than there are accepted headers",
     [Schema.String],
     ([text]) =>
       Effect.sync(() => {
@@ -81,7 +81,7 @@ describe("headers of one's own", () => {
     { arbitrary: { seed: "headers", runs: 500 } }
   )
 
-  it("G25: values do not print themselves, and are taken out of what comes back", () => {
+  it("G25: values are not printed, and are removed from answers", () => {
     const headers = Result.getOrThrow(parse("X-A: sekrit\nX-B: other"))
     assert.notInclude(`${JSON.stringify(headers)} ${inspect(headers, { depth: 9 })}`, "sekrit")
     assert.strictEqual(

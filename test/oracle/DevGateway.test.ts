@@ -17,7 +17,7 @@ import {
   shapeOf
 } from "./Script.ts"
 
-/** What the model provider of the real gateway does with these marks. */
+/** Follows these marks as the model provider of the real gateway does. */
 const agent: Agent = (input) => {
   if (input.message.includes("[fail]")) return Stream.fail(new AgentFailed({ errorMessage: "told to fail" }))
   return input.message.includes("[hold]") ? Stream.concat(Stream.take(echo(input), 1), Stream.never) : echo(input)
@@ -62,7 +62,7 @@ describe("compare", () => {
   const lines = (changed: Partial<Recording>) =>
     compare({ "an exchange": base }, { "an exchange": { ...base, ...changed } }).map(describeDifference)
 
-  it("masks ids, times and texts, and keeps keys, types and what a client decides by", () => {
+  it("masks ids, times and texts, and keeps keys, types and values that clients depend on", () => {
     const frame = (id: string, ts: unknown) => ({
       type: "res",
       id,
@@ -82,7 +82,7 @@ describe("compare", () => {
     })
   })
 
-  it("tells each difference by its exchange and its place", () => {
+  it("names each difference by exchange and place", () => {
     assert.deepStrictEqual(lines({}), [])
     const res = shapeOf({ ok: true, payload: { ts: "1", scopes: ["a", "b"], more: null } })
     assert.deepStrictEqual(lines({ frames: { ...base.frames, res } }), [

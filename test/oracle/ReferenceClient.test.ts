@@ -1,6 +1,6 @@
 /**
- * OpenClaw's own client and validators, from npm, as judges of ours: both sign the same text for the same plan, what we
- * send passes their checks, and their client is at home with our `DevGateway`.
+ * Compares our client with OpenClaw's client and validators from npm: both sign the same text for the same plan, our messages
+ * pass their checks, and their client works with our `DevGateway`.
  */
 import { assert, describe, it } from "@effect/vitest"
 import {
@@ -47,7 +47,7 @@ interface Attempt {
 const arbitraryAttempt = (identity: DeviceIdentity["Service"]): Arbitrary.Arbitrary<Attempt> =>
   Arbitrary.all({ plan: arbitraryPlan(identity), challenge: arbitraryChallenge })
 
-/** What the reference package makes of the parameters that we send: it knows nothing of our plan. */
+/** What the reference package builds from the parameters that we send, without our plan. */
 const referenceText = (proof: "v2" | "v3", { auth, client, device, role, scopes }: ConnectParams): string => {
   const fields = {
     deviceId: device.id,
@@ -64,7 +64,7 @@ const referenceText = (proof: "v2" | "v3", { auth, client, device, role, scopes 
     : buildDeviceAuthPayloadV3({ ...fields, platform: client.platform, deviceFamily: client.deviceFamily ?? null })
 }
 
-/** The key of the test device, as another implementation holds it. */
+/** The key of the test device, in the form of another implementation. */
 const nodeKey = createPrivateKey({
   key: Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), Redacted.value(Device.seed)]),
   format: "der",
@@ -114,7 +114,7 @@ describe("what is signed", () => {
     }).pipe(Effect.provide(Device.layer)))
 })
 
-/** A store that never holds anything: the token of a plan is then the one that is configured. */
+/** A store that is always empty, so a plan has the configured token. */
 const emptyStore = { load: () => null, store: () => {}, clear: () => {} }
 
 describe("what is sent", () => {
@@ -194,7 +194,7 @@ const makeHost = (url: URL) => {
       ),
       (client) => Effect.promise(() => client.stopAndWait({ timeoutMs: 2000 }))
     )
-    /** The next occurrence of this kind that fits; whatever came before it is dropped. */
+    /** The next matching occurrence of this kind. Earlier ones are dropped. */
     const next = <Tag extends Occurrence["_tag"]>(
       tag: Tag,
       fits: (occurrence: Extract<Occurrence, { readonly _tag: Tag }>) => boolean = () => true
@@ -233,7 +233,7 @@ const lastAuth = Effect.fnUntraced(function*(gateway: DevGateway["Service"]) {
 })
 
 describe("the reference client on DevGateway", () => {
-  it.live("is told to pair, waits, is approved, connects, gets a device token and comes back by that alone", () =>
+  it.live("is told to pair, waits, is approved, connects, gets a device token and reconnects with that alone", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const host = makeHost(yield* serve())
@@ -269,7 +269,7 @@ describe("the reference client on DevGateway", () => {
       assert.deepStrictEqual(yield* lastAuth(gateway), { token, deviceToken: token })
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("chats: its events carry the run to its final, and history has it", () =>
+  it.live("chats: events lead to the final, and history has the messages", () =>
     Effect.gen(function*() {
       const host = makeHost(yield* serve())
       const { client, next } = yield* host.start({ token: "operator-token" })
@@ -289,7 +289,7 @@ describe("the reference client on DevGateway", () => {
       assert.strictEqual(history["totalMessages"], 2)
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("reads our refusals: it gives up on a wrong token, and waits as told for a gateway that starts", () =>
+  it.live("reads our refusals: it gives up on a wrong token, and waits as told while a gateway starts", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const host = makeHost(yield* serve())
@@ -303,7 +303,7 @@ describe("the reference client on DevGateway", () => {
       assert.deepStrictEqual([hellos, refusals.get("UNAVAILABLE")], [1, 1])
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("comes back by itself after a restart of the gateway, with the token it was given", () =>
+  it.live("reconnects after a restart of the gateway, with its token", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const host = makeHost(yield* serve())
@@ -324,7 +324,7 @@ describe("the reference client on DevGateway", () => {
       yield* lasting.next("Hello")
     }).pipe(Effect.scoped, Effect.provide(layer)))
 
-  it.live("its scope upgrade asks over the live link, and stores the token that the approval brings", () =>
+  it.live("its scope upgrade asks over the live link, and stores the token of the approval", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
       const host = makeHost(yield* serve())

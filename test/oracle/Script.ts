@@ -1,9 +1,9 @@
 /**
  * One script of exchanges with a gateway, as data, and the driver that plays it over a socket.
  *
- * Played on a real OpenClaw and on `DevGateway` it gives recordings that can be compared: of every frame the keys, the JSON
- * types and those values that a client decides by; ids, times, tokens, counts and texts are masked. The driver shares no code
- * with `src`, so that a mistake there cannot hide in it.
+ * On a real OpenClaw and on `DevGateway` it gives recordings that can be compared: of every frame the keys, the JSON types and
+ * the values that clients depend on; ids, times, tokens, counts and texts are masked. The driver shares no code with `src`, so
+ * that a mistake there cannot hide in it.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,32 +15,32 @@ import { type ClientOptions, WebSocket } from "ws"
 import { type Device, makeDevice } from "../interop/support/RawClient.ts"
 
 export interface Target {
-  /** Where a client is a remote one, which has to pair. */
+  /** The URL for remote clients, which have to pair. */
   readonly url: string
   /** The shared token. */
   readonly token: Redacted.Redacted
-  /** Where, and with which token, a client gets administrator's scopes without an approval. */
+  /** The URL and token by which a client gets the scopes of an administrator without an approval. */
   readonly administrator: { readonly url: string; readonly token: Redacted.Redacted }
-  /** Ends the gateway in good order. */
+  /** Stops the gateway as its owner would. */
   readonly stop: Effect.Effect<void>
 }
 
-/** What is left of a value when everything is masked that differs from gateway to gateway. */
+/** A value in which everything is masked that differs from gateway to gateway. */
 export type Shape = string | number | boolean | null | ReadonlyArray<Shape> | { readonly [name: string]: Shape }
 
-/** What one exchange brought. Frames are named by what they are; of several with one name the first is kept. */
+/** The result of one exchange. Frames are named by their kind, and the first of each name is kept. */
 export interface Recording {
-  /** Names of the frames, in the order in which each first came. */
+  /** Names of the frames, in the order of their first arrival. */
   readonly order: ReadonlyArray<string>
   readonly frames: Readonly<Record<string, Shape>>
-  /** Of the link that the exchange is about, and of others that end by it. */
+  /** Of the link of this exchange, and of others that end by it. */
   readonly closes: Readonly<Record<string, string>>
-  /** Whether an id or token that was known before is still the same, and what else is counted. */
+  /** Whether a known id or token is still the same, and counts. */
   readonly facts: Readonly<Record<string, string>>
 }
 export type Recordings = Readonly<Record<string, Recording>>
 
-/** An exchange that did not come to its end in time. */
+/** An exchange did not end in time. */
 export class ScriptStuck extends Schema.TaggedError<ScriptStuck>()("ScriptStuck", {
   exchange: Schema.String,
   awaited: Schema.String,
@@ -52,8 +52,8 @@ export class ScriptStuck extends Schema.TaggedError<ScriptStuck>()("ScriptStuck"
 }
 
 /**
- * A `connect`: how it differs from that of the device `alice` with the shared token, proof v3 and the scopes read and write.
- * In texts `<name>` stands for what an earlier exchange remembered.
+ * A `connect`, by its differences from that of the device `alice` with the shared token, proof v3 and the scopes read and
+ * write. In texts `<name>` stands for a value that an earlier exchange remembered.
  */
 interface Connect {
   /** `null` leaves the device out. */
@@ -65,13 +65,13 @@ interface Connect {
   readonly role?: string
   readonly scopes?: ReadonlyArray<string>
   readonly range?: readonly [min: number, max: number]
-  /** Signed and sent in place of the challenge's. */
+  /** Signed and sent in place of the challenge's nonce. */
   readonly nonce?: string
   /** Added to the challenge's `ts`. */
   readonly skewMs?: number
-  /** In the token slot of what is signed, when that is not what is sent. */
+  /** Signed in the token slot in place of the token that is sent. */
   readonly signedToken?: string
-  /** Put over what is sent, after it was signed; `undefined` takes a property away. */
+  /** Changes the parameters after they were signed; `undefined` removes a property. */
   readonly over?: {
     readonly params?: Readonly<Record<string, unknown>>
     readonly client?: Readonly<Record<string, unknown>>
@@ -81,7 +81,7 @@ interface Connect {
 
 interface Common {
   readonly name: string
-  /** Where in the answer a value stands that later exchanges use: the name, and the path joined by dots. */
+  /** Values of the answer that later exchanges use: the name, and the path joined by dots. */
   readonly remember?: Readonly<Record<string, string>>
   /** Events that the administrator gets by this exchange. */
   readonly heard?: ReadonlyArray<string>
@@ -100,29 +100,29 @@ type Exchange =
       readonly text?: string
       readonly binary?: boolean
       readonly origin?: string
-      /** Keeps a link that is let in, under this name; any other is closed. */
+      /** Keeps a link that gets its session, under this name; any other is closed. */
       readonly keep?: string
     }
-    /** One request on a link that is in; records the answer. */
+    /** One request on a link with a session; records the answer. */
     | {
       readonly _tag: "Ask"
       readonly on: string
       readonly method: string
       readonly params?: Readonly<Record<string, unknown>>
-      /** Properties of the frame that do not belong there. */
+      /** Additional properties of the frame. */
       readonly extra?: Readonly<Record<string, unknown>>
       /** Sent before the request, and not answered. */
       readonly before?: string
-      /** Leaves of lists in the answer only what is about this device. */
+      /** Keeps only items of this device in the lists of the answer. */
       readonly only?: string
-      /** Also records the events of this run, until one of this name came so many times. */
+      /** Also records the events of this run, until one of this name has come `times` times. */
       readonly run?: { readonly id: string; readonly until: string; readonly times?: number }
     }
-    /** Opens a link that says nothing. */
+    /** Opens a link that sends nothing. */
     | { readonly _tag: "Silent"; readonly keep: string }
     /** Waits for the end of a link. */
     | { readonly _tag: "Ended"; readonly on: string }
-    /** Sends a wrong token until it is refused for its number. */
+    /** Sends a wrong token until the address is locked out. */
     | { readonly _tag: "LockOut" }
     /** Opens silent links until the upgrade is refused. */
     | { readonly _tag: "Crowd" }
@@ -170,7 +170,7 @@ const bySomeoneElse = "http://elsewhere.example"
 export const script: ReadonlyArray<Exchange> = [
   { _tag: "Silent", name: "a link that says nothing gets its challenge", keep: "silent" },
 
-  // connect refused before anybody looks at the device
+  // connect refused before its device is checked
   refused("protocol 5..6", { range: [5, 6] }),
   refused("protocol 3..3", { range: [3, 3] }),
   refused("an unknown parameter", { over: { params: { invented: true } } }),
@@ -187,7 +187,7 @@ export const script: ReadonlyArray<Exchange> = [
   refused("a foreign Origin", {}, { origin: bySomeoneElse }),
   refused("the control page without Origin", { client: { id: "openclaw-control-ui", mode: "ui" }, device: null }),
 
-  // first frames that are no connect
+  // first frames other than connect
   first("another request first", request("health", {})),
   first("an event first", JSON.stringify({ type: "event", event: "connect", payload: {} })),
   first("an id that is a number", request("connect", {}, 1)),
@@ -293,7 +293,7 @@ export const script: ReadonlyArray<Exchange> = [
   enters("the device token from another client", { ...byToken, client: { id: "cli", mode: "cli" } }),
   refused("the device token, signed as if there were none", { ...byToken, signedToken: "" }),
 
-  // changes of what is asked for
+  // changes of role, scopes and platform
   refused("more scopes", { scopes: scopes("read", "write", "approvals") }, {
     remember: ticket,
     heard: ["device.pair.requested"]
@@ -367,7 +367,7 @@ export const script: ReadonlyArray<Exchange> = [
 
 // ---- shapes
 
-/** Texts under these names are kept: a client decides by them, or they are a closed list. */
+/** Texts under these names are kept: clients depend on them, or they are a closed list. */
 const telling = new Set([
   "type",
   "event",
@@ -418,7 +418,7 @@ const tellingNumbers = new Set([
   "clientMaxProtocol"
 ])
 
-/** Names whose values are another thing each time, at any depth. */
+/** Names whose values differ each time, at any depth. */
 const fluid: Readonly<Record<string, string>> = {
   presence: "whoever is connected just now",
   eventLoop: "how busy the machine is",
@@ -435,7 +435,7 @@ const maskIds = (text: string) =>
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   Predicate.isObject(value) && !Array.isArray(value)
 
-/** Of a list, the shapes that its items have. */
+/** The shapes of the items of a list. */
 const distinct = (items: ReadonlyArray<unknown>): ReadonlyArray<Shape> =>
   [...new Map(items.map((item) => [JSON.stringify(shapeOf(item)), shapeOf(item)])).entries()]
     .toSorted(([left], [right]) => left < right ? -1 : 1)
@@ -482,13 +482,13 @@ const places = (
 const toShape = (recording: Recording | undefined): Shape | undefined =>
   recording === undefined ? undefined : { ...recording }
 
-/** With the order of those frames only that the other recording has too: one that is missing is told by itself. */
+/** Keeps the order of common frames only. A missing frame is a difference of its own. */
 const beside = (recording: Recording | undefined, other: Recording | undefined): Recording | undefined =>
   recording === undefined || other === undefined
     ? recording
     : { ...recording, order: recording.order.filter((name) => name in other.frames) }
 
-/** Every place where what was played differs from what is recorded, by exchange. */
+/** Every place where the played recording differs from the recorded one, by exchange. */
 export const compare = (recorded: Recordings, played: Recordings): ReadonlyArray<Difference> =>
   [...new Set([...Object.keys(recorded), ...Object.keys(played)])].flatMap((exchange) =>
     places(
@@ -498,26 +498,26 @@ export const compare = (recorded: Recordings, played: Recordings): ReadonlyArray
     ).map((place) => ({ exchange, ...place }))
   )
 
-/** For people. */
+/** A difference in one line, for people. */
 export const describe = ({ exchange, path, played, recorded }: Difference): string =>
   `"${exchange}" at ${path.join(" / ")}: recorded ${JSON.stringify(recorded) ?? "nothing"}, played ${
     JSON.stringify(played) ?? "nothing"
   }`
 
-/** What `DevGateway` has otherwise than a real gateway, on purpose: where, and why. */
+/** A deliberate difference between `DevGateway` and a real gateway. */
 export interface Deliberate {
   readonly reason: string
-  /** The exchange it is about; all unless given. */
+  /** The exchange that differs; all unless given. */
   readonly exchange?: string
   /** The path of a difference begins with one of these, joined by slashes. */
   readonly paths: ReadonlyArray<string>
-  /** It may leave out what is recorded there, and may not tell anything else. */
+  /** `DevGateway` may leave the value out, and may not have another one. */
   readonly absent?: boolean
 }
 
 export const deliberate: ReadonlyArray<Deliberate> = [
   {
-    reason: "it has no plugins, and no pages that plugins add to",
+    reason: "it has no plugins, and no pages of plugins",
     paths: [
       "frames/res/payload/controlUiLinkReaders",
       "frames/res/payload/controlUiWidgetKinds",
@@ -531,7 +531,7 @@ export const deliberate: ReadonlyArray<Deliberate> = [
     paths: ["frames/res/payload/features/capabilities"]
   },
   {
-    reason: "its agent has no heartbeat, and its model is not loaded apart",
+    reason: "its agent has no heartbeat, and its model is not loaded separately",
     paths: [
       "frames/res/payload/snapshot/health/agents/0/heartbeat/enabled",
       "frames/res/payload/agents/0/heartbeat/enabled",
@@ -539,17 +539,16 @@ export const deliberate: ReadonlyArray<Deliberate> = [
     ]
   },
   {
-    reason: "it is not installed as a package of its own that could be updated",
+    reason: "it is not a package that could be updated",
     paths: ["frames/res/payload/snapshot/updateSchedule/install"]
   },
   {
-    reason:
-      "of a session it tells what a client of one agent reads: no routing of models, participants, placement, counts",
+    reason: "it describes a session for a client of one agent: no routing of models, participants, placement, counts",
     paths: ["frames/res/payload/defaults", "frames/res/payload/sessionInfo"],
     absent: true
   },
   {
-    reason: "it does not keep by which client a message came",
+    reason: "it does not record which client sent a message",
     exchange: "history",
     paths: ["frames/res/payload/messages/0/__openclaw/transport"]
   },
@@ -582,9 +581,9 @@ interface Link {
   readonly close: () => void
   /** Code and reason, once the link has ended. */
   readonly ended: () => string | undefined
-  /** What the HTTP upgrade was answered instead. */
+  /** The answer that refused the HTTP upgrade. */
   readonly refusal: () => string | undefined
-  /** Calls after every frame and at the end, until the returned function is called. */
+  /** Calls `look` after every frame and at the end, until the returned function is called. */
   readonly watch: (look: () => void) => () => void
 }
 
@@ -646,7 +645,7 @@ const at = (value: unknown, path: string): unknown =>
 
 const words = (...parts: ReadonlyArray<unknown>) => parts.filter((part) => typeof part === "string").join(" ")
 
-/** What a frame is: `res`, or the event with the state, stream and phase that it tells. */
+/** The name of a frame: `res`, or its event with state, stream and phase. */
 const nameOf = (frame: unknown): string => {
   const payload = at(frame, "payload")
   if (at(frame, "type") !== "event") return words(at(frame, "type"))
@@ -670,258 +669,273 @@ const keep = (draft: Draft, frame: unknown, name = nameOf(frame)) => {
   draft.frames[name] = shapeOf(frame)
 }
 
+/** The state of a play. */
+interface Scene {
+  readonly target: Target
+  /** Open links, by the script's name for them. */
+  readonly links: Map<string, Link>
+  readonly devices: ReadonlyMap<string, Device>
+  /** Values that the script calls by name, such as ids and tokens of earlier answers. */
+  readonly memory: Map<string, string>
+  requests: number
+}
+
+const recall = ({ memory }: Scene, text: string) =>
+  text.replace(/<([^<>]+)>/g, (whole, name: string) => memory.get(name) ?? whole)
+const recallAll = (scene: Scene, value: unknown): unknown => {
+  if (typeof value === "string") return recall(scene, value)
+  if (!isRecord(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, recallAll(scene, inner)]))
+}
+
+const until = (exchange: string, link: Link, awaited: string, holds: () => boolean, patience = handshakePatience) => {
+  const stuck = Effect.suspend(() =>
+    Effect.fail(new ScriptStuck({ exchange, awaited, seen: [...link.frames.map(nameOf), link.ended() ?? "no end"] }))
+  )
+  return Effect.callback<void, ScriptStuck>((resume) => {
+    const look = () => {
+      if (holds()) resume(Effect.void)
+      else if (link.ended() !== undefined) resume(stuck)
+    }
+    const unwatch = link.watch(look)
+    look()
+    return Effect.sync(unwatch)
+  }).pipe(Effect.timeoutOrElse({ duration: patience, orElse: () => stuck }))
+}
+
+const linkOf = ({ links }: Scene, name: string) => {
+  const link = links.get(name)
+  return link === undefined ? Effect.die(`the script has no link ${name}`) : Effect.succeed(link)
+}
+
+const isChallenge = (frame: unknown) => at(frame, "event") === "connect.challenge"
+
+const isHello = (frame: unknown) => at(frame, "payload.type") === "hello-ok"
+
+const open = Effect.fnUntraced(function*(exchange: string, url: string, options: ClientOptions = {}) {
+  const link = yield* dial(url, options)
+  yield* until(exchange, link, "a challenge", () => link.frames.some(isChallenge))
+  return link
+})
+
+const connectFrame = (scene: Scene, connect: Connect, challenge: unknown): string => {
+  const { client = { id: "gateway-client", mode: "backend" }, over = {}, platform = "linux", role = "operator" } =
+    connect
+  const { proof = "v3", range = [3, 4], scopes: asked = scopes("read", "write") } = connect
+  const auth: unknown = recallAll(scene, connect.auth === undefined ? { token: "<shared>" } : connect.auth ?? undefined)
+  const sentToken = at(auth, "token") ?? at(auth, "deviceToken") ?? ""
+  const nonce = connect.nonce ?? at(challenge, "payload.nonce")
+  const signedAt = Number(at(challenge, "payload.ts")) + (connect.skewMs ?? 0)
+  const device = connect.device === null ? undefined : scene.devices.get(connect.device ?? "alice")
+  const text = [
+    proof,
+    device?.deviceId,
+    client.id,
+    client.mode,
+    role,
+    asked.join(","),
+    signedAt,
+    connect.signedToken ?? sentToken,
+    ...(proof === "v1" ? [] : [nonce]),
+    ...(proof === "v3" ? [platform, ""] : [])
+  ].join("|")
+  return request("connect", {
+    minProtocol: range[0],
+    maxProtocol: range[1],
+    client: { ...client, version: "1.0.0", platform, ...over.client },
+    role,
+    scopes: asked,
+    caps: [],
+    auth,
+    device: device === undefined ? undefined : {
+      id: device.deviceId,
+      publicKey: device.publicKey,
+      signature: device.sign(text),
+      signedAt,
+      nonce,
+      ...Object(recallAll(scene, over.device))
+    },
+    ...over.params
+  })
+}
+
+const firstFrame = Effect.fnUntraced(
+  function*(scene: Scene, exchange: Extract<Exchange, { readonly _tag: "First" }>, draft: Draft) {
+    const link = yield* open(
+      exchange.name,
+      scene.target.url,
+      exchange.origin === undefined ? {} : { origin: exchange.origin }
+    )
+    const text = exchange.text ?? connectFrame(scene, exchange.connect ?? {}, link.frames.find(isChallenge))
+    link.send(exchange.binary === true ? Buffer.from(text, "utf8") : text)
+    yield* until(
+      exchange.name,
+      link,
+      "hello-ok or the end",
+      () => link.ended() !== undefined || link.frames.some(isHello)
+    )
+    const answers = link.frames.filter((frame) => at(frame, "type") === "res")
+    for (const frame of answers) keep(draft, frame)
+    const ended = link.ended()
+    if (ended !== undefined) draft.closes["this"] = ended
+    if (exchange.keep === undefined) link.close()
+    else scene.links.set(exchange.keep, link)
+    return answers[0]
+  }
+)
+
+/** The frame with only the items of one device in the lists of its payload. */
+const about = (scene: Scene, name: string | undefined, frame: unknown): unknown => {
+  const payload = at(frame, "payload")
+  if (name === undefined || !isRecord(frame) || !isRecord(payload)) return frame
+  const filtered = Object.entries(payload).map(([key, value]) => [
+    key,
+    Array.isArray(value) ? value.filter((item) => at(item, "deviceId") === scene.memory.get(name)) : value
+  ])
+  return { ...frame, payload: Object.fromEntries(filtered) }
+}
+
+const ask = Effect.fnUntraced(function*(scene: Scene, exchange: Ask, draft: Draft) {
+  const link = yield* linkOf(scene, exchange.on)
+  const id = `r${++scene.requests}`
+  const since = link.frames.length
+  if (exchange.before !== undefined) link.send(exchange.before)
+  link.send(JSON.stringify({
+    type: "req",
+    id,
+    method: exchange.method,
+    params: recallAll(scene, exchange.params),
+    ...exchange.extra
+  }))
+  const run = exchange.run === undefined ? undefined : { ...exchange.run, id: recall(scene, exchange.run.id) }
+  const ours = () =>
+    link.frames.slice(since).filter((frame) =>
+      at(frame, "id") === id
+      || (run !== undefined && at(frame, "payload.runId") === run.id && at(frame, "type") === "event")
+    )
+  const complete = () => {
+    const frames = ours()
+    const answered = frames.some((frame) => at(frame, "id") === id)
+    if (!answered || run === undefined) return answered
+    return at(frames.find((frame) => at(frame, "id") === id), "ok") === false
+      || frames.filter((frame) => nameOf(frame) === run.until).length >= (run.times ?? 1)
+  }
+  yield* until(exchange.name, link, run?.until ?? "an answer", complete, runPatience)
+  const frames = ours()
+  for (const frame of frames) keep(draft, about(scene, exchange.only, frame))
+  return frames.find((frame) => at(frame, "id") === id)
+})
+
+const lockOut = Effect.fnUntraced(function*(scene: Scene, name: string, draft: Draft) {
+  const wrong: Exchange = { _tag: "First", name, connect: { auth: { token: "wrong" } } }
+  for (let tries = 0; tries < mostTries; tries++) {
+    const attempt: Draft = { order: [], frames: {}, closes: {}, facts: {} }
+    const answer = yield* firstFrame(scene, wrong, attempt)
+    if (at(answer, "error.details.code") !== "AUTH_RATE_LIMITED") continue
+    Object.assign(draft.frames, attempt.frames)
+    Object.assign(draft.closes, attempt.closes)
+    draft.order.push(...attempt.order)
+    return
+  }
+})
+
+const crowd = Effect.fnUntraced(function*({ target }: Scene, name: string, draft: Draft) {
+  for (let tries = 1; tries <= mostTries; tries++) {
+    const link = yield* dial(target.url, {})
+    yield* until(
+      name,
+      link,
+      "a challenge or a refusal",
+      () => link.refusal() !== undefined || link.frames.some(isChallenge)
+    )
+    const refusal = link.refusal()
+    if (refusal === undefined) continue
+    draft.closes["this"] = refusal
+    draft.facts["the link that is refused"] = String(tries)
+    return
+  }
+}, Effect.scoped)
+
+const perform = Effect.fnUntraced(function*(scene: Scene, exchange: Exchange, draft: Draft) {
+  switch (exchange._tag) {
+    case "First":
+      return yield* firstFrame(scene, exchange, draft)
+    case "Ask":
+      return yield* ask(scene, exchange, draft)
+    case "Silent": {
+      const link = yield* open(exchange.name, scene.target.url)
+      scene.links.set(exchange.keep, link)
+      keep(draft, link.frames[0])
+      return undefined
+    }
+    case "Ended": {
+      const link = yield* linkOf(scene, exchange.on)
+      yield* until(exchange.name, link, "the end", () => link.ended() !== undefined)
+      draft.closes[exchange.on] = link.ended() ?? ""
+      return undefined
+    }
+    case "LockOut":
+      return yield* lockOut(scene, exchange.name, draft)
+    case "Crowd":
+      return yield* crowd(scene, exchange.name, draft)
+    case "Stop": {
+      const link = yield* linkOf(scene, exchange.on)
+      const since = link.frames.length
+      yield* scene.target.stop
+      yield* until(exchange.name, link, "the end", () => link.ended() !== undefined)
+      for (const frame of link.frames.slice(since)) if (at(frame, "event") === "shutdown") keep(draft, frame)
+      draft.closes[exchange.on] = link.ended() ?? ""
+      return undefined
+    }
+  }
+})
+
+const remember = ({ memory }: Scene, exchange: Exchange, answer: unknown, draft: Draft) => {
+  for (const [name, path] of Object.entries(exchange.remember ?? {})) {
+    const value = at(answer, path)
+    const before = memory.get(name)
+    if (before !== undefined) {
+      draft.facts[name] = value === undefined ? "missing" : value === before ? "as before" : "new"
+      if (value !== before) memory.set(`${name} before`, before)
+    }
+    if (typeof value === "string") memory.set(name, value)
+  }
+}
+
+const enterAdministrator = Effect.fnUntraced(function*(scene: Scene) {
+  const { administrator } = scene.target
+  const admin = yield* open("administrator", administrator.url)
+  scene.links.set("admin", admin)
+  scene.memory.set("operator", Redacted.value(administrator.token))
+  const connect: Connect = {
+    device: "admin",
+    auth: { token: "<operator>" },
+    client: { id: "cli", mode: "cli" },
+    scopes: scopes("admin", "pairing")
+  }
+  admin.send(connectFrame(scene, connect, admin.frames.find(isChallenge)))
+  yield* until("administrator", admin, "hello-ok", () => admin.frames.some(isHello))
+  return admin
+})
+
 /** Plays the whole script. The scope closes what is still open. */
 export const play = Effect.fn("Script.play")(function*(target: Target, exchanges: ReadonlyArray<Exchange> = script) {
-  const links = new Map<string, Link>()
   const devices = new Map<string, Device>()
   const memory = new Map<string, string>([["shared", Redacted.value(target.token)]])
-  const recordings: Record<string, Recording> = {}
-
   for (const name of ["alice", "bob", "admin"]) {
     const device = yield* makeDevice
     devices.set(name, device)
     memory.set(name, device.deviceId)
   }
-
-  memory.set("play", randomUUID()) // idempotency keys of another play are known to a gateway that still runs
-
-  const recall = (text: string) => text.replace(/<([^<>]+)>/g, (whole, name: string) => memory.get(name) ?? whole)
-  const recallAll = (value: unknown): unknown => {
-    if (typeof value === "string") return recall(value)
-    if (!isRecord(value)) return value
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, recallAll(inner)]))
-  }
-
-  const until = (exchange: string, link: Link, awaited: string, holds: () => boolean, patience = handshakePatience) => {
-    const stuck = Effect.suspend(() =>
-      Effect.fail(new ScriptStuck({ exchange, awaited, seen: [...link.frames.map(nameOf), link.ended() ?? "no end"] }))
-    )
-    return Effect.callback<void, ScriptStuck>((resume) => {
-      const look = () => {
-        if (holds()) resume(Effect.void)
-        else if (link.ended() !== undefined) resume(stuck)
-      }
-      const unwatch = link.watch(look)
-      look()
-      return Effect.sync(unwatch)
-    }).pipe(Effect.timeoutOrElse({ duration: patience, orElse: () => stuck }))
-  }
-
-  const named = (name: string) => {
-    const link = links.get(name)
-    return link === undefined ? Effect.die(`the script has no link ${name}`) : Effect.succeed(link)
-  }
-
-  const isChallenge = (frame: unknown) => at(frame, "event") === "connect.challenge"
-
-  const open = Effect.fnUntraced(function*(exchange: string, url: string, options: ClientOptions = {}) {
-    const link = yield* dial(url, options)
-    yield* until(exchange, link, "a challenge", () => link.frames.some(isChallenge))
-    return link
-  })
-
-  const connectFrame = (connect: Connect, challenge: unknown): string => {
-    const { client = { id: "gateway-client", mode: "backend" }, over = {}, platform = "linux", role = "operator" } =
-      connect
-    const { proof = "v3", range = [3, 4], scopes: asked = scopes("read", "write") } = connect
-    const auth: unknown = recallAll(connect.auth === undefined ? { token: "<shared>" } : connect.auth ?? undefined)
-    const sentToken = at(auth, "token") ?? at(auth, "deviceToken") ?? ""
-    const nonce = connect.nonce ?? at(challenge, "payload.nonce")
-    const signedAt = Number(at(challenge, "payload.ts")) + (connect.skewMs ?? 0)
-    const device = connect.device === null ? undefined : devices.get(connect.device ?? "alice")
-    const text = [
-      proof,
-      device?.deviceId,
-      client.id,
-      client.mode,
-      role,
-      asked.join(","),
-      signedAt,
-      connect.signedToken ?? sentToken,
-      ...(proof === "v1" ? [] : [nonce]),
-      ...(proof === "v3" ? [platform, ""] : [])
-    ].join("|")
-    return request("connect", {
-      minProtocol: range[0],
-      maxProtocol: range[1],
-      client: { ...client, version: "1.0.0", platform, ...over.client },
-      role,
-      scopes: asked,
-      caps: [],
-      auth,
-      device: device === undefined ? undefined : {
-        id: device.deviceId,
-        publicKey: device.publicKey,
-        signature: device.sign(text),
-        signedAt,
-        nonce,
-        ...Object(recallAll(over.device))
-      },
-      ...over.params
-    })
-  }
-
-  const isHello = (frame: unknown) => at(frame, "payload.type") === "hello-ok"
-
-  const firstFrame = Effect.fnUntraced(
-    function*(exchange: Extract<Exchange, { readonly _tag: "First" }>, draft: Draft) {
-      const link = yield* open(
-        exchange.name,
-        target.url,
-        exchange.origin === undefined ? {} : { origin: exchange.origin }
-      )
-      const text = exchange.text ?? connectFrame(exchange.connect ?? {}, link.frames.find(isChallenge))
-      link.send(exchange.binary === true ? Buffer.from(text, "utf8") : text)
-      yield* until(
-        exchange.name,
-        link,
-        "hello-ok or the end",
-        () => link.ended() !== undefined || link.frames.some(isHello)
-      )
-      const answers = link.frames.filter((frame) => at(frame, "type") === "res")
-      for (const frame of answers) keep(draft, frame)
-      const ended = link.ended()
-      if (ended !== undefined) draft.closes["this"] = ended
-      if (exchange.keep === undefined) link.close()
-      else links.set(exchange.keep, link)
-      return answers[0]
-    }
-  )
-
-  let requests = 0
-  const ask = Effect.fnUntraced(function*(exchange: Ask, draft: Draft) {
-    const link = yield* named(exchange.on)
-    const id = `r${++requests}`
-    const since = link.frames.length
-    if (exchange.before !== undefined) link.send(exchange.before)
-    link.send(JSON.stringify({
-      type: "req",
-      id,
-      method: exchange.method,
-      params: recallAll(exchange.params),
-      ...exchange.extra
-    }))
-    const run = exchange.run === undefined ? undefined : { ...exchange.run, id: recall(exchange.run.id) }
-    const ours = () =>
-      link.frames.slice(since).filter((frame) =>
-        at(frame, "id") === id
-        || (run !== undefined && at(frame, "payload.runId") === run.id && at(frame, "type") === "event")
-      )
-    const complete = () => {
-      const frames = ours()
-      const answered = frames.some((frame) => at(frame, "id") === id)
-      if (!answered || run === undefined) return answered
-      return at(frames.find((frame) => at(frame, "id") === id), "ok") === false
-        || frames.filter((frame) => nameOf(frame) === run.until).length >= (run.times ?? 1)
-    }
-    yield* until(exchange.name, link, run?.until ?? "an answer", complete, runPatience)
-    const frames = ours()
-    for (const frame of frames) keep(draft, about(exchange.only, frame))
-    return frames.find((frame) => at(frame, "id") === id)
-  })
-
-  /** The frame, with only those items in the lists of its payload that are about one device. */
-  const about = (name: string | undefined, frame: unknown): unknown => {
-    const payload = at(frame, "payload")
-    if (name === undefined || !isRecord(frame) || !isRecord(payload)) return frame
-    const filtered = Object.entries(payload).map(([key, value]) => [
-      key,
-      Array.isArray(value) ? value.filter((item) => at(item, "deviceId") === memory.get(name)) : value
-    ])
-    return { ...frame, payload: Object.fromEntries(filtered) }
-  }
-
-  const lockOut = Effect.fnUntraced(function*(name: string, draft: Draft) {
-    const wrong: Exchange = { _tag: "First", name, connect: { auth: { token: "wrong" } } }
-    for (let tries = 0; tries < mostTries; tries++) {
-      const attempt: Draft = { order: [], frames: {}, closes: {}, facts: {} }
-      const answer = yield* firstFrame(wrong, attempt)
-      if (at(answer, "error.details.code") !== "AUTH_RATE_LIMITED") continue
-      Object.assign(draft.frames, attempt.frames)
-      Object.assign(draft.closes, attempt.closes)
-      draft.order.push(...attempt.order)
-      return
-    }
-  })
-
-  const crowd = Effect.fnUntraced(function*(name: string, draft: Draft) {
-    for (let tries = 1; tries <= mostTries; tries++) {
-      const link = yield* dial(target.url, {})
-      yield* until(
-        name,
-        link,
-        "a challenge or a refusal",
-        () => link.refusal() !== undefined || link.frames.some(isChallenge)
-      )
-      const refusal = link.refusal()
-      if (refusal === undefined) continue
-      draft.closes["this"] = refusal
-      draft.facts["the link that is refused"] = String(tries)
-      return
-    }
-  }, Effect.scoped)
-
-  const perform = Effect.fnUntraced(function*(exchange: Exchange, draft: Draft) {
-    switch (exchange._tag) {
-      case "First":
-        return yield* firstFrame(exchange, draft)
-      case "Ask":
-        return yield* ask(exchange, draft)
-      case "Silent": {
-        const link = yield* open(exchange.name, target.url)
-        links.set(exchange.keep, link)
-        keep(draft, link.frames[0])
-        return undefined
-      }
-      case "Ended": {
-        const link = yield* named(exchange.on)
-        yield* until(exchange.name, link, "the end", () => link.ended() !== undefined)
-        draft.closes[exchange.on] = link.ended() ?? ""
-        return undefined
-      }
-      case "LockOut":
-        return yield* lockOut(exchange.name, draft)
-      case "Crowd":
-        return yield* crowd(exchange.name, draft)
-      case "Stop": {
-        const link = yield* named(exchange.on)
-        const since = link.frames.length
-        yield* target.stop
-        yield* until(exchange.name, link, "the end", () => link.ended() !== undefined)
-        for (const frame of link.frames.slice(since)) if (at(frame, "event") === "shutdown") keep(draft, frame)
-        draft.closes[exchange.on] = link.ended() ?? ""
-        return undefined
-      }
-    }
-  })
-
-  const remember = (exchange: Exchange, answer: unknown, draft: Draft) => {
-    for (const [name, path] of Object.entries(exchange.remember ?? {})) {
-      const value = at(answer, path)
-      const before = memory.get(name)
-      if (before !== undefined) {
-        draft.facts[name] = value === undefined ? "missing" : value === before ? "as before" : "new"
-        if (value !== before) memory.set(`${name} before`, before)
-      }
-      if (typeof value === "string") memory.set(name, value)
-    }
-  }
-
-  const admin = yield* open("administrator", target.administrator.url)
-  links.set("admin", admin)
-  memory.set("operator", Redacted.value(target.administrator.token))
-  admin.send(connectFrame({
-    device: "admin",
-    auth: { token: "<operator>" },
-    client: { id: "cli", mode: "cli" },
-    scopes: scopes("admin", "pairing")
-  }, admin.frames.find(isChallenge)))
-  yield* until("administrator", admin, "hello-ok", () => admin.frames.some(isHello))
+  memory.set("play", randomUUID()) // a gateway that still runs knows the idempotency keys of another play
+  const scene: Scene = { target, links: new Map(), devices, memory, requests: 0 }
+  const recordings: Record<string, Recording> = {}
+  const admin = yield* enterAdministrator(scene)
 
   for (const exchange of exchanges) {
     const draft: Draft = { order: [], frames: {}, closes: {}, facts: {} }
     const heardSince = admin.frames.length
-    const answer = yield* perform(exchange, draft)
+    const answer = yield* perform(scene, exchange, draft)
     for (const event of exchange.heard ?? []) {
       const heard = () => admin.frames.slice(heardSince).some((frame) => at(frame, "event") === event)
       yield* until(exchange.name, admin, event, heard)
@@ -930,11 +944,11 @@ export const play = Effect.fn("Script.play")(function*(target: Target, exchanges
       if (nameOf(frame).startsWith("device.pair.")) keep(draft, frame)
     }
     for (const name of exchange.ends ?? []) {
-      const link = yield* named(name)
+      const link = yield* linkOf(scene, name)
       yield* until(exchange.name, link, `the end of ${name}`, () => link.ended() !== undefined)
       draft.closes[name] = link.ended() ?? ""
     }
-    remember(exchange, answer, draft)
+    remember(scene, exchange, answer, draft)
     recordings[exchange.name] = draft
   }
   return recordings

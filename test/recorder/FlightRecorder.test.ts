@@ -60,7 +60,7 @@ const files = (made: MemoryFiles.Disk, behaviour: MemoryFiles.Behaviour = {}) =>
 
 const path = "/r/agent.ndjson"
 
-/** Runs with a recorder and answers what is in the file afterwards. */
+/** Runs with a recorder and gives the content of the file afterwards. */
 const recording = <A, E>(
   body: (recorder: FlightRecorder["Service"]) => Effect.Effect<A, E>,
   made = disk(),
@@ -72,13 +72,13 @@ const recording = <A, E>(
     Effect.andThen(Effect.sync(() => MemoryFiles.snapshot(made)[path] ?? ""))
   )
 
-/** What is recorded here: no events and no notices. */
+/** The agent of these tests has no events and no notices. */
 const agent = TaskRunner.layer().pipe(Layer.provideMerge(Supervisor.layer), Layer.provide(Handshake.layer))
 
 const draw = (value: number) => () => ({ kind: "draw" as const, value })
 
 describe("FlightRecorder", () => {
-  it.effect("writes a header, then every entry with the time at which it was noted, and an end", () =>
+  it.effect("writes a header, then every entry with its time, and an end", () =>
     Effect.gen(function*() {
       const text = yield* recording(({ note }) =>
         Effect.gen(function*() {
@@ -104,7 +104,7 @@ describe("FlightRecorder", () => {
       assert.strictEqual((made.entries.get(path)?.mode ?? 0) & 0o777, 0o600)
     }))
 
-  it.live("and so it is on a real disk", () =>
+  it.live("the file is private on a real disk", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const real = `${yield* fs.makeTempDirectoryScoped()}/agent.ndjson`
@@ -126,7 +126,7 @@ describe("FlightRecorder", () => {
       assert.deepStrictEqual(MemoryFiles.snapshot(made), before)
     }))
 
-  it.effect("a place that keeps no modes, or is not there, is refused and left empty", () =>
+  it.effect("a place without modes, or a missing directory, is refused and left empty", () =>
     Effect.gen(function*() {
       const made = disk()
       const exposed = yield* Effect.flip(recording(() => Effect.void, made, {}, { fixedMode: 0o777 }))
@@ -156,7 +156,7 @@ describe("FlightRecorder", () => {
       assert.isAbove(entries.length, 10)
     }))
 
-  it.live("what the writer cannot keep up with is counted, where it is missing", () =>
+  it.live("lost entries are counted, at the place where they are missing", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const real = `${yield* fs.makeTempDirectoryScoped()}/agent.ndjson`
@@ -202,7 +202,7 @@ describe("FlightRecorder", () => {
     ))
 })
 
-describe("what comes out of the journal", () => {
+describe("tasks and aborts of other processes", () => {
   const earlier = {
     taskId: TaskId.make("0badcafe"),
     runId: RunId.make("4c0f5d3e-5f0b-4a0b-9b60-3f6f0d5a7a01"),
@@ -229,7 +229,7 @@ describe("what comes out of the journal", () => {
       ))
     )
 
-  it.effect("tasks of another process, and aborts that it asks for, are recorded and happen again in the replay", () =>
+  it.effect("they are recorded and happen again in the replay", () =>
     Effect.gen(function*() {
       const made = disk()
       const wanted = yield* Ref.make<ReadonlyArray<RunId>>([])
@@ -238,7 +238,7 @@ describe("what comes out of the journal", () => {
         Effect.map(TaskJournal, (inner) =>
           TaskJournal.of({
             ...inner,
-            // What others have is listed, and not ours.
+            // Tasks of other processes are listed, but are not ours.
             read: Effect.succeed([{ ...earlier, taskId: TaskId.make("0fab0fab"), ownerPid: 4711 }]),
             claim: () => Effect.succeed([{ ...earlier, abortRequested: true }]),
             abortRequests: Ref.get(wanted)
@@ -271,7 +271,7 @@ describe("what comes out of the journal", () => {
       }
     }))
 
-  it.effect("a task that the journal cannot keep is sent neither then nor in the replay", () =>
+  it.effect("a task that the journal cannot keep is not sent, and not in the replay either", () =>
     Effect.gen(function*() {
       const made = disk()
       const full = Layer.effect(
@@ -332,7 +332,7 @@ const canary = {
   header: "canary-header-value-3f",
   pin: "c0ffee".repeat(10) + "0123"
 }
-/** What comes before the gateway is reached, with every host and certificate that an error can name. */
+/** The facts of a certificate in an error, with canaries. */
 const seenOnTheWay = {
   host: "canary-host.example:4711",
   seenCertificate: "sha256:CA:4A:11",
@@ -359,7 +359,7 @@ const onTheWay: ReadonlyArray<DialError> = [
 ]
 const seed = Uint8Array.from({ length: 32 }, (_, index) => (index * 37 + 11) % 256)
 
-/** Every form in which a secret could stand in the file. */
+/** Every form that a secret could have in the file. */
 const formsOf = (secret: string | Uint8Array): ReadonlyArray<string> => {
   const bytes = Buffer.from(secret)
   // Without the last letters, which depend on what follows.
@@ -471,10 +471,10 @@ describe("a recording holds no secret", () => {
           for (const form of formsOf(secret)) assert.notInclude(text, form, String(secret))
         }
         for (const word of ["canary", "ca:4a:11", "c0:ff:ee"]) assert.notInclude(text.toLowerCase(), word)
-        // The token that an approval brings over the session is one of those that were looked for.
+        // The token of an approval over the session is one of those that were searched for.
         assert.isTrue(frames.some(({ text }) => /"status":"approved"[^}]*"deviceToken"/.test(text)))
         for (const { _tag } of onTheWay) assert.include(text, `"error":"${_tag}"`)
-        // It is a whole recording all the same.
+        // It is still a complete recording.
         const outcome = yield* Effect.flatMap(Recording.parse(text), (all) => Replay.run(all, { toleranceMs: 0 }))
         assert.isUndefined(outcome.difference, JSON.stringify(outcome.difference))
         assert.isAbove(outcome.messages, 4)

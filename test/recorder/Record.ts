@@ -1,6 +1,6 @@
 /**
- * Writes `test/recordings` anew: `node test/recorder/Record.ts`. To be run when the client is meant to behave otherwise than
- * before, and the difference to be read before it is committed.
+ * Writes `test/recordings` again: `node test/recorder/Record.ts`. Run it when a change of the client's behaviour is intended,
+ * and read the difference before you commit it.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"

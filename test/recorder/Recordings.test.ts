@@ -27,7 +27,7 @@ describe("the recordings in test/recordings", () => {
       }))
   }
 
-  it.effect("there is one for each scenario, and no other", () =>
+  it.effect("each scenario has a recording, and there is no other", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const names = Scenarios.scenarios.map(({ name }) => `${name}.ndjson`)
@@ -53,18 +53,18 @@ const answered = (frame: Readonly<Record<string, unknown>>, status: string) => (
   payload: { ...(Predicate.isObject(frame["payload"]) ? frame["payload"] : {}), status }
 })
 
-describe("a replay that goes another way says where", () => {
-  const differs = Effect.fnUntraced(function*(
-    name: string,
-    pick: (entry: Entry) => boolean,
-    change: (entry: Entry) => ReadonlyArray<Entry>
-  ) {
-    const { difference } = yield* Replay.run(changed(yield* recording(name), pick, change), { toleranceMs: 0 })
-    assert.isDefined(difference)
-    return difference
-  })
-  const gone = (): ReadonlyArray<Entry> => []
+const differs = Effect.fnUntraced(function*(
+  name: string,
+  pick: (entry: Entry) => boolean,
+  change: (entry: Entry) => ReadonlyArray<Entry>
+) {
+  const { difference } = yield* Replay.run(changed(yield* recording(name), pick, change), { toleranceMs: 0 })
+  assert.isDefined(difference)
+  return difference
+})
+const gone = (): ReadonlyArray<Entry> => []
 
+describe("a replay that differs says where", () => {
   it.effect("another cause of a wait", () =>
     Effect.gen(function*() {
       const difference = yield* differs("drop-at-challenge", ({ kind }) =>
@@ -85,13 +85,13 @@ describe("a replay that goes another way says where", () => {
       assert.strictEqual(difference?.what, "state")
     }))
 
-  it.effect("a challenge that did not come, so that nothing is answered", () =>
+  it.effect("a challenge that did not come, so the client sends nothing", () =>
     Effect.gen(function*() {
       const difference = yield* differs("hello", ({ kind }) => kind === "in", gone)
       assert.deepInclude(difference, { what: "message", replayed: "nothing of the kind" })
     }))
 
-  it.effect("a message that is another", () =>
+  it.effect("another message", () =>
     Effect.gen(function*() {
       const difference = yield* differs("approval", ({ kind }) =>
         kind === "delegated", (entry) =>
@@ -118,7 +118,7 @@ describe("a replay that goes another way says where", () => {
       assert.match(difference?.recorded ?? "", /device\.scopes\.requestUpgrade/)
     }))
 
-  it.effect("a task that ended otherwise", () =>
+  it.effect("another end of a task", () =>
     Effect.gen(function*() {
       const difference = yield* differs("approval", ({ kind }) =>
         kind === "ended", (entry) =>
@@ -128,7 +128,7 @@ describe("a replay that goes another way says where", () => {
       assert.match(difference?.replayed ?? "", /Completed.*~22~1/)
     }))
 
-  it.effect("a gateway that is not pinned, so that its own token does not go there", () =>
+  it.effect("a gateway without pins, which does not get the device token", () =>
     Effect.gen(function*() {
       const { entries, header } = yield* recording("pinned-own-token")
       const { difference } = yield* Replay.run({
@@ -140,7 +140,7 @@ describe("a replay that goes another way says where", () => {
       assert.match(difference?.replayed ?? "", /^Halted/)
     }))
 
-  it.effect("a gateway that is the same after all, so that its own token goes there", () =>
+  it.effect("a reconfiguration to the same gateway, which gets the device token", () =>
     Effect.gen(function*() {
       const { entries, header } = yield* recording("another-gateway")
       const { difference } = yield* Replay.run({
@@ -174,8 +174,10 @@ describe("a replay that goes another way says where", () => {
       const { difference } = yield* Replay.run(cut, { toleranceMs: 0 })
       assert.deepInclude(difference, { what: "state", recorded: "nothing of the kind" })
     }))
+})
 
-  it.effect("a recording that was cut by a crash is replayed as far as it goes", () =>
+describe("a recording that is not whole, or was slow", () => {
+  it.effect("a recording that a crash has cut is replayed to its end", () =>
     Effect.gen(function*() {
       const { entries, header } = yield* recording("approval")
       for (const length of [1, 5, 12, 20, 40]) {
@@ -192,10 +194,10 @@ describe("a replay that goes another way says where", () => {
       assert.deepStrictEqual([outcome.difference, outcome.incomplete], [undefined, "lost"])
     }))
 
-  it.effect("timers that came late, and states that were told late, make no difference", () =>
+  it.effect("late timers and late states make no difference", () =>
     Effect.gen(function*() {
       const { entries, header } = yield* recording("drop-for-good")
-      // Each thing that happens comes later and later than the clock asked for, as on a busy machine.
+      // The delays add up, as on a busy machine.
       let lateMs = 0
       const busy = entries.map((entry): Entry => {
         if (entry.kind === "state" && entry.state.state === "Connecting") lateMs += 40
@@ -210,7 +212,7 @@ describe("a replay that goes another way says where", () => {
       const second = entries.findIndex((entry) => entry.kind === "state" && entry.state.attempt === 2)
       const slept = entries.map((entry, index) => index < second ? entry : { ...entry, at: entry.at + 86_400_000 })
       const { difference } = yield* Replay.run({ header, entries: slept })
-      // The gateway's clock has not slept, as far as this recording knows.
+      // In this recording the gateway's clock did not sleep.
       assert.match(difference?.recorded ?? "", /^Connected/)
       const awake = slept.map((entry): Entry => {
         if (entry.kind !== "state" || entry.state.clockDeltaMs === undefined) return entry
@@ -221,7 +223,7 @@ describe("a replay that goes another way says where", () => {
 })
 
 describe("reading a recording", () => {
-  it.effect("a file that is none, one of a later release, and a line that was changed are told apart", () =>
+  it.effect("another file, a recording of a later release and a changed line are distinguished", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const text = yield* fs.readFileString(`${directory}/hello.ndjson`)

@@ -30,7 +30,7 @@ const vectors = Effect.gen(function*() {
   return texts.map((text): unknown => JSON.parse(text))
 }).pipe(Effect.provide(NodeServices.layer))
 
-/** Frames of real gateways, as they came. */
+/** Frames of real gateways, unchanged. */
 const frames = Effect.map(
   vectors,
   (all) =>
@@ -56,7 +56,7 @@ const ofError = (redactor: Redaction.Redactor, error: unknown): unknown => {
   return frame.type === "res" ? frame.error : assert.fail("no answer any more")
 }
 
-describe("what is redacted leads the code the same way", () => {
+describe("a redacted frame leads the code the same way", () => {
   it.effect("refusals of every release mean what they meant", () =>
     Effect.map(errors, (all) => {
       assert.isAbove(all.length, 200)
@@ -121,7 +121,7 @@ describe("what is redacted leads the code the same way", () => {
       for (const [kind, count] of Object.entries(seen)) assert.isAbove(count, 0, kind)
     }))
 
-  it.effect("a seq, an id and an ok stay, so that answers find their requests and gaps are seen", () =>
+  it.effect("seq, id and ok stay, so that answers find their requests and gaps are seen", () =>
     Effect.map(frames, (all) => {
       const redactor = Redaction.make([])
       for (const frame of all) {
@@ -135,7 +135,7 @@ describe("what is redacted leads the code the same way", () => {
     }))
 })
 
-describe("what is redacted is gone", () => {
+describe("redacted content is gone", () => {
   it.effect("nothing that people or agents wrote to a real gateway is left", () =>
     Effect.map(frames, (all) => {
       const redactor = Redaction.make([])
@@ -205,7 +205,7 @@ describe("what is redacted is gone", () => {
     )
   }
   it.effect.prop(
-    "whatever a frame holds, no credential that the recorder knows and no text of an unknown property is left",
+    "no known credential and no text of an unknown property is left of any frame",
     [json, json, Arbitrary.schema(Schema.Natural)],
     ([params, payload, path]) =>
       Effect.sync(() => {
@@ -227,7 +227,7 @@ describe("what is redacted is gone", () => {
     { arbitrary: { seed: 1, runs: 300 } }
   )
 
-  it("credentials get stand-ins by which they can be told apart", () => {
+  it("different credentials get different stand-ins", () => {
     const redactor = Redaction.make([Redacted.make("the shared one")])
     assert.deepStrictEqual(
       ["issued", "the shared one", "renewed", "issued", "secret-9", ""].map((value) => redactor.secret(value)),
@@ -235,7 +235,7 @@ describe("what is redacted is gone", () => {
     )
   })
 
-  it("what is no name, no id and no version is replaced by something of its kind that the code refuses as well", () => {
+  it("a bad name, id or version is replaced by one that the code refuses as well", () => {
     const redactor = Redaction.make([])
     const kept = redactor.frame(JSON.stringify({
       type: "event",
@@ -260,7 +260,7 @@ describe("what is redacted is gone", () => {
     )
   })
 
-  it("a task's text is known again when a gateway repeats it, with its time before and its id behind", () => {
+  it("a task's text is recognised when a gateway repeats it with a time before it and an id after it", () => {
     const redactor = Redaction.make([])
     const own = redactor.ownText("water the plants")
     assert.strictEqual(own, "~16~1")
@@ -269,7 +269,7 @@ describe("what is redacted is gone", () => {
     assert.strictEqual(redactor.text("NO_REPLY"), "NO_REPLY")
   })
 
-  it("text that is no frame is none", () => {
+  it("text that is not a frame gives none", () => {
     const redactor = Redaction.make([])
     for (const text of ["", "not json", "[1]", "1", "null", `{"type":"mystery"}`]) {
       assert.isUndefined(redactor.frame(text))

@@ -1,5 +1,5 @@
 /**
- * A life of an agent for each kind of trouble that a gateway can make, on one test clock, written down by the flight recorder.
+ * Records an agent on a test clock, once for each kind of trouble that a gateway can make.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Context from "effect/Context"
@@ -34,10 +34,10 @@ export interface Scene {
   readonly supervisor: Supervisor["Service"]
   readonly tasks: TaskRunner["Service"]
   readonly reached: (tag: ConnectionStatus["_tag"]) => Effect.Effect<void>
-  /** Approves what this device has asked for and lets it look. */
+  /** Approves the request of this device and makes it ask again. */
   readonly approved: Effect.Effect<void>
   readonly rejected: Effect.Effect<void>
-  /** Waits for wider scopes beside the session to be asked for, or to be declined. */
+  /** Waits until wider scopes are asked for, or declined, beside the session. */
   readonly beside: (what: "upgrade" | "declined") => Effect.Effect<void>
   /** Runs a task to its end. */
   readonly task: (text: string) => Effect.Effect<void>
@@ -48,28 +48,28 @@ export interface Scenario {
   readonly faults?: ReadonlyArray<Fault>
   readonly gateway?: Partial<Options>
   readonly client?: GatewayInput
-  /** How the first dials fail that do not reach the gateway. */
+  /** Failures of the first dials, which do not reach the gateway. */
   readonly dials?: ReadonlyArray<DialError>
   readonly play: (scene: Scene) => Effect.Effect<unknown>
 }
 
 const operatorToken = Redacted.make("operator-token")
-/** Moves the clock once everybody has done what is to be done now, so that a recording made again is the same. */
+/** Moves the clock after everything that is due now has happened, so that recordings can be repeated. */
 const wait = (duration: Duration.Input) =>
   Effect.andThen(Effect.repeat(Effect.yieldNow, { times: 100 }), TestClock.adjust(duration))
-/** The faulty attempt, and then a connection that holds. */
+/** A faulty attempt, and then a connection that lasts. */
 const recovers: Scenario["play"] = ({ reached }) => Effect.andThen(wait("2 minutes"), reached("Connected"))
 const halts: Scenario["play"] = ({ reached }) => Effect.andThen(wait("1 second"), reached("Halted"))
 const client: GatewayInput = { token: operatorToken }
 
-/** A fault of the first connection, after which all is well. */
+/** A fault of the first connection only. */
 const once = (name: string, fault: Fault, play: Scenario["play"] = recovers): Scenario => ({
   name,
   client,
   faults: [fault],
   play
 })
-/** A fault that there is no end of. */
+/** A fault of every connection. */
 const forGood = (name: string, fault: Fault): Scenario => ({
   name,
   client,
@@ -83,7 +83,7 @@ const paired = (name: string, then: Scenario["play"], gateway: Partial<Options> 
   play: (scene) => Effect.andThen(scene.approved, then(scene))
 })
 
-/** What the first dial ends in, on the way to a gateway that is pinned. */
+/** How the first dial to a pinned gateway fails. */
 const onTheWay = (name: string, error: DialError, play: Scenario["play"] = recovers): Scenario => ({
   name,
   client: { ...pinned, token: operatorToken },
@@ -184,7 +184,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
   onTheWay("proxy-unreachable", new ProxyRejected({ reason: "Unreachable", proxy, status: 502 })),
   onTheWay("proxy-gone", new LinkError({ reason: "Unreachable", phase: "dial", errno: "ECONNREFUSED", proxy })),
   {
-    // Its own token goes to a pinned gateway when the shared one is refused, and to no other that is far away.
+    // The device token goes to a pinned gateway when the shared one is refused, and to no other remote gateway.
     name: "pinned-own-token",
     client: pinned,
     play: ({ approved, reached, supervisor }) =>
@@ -196,7 +196,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
       })
   },
   {
-    // Its token and its tasks are for one gateway: to another it is a stranger, which gets neither.
+    // Token and tasks belong to one gateway: another one gets neither.
     name: "another-gateway",
     play: ({ approved, reached, supervisor, tasks }) =>
       Effect.gen(function*() {
@@ -325,7 +325,7 @@ const seeded = Layer.effect(
 /** 22 November 2026. */
 const startMs = 1_795_305_600_000
 
-/** Plays a scenario with the recorder on and answers the file. Repeatable: nothing in it comes from outside. */
+/** Plays a scenario with the recorder on and gives the file. Repeatable: nothing in it depends on the machine. */
 export const recorded = Effect.fnUntraced(
   function*(scenario: Scenario) {
     yield* TestClock.setTime(startMs)
@@ -382,7 +382,7 @@ export const recorded = Effect.fnUntraced(
             yield* tasks.await(taskId)
           }).pipe(Effect.orDie)
       })
-      // Everything that follows from the last step, before the agent ends.
+      // Lets the effects of the last step happen before the agent ends.
       yield* wait("1 second")
     })).pipe(Random.withSeed(scenario.name))
     return yield* fs.readFileString(path)
