@@ -7,6 +7,7 @@ import type { ConnectError, HandshakeError } from "../handshake/HandshakeError.t
 import type { RequestId } from "../protocol/Connect.ts"
 import type { UpgradeEnd } from "../protocol/PairingNotice.ts"
 import type { PairingReason } from "../protocol/Refusal.ts"
+import type { Request } from "./ScopeRequest.ts"
 import type { Session } from "./Session.ts"
 
 /** A wait for a person's approval. It survives polls, and links lost while waiting. */
@@ -73,4 +74,18 @@ export interface GatewayStatus {
   /** `scheme://host:port/path`. */
   readonly gatewayScope: string
   readonly status: ConnectionStatus
+}
+
+/** A session's status, with what is told of the request beside it. */
+export const connected = (session: Session, request: Request): ConnectionStatus => {
+  switch (request._tag) {
+    case "None":
+      return { _tag: "Connected", session }
+    case "Declined":
+      return { _tag: "Connected", session, declined: request.reason }
+    case "Open": {
+      const { approval } = request.history
+      return { _tag: "Connected", session, ...(approval === undefined ? {} : { upgrade: approval }) }
+    }
+  }
 }

@@ -46,6 +46,12 @@ export interface Situation {
   readonly unit: number
 }
 
+/** What decisions of a connection depend on besides their input. */
+export interface Moment extends Situation {
+  /** When somebody last looked; minus infinity when nobody ever did. */
+  readonly seenAtMs: number
+}
+
 /** Every number of the policy, in milliseconds unless its name says otherwise. */
 export const constants = {
   ladderBaseMs: 1000,

@@ -7,6 +7,7 @@ import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { Admission } from "../../src/connection/Admission.ts"
 import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
 import type { Options } from "../../src/devgateway/DevGateway.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
@@ -381,6 +382,17 @@ describe.each(gateways)("wider scopes, asked for %s", (_, scopeUpgrades) => {
     }).pipe(on))
 })
 
+/** How many refused credentials the device counts with the others of its process. */
+const countedRefusals = Effect.fnUntraced(function*<A, E, R>(test: (refusals: () => number) => Effect.Effect<A, E, R>) {
+  const admission = yield* Admission
+  let refusals = 0
+  const counting = Admission.of({
+    ...admission,
+    refused: (scope) => Effect.andThen(Effect.sync(() => void refusals++), admission.refused(scope))
+  })
+  return yield* Effect.provideService(test(() => refusals), Admission, counting)
+})
+
 describe("a second attempt", () => {
   const on = provided(false)
   const faults: ReadonlyArray<[string, Fault]> = [
@@ -405,6 +417,23 @@ describe("a second attempt", () => {
         yield* wider(running)
       }).pipe(on)
   )
+
+  it.effect("whose credential is refused is counted, as every other, and ends the request", () =>
+    countedRefusals((refusals) =>
+      Effect.gen(function*() {
+        const gateway = yield* DevGateway
+        const { running, session } = yield* grown
+        yield* gateway.script({
+          refuse: { code: "INVALID_REQUEST", message: "unauthorized", details: { code: "AUTH_TOKEN_MISMATCH" } }
+        })
+        assert.strictEqual(refusals(), 0)
+        yield* TestClock.adjust("15 seconds")
+        assert.strictEqual(refusals(), 1)
+        const status = yield* now(running)
+        assert.strictEqual(status.declined, "refused")
+        assert.strictEqual(status.session, session)
+      })
+    ).pipe(on))
 
   it.effect("attended every three seconds, unattended every fifteen, and at once when asked to check", () =>
     Effect.gen(function*() {
@@ -592,6 +621,24 @@ describe("on a gateway that", () => {
       assert.deepStrictEqual(fourth.scopes, wide)
       fourth.link.send(letIn(wide))
       assert.isUndefined((yield* wider(running)).upgrade)
+    }).pipe(onScript))
+
+  it.effect("names a time before which it does not want to be asked again, is not asked by a second attempt before it", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const running = yield* MemoryAgent.start
+      const first = yield* connecting(1)
+      first.link.send(
+        Wire.pairingRequired("one", { reason: "scope-upgrade", approvedScopes: narrow, retryAfterMs: 60_000 })
+      )
+      const second = yield* connecting(2)
+      second.link.send(letIn(narrow))
+      yield* waiting(running)
+      yield* running.supervisor.checkNow
+      yield* TestClock.adjust("59999 millis")
+      assert.strictEqual(transport.dials(), 2)
+      yield* TestClock.adjust(1)
+      yield* connecting(3)
     }).pipe(onScript))
 
   it.effect("answers a wait with an error has not decided: it is asked again, and waited for again", () =>

@@ -190,6 +190,21 @@ describe("Supervisor", () => {
         assert.strictEqual(yield* Clock.currentTimeMillis, 300_000)
       }).pipe(Effect.provide(MemoryAgent.layer({ client: { token: MemoryAgent.operatorToken } })), seeded))
 
+    it.effect("checkNow during an attempt is answered by that attempt: the wait after it is as long as ever", () =>
+      Effect.gen(function*() {
+        const gateway = yield* DevGateway
+        yield* gateway.script({ stallAt: "challenge" })
+        const running = yield* MemoryAgent.start
+        yield* TestClock.adjust("1 second")
+        yield* running.supervisor.checkNow
+        yield* TestClock.adjust("14 seconds")
+        const { retryAtMs } = yield* running.reached("Waiting")
+        assert.isAtLeast(retryAtMs, 15_500)
+        assert.strictEqual(yield* attemptsDuring(TestClock.setTime(retryAtMs - 1)), 0)
+        yield* TestClock.adjust(1)
+        yield* running.reached("Connected")
+      }).pipe(Effect.provide(MemoryAgent.layer({ client: { token: MemoryAgent.operatorToken } })), seeded))
+
     it.effect("a restart of the gateway is survived, with the same token", () =>
       Effect.gen(function*() {
         const gateway = yield* DevGateway

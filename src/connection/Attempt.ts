@@ -1,0 +1,173 @@
+/**
+ * One attempt, and the session that it gives.
+ *
+ * Every attempt runs here, also one for wider scopes beside a session: admitted, counted, its refusal noted with `Admission`,
+ * and the token of its hello-ok stored before anybody can use the session.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Plan from "../handshake/ConnectPlan.ts"
+import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
+import type { Established } from "../handshake/Handshake.ts"
+import { Handshake } from "../handshake/Handshake.ts"
+import { ScopesNarrowed } from "../handshake/HandshakeError.ts"
+import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import type { StoredToken, TokenKey } from "../identity/TokenStore.ts"
+import { TokenStore } from "../identity/TokenStore.ts"
+import { covers } from "../protocol/Connect.ts"
+import { Admission } from "./Admission.ts"
+import type { Offer } from "./Credentials.ts"
+import * as Metrics from "./Metrics.ts"
+import type { History } from "./RetryPolicy.ts"
+import type { SessionFacts } from "./Session.ts"
+import * as Session from "./Session.ts"
+
+/** The services that attempts use. */
+export interface Means {
+  readonly identity: DeviceIdentity["Service"]
+  readonly admission: Admission["Service"]
+  readonly handshake: Handshake["Service"]
+  readonly tokens: TokenStore["Service"]
+  readonly clock: Clock.Clock
+  readonly meters: Metrics.Counters
+}
+
+export const means: Effect.Effect<Means, never, Admission | DeviceIdentity | Handshake | TokenStore> = Effect.all({
+  identity: DeviceIdentity,
+  admission: Admission,
+  handshake: Handshake,
+  tokens: TokenStore,
+  clock: Clock.Clock,
+  meters: Metrics.counters
+})
+
+/** A session, and the scopes that end it: the session's own, within the link's. */
+export interface Live {
+  readonly _tag: "Live"
+  readonly session: Session.Session
+  readonly sessionScope: Scope.Closeable
+  readonly linkScope: Scope.Closeable
+  /** The gateway takes a request for wider scopes over the session. */
+  readonly takesUpgrade: boolean
+  readonly credential: Offer["credential"]["_tag"]
+}
+
+const upgradeMethods = ["device.scopes.requestUpgrade", "device.scopes.waitUpgrade"]
+
+const keyOf = ({ identity }: Means, { endpoint, role }: GatewaySettings): TokenKey => ({
+  gatewayScope: endpoint.gatewayScope,
+  deviceId: identity.deviceId,
+  role
+})
+
+/** The device token of this gateway. A store that cannot be read costs a pairing at most, so it is logged and not fatal. */
+export const storedToken = (means: Means, settings: GatewaySettings): Effect.Effect<StoredToken | undefined> =>
+  Effect.suspend(() => means.tokens.get(keyOf(means, settings))).pipe(
+    Effect.map(Option.getOrUndefined),
+    Effect.catch((error) => Effect.as(Effect.logWarning("stored device token not readable", error.message), undefined))
+  )
+
+export const storeToken = (
+  means: Means,
+  settings: GatewaySettings,
+  token: StoredToken["token"],
+  scopes: ReadonlyArray<string>
+): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    means.tokens.put(keyOf(means, settings), { token, scopes, storedAtMs: means.clock.currentTimeMillisUnsafe() })
+  ).pipe(
+    Effect.catch((error) => Effect.logWarning("device token not stored; pairing may be needed again", error.message)),
+    Effect.asVoid
+  )
+
+/** Removes a token that the gateway refused, unless somebody has replaced it meanwhile. */
+export const forgetToken = (means: Means, settings: GatewaySettings, { token }: StoredToken): Effect.Effect<void> =>
+  Effect.ignore(means.tokens.remove(keyOf(means, settings), token))
+
+/** One handshake and the session that it gives, in a scope of their own within the caller's. */
+export const establish = Effect.fnUntraced(function*(
+  means: Means,
+  settings: GatewaySettings,
+  proof: History["proof"],
+  offer: Offer
+) {
+  const outer = yield* Scope.Scope
+  const linkScope = yield* Scope.fork(outer)
+  return yield* open(means, settings, proof, offer, linkScope).pipe(
+    Scope.provide(linkScope),
+    Effect.tapError((error) => {
+      means.meters.attempt(error._tag)
+      return error._tag === "AuthRejected" && offer.credential._tag !== "None"
+        ? means.admission.refused(settings.endpoint.gatewayScope)
+        : Effect.void
+    }),
+    Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause)))
+  )
+})
+
+const open = Effect.fnUntraced(function*(
+  means: Means,
+  settings: GatewaySettings,
+  proof: History["proof"],
+  offer: Offer,
+  linkScope: Scope.Closeable
+) {
+  const { admission, clock, handshake, identity, meters } = means
+  const plan = Plan.make(settings, identity, { ...offer, proof })
+  const prepared = yield* Session.prepare
+  const established = yield* admission.admit(
+    settings.endpoint.gatewayScope,
+    handshake.connect(plan, settings, prepared.handler)
+  )
+  const connectedAtMs = clock.currentTimeMillisUnsafe()
+  const { hello } = established
+  const granted = hello.auth?.scopes ?? offer.scopes
+  // Gateways replace device tokens without notice, so the one of every hello-ok is kept, before anything uses it.
+  const token = hello.auth?.deviceToken
+  if (token !== undefined) yield* storeToken(means, settings, token, granted)
+  const missing = settings.scopes.filter((scope) => !covers(granted, scope))
+  if (missing.length > 0 && (settings.narrowedScopes === "refuse" || missing.length === settings.scopes.length)) {
+    return yield* new ScopesNarrowed({ requested: settings.scopes, granted, missing })
+  }
+  if (missing.length > 0) {
+    yield* Effect.annotateLogs(Effect.logWarning("connected with fewer scopes than the settings name"), {
+      granted: granted.join(" "),
+      missing: missing.join(" ")
+    })
+  }
+  const sessionScope = yield* Scope.fork(linkScope)
+  const facts = factsOf(established, { granted, missing, connectedAtMs })
+  const session = yield* Scope.provide(prepared.open(established, facts, settings), sessionScope)
+  meters.attempt("Connected")
+  if (established.clockDeltaMs !== undefined) meters.clockDelta(established.clockDeltaMs)
+  return {
+    _tag: "Live",
+    session,
+    sessionScope,
+    linkScope,
+    takesUpgrade: upgradeMethods.every((method) => hello.features?.methods?.includes(method) === true),
+    credential: offer.credential._tag
+  } satisfies Live
+})
+
+const factsOf = ({ clockDeltaMs, elapsedMs, hello }: Established, { connectedAtMs, granted, missing }: {
+  readonly granted: ReadonlyArray<string>
+  readonly missing: ReadonlyArray<string>
+  readonly connectedAtMs: number
+}): SessionFacts => {
+  const uptimeMs = hello.snapshot?.uptimeMs
+  return {
+    protocol: hello.protocol,
+    serverVersion: hello.server?.version,
+    scopes: granted,
+    missingScopes: missing,
+    deviceTokenIssued: hello.auth?.deviceToken !== undefined,
+    connectedAtMs,
+    clockDeltaMs,
+    gatewayStartedAtMs: uptimeMs === undefined ? undefined : connectedAtMs - uptimeMs,
+    handshakeMs: elapsedMs
+  }
+}
