@@ -31,6 +31,8 @@ import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import { addressOf, canonicalSessionKey, decodeAgent, decodeChat, sameSession } from "./ChatEvent.ts"
 import * as ChatHistory from "./ChatHistory.ts"
+import type { Facts, RunEnd, Verdict } from "./HistoryVerdict.ts"
+import { judge, unavailable } from "./HistoryVerdict.ts"
 import type { Evidence, QueuedReason, Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
 import { isEnd, RunId, stateAfter, TaskId } from "./Task.ts"
 import type { SessionConflicted } from "./TaskError.ts"
@@ -518,20 +520,35 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
     return { _tag: entry.over || entry.elsewhere ? "Look" : "Watch" }
   })
 
-  /**
-   * Whether the gateway remembers the end of a run. It does for some minutes, unless it was started anew; on releases
-   * that do not tell, or do not let us ask, nothing is known.
-   */
-  const askHowItEnded = Effect.fnUntraced(function*({ answeredRunId, runId }: Entry, { session }: Attachment) {
-    const answer = yield* Effect.option(
-      session.request("agent.wait", { runId: answeredRunId ?? runId, timeoutMs: 0 })
-    )
-    const told = Option.getOrUndefined(Option.flatMap(answer, decodeWaitAnswer))
-    if (told?.status === "ok") return { _tag: "Ended" as const }
-    return told?.status === "error" && told.error !== undefined
-      ? { _tag: "Failed" as const, text: told.error }
-      : undefined
-  })
+  const askHowItEnded = Effect.fnUntraced(
+    function*({ answeredRunId, runId }: Entry, { session }: Attachment): Effect.fn.Return<RunEnd> {
+      const answer = yield* Effect.option(
+        session.request("agent.wait", { runId: answeredRunId ?? runId, timeoutMs: 0 })
+      )
+      const told = Option.getOrUndefined(Option.flatMap(answer, decodeWaitAnswer))
+      if (told?.status === "ok") return { _tag: "Ended" }
+      return told?.status === "error" && told.error !== undefined
+        ? { _tag: "Failed", text: told.error }
+        : { _tag: "NotKnown" }
+    }
+  )
+
+  const follows = (entry: Entry, verdict: Verdict): Step => {
+    switch (verdict._tag) {
+      case "Finish":
+        if (verdict.runOver) Deferred.doneUnsafe(entry.runOver, Effect.void)
+        finish(entry, verdict.outcome)
+        return { _tag: "Watch" }
+      case "SendAgain":
+        return { _tag: "Send" }
+      case "AskHowItEnded":
+        return { _tag: "Look" }
+      case "LookAgain":
+        entry.evidence = verdict.evidence
+        entry.looks = verdict.idleLooks
+        return verdict.when === "OnNews" ? { _tag: "Watch" } : { _tag: "Pause", ms: recheckMs, next: "Look" }
+    }
+  }
 
   /** Finds out from history what became of a run, and how to go on. */
   const look = Effect.fnUntraced(function*(entry: Entry, attachment: Attachment): Effect.fn.Return<Step> {
@@ -545,9 +562,8 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       session.request("chat.history", { sessionKey: entry.sessionKey, limit: historyLimit })
     )
     const again: Step = { _tag: "Pause", ms: recheckMs, next: "Look" }
-    const unavailable: Evidence = { answered: entry.answeredRunId !== undefined, history: "Unavailable" }
     if (Result.isFailure(answer)) {
-      entry.evidence ??= unavailable
+      entry.evidence ??= unavailable({ answered: entry.answeredRunId !== undefined })
       return answer.failure._tag === "LinkError" ? { _tag: "Watch" } : again
     }
     // A reply that arrived meanwhile is newer than what we read.
@@ -566,69 +582,27 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
       elsewhere: entry.elsewhere,
       taken
     })
-    switch (finding._tag) {
-      case "Running":
-        received(entry)
-        entry.looks = 0
-        // What was told under the other key until now was not listened to.
-        return entry.elsewhere || renamed ? again : { _tag: "Watch" }
-      case "Replied":
-        received(entry)
-        // What is there may be the end of the run before ours, and ours be at work.
-        if (entry.elsewhere && busy === true) return again
-        finish(entry, { _tag: "Completed", text: finding.text, atMs: finding.atMs })
-        return { _tag: "Watch" }
-      case "Failed":
-        received(entry)
-        fail(entry, finding.text)
-        return { _tag: "Watch" }
-      case "Aborted":
-        received(entry)
-        finish(entry, { _tag: "Aborted", text: finding.text })
-        return { _tag: "Watch" }
-      case "Unreadable":
-        entry.evidence = unavailable
-        return again
-      case "NoReply":
-      case "Absent":
-        break
-    }
-    const absent = finding._tag === "Absent"
-    const answered = entry.answeredRunId !== undefined
-    if (!absent) received(entry)
-    entry.evidence = { answered, history: finding._tag }
-    if (entry.abort === "Confirmed") {
-      finish(entry, { _tag: "Aborted", text: entry.partial })
-      return { _tag: "Watch" }
-    }
+    if (finding._tag !== "Absent" && finding._tag !== "Unreadable") received(entry)
     // A gateway that was started since has forgotten our key, so a message that it may have had is not given to it again.
     const mayBeForgotten = restarted && ChatHistory.isUnkept(history)
-    if (absent && !answered && !entry.over && !mayBeForgotten) return { _tag: "Send" }
-    if (entry.elsewhere) entry.evidence = undefined
-    if (!entry.over && !entry.elsewhere) {
-      const ended = yield* askHowItEnded(entry, attachment)
-      if (!isOpen(entry)) return { _tag: "Watch" }
-      if (ended?._tag === "Failed") {
-        fail(entry, ended.text)
-        return { _tag: "Watch" }
-      }
-      entry.over = ended !== undefined
+    const facts: Facts = {
+      runId: entry.runId,
+      answered: entry.answeredRunId !== undefined,
+      received: entry.answeredRunId !== undefined,
+      over: entry.over,
+      merged: entry.elsewhere,
+      aborted: entry.abort === "Confirmed",
+      partial: entry.partial,
+      idleLooks: entry.looks,
+      renamed
     }
-    const silent = entry.over && !entry.elsewhere
-    if (busy === true || (busy === undefined && !silent)) {
-      entry.looks = 0
-      return again
-    }
-    // Gateways say that a run is over a moment before its message is in history, and have a task before it is a run.
-    if (++entry.looks < 2) return again
-    Deferred.doneUnsafe(entry.runOver, Effect.void)
-    finish(
-      entry,
-      silent && !absent
-        ? { _tag: "Completed", text: "", atMs: undefined }
-        : { _tag: "Unknown", evidence: { answered, history: finding._tag } }
-    )
-    return { _tag: "Watch" }
+    const first = judge(facts, finding, busy, mayBeForgotten)
+    if (first._tag !== "AskHowItEnded") return follows(entry, first)
+    entry.evidence = { answered: facts.answered, history: finding._tag === "Absent" ? "Absent" : "NoReply" }
+    const end = yield* askHowItEnded(entry, attachment)
+    if (!isOpen(entry)) return { _tag: "Watch" }
+    if (end._tag === "Ended") entry.over = true
+    return follows(entry, judge({ ...facts, end }, finding, busy, mayBeForgotten))
   })
 
   /** Sends a task when its turn comes, and stays with it over any number of links. Never ends by itself. */
