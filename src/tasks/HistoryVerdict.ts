@@ -44,7 +44,7 @@ export type Verdict =
   /** The gateway never had the message. */
   | { readonly _tag: "SendAgain" }
   /** History alone does not say. Judge again with `end`. */
-  | { readonly _tag: "AskHowItEnded" }
+  | { readonly _tag: "AskHowItEnded"; readonly evidence: Evidence }
   | {
     readonly _tag: "LookAgain"
     /** `Soon`: after a few seconds. `OnNews`: the run is at work, and its events tell when. */
@@ -97,10 +97,10 @@ const judgeSilence = (
   const { aborted, answered, end, merged, partial, received } = facts
   if (aborted) return finish({ _tag: "Aborted", text: partial })
   if (history === "Absent" && !received && !facts.over && !restarted) return { _tag: "SendAgain" }
-  if (!facts.over && !merged && end === undefined) return { _tag: "AskHowItEnded" }
+  const evidence: Evidence = { answered, history }
+  if (!facts.over && !merged && end === undefined) return { _tag: "AskHowItEnded", evidence }
   if (end?._tag === "Failed") return failed(facts, end.text)
   const over = facts.over || end?._tag === "Ended"
-  const evidence: Evidence = { answered, history }
   // The run came to its end, and its reply is not with another one.
   const silent = over && !merged
   const shown = merged ? undefined : evidence

@@ -431,6 +431,7 @@ describe("the journal of a runner", () => {
       yield* Scope.close(life, Exit.void)
       const { connect, next } = yield* start({}, connecting, layer)
       const gateway = yield* connect()
+      yield* next("Sent")
       for (let looks = 0; looks < 2; looks++) {
         const looked = yield* gateway.next("chat.history")
         looked.answer(idle())
