@@ -4,10 +4,8 @@
  * Tasks of one session key run one at a time, because releases treat a message to a busy session differently. A session has
  * many spellings; those of gateways with the usual settings are known, and another one is learned from history.
  */
-import * as Arr from "effect/Array"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import { canonicalSessionKey, sameSession } from "./ChatEvent.ts"
 import type { TaskId } from "./Task.ts"
 
@@ -80,10 +78,8 @@ export const learn = (
   const named: Lanes = { ...lanes, aliases: HashMap.set(lanes.aliases, session, spelled(told)) }
   const after = laneOf(named, address)
   if (after === before) return { lanes, renamed: true }
-  const [staying, moving] = Arr.partition(
-    placesIn(lanes, before),
-    (place) => place.session === session ? Result.succeed(place) : Result.fail(place)
-  )
+  const staying = placesIn(lanes, before).filter((place) => place.session !== session)
+  const moving = placesIn(lanes, before).filter((place) => place.session === session)
   const together = [...placesIn(lanes, after), ...moving].toSorted((left, right) => left.number - right.number)
   return { lanes: withPlaces(withPlaces(named, before, staying), after, together), renamed: true }
 }

@@ -163,14 +163,16 @@ const onTimer = (life: TaskLife, stage: Ended, timer: Timer): Stepped => {
   return timer === "pause" && run.stop === "Paused" ? stopDue(life, stage) : [life, nothing]
 }
 
+const isAsked = (run: RunAfterEnd): boolean =>
+  run._tag === "Holding" ? run.stop === "Asked" : run._tag === "Listening" && run.asked
+
 const answer = (stopped: boolean): Action => ({ _tag: "AnswerAbort", answer: Result.succeed(stopped) })
 
 const onAbortWanted = (life: TaskLife, stage: Ended): Stepped => {
   const { run } = stage
   if (run._tag === "Over" || (run._tag === "Listening" && run.stopped)) return [life, [answer(false)]]
-  const asked = run._tag === "Holding" ? run.stop === "Asked" : run.asked
   // The answer to the request under way is for everybody.
-  if (asked) return [life, nothing]
+  if (isAsked(run)) return [life, nothing]
   if (!life.linked) return [life, [answer(false)]]
   return run._tag === "Holding"
     ? [withStop(life, stage, "Asked"), [
@@ -188,7 +190,7 @@ const onAbortAnswered = (
 ): Stepped => {
   const { run } = stage
   const told: Action = { _tag: "AnswerAbort", answer: answerToCaller(answered) }
-  if (run._tag === "Over") return [life, [told]]
+  if (run._tag === "Over" || !isAsked(run)) return [life, [told]]
   const stopped = Result.isSuccess(answered) && answered.success
   if (run._tag === "Listening") {
     return [withRun(life, stage, { ...run, asked: false, stopped: run.stopped || stopped }), [told]]

@@ -296,7 +296,7 @@ export const unanswered = ({ shown }: Waiting, activity: Activity, sentAtMs: num
 /** The stage of a task that the gateway is found to have. It is not sent again. */
 export const answered = (stage: Waiting | Unanswered, { acceptedAtMs }: Subject): Answered => {
   const { activity } = stage
-  const kept: Activity = "next" in activity && activity.next === "Send" ? { _tag: "Due", next: "Look" } : activity
+  const kept: Activity = "next" in activity ? { ...activity, next: "Look" } : activity
   const given = stage._tag === "Waiting" ? givenFirst(stage.shown, kept, acceptedAtMs, undefined) : stage
   return { ...given, ...silentRun, _tag: "Answered", activity: kept, evidence: undefined, answeredRunId: undefined }
 }
