@@ -6,6 +6,7 @@
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as Method from "../protocol/Method.ts"
 import { textOf, timeMs } from "./ChatEvent.ts"
 
 /** The run to look for. */
@@ -15,10 +16,10 @@ export interface Sought {
   readonly summary: string
   /** No message from before this time is ours. Milliseconds on the gateway's clock. */
   readonly notBeforeMs: number
-  /** The text joined another run: what stands behind it answers it, whatever run that names. */
-  readonly elsewhere?: boolean
+  /** The text was merged into another run: what stands behind it answers it, whatever run that names. */
+  readonly merged?: boolean
   /** Runs whose replies were given to other tasks. */
-  readonly taken?: ReadonlySet<string>
+  readonly claimed?: ReadonlySet<string>
 }
 
 export type Finding =
@@ -34,9 +35,58 @@ export type Finding =
   /** No history that we can read. */
   | { readonly _tag: "Unreadable" }
 
-export const find = (payload: unknown, sought: Sought): Finding => {
-  const history = Option.getOrUndefined(decode(payload))
-  if (history === undefined) return { _tag: "Unreadable" }
+/** An answer to `chat.history`. */
+export type History = typeof Method.chatHistory.answer.Type
+
+/** What a history says of one run and of its session. */
+export interface HistoryView {
+  readonly finding: Finding
+  /** See `isBusy`. */
+  readonly busy: boolean | undefined
+  /** See `isUnkept`. */
+  readonly unkept: boolean
+  /** The key under which the gateway files the session that was asked for, on releases that say it. */
+  readonly sessionKey: string | undefined
+}
+
+export const view = (history: History, sought: Sought): HistoryView => ({
+  finding: findIn(history, sought),
+  busy: isBusyIn(history),
+  unkept: isUnkeptIn(history),
+  sessionKey: sessionKeyIn(history)
+})
+
+/** The view of an answer that has another shape. */
+export const unreadable: HistoryView = {
+  finding: { _tag: "Unreadable" },
+  busy: undefined,
+  unkept: false,
+  sessionKey: undefined
+}
+
+/** What the payload of an answer says of a run. */
+export const find = (payload: unknown, sought: Sought): Finding =>
+  Option.match(decode(payload), {
+    onNone: () => unreadable.finding,
+    onSome: (history) => findIn(history, sought)
+  })
+
+/**
+ * Whether any run of the session is at work or waits for its turn, or the gateway is about to continue one that its own
+ * restart interrupted. Nothing on releases that do not say.
+ */
+export const isBusy = (payload: unknown): boolean | undefined =>
+  Option.getOrUndefined(Option.map(decode(payload), isBusyIn))
+
+/**
+ * The session was begun, and nothing of it is kept yet. Releases up to 2026.6 keep the first message of a session together
+ * with its answer, so that a gateway that ends before that has nothing to show of a message it had received.
+ */
+export const isUnkept = (payload: unknown): boolean => Option.exists(decode(payload), isUnkeptIn)
+
+const decode = Schema.decodeUnknownOption(Method.chatHistory.answer)
+
+const findIn = (history: History, sought: Sought): Finding => {
   if (isActive(history, sought.runId)) return { _tag: "Running" }
   const messages = history.messages.flatMap((message) => Option.toArray(decodeMessage(message)))
   const asked = messages.findLastIndex((message) => isAsking(message, sought))
@@ -54,14 +104,7 @@ export const find = (payload: unknown, sought: Sought): Finding => {
   }
 }
 
-/**
- * Whether any run of the session is at work or waits for its turn, or the gateway is about to continue one that its own
- * restart interrupted. Nothing on releases that do not say.
- */
-export const isBusy = (payload: unknown): boolean | undefined => {
-  const history = Option.getOrUndefined(decode(payload))
-  if (history === undefined) return undefined
-  const { inFlightRun, pendingInputs, sessionInfo } = history
+const isBusyIn = ({ inFlightRun, pendingInputs, sessionInfo }: History): boolean | undefined => {
   const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
   if (Predicate.hasProperty(inFlightRun, "runId") || (Array.isArray(pending) && pending.length > 0)) return true
   // Also while the gateway, started again under a run, has neither continued it nor given it up.
@@ -70,18 +113,10 @@ export const isBusy = (payload: unknown): boolean | undefined => {
   return Predicate.isBoolean(told) ? told : undefined
 }
 
-/**
- * The session was begun, and nothing of it is kept yet. Releases up to 2026.6 keep the first message of a session together
- * with its answer, so that a gateway that ends before that has nothing to show of a message it had received.
- */
-export const isUnkept = (payload: unknown): boolean =>
-  Option.exists(decode(payload), ({ messages, sessionId }) => messages.length === 0 && Predicate.isString(sessionId))
+const isUnkeptIn = ({ messages, sessionId }: History): boolean => messages.length === 0 && Predicate.isString(sessionId)
 
-/** The key under which the gateway files the session that was asked for, on releases that say it. */
-export const sessionKeyOf = (payload: unknown): string | undefined => {
-  const sessionInfo = Option.getOrUndefined(decode(payload))?.sessionInfo
-  return Predicate.hasProperty(sessionInfo, "key") && Predicate.isString(sessionInfo.key) ? sessionInfo.key : undefined
-}
+const sessionKeyIn = ({ sessionInfo }: History): string | undefined =>
+  Predicate.hasProperty(sessionInfo, "key") && Predicate.isString(sessionInfo.key) ? sessionInfo.key : undefined
 
 /** What an agent writes that has nothing to say. Gateways keep it from events and some keep it in history. */
 const silence = "NO_REPLY"
@@ -103,19 +138,7 @@ const Message = Schema.Struct({
 type Message = typeof Message.Type
 const decodeMessage = Schema.decodeUnknownOption(Message)
 
-const decode = Schema.decodeUnknownOption(Schema.Struct({
-  messages: Schema.Array(Schema.Unknown),
-  sessionId: Schema.optionalKey(Schema.Unknown),
-  inFlightRun: Schema.optionalKey(Schema.Unknown),
-  sessionInfo: Schema.optionalKey(Schema.Unknown),
-  pendingInputs: Schema.optionalKey(Schema.Unknown)
-}))
-
-const isActive = (
-  history: { readonly inFlightRun?: unknown; readonly sessionInfo?: unknown; readonly pendingInputs?: unknown },
-  runId: string
-): boolean => {
-  const { inFlightRun, pendingInputs, sessionInfo } = history
+const isActive = ({ inFlightRun, pendingInputs, sessionInfo }: History, runId: string): boolean => {
   if (hasRunId(inFlightRun, runId)) return true
   const active = Predicate.hasProperty(sessionInfo, "activeRunIds") ? sessionInfo.activeRunIds : undefined
   if (Array.isArray(active) && active.includes(runId)) return true
@@ -186,8 +209,8 @@ const isAnswer = (
   if (message.role !== "assistant" || message.stopReason === "toolUse") return false
   if (textOf(message) === "" && message.stopReason !== "error" && message.stopReason !== "aborted") return false
   const run = runOf(message)
-  if (run !== undefined && sought.elsewhere !== true) return runs.has(run)
-  if (run !== undefined && sought.taken?.has(run) === true) return false
+  if (run !== undefined && sought.merged !== true) return runs.has(run)
+  if (run !== undefined && sought.claimed?.has(run) === true) return false
   if (asked === -1 || index < asked) return false
   // Behind the next question it answers that one.
   return !messages.slice(asked + 1, index).some((between) => between.role === "user" && !isResumption(between))

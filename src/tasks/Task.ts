@@ -73,8 +73,8 @@ export interface TaskReceipt {
 export type TaskEvent =
   & { readonly taskId: TaskId; readonly runId: RunId }
   & (
-    | { readonly _tag: "Queued"; readonly reason: QueuedReason }
-    | { readonly _tag: "Sent" }
+    | { readonly _tag: "Queued"; readonly summary: string; readonly reason: QueuedReason }
+    | { readonly _tag: "Sent"; readonly summary: string }
     | { readonly _tag: "Phase"; readonly phase: string }
     /** `late` when the task had already ended as `Expired` or `Unknown`; the outcome stays that. */
     | { readonly _tag: "Replied"; readonly text: string; readonly at: number | undefined; readonly late: boolean }

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
@@ -431,6 +432,7 @@ describe("the journal of a runner", () => {
       yield* Scope.close(life, Exit.void)
       const { connect, next } = yield* start({}, connecting, layer)
       const gateway = yield* connect()
+      yield* next("Sent")
       for (let looks = 0; looks < 2; looks++) {
         const looked = yield* gateway.next("chat.history")
         looked.answer(idle())
@@ -459,6 +461,30 @@ describe("the journal of a runner", () => {
       assert.strictEqual(gateway.untaken(), 0)
       assert.deepStrictEqual(yield* rest, [])
     }))
+
+  it.effect("a defect of what a task waits for ends it as unknown, and the next one goes on", () =>
+    Effect.gen(function*() {
+      let writes = 0
+      const { connect, next, runner } = yield* start(
+        {},
+        connecting,
+        Layer.mock(TaskJournal, {
+          claim: () => Effect.succeed([]),
+          put: () => Effect.suspend(() => ++writes === 4 ? Effect.die(new Error("a bug")) : Effect.void),
+          remove: () => Effect.void,
+          abortRequests: Effect.never
+        })
+      )
+      const gateway = yield* connect()
+      yield* settle
+      yield* runner.delegate("one")
+      yield* runner.delegate("two")
+      const one = yield* accept(gateway)
+      for (const tag of ["Queued", "Sent"] as const) yield* next(tag)
+      gateway.tell("chat", chat(one, { state: "delta", message: said("so") }))
+      assert.deepStrictEqual((yield* next("Unknown")).evidence, { answered: true, history: "Unavailable" })
+      assert.strictEqual((yield* accept(gateway)).params.message, "two")
+    }).pipe(Effect.provide(Logger.layer([]))))
 
   it.effect("G15 B07: it is not sent before the journal says so", () =>
     Effect.gen(function*() {

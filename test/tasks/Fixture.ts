@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as TestClock from "effect/testing/TestClock"
-import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
+import type { ConnectionStatus, GatewayStatus } from "../../src/connection/ConnectionStatus.ts"
 import * as RequestError from "../../src/connection/RequestError.ts"
 import type { Session, SessionFacts } from "../../src/connection/Session.ts"
 import { callBy } from "../../src/connection/Session.ts"
@@ -215,12 +215,12 @@ export const start = Effect.fnUntraced(function*(
   first: ConnectionStatus = connecting,
   journal: Layer.Layer<TaskJournal> = TaskJournal.layerMemory
 ) {
-  const status = yield* SubscriptionRef.make<ConnectionStatus>(first)
-  let gatewayScope = home
+  const connection = yield* SubscriptionRef.make<GatewayStatus>({ gatewayScope: home, status: first })
+  const become = (status: ConnectionStatus) => SubscriptionRef.update(connection, (now) => ({ ...now, status }))
   const supervisor = Supervisor.of({
-    status: SubscriptionRef.get(status),
-    changes: Stream.map(SubscriptionRef.changes(status), (now) => ({ gatewayScope, status: now })),
-    gatewayScope: Effect.sync(() => gatewayScope),
+    status: Effect.map(SubscriptionRef.get(connection), ({ status }) => status),
+    changes: SubscriptionRef.changes(connection),
+    gatewayScope: Effect.die(new Error("a status and its gateway are read together")),
     attend: Effect.void,
     checkNow: Effect.void,
     pause: Effect.void,
@@ -245,15 +245,14 @@ export const start = Effect.fnUntraced(function*(
   ): event is Extract<TaskEvent, { readonly _tag: Tag }> => event._tag === tag
   const running: Running = {
     runner,
-    become: (next) => SubscriptionRef.set(status, next),
-    reconfigure: (scope) =>
-      Effect.andThen(Effect.sync(() => void (gatewayScope = scope)), SubscriptionRef.set(status, connecting)),
+    become,
+    reconfigure: (gatewayScope) => SubscriptionRef.set(connection, { gatewayScope, status: connecting }),
     connect: Effect.fnUntraced(function*(facts) {
       const gateway = yield* makeGateway(facts)
-      yield* SubscriptionRef.set(status, { _tag: "Connected", session: gateway.session })
+      yield* become({ _tag: "Connected", session: gateway.session })
       return gateway
     }),
-    drop: (gateway) => Effect.andThen(Effect.sync(gateway.end), SubscriptionRef.set(status, offline)),
+    drop: (gateway) => Effect.andThen(Effect.sync(gateway.end), become(offline)),
     next: (tag) =>
       Effect.filterOrElse(
         Queue.take(events),

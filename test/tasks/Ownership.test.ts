@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -263,6 +264,28 @@ describe("two runners on one journal", () => {
       assert.deepStrictEqual(yield* asking.read, [])
       assert.strictEqual(gateway.untaken(), 0)
     }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("an abort that another process goes on asking for is asked of the gateway once", () =>
+    Effect.gen(function*() {
+      const journal = Context.get(yield* Layer.build(Layer.fresh(TaskJournal.layerMemory)), TaskJournal)
+      const wanted: Array<RunId> = []
+      const asked = TaskJournal.of({ ...journal, abortRequests: Effect.succeed(wanted) })
+      const { connect, runner } = yield* start({}, connecting, Layer.succeed(TaskJournal, asked))
+      const gateway = yield* connect()
+      const { runId, taskId } = yield* runner.delegate("one")
+      const sent = yield* gateway.next("chat.send")
+      sent.answer(started(sent))
+      wanted.push(runId)
+      yield* TestClock.adjust("1 second")
+      const abort = yield* gateway.next("chat.abort")
+      abort.answer({ ok: true, aborted: false, runIds: [] })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(gateway.untaken(), 0)
+      const again = yield* Effect.forkChild(runner.abort(taskId), { startImmediately: true })
+      const abortAgain = yield* gateway.next("chat.abort")
+      abortAgain.answer({ ok: true, aborted: true, runIds: [runId] })
+      assert.isTrue(yield* Fiber.join(again))
+    }))
 
   it.effect("a task whose abort was asked for while nobody had it, is not sent", () =>
     Effect.gen(function*() {

@@ -105,8 +105,8 @@ describe("TaskFollowUp", () => {
     ]
     for (const event of ends) assert.strictEqual(TaskFollowUp.fromEvent(task, event)?.outcome._tag, event._tag)
     const steps: ReadonlyArray<TaskEvent> = [
-      { ...of, _tag: "Queued", reason: "Offline" },
-      { ...of, _tag: "Sent" },
+      { ...of, _tag: "Queued", summary: "s", reason: "Offline" },
+      { ...of, _tag: "Sent", summary: "s" },
       { ...of, _tag: "Phase", phase: "x" }
     ]
     for (const event of steps) assert.isUndefined(TaskFollowUp.fromEvent(task, event))

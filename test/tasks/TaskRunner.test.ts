@@ -223,6 +223,20 @@ describe("TaskRunner", () => {
       assert.include(yield* next("Replied"), { taskId: second.taskId, text: "second" })
     }))
 
+  it.effect("F43: a task whose turn has come no longer says that it waits for it", () =>
+    Effect.gen(function*() {
+      const { connect, runner } = yield* start()
+      const gateway = yield* connect()
+      yield* settle
+      yield* runner.delegate("one")
+      const { taskId } = yield* runner.delegate("two")
+      const one = yield* accept(gateway)
+      assert.deepStrictEqual((yield* runner.get(taskId)).state, { _tag: "Queued", reason: "Busy" })
+      yield* reply(gateway, one, "first")
+      yield* gateway.next("chat.send")
+      assert.deepStrictEqual((yield* runner.get(taskId)).state, { _tag: "Queued", reason: undefined })
+    }))
+
   it.effect("F43: foreign runs, and foreign sessions under our run id, are ignored", () =>
     Effect.gen(function*() {
       const { connect, next, rest, runner } = yield* start()
@@ -430,6 +444,27 @@ describe("TaskRunner", () => {
         assert.deepStrictEqual(yield* rest, [])
       }))
 
+    it.effect("G15: a run that told something is not begun again, though its receipt was lost and history lacks it", () =>
+      Effect.gen(function*() {
+        const { connect, drop, next, runner } = yield* start()
+        const before = yield* connect()
+        yield* settle
+        yield* runner.delegate("hello")
+        const asked = yield* before.next("chat.send")
+        before.tell("chat", chat(asked, { state: "status", phase: "starting_model" }))
+        yield* next("Sent")
+        yield* next("Phase")
+        yield* drop(before)
+        const gateway = yield* connect()
+        for (let looks = 0; looks < 2; looks++) {
+          const history = yield* gateway.next("chat.history")
+          history.answer({ messages: [], sessionInfo: { hasActiveRun: false } })
+          yield* TestClock.adjust("5 seconds")
+        }
+        assert.deepStrictEqual((yield* next("Unknown")).evidence, { answered: false, history: "Absent" })
+        assert.strictEqual(gateway.untaken(), 0)
+      }))
+
     it.effect("G15: the gateway knows the key: the reply is read from history", () =>
       Effect.gen(function*() {
         const { connect, next, runner } = yield* start()
@@ -625,6 +660,38 @@ describe("TaskRunner", () => {
         const history = yield* gateway.next("chat.history")
         history.answer({ messages: [question(asked)] })
         yield* next("Aborted")
+      }))
+
+    it.effect("wanted without a link, of what the gateway never got: it is not sent again", () =>
+      Effect.gen(function*() {
+        const { connect, drop, next, runner } = yield* start()
+        const before = yield* connect()
+        const { taskId } = yield* runner.delegate("one")
+        yield* before.next("chat.send")
+        yield* drop(before)
+        yield* settle
+        assert.isTrue(yield* runner.abort(taskId))
+        const gateway = yield* connect()
+        const abort = yield* gateway.next("chat.abort")
+        abort.answer({ ok: true, aborted: false, runIds: [] })
+        const history = yield* gateway.next("chat.history")
+        history.answer({ messages: [] })
+        yield* next("Aborted")
+        assert.strictEqual(gateway.untaken(), 0)
+      }))
+
+    it.effect("wanted twice at once, it is asked of the gateway once, and both are answered", () =>
+      Effect.gen(function*() {
+        const { connect, runner } = yield* start()
+        const gateway = yield* connect()
+        const { runId, taskId } = yield* runner.delegate("one")
+        yield* accept(gateway)
+        const first = yield* Effect.forkChild(runner.abort(taskId), { startImmediately: true })
+        const second = yield* Effect.forkChild(runner.abort(taskId), { startImmediately: true })
+        const abort = yield* gateway.next("chat.abort")
+        abort.answer({ ok: true, aborted: true, runIds: [runId] })
+        assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], [true, true])
+        assert.strictEqual(gateway.untaken(), 0)
       }))
 
     it.effect("of a task that expired stops the run that outlived it; of one that is over it does nothing", () =>

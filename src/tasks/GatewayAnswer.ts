@@ -1,0 +1,235 @@
+/**
+ * What follows for an open task from an answer: of the journal to a write, and of the gateway to a request.
+ */
+import * as Result from "effect/Result"
+import type { RequestError, RequestRejected } from "../connection/RequestError.ts"
+import type { RunEnd, Verdict } from "./HistoryVerdict.ts"
+import { judge, unavailable } from "./HistoryVerdict.ts"
+import {
+  after,
+  answerAbort,
+  due,
+  ended,
+  factsOf,
+  goOn,
+  idle,
+  lookLater,
+  nothing,
+  pause,
+  proceed,
+  receive,
+  recheckMs,
+  stay,
+  withActivity
+} from "./TaskActivity.ts"
+import type { SessionConflicted } from "./TaskError.ts"
+import { runError, TakenAsCommand } from "./TaskError.ts"
+import type {
+  AbortError,
+  Action,
+  ActiveStage,
+  Activity,
+  Answered,
+  HistoryRead,
+  Input,
+  Rules,
+  Stepped,
+  TaskLife,
+  Unanswered
+} from "./TaskLife.ts"
+import { entryOf, unanswered } from "./TaskLife.ts"
+
+/** A gateway that goes on with what its own restart interrupted has begun by then, counted from the start of its process. */
+const resumptionMs = 60_000
+
+export const onSaved = (life: TaskLife, stage: ActiveStage, ok: boolean, nowMs: number): Stepped => {
+  const { activity } = stage
+  if (activity._tag !== "Saving") return stay(life)
+  // An event told meanwhile that another process has sent it.
+  if (stage._tag !== "Waiting") return proceed(withActivity(life, stage, due.Look), nowMs)
+  if (!ok) return pause(life, stage, "Send", recheckMs)
+  if (!life.linked) return stay(withActivity(life, stage, due.Send))
+  const given = unanswered(stage, { _tag: "Sending", news: false }, activity.sentAtMs, nowMs)
+  return [{ ...life, stage: given }, [{ _tag: "Send" }]]
+}
+
+export const onSendAnswered = (
+  rules: Rules,
+  life: TaskLife,
+  stage: Unanswered | Answered,
+  { answer, shared }: Extract<Input, { readonly _tag: "SendAnswered" }>,
+  nowMs: number
+): Stepped => {
+  if (Result.isSuccess(answer)) {
+    return "status" in answer.success
+      ? onReceipt(life, stage, answer.success, shared, nowMs)
+      : ended(rules, life, stage, {
+        _tag: "Failed",
+        error: new TakenAsCommand({ stoppedRunIds: answer.success.runIds })
+      })
+  }
+  const error = answer.failure
+  switch (error._tag) {
+    case "LinkError":
+      return goOn(life, stage, idle, nowMs)
+    case "RequestTimeout":
+      return goOn(life, stage, due.Look, nowMs)
+    case "AnswerInvalid":
+      return onReceipt(life, stage, {}, shared, nowMs)
+    case "FrameTooLarge":
+    case "MissingScope":
+      return ended(rules, life, stage, { _tag: "Failed", error })
+    case "RequestRejected":
+      if (error.retryAfterMs !== undefined && stage._tag === "Answered") {
+        return goOn(life, stage, due.Look, nowMs)
+      }
+      return error.retryAfterMs === undefined
+        ? ended(rules, life, stage, { _tag: "Failed", error: refusalError(life.subject.runId, error) })
+        : unlessAborted(rules, life, stage, pause(life, stage, "Send", error.retryAfterMs))
+  }
+}
+
+/** What is to be aborted and is not with the gateway, is not given to it again. */
+const unlessAborted = (rules: Rules, life: TaskLife, stage: ActiveStage, again: Stepped): Stepped =>
+  stage._tag === "Unanswered" && stage.abort !== "NotWanted"
+    ? ended(rules, life, stage, { _tag: "Aborted", text: "" })
+    : again
+
+/** The gateway answers a key whose run came to nothing with what that run said. */
+const refusalError = (runId: string, error: RequestRejected): RequestRejected | SessionConflicted => {
+  const said = runError(runId, error.gatewayMessage)
+  return said._tag === "SessionConflicted" ? said : error
+}
+
+const onReceipt = (
+  life: TaskLife,
+  stage: Unanswered | Answered,
+  receipt: { readonly status?: string; readonly runId?: string },
+  shared: boolean,
+  nowMs: number
+): Stepped => {
+  const answeredRunId = receipt.runId ?? life.subject.runId
+  const [known, told] = receive(life, stage)
+  const merged = known.merged || shared
+  const over = receipt.status === "ok"
+  const next: Answered = { ...known, answeredRunId, merged, over }
+  const named: TaskLife = { ...life, stage: next }
+  return after(
+    [
+      { _tag: "Listen", runId: answeredRunId },
+      ...told,
+      { _tag: "Save", entry: entryOf(named, next.sentAtMs) }
+    ],
+    goOn(named, next, over || merged ? due.Look : idle, nowMs)
+  )
+}
+
+export const onHistory = (
+  rules: Rules,
+  life: TaskLife,
+  stage: ActiveStage,
+  history: HistoryRead,
+  nowMs: number
+): Stepped => {
+  const lacksIt = history.finding._tag === "Absent" || history.finding._tag === "Unreadable"
+  const [known, told]: readonly [ActiveStage, ReadonlyArray<Action>] = lacksIt ? [stage, nothing] : receive(life, stage)
+  const here: TaskLife = { ...life, stage: known }
+  return after(told, follow(rules, here, known, history, judgement(here, known, history, undefined, nowMs), nowMs))
+}
+
+const judgement = (
+  life: TaskLife,
+  stage: ActiveStage,
+  { busy, finding, gatewayStartedAtMs = 0, renamed, unkept }: HistoryRead,
+  end: RunEnd | undefined,
+  nowMs: number
+): Verdict => {
+  const lastSentAtMs = stage._tag === "Waiting" ? undefined : stage.lastSentAtMs
+  const restarted = gatewayStartedAtMs > (lastSentAtMs ?? Infinity)
+  // What was at work then is not any more; releases before 2026.6 never say so.
+  const settled = restarted && nowMs - gatewayStartedAtMs > resumptionMs
+  return judge(
+    { ...factsOf(life, stage), renamed, end },
+    finding,
+    busy ?? (settled ? false : undefined),
+    // It has forgotten our key, too, so that a message that it may have had is not given to it again.
+    restarted && unkept
+  )
+}
+
+const follow = (
+  rules: Rules,
+  life: TaskLife,
+  stage: ActiveStage,
+  history: HistoryRead,
+  verdict: Verdict,
+  nowMs: number
+): Stepped => {
+  switch (verdict._tag) {
+    case "Finish":
+      return ended(rules, life, stage, verdict.outcome, verdict.runOver)
+    case "SendAgain":
+      return unlessAborted(rules, life, stage, proceed(withActivity(life, stage, due.Send), nowMs))
+    case "AskHowItEnded": {
+      const { activity } = stage
+      const asking: Activity = { _tag: "Asking", news: "news" in activity && activity.news, history }
+      const next: ActiveStage = stage._tag === "Waiting" ? stage : { ...stage, evidence: verdict.evidence }
+      const runId = stage._tag === "Answered" ? stage.answeredRunId : undefined
+      return [withActivity(life, next, asking), [{ _tag: "Ask", runId: runId ?? life.subject.runId }]]
+    }
+    case "LookAgain": {
+      const { evidence, idleLooks } = verdict
+      const next: ActiveStage = stage._tag === "Waiting" ? stage : { ...stage, evidence, idleLooks }
+      return verdict.when === "Soon" ? lookLater(life, next, nowMs) : goOn(life, next, idle, nowMs)
+    }
+  }
+}
+
+export const onEndAnswered = (
+  rules: Rules,
+  life: TaskLife,
+  stage: Unanswered | Answered,
+  history: HistoryRead,
+  end: RunEnd,
+  nowMs: number
+): Stepped => {
+  const verdict = judgement(life, stage, history, end, nowMs)
+  const told: ActiveStage = end._tag === "Ended" ? { ...stage, over: true } : stage
+  return follow(rules, { ...life, stage: told }, told, history, verdict, nowMs)
+}
+
+export const onHistoryFailed = (
+  life: TaskLife,
+  stage: ActiveStage,
+  linkLost: boolean,
+  nowMs: number
+): Stepped => {
+  const next: ActiveStage = stage._tag === "Waiting" || stage.evidence !== undefined
+    ? stage
+    : { ...stage, evidence: unavailable(factsOf(life, stage)) }
+  return linkLost ? goOn(life, next, idle, nowMs) : lookLater(life, next, nowMs)
+}
+
+export const onAbortAnswered = (
+  life: TaskLife,
+  stage: Unanswered | Answered,
+  answer: Result.Result<boolean, RequestError>
+): Stepped => {
+  const { activity } = stage
+  const next: Unanswered | Answered = {
+    ...stage,
+    abort: Result.isFailure(answer) ? "Wanted" : answer.success ? "Confirmed" : "Denied"
+  }
+  const told = [answerAbort(toCaller(answer))]
+  if (activity._tag !== "Aborting") return [{ ...life, stage: next }, told]
+  return life.linked
+    ? [withActivity(life, next, { _tag: "Looking", news: false }), [...told, { _tag: "Look" }]]
+    : [withActivity(life, next, due.Look), told]
+}
+
+/** What was lost on the way is asked again when history is looked into. */
+export const toCaller = (answer: Result.Result<boolean, RequestError>): Result.Result<boolean, AbortError> => {
+  if (Result.isSuccess(answer)) return Result.succeed(answer.success)
+  const error = answer.failure
+  return error._tag === "LinkError" || error._tag === "RequestTimeout" ? Result.succeed(true) : Result.fail(error)
+}

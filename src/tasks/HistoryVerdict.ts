@@ -1,0 +1,119 @@
+/**
+ * What a look into the history of a session means for a task: a pure function from what is known of its run, and what the
+ * history shows, to what follows.
+ */
+import type { Finding } from "./ChatHistory.ts"
+import type { Evidence, TaskOutcome } from "./Task.ts"
+import { runError } from "./TaskError.ts"
+
+/** What is known of a run when its history is read. */
+export interface Facts {
+  readonly runId: string
+  /** The gateway answered `chat.send`. */
+  readonly answered: boolean
+  /** The gateway has the message: it answered, or told something of the run. It is not given the message again. */
+  readonly received: boolean
+  /** The gateway said that the run is over. */
+  readonly over: boolean
+  /** The text was merged into another run, and that one answers it. */
+  readonly merged: boolean
+  /** The gateway confirmed the abort of the run. */
+  readonly aborted: boolean
+  /** What the agent had written when it was last heard. */
+  readonly partial: string
+  /** How many looks in a row showed no reply and nothing at work. */
+  readonly idleLooks: number
+  /** The session was just found to have another name; what was told under that one was not listened to. */
+  readonly renamed: boolean
+  /** What the gateway remembers of the end of the run; absent as long as it was not asked. */
+  readonly end?: RunEnd | undefined
+}
+
+/**
+ * How the gateway says that a run ended. It remembers for some minutes, unless it was started anew; releases that do not tell,
+ * or do not let us ask, know nothing.
+ */
+export type RunEnd =
+  | { readonly _tag: "Ended" }
+  | { readonly _tag: "Failed"; readonly text: string }
+  | { readonly _tag: "NotKnown" }
+
+export type Verdict =
+  /** The task has this outcome. With `runOver` nothing of its run is at work any more. */
+  | { readonly _tag: "Finish"; readonly outcome: TaskOutcome; readonly runOver: boolean }
+  /** The gateway never had the message. */
+  | { readonly _tag: "SendAgain" }
+  /** History alone does not say. Judge again with `end`. */
+  | { readonly _tag: "AskHowItEnded"; readonly evidence: Evidence }
+  | {
+    readonly _tag: "LookAgain"
+    /** `Soon`: after a few seconds. `OnNews`: the run is at work, and its events tell when. */
+    readonly when: "Soon" | "OnNews"
+    /** What a task has to show that ends before the next look; nothing while its run is seen at work. */
+    readonly evidence: Evidence | undefined
+    readonly idleLooks: number
+  }
+
+/** Looks without a reply that it takes: gateways say that a run is over a moment before its message is in history. */
+const idleLooksAtLeast = 2
+
+/**
+ * `busy` says whether anything of the session is at work, as far as the gateway tells. `restarted` means that the gateway began
+ * since it was given the message and kept nothing of the session, so that it may have begun the message and forgotten it.
+ */
+export const judge = (facts: Facts, finding: Finding, busy: boolean | undefined, restarted: boolean): Verdict => {
+  switch (finding._tag) {
+    case "Running":
+      return facts.merged || facts.renamed
+        ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleLooks: 0 }
+        : { _tag: "LookAgain", when: "OnNews", evidence: undefined, idleLooks: 0 }
+    case "Replied":
+      // What is there may be the end of the run before, with the one that answers us still at work.
+      return facts.merged && busy === true
+        ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleLooks: facts.idleLooks }
+        : finish({ _tag: "Completed", text: finding.text, atMs: finding.atMs })
+    case "Failed":
+      return failed(facts, finding.text)
+    case "Aborted":
+      return finish({ _tag: "Aborted", text: finding.text })
+    case "Unreadable":
+      return { _tag: "LookAgain", when: "Soon", evidence: unavailable(facts), idleLooks: facts.idleLooks }
+    case "NoReply":
+    case "Absent":
+      return judgeSilence(facts, finding._tag, busy, restarted)
+  }
+}
+
+/** The evidence of a task whose history could not be read. */
+export const unavailable = ({ answered }: Pick<Facts, "answered">): Evidence => ({ answered, history: "Unavailable" })
+
+/** There is no answer in history. */
+const judgeSilence = (
+  facts: Facts,
+  history: "NoReply" | "Absent",
+  busy: boolean | undefined,
+  restarted: boolean
+): Verdict => {
+  const { aborted, answered, end, merged, partial, received } = facts
+  if (aborted) return finish({ _tag: "Aborted", text: partial })
+  if (history === "Absent" && !received && !facts.over && !restarted) return { _tag: "SendAgain" }
+  const evidence: Evidence = { answered, history }
+  if (!facts.over && !merged && end === undefined) return { _tag: "AskHowItEnded", evidence }
+  if (end?._tag === "Failed") return failed(facts, end.text)
+  const over = facts.over || end?._tag === "Ended"
+  // The run came to its end, and its reply is not with another one.
+  const silent = over && !merged
+  const shown = merged ? undefined : evidence
+  if (busy === true || (busy === undefined && !silent)) {
+    return { _tag: "LookAgain", when: "Soon", evidence: shown, idleLooks: 0 }
+  }
+  const idleLooks = facts.idleLooks + 1
+  if (idleLooks < idleLooksAtLeast) return { _tag: "LookAgain", when: "Soon", evidence: shown, idleLooks }
+  return silent && history === "NoReply"
+    ? finish({ _tag: "Completed", text: "", atMs: undefined }, true)
+    : finish({ _tag: "Unknown", evidence }, true)
+}
+
+const finish = (outcome: TaskOutcome, runOver = false): Verdict => ({ _tag: "Finish", outcome, runOver })
+
+const failed = ({ runId }: Facts, text: string): Verdict => finish({ _tag: "Failed", error: runError(runId, text) })

@@ -1,0 +1,182 @@
+/**
+ * What a runner has in memory: the connection, its tasks, and where to find them by run and by session. It keeps the books and
+ * decides nothing.
+ */
+import type * as Deferred from "effect/Deferred"
+import type * as Semaphore from "effect/Semaphore"
+import type { ConnectionStatus, GatewayStatus } from "../connection/ConnectionStatus.ts"
+import type { Session } from "../connection/Session.ts"
+import * as Lanes from "./Lanes.ts"
+import type { QueuedReason, TaskId, TaskOutcome } from "./Task.ts"
+import type { JournalRecord } from "./TaskJournal.ts"
+import type { AbortError, TaskLife } from "./TaskLife.ts"
+import { begin, isMerged, isOpen } from "./TaskLife.ts"
+
+/** A session whose events are read. */
+export interface Link {
+  readonly session: Session
+  readonly gatewayScope: string
+}
+
+/** A task, and what belongs to it. */
+export interface Cell {
+  life: TaskLife
+  /** Only one write of its journal entry at a time, as each writes all of it. Made with the first. */
+  writing: Semaphore.Semaphore | undefined
+  /** For those who wait for its end. */
+  ended: Deferred.Deferred<TaskOutcome> | undefined
+  /** For those who want it aborted. */
+  aborted: Deferred.Deferred<boolean, AbortError> | undefined
+  /** The run that answers it, where that is another than its own. */
+  answeredRunId: string | undefined
+  /** The run whose reply it got. */
+  claimedRunId: string | undefined
+}
+
+export interface RunnerState {
+  connection: GatewayStatus
+  link: Link | undefined
+  /** Open tasks, and the last that ended, in the order of acceptance. */
+  readonly cells: ReadonlyMap<TaskId, Cell>
+  /** How many of them are open. */
+  readonly openCount: () => number
+  /** Tasks that are answered in the run of another one. */
+  readonly merged: ReadonlySet<Cell>
+  /** Runs whose replies were given to their own tasks. */
+  readonly claimed: ReadonlySet<string>
+  readonly add: (record: JournalRecord, inherited: boolean) => Cell
+  readonly update: (cell: Cell, life: TaskLife) => void
+  /** Lets go of the oldest of many ended tasks. Those whose run keeps a session busy stay. */
+  readonly trim: () => void
+  readonly claim: (cell: Cell, runId: string) => void
+  /** The task that gets the events of a run. */
+  readonly ofRun: (runId: string) => Cell | undefined
+  readonly listen: (cell: Cell, runId: string) => void
+  readonly unlisten: (cell: Cell) => void
+  /** Takes a task out of its lane. Answers the task whose turn it is then. */
+  readonly leaveLane: (cell: Cell) => Cell | undefined
+  /** Whether a session key that the gateway told is that of the task. */
+  readonly isSession: (cell: Cell, told: string | undefined) => boolean
+  /** Takes note of what the gateway calls the task's session; true when that is no spelling of its key. */
+  readonly learnName: (cell: Cell, told: string | undefined) => boolean
+}
+
+/** How many ended tasks are listed. */
+const listedAtMost = 200
+
+/** Where a task of this gateway stands with regard to the connection. */
+export const placeOf = ({ gatewayScope, status }: GatewayStatus, ownScope: string) => ({
+  waitsFor: queuedReason(status),
+  away: ownScope !== gatewayScope
+})
+
+export const make = (connection: GatewayStatus): RunnerState => {
+  const cells = new Map<TaskId, Cell>()
+  const ended: Array<Cell> = []
+  const runs = new Map<string, Cell>()
+  const merged = new Set<Cell>()
+  const claimed = new Set<string>()
+  let lanes = Lanes.empty
+  let openCount = 0
+
+  const unlisten = (cell: Cell) => {
+    for (const runId of [cell.life.subject.runId, cell.answeredRunId]) {
+      if (runId !== undefined && runs.get(runId) === cell) runs.delete(runId)
+    }
+  }
+  const listen = (cell: Cell, runId: string) => {
+    if (!runs.has(runId)) runs.set(runId, cell)
+    if (runId !== cell.life.subject.runId) cell.answeredRunId = runId
+  }
+
+  const state: RunnerState = {
+    connection,
+    link: undefined,
+    cells,
+    openCount: () => openCount,
+    merged,
+    claimed,
+    add: (record, inherited) => {
+      const { answeredRunId, gatewayScope, runId, taskId } = record
+      lanes = Lanes.enter(lanes, record, taskId)
+      const life = begin(record, {
+        ...placeOf(state.connection, gatewayScope),
+        turn: Lanes.first(lanes, record) === taskId,
+        inherited,
+        shared: answeredRunId !== undefined && runs.has(answeredRunId)
+      })
+      const cell: Cell = {
+        life,
+        writing: undefined,
+        ended: undefined,
+        aborted: undefined,
+        answeredRunId: undefined,
+        claimedRunId: undefined
+      }
+      openCount++
+      cells.set(taskId, cell)
+      for (const own of [runId, answeredRunId]) if (own !== undefined) listen(cell, own)
+      if (isMerged(life)) merged.add(cell)
+      return cell
+    },
+    update: (cell, life) => {
+      const before = cell.life
+      cell.life = life
+      if (isMerged(life)) merged.add(cell)
+      else if (isMerged(before)) merged.delete(cell)
+      if (!isOpen(before) || isOpen(life)) return
+      openCount--
+      ended.push(cell)
+    },
+    trim: () => {
+      while (ended.length > listedAtMost) {
+        const index = ended.findIndex(({ life }) => !holdsLane(life))
+        const [oldest] = index === -1 ? [] : ended.splice(index, 1)
+        if (oldest === undefined) return
+        unlisten(oldest)
+        cells.delete(oldest.life.subject.taskId)
+        if (oldest.claimedRunId !== undefined) claimed.delete(oldest.claimedRunId)
+      }
+    },
+    claim: (cell, runId) => {
+      cell.claimedRunId = runId
+      claimed.add(runId)
+    },
+    ofRun: (runId) => runs.get(runId),
+    listen,
+    unlisten,
+    leaveLane: ({ life: { subject } }) => {
+      lanes = Lanes.leave(lanes, subject, subject.taskId)
+      const next = Lanes.first(lanes, subject)
+      return next === undefined ? undefined : cells.get(next)
+    },
+    isSession: ({ life }, told) => Lanes.isSession(lanes, life.subject, told),
+    learnName: ({ life }, told) => {
+      const learned = Lanes.learn(lanes, life.subject, told)
+      lanes = learned.lanes
+      return learned.renamed
+    }
+  }
+  return state
+}
+
+/** It keeps the next task of its session waiting. */
+const holdsLane = ({ stage }: TaskLife): boolean => stage._tag !== "Ended" || stage.run._tag === "Holding"
+
+const queuedReason = (status: ConnectionStatus): QueuedReason | undefined => {
+  switch (status._tag) {
+    case "Connected":
+      return undefined
+    case "AwaitingApproval":
+      return "AwaitingApproval"
+    case "Connecting":
+    case "Stopped":
+      return "Offline"
+    case "Waiting":
+      return status.approval === undefined ? "Offline" : "AwaitingApproval"
+    case "Paused":
+      return "Paused"
+    case "Halted":
+      return "Halted"
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * Reads the events of a session and gives each to the task whose run it is. Synchronous for a whole batch of events; every
+ * run of every client arrives here.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Session } from "../connection/Session.ts"
+import type { EventFrame } from "../protocol/Frame.ts"
+import { addressOf, decodeAgent, decodeChat } from "./ChatEvent.ts"
+import type { Link, RunnerState } from "./RunnerState.ts"
+import type { TaskMailbox } from "./TaskMailbox.ts"
+
+/** How many events may wait: one comes for each piece of text. */
+const capacity = 8192
+
+/**
+ * Reads to the end of the session, whose link is the tasks' link meanwhile. What came before the link died is read before any
+ * task is told of its death. Events that were lost count as a lost link and a new one.
+ */
+export const follow = Effect.fnUntraced(function*(
+  state: RunnerState,
+  mailbox: TaskMailbox,
+  session: Session,
+  gatewayScope: string
+) {
+  const subscription = yield* session.subscribe(["chat", "agent"], { capacity })
+  let lost = subscription.lost()
+  let link = attach(state, mailbox, { session, gatewayScope })
+  const read = (frames: ReadonlyArray<EventFrame>) => {
+    for (const frame of frames) route(state, mailbox, frame)
+    if (subscription.lost() === lost) return
+    lost = subscription.lost()
+    link = attach(state, mailbox, { session, gatewayScope })
+  }
+  yield* Stream.runForEachArray(subscription.events, (frames) => Effect.sync(() => read(frames))).pipe(
+    Effect.ensuring(Effect.sync(() => detach(state, mailbox, link)))
+  )
+}, Effect.scoped)
+
+const attach = (state: RunnerState, mailbox: TaskMailbox, link: Link): Link => {
+  if (state.link !== undefined) detach(state, mailbox, state.link)
+  state.link = link
+  mailbox.postAll(link.gatewayScope, { _tag: "LinkUp" })
+  return link
+}
+
+const detach = (state: RunnerState, { postAll }: TaskMailbox, link: Link) => {
+  if (state.link !== link) return
+  state.link = undefined
+  postAll(link.gatewayScope, { _tag: "LinkLost" })
+}
+
+const route = (state: RunnerState, { post }: TaskMailbox, frame: EventFrame) => {
+  const address = addressOf(frame.payload)
+  if (address === undefined) return
+  const cell = state.ofRun(address.runId)
+  if (cell === undefined) {
+    if (frame.event === "chat" && state.merged.size > 0) routeOther(state, post, frame.payload, address.sessionKey)
+  } else if (!state.isSession(cell, address.sessionKey)) {
+    // Ours under a key that only this gateway's settings explain, or not ours at all.
+    post(cell, { _tag: "Misaddressed" })
+  } else if (frame.event === "chat") {
+    const event = Option.getOrUndefined(decodeChat(frame.payload))
+    if (event !== undefined) post(cell, { _tag: "ChatTold", event })
+  } else {
+    post(cell, { _tag: "AgentTold", phase: Option.getOrUndefined(decodeAgent(frame.payload)) })
+  }
+}
+
+/** The end of another run may be that of the one that answers a task of ours. */
+const routeOther = (
+  state: RunnerState,
+  post: TaskMailbox["post"],
+  payload: unknown,
+  sessionKey: string | undefined
+) => {
+  for (const cell of state.merged) {
+    if (!state.isSession(cell, sessionKey)) continue
+    if (Option.exists(decodeChat(payload), ({ _tag }) => _tag === "Final")) post(cell, { _tag: "OtherRunEnded" })
+  }
+}

@@ -1,0 +1,400 @@
+/**
+ * Everything that is known of a delegated task, from its acceptance to the last word of its run: the stages of its life, what
+ * happens to it, and what has to be done then. `TaskStep` says what follows from what.
+ */
+import type * as Result from "effect/Result"
+import type { AnswerInvalid, MissingScope, RequestError, RequestRejected } from "../connection/RequestError.ts"
+import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
+import type * as Method from "../protocol/Method.ts"
+import type { AgentPhase, ChatEvent } from "./ChatEvent.ts"
+import type { HistoryView, Sought } from "./ChatHistory.ts"
+import type { RunEnd } from "./HistoryVerdict.ts"
+import type { Evidence, QueuedReason, RunId, Task, TaskEvent, TaskId, TaskOutcome, TaskState } from "./Task.ts"
+import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
+
+/** The settings that a life goes by. */
+export interface Rules {
+  readonly timeoutMs: number
+  /** The run of a task whose time is up is stopped at the gateway. */
+  readonly abortExpired: boolean
+}
+
+/** What never changes of a task. */
+export interface Subject {
+  readonly taskId: TaskId
+  readonly runId: RunId
+  readonly gatewayScope: string
+  readonly sessionKey: string
+  readonly summary: string
+  readonly position: number
+  readonly acceptedAtMs: number
+  /** An earlier process accepted it. */
+  readonly inherited: boolean
+}
+
+export interface TaskLife {
+  readonly subject: Subject
+  /** Why tasks of the connection's gateway have to wait; nothing while there is a session. */
+  readonly waitsFor: QueuedReason | undefined
+  /** The settings name another gateway than the task's. */
+  readonly away: boolean
+  /** There is a link to the task's gateway, and its events are read. */
+  readonly linked: boolean
+  /** No earlier task of the session is in its way. */
+  readonly turn: boolean
+  /** Its time runs: the timer `deadline` is armed. */
+  readonly timed: boolean
+  readonly stage: Stage
+}
+
+export type Stage = Waiting | Unanswered | Answered | Failing | Ended
+export type OpenStage = Exclude<Stage, Ended>
+/** The stages in which something may be asked of the gateway. */
+export type ActiveStage = Waiting | Unanswered | Answered
+
+/** How an open task stands for others. */
+export type OpenState = Exclude<TaskState, TaskOutcome>
+
+/** No link has it yet. */
+export interface Waiting {
+  readonly _tag: "Waiting"
+  readonly shown: OpenState
+  readonly activity: Activity
+}
+
+/** What is known of a task that a link has, or had. */
+interface Given {
+  readonly shown: OpenState
+  readonly activity: Activity
+  /** When it was first given to a link, or about to be. No message of its run is older. */
+  readonly sentAtMs: number
+  /** When this process last gave it to a link. */
+  readonly lastSentAtMs: number | undefined
+  readonly abort: Abort
+  /** An abort that another process asked for was seen to. It goes on asking until the task has ended. */
+  readonly requestSeen: boolean
+  /** An event of the run named a session that is not known to be ours. */
+  readonly misaddressed: boolean
+  /** What it has to show if it ends before more is known. */
+  readonly evidence: Evidence | undefined
+  /** The gateway said that the run is over. */
+  readonly over: boolean
+  /** How many looks into history in a row showed no reply and nothing at work. */
+  readonly idleLooks: number
+}
+
+/** It was given to a link, and no word of the gateway says that it arrived. */
+export interface Unanswered extends Given {
+  readonly _tag: "Unanswered"
+}
+
+/** The gateway has it. */
+export interface Answered extends Given {
+  readonly _tag: "Answered"
+  /** The run that the answer to `chat.send` named; absent as long as only events or history tell of it. */
+  readonly answeredRunId: string | undefined
+  /** The run told something besides its end. */
+  readonly begun: boolean
+  /** It tells its phases by chat status, so that those of its lifecycle are left out. */
+  readonly hasStatus: boolean
+  /** The run ended before it began: its text met a busy session, and is answered in another run. */
+  readonly merged: boolean
+  /** What the agent has written until now. */
+  readonly partial: string
+}
+
+/** Its run told an error. A second one, with a longer text, may follow at once. */
+export interface Failing {
+  readonly _tag: "Failing"
+  readonly shown: OpenState
+  readonly text: string
+}
+
+export interface Ended {
+  readonly _tag: "Ended"
+  readonly outcome: TaskOutcome
+  readonly run: RunAfterEnd
+  /** The answer that came after the end. */
+  readonly lateReply: LateReply | undefined
+}
+
+export interface LateReply {
+  readonly text: string
+  readonly atMs: number | undefined
+}
+
+/** What is left of the run of a task that has ended. */
+export type RunAfterEnd =
+  /** Nothing more comes of it. */
+  | { readonly _tag: "Over" }
+  /** It may be at work, so that it keeps the session busy and the next task of it waiting, until the timer `hold`. */
+  | { readonly _tag: "Holding"; readonly stop: Stop }
+  /** It is not waited for. A late answer is told all the same. With `stopped` nothing of it is left to be stopped. */
+  | { readonly _tag: "Listening"; readonly stopped: boolean; readonly asked: boolean }
+
+/** The request to stop a run that outlived its task. `Paused`: it is made again with the timer `pause`. */
+export type Stop = "NotWanted" | "Due" | "Asked" | "Paused"
+
+/** What is done next, as soon as there is a link and it is the task's turn. */
+export type Next = "Send" | "Look"
+
+/** What is under way for an open task: one thing at a time. */
+export type Activity =
+  /** Events of the run are waited for. When the link is lost, a look is due. */
+  | { readonly _tag: "Idle" }
+  | { readonly _tag: "Due"; readonly next: Next }
+  /** Until the timer `pause`. */
+  | { readonly _tag: "Paused"; readonly next: Next }
+  /** The journal is told that it is about to be sent. */
+  | { readonly _tag: "Saving"; readonly sentAtMs: number }
+  | { readonly _tag: "Sending"; readonly news: boolean }
+  /** The gateway is asked to abort, and then for the history. */
+  | { readonly _tag: "Aborting"; readonly news: boolean }
+  | { readonly _tag: "Looking"; readonly news: boolean }
+  /** The gateway is asked how the run ended, as the history does not say. */
+  | { readonly _tag: "Asking"; readonly news: boolean; readonly history: HistoryRead }
+// `news`: something happened since the request was made that makes a look worth it.
+
+/** `Denied`: the gateway said that nothing runs. */
+export type Abort = "NotWanted" | "Wanted" | "Asked" | "Confirmed" | "Denied"
+
+export interface HistoryRead {
+  readonly finding: HistoryView["finding"]
+  readonly busy: HistoryView["busy"]
+  readonly unkept: HistoryView["unkept"]
+  /** The session was just found to have another name. */
+  readonly renamed: boolean
+  /** When the gateway's process began, on this process's clock. */
+  readonly gatewayStartedAtMs: number | undefined
+}
+
+/**
+ * `deadline`: the task's time is up. `pause`: a wait before the next request. `secondError`: no second error came. `hold`: the
+ * run of a task that ended is not waited for any longer.
+ */
+export type Timer = "deadline" | "pause" | "secondError" | "hold"
+
+export type Input =
+  /** The first of all: the task is in the journal. */
+  | { readonly _tag: "Accepted" }
+  | { readonly _tag: "ConnectionChanged"; readonly waitsFor: QueuedReason | undefined; readonly away: boolean }
+  | { readonly _tag: "LinkUp" }
+  /** Also when events of it were lost. */
+  | { readonly _tag: "LinkLost" }
+  | { readonly _tag: "Turn" }
+  | { readonly _tag: "Saved"; readonly ok: boolean }
+  | {
+    readonly _tag: "SendAnswered"
+    readonly answer: Result.Result<typeof Method.chatSend.answer.Type, RequestError | AnswerInvalid>
+    /** The run that the answer names is that of another task. */
+    readonly shared: boolean
+  }
+  | { readonly _tag: "HistoryRead"; readonly history: HistoryRead }
+  | { readonly _tag: "HistoryFailed"; readonly linkLost: boolean }
+  | { readonly _tag: "EndAnswered"; readonly end: RunEnd }
+  | { readonly _tag: "ChatTold"; readonly event: ChatEvent }
+  | { readonly _tag: "AgentTold"; readonly phase: AgentPhase | undefined }
+  | { readonly _tag: "Misaddressed" }
+  /** Another run of the session told its end. */
+  | { readonly _tag: "OtherRunEnded" }
+  | { readonly _tag: "TimerDue"; readonly timer: Timer }
+  | { readonly _tag: "AbortWanted"; readonly by: "Caller" | "OtherProcess" }
+  | { readonly _tag: "AbortAnswered"; readonly answer: Result.Result<boolean, RequestError> }
+  /** What was asked for it ended in a defect, and never answers. */
+  | { readonly _tag: "Broken" }
+
+export type AbortError = FrameTooLarge | MissingScope | RequestRejected
+
+export type Action =
+  /** `chat.send`, answered by `SendAnswered`. */
+  | { readonly _tag: "Send" }
+  /** `chat.history`, answered by `HistoryRead` or `HistoryFailed`. */
+  | { readonly _tag: "Look" }
+  /** `agent.wait`, answered by `EndAnswered`. */
+  | { readonly _tag: "Ask"; readonly runId: string }
+  /** `chat.abort`, answered by `AbortAnswered`. */
+  | { readonly _tag: "Abort" }
+  /** Gives up the request under way, other than one to abort. */
+  | { readonly _tag: "Cancel" }
+  /** Writes the entry to the journal, after earlier writes of the task; answered by `Saved`. */
+  | { readonly _tag: "Save"; readonly entry: JournalEntry }
+  /** Removes the entry from the journal, after earlier writes of the task. */
+  | { readonly _tag: "Forget"; readonly ended: TaskOutcome["_tag"] }
+  | { readonly _tag: "Publish"; readonly event: TaskEvent }
+  | { readonly _tag: "Arm"; readonly timer: Timer; readonly ms: number }
+  | { readonly _tag: "Disarm"; readonly timer: Timer }
+  | { readonly _tag: "LeaveLane" }
+  /** Events of this run are the task's, too. */
+  | { readonly _tag: "Listen"; readonly runId: string }
+  | { readonly _tag: "Unlisten" }
+  /** The reply of this run is the task's, and answers no other one. */
+  | { readonly _tag: "Claim"; readonly runId: string }
+  /** Answers whoever wanted the abort: whether it was, or is being, stopped. */
+  | { readonly _tag: "AnswerAbort"; readonly answer: Result.Result<boolean, AbortError> }
+
+/** A life after an input, and what has to be done, in order. */
+export type Stepped = readonly [TaskLife, ReadonlyArray<Action>]
+
+/** The life of a task that was just accepted, or of one that an earlier process left in the journal. */
+export const begin = (
+  record: JournalRecord,
+  { inherited, shared, ...place }: Pick<TaskLife, "waitsFor" | "away" | "turn"> & {
+    readonly inherited: boolean
+    /** The run that answers it is that of another task. */
+    readonly shared: boolean
+  }
+): TaskLife => {
+  const { acceptedAtMs, answeredRunId, gatewayScope, position, runId, sentAtMs, sessionKey, summary, taskId } = record
+  const subject = { taskId, runId, gatewayScope, sessionKey, summary, position, acceptedAtMs, inherited }
+  const shown: OpenState = answeredRunId === undefined ? queued(undefined) : sent
+  // Another process may have sent it since it was accepted.
+  const activity: Activity = { _tag: "Due", next: inherited ? "Look" : "Send" }
+  return {
+    subject,
+    ...place,
+    linked: false,
+    timed: false,
+    stage: sentAtMs === undefined && answeredRunId === undefined
+      ? { _tag: "Waiting", shown, activity }
+      : givenBefore(record, shown, activity, shared)
+  }
+}
+
+const givenBefore = (
+  record: JournalRecord,
+  shown: OpenState,
+  activity: Activity,
+  shared: boolean
+): Unanswered | Answered => {
+  const { acceptedAtMs, answeredRunId, merged = false, sentAtMs = acceptedAtMs } = record
+  const given: Given = { ...givenFirst(shown, activity, sentAtMs, undefined), lastSentAtMs: record.sentAtMs }
+  return answeredRunId === undefined && !merged
+    ? { ...given, _tag: "Unanswered" }
+    : { ...given, ...silentRun, _tag: "Answered", answeredRunId, merged: merged || shared }
+}
+
+const givenFirst = (
+  shown: OpenState,
+  activity: Activity,
+  sentAtMs: number,
+  lastSentAtMs: number | undefined
+): Given => ({
+  shown,
+  activity,
+  sentAtMs,
+  lastSentAtMs,
+  abort: "NotWanted",
+  requestSeen: false,
+  misaddressed: false,
+  evidence: undefined,
+  over: false,
+  idleLooks: 0
+})
+const silentRun = { begun: false, hasStatus: false, merged: false, partial: "" }
+
+/** The stage of a task that is given to a link for the first time. */
+export const unanswered = ({ shown }: Waiting, activity: Activity, sentAtMs: number, nowMs: number): Unanswered => ({
+  ...givenFirst(shown, activity, sentAtMs, nowMs),
+  _tag: "Unanswered"
+})
+
+/** The stage of a task that the gateway is found to have. It is not sent again. */
+export const answered = (stage: Waiting | Unanswered, { acceptedAtMs }: Subject): Answered => {
+  const { activity } = stage
+  const kept: Activity = "next" in activity ? { ...activity, next: "Look" } : activity
+  const given = stage._tag === "Waiting" ? givenFirst(stage.shown, kept, acceptedAtMs, undefined) : stage
+  return { ...given, ...silentRun, _tag: "Answered", activity: kept, evidence: undefined, answeredRunId: undefined }
+}
+
+export const queued = (reason: QueuedReason | undefined): OpenState => ({ _tag: "Queued", reason })
+export const sent: OpenState = { _tag: "Sent" }
+
+export const isOpen = ({ stage }: TaskLife): boolean => stage._tag !== "Ended"
+
+/** How the task stands for others. */
+export const stateOf = ({ stage }: TaskLife): TaskState => stage._tag === "Ended" ? stage.outcome : stage.shown
+
+export const taskOf = (life: TaskLife): Task => {
+  const { acceptedAtMs, runId, sessionKey, summary, taskId } = life.subject
+  return { taskId, runId, sessionKey, summary, acceptedAtMs, state: stateOf(life) }
+}
+
+/** The event of an end. */
+export const endEvent = ({ runId, taskId }: Subject, outcome: TaskOutcome): TaskEvent =>
+  outcome._tag === "Completed"
+    ? { _tag: "Replied", taskId, runId, text: outcome.text, at: outcome.atMs, late: false }
+    : { ...outcome, taskId, runId }
+
+/** The event of an answer that comes after the end. */
+export const lateEvent = ({ runId, taskId }: Subject, { atMs, text }: LateReply): TaskEvent => ({
+  _tag: "Replied",
+  taskId,
+  runId,
+  text,
+  at: atMs,
+  late: true
+})
+
+/**
+ * What a subscriber is told of a task that it did not see from the start. Of those that have ended only what an earlier process
+ * accepted: nobody could see that end.
+ */
+export const snapshotOf = ({ stage, subject }: TaskLife): ReadonlyArray<TaskEvent> => {
+  const { inherited, runId, summary, taskId } = subject
+  if (stage._tag === "Ended") {
+    if (!inherited) return []
+    const late = stage.lateReply === undefined ? [] : [lateEvent(subject, stage.lateReply)]
+    return [endEvent(subject, stage.outcome), ...late]
+  }
+  const { shown } = stage
+  switch (shown._tag) {
+    case "Queued":
+      // What is about to be sent tells so in a moment.
+      return shown.reason === undefined ? [] : [{ _tag: "Queued", taskId, runId, summary, reason: shown.reason }]
+    case "Sent":
+      return [{ _tag: "Sent", taskId, runId, summary }]
+    case "Running":
+      return [{ _tag: "Phase", taskId, runId, phase: shown.phase }]
+  }
+}
+
+/** Why it would be kept at this moment; nothing when it may be sent. */
+export const reasonOf = ({ away, turn, waitsFor }: TaskLife): QueuedReason | undefined =>
+  away ? "OtherGateway" : waitsFor ?? (turn ? undefined : "Busy")
+
+/** Whether it waits for its reply in another run, whose end is news for it. */
+export const isMerged = ({ stage }: TaskLife): boolean => stage._tag === "Answered" && stage.merged
+
+/** What the journal has to know of an open task. */
+export const entryOf = ({ stage, subject }: TaskLife, sentAtMs: number | undefined): JournalEntry => {
+  const { acceptedAtMs, gatewayScope, position, runId, sessionKey, summary, taskId } = subject
+  const isAnswered = stage._tag === "Answered"
+  return {
+    taskId,
+    runId,
+    gatewayScope,
+    sessionKey,
+    summary,
+    position,
+    acceptedAtMs,
+    sentAtMs,
+    answeredRunId: isAnswered ? stage.answeredRunId : undefined,
+    merged: isAnswered && stage.merged
+  }
+}
+
+/** Measured clock differences are right to some milliseconds. */
+const clockErrorMs = 250
+
+/** What to look for in the session's history. `clockDeltaMs` is the gateway's clock minus ours. */
+export const soughtOf = ({ stage, subject }: TaskLife, clockDeltaMs: number, claimed: ReadonlySet<string>): Sought => {
+  const { acceptedAtMs, runId, summary } = subject
+  const sentAtMs = "sentAtMs" in stage ? stage.sentAtMs : acceptedAtMs
+  return {
+    runId: stage._tag === "Answered" && stage.answeredRunId !== undefined ? stage.answeredRunId : runId,
+    summary,
+    notBeforeMs: sentAtMs + clockDeltaMs - clockErrorMs,
+    merged: stage._tag === "Answered" && stage.merged,
+    claimed
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Takes what happens to the tasks of a runner, one input at a time, and does what `TaskStep` says: it owns the fibers of
+ * requests, timers and journal writes, and decides nothing.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
+import * as Semaphore from "effect/Semaphore"
+import type { Cell, RunnerState } from "./RunnerState.ts"
+import type { TaskEvent, TaskOutcome } from "./Task.ts"
+import type { JournalEntry, TaskJournal } from "./TaskJournal.ts"
+import type { Action, Input, Rules } from "./TaskLife.ts"
+import { isOpen } from "./TaskLife.ts"
+import * as TaskRequests from "./TaskRequests.ts"
+import { step } from "./TaskStep.ts"
+
+export interface Options {
+  readonly rules: Rules
+  readonly state: RunnerState
+  readonly journal: TaskJournal["Service"]
+  readonly publish: (event: TaskEvent) => void
+}
+
+export interface TaskMailbox {
+  /** Synchronous. Nothing happens once the runner has ended. */
+  readonly post: (cell: Cell, input: Input) => void
+  /** To all tasks of a gateway. */
+  readonly postAll: (gatewayScope: string, input: Input) => void
+  /** Runs something beside the tasks, to the end of the runner at the latest. */
+  readonly run: (what: string, effect: Effect.Effect<void>) => void
+  readonly isStopped: () => boolean
+  /** Waits until a task is open. */
+  readonly someOpen: Effect.Effect<void>
+}
+
+export const make = Effect.fnUntraced(function*({ journal, publish, rules, state }: Options) {
+  const clock = yield* Clock.Clock
+  const someOpen = Latch.makeUnsafe(false)
+  const fibers = yield* FiberMap.make<string, void>()
+  const fork = yield* FiberMap.runtime(fibers)()
+  let forked = 0
+  let stopped = false
+  // Runs before the fibers are interrupted, as finalizers run in reverse. What is open then is for the next runner.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      stopped = true
+      for (const { aborted, ended } of state.cells.values()) {
+        if (ended !== undefined) Deferred.doneUnsafe(ended, Effect.interrupt)
+        if (aborted !== undefined) Deferred.doneUnsafe(aborted, Effect.interrupt)
+      }
+    })
+  )
+
+  const inbox: Array<{ readonly cell: Cell; readonly input: Input }> = []
+  let busy = false
+  // An action may run a fiber that waited for it before the call returns, and what that one does is an input, too.
+  const post = (cell: Cell, input: Input) => {
+    if (stopped) return
+    if (busy) {
+      inbox.push({ cell, input })
+      return
+    }
+    busy = true
+    try {
+      handle(cell, input)
+      for (let next = inbox.shift(); next !== undefined; next = inbox.shift()) handle(next.cell, next.input)
+    } finally {
+      busy = false
+    }
+  }
+  const handle = (cell: Cell, input: Input) => {
+    const wasOpen = isOpen(cell.life)
+    const [life, actions] = step(rules, cell.life, input, clock.currentTimeMillisUnsafe())
+    state.update(cell, life)
+    if (input._tag === "Accepted" || (wasOpen && !isOpen(life))) {
+      if (state.openCount() > 0) someOpen.openUnsafe()
+      else someOpen.closeUnsafe()
+    }
+    for (const action of actions) perform(cell, action)
+    if (wasOpen && life.stage._tag === "Ended") {
+      if (cell.ended !== undefined) Deferred.doneUnsafe(cell.ended, Effect.succeed(life.stage.outcome))
+      state.trim()
+    }
+  }
+
+  /** Runs what answers with an input, in place of what runs under that name. */
+  const ask = (cell: Cell, what: string, answer: Effect.Effect<Input>) => {
+    fork(
+      `${cell.life.subject.taskId} ${what}`,
+      answer.pipe(
+        Effect.map((input) => post(cell, input)),
+        Effect.catchCause((cause) =>
+          Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.andThen(
+            Effect.logError("task fiber died", cause),
+            Effect.sync(() => post(cell, { _tag: "Broken" }))
+          )
+        )
+      )
+    )
+  }
+  const interrupt = ({ life }: Cell, what: string) =>
+    Option.getOrUndefined(FiberMap.getUnsafe(fibers, `${life.subject.taskId} ${what}`))?.interruptUnsafe()
+  const run: TaskMailbox["run"] = (what, effect) => {
+    fork(`${what} ${++forked}`, Effect.ignoreCause(effect, { log: "Error", message: "task fiber died" }))
+  }
+
+  const writes = (cell: Cell) => cell.writing ??= Semaphore.makeUnsafe(1)
+  const save = (cell: Cell, entry: JournalEntry) => {
+    const write = Effect.suspend(() => isOpen(cell.life) ? journal.put(entry) : Effect.void)
+    const saved = writes(cell).withPermit(write).pipe(
+      Effect.as(true),
+      Effect.catch((error) => Effect.as(Effect.logWarning(error.message), false)),
+      Effect.map((ok): Input => ({ _tag: "Saved", ok }))
+    )
+    ask(cell, `save ${++forked}`, saved)
+  }
+  /** Also when the runner ends meanwhile. Subscribers have the end before the journal has let go of the task. */
+  const forget = (cell: Cell, ended: TaskOutcome["_tag"]) => {
+    const remove = writes(cell).withPermit(journal.remove(cell.life.subject.runId, ended))
+    const removed = Effect.ignore(remove, { log: "Warn", message: "a task that is done stays in the journal" })
+    run("forget", Effect.uninterruptible(Effect.andThen(Effect.yieldNow, removed)))
+  }
+
+  const perform = (cell: Cell, action: Action) => {
+    switch (action._tag) {
+      case "Publish":
+        return publish(action.event)
+      case "Send":
+        return ask(cell, "request", TaskRequests.send(state, cell))
+      case "Look":
+        return ask(cell, "request", TaskRequests.look(state, cell))
+      case "Ask":
+        return ask(cell, "request", TaskRequests.askHowItEnded(state, cell, action.runId))
+      case "Abort":
+        return ask(cell, "abort", TaskRequests.abort(state, cell))
+      case "Cancel":
+        return interrupt(cell, "request")
+      case "Save":
+        return save(cell, action.entry)
+      case "Forget":
+        return forget(cell, action.ended)
+      case "Arm": {
+        const { ms, timer } = action
+        return ask(cell, timer, Effect.as(Effect.sleep(Duration.millis(ms)), { _tag: "TimerDue", timer }))
+      }
+      case "Disarm":
+        return interrupt(cell, action.timer)
+      case "LeaveLane": {
+        const next = state.leaveLane(cell)
+        if (next !== undefined) post(next, { _tag: "Turn" })
+        return state.trim()
+      }
+      case "Listen":
+        return state.listen(cell, action.runId)
+      case "Unlisten":
+        return state.unlisten(cell)
+      case "Claim":
+        return state.claim(cell, action.runId)
+      case "AnswerAbort": {
+        const { aborted } = cell
+        cell.aborted = undefined
+        if (aborted !== undefined) Deferred.doneUnsafe(aborted, Effect.fromResult(action.answer))
+      }
+    }
+  }
+
+  const mailbox: TaskMailbox = {
+    post,
+    postAll: (gatewayScope, input) => {
+      for (const cell of state.cells.values()) if (cell.life.subject.gatewayScope === gatewayScope) post(cell, input)
+    },
+    run,
+    isStopped: () => stopped,
+    someOpen: someOpen.await
+  }
+  return mailbox
+})

@@ -1,0 +1,90 @@
+/**
+ * What a task asks of the gateway, each as an effect that answers with an input of the task's life.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { AnswerInvalid, RequestError } from "../connection/RequestError.ts"
+import { LinkError } from "../link/LinkError.ts"
+import * as Method from "../protocol/Method.ts"
+import * as ChatHistory from "./ChatHistory.ts"
+import type { RunEnd } from "./HistoryVerdict.ts"
+import type { Cell, RunnerState } from "./RunnerState.ts"
+import type { Input } from "./TaskLife.ts"
+import { soughtOf } from "./TaskLife.ts"
+
+/** How many messages of a session are read. */
+const historyLimit = 200
+
+const linkTo = ({ link }: RunnerState, { life }: Cell) =>
+  link?.gatewayScope === life.subject.gatewayScope ? link : undefined
+
+const call = <Params, Answer>(
+  state: RunnerState,
+  cell: Cell,
+  method: Method.Method<Params, Answer>,
+  params: Params
+): Effect.Effect<Answer, RequestError | AnswerInvalid> => {
+  const link = linkTo(state, cell)
+  return link === undefined
+    ? Effect.fail(new LinkError({ reason: "Closed", phase: "session" }))
+    : link.session.call(method, params)
+}
+
+/** Gives the task to the gateway. */
+export const send = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
+  const { runId, sessionKey, summary } = cell.life.subject
+  const sent = call(state, cell, Method.chatSend, {
+    sessionKey,
+    message: summary,
+    deliver: false,
+    idempotencyKey: runId
+  })
+  return Effect.map(Effect.result(sent), (answer): Input => {
+    const told = Result.isSuccess(answer) && "runId" in answer.success ? answer.success.runId : undefined
+    const owner = told === undefined ? cell : state.ofRun(told) ?? cell
+    return { _tag: "SendAnswered", answer, shared: owner !== cell }
+  })
+}
+
+/** Reads the history of the task's session. */
+export const look = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
+  const { sessionKey } = cell.life.subject
+  const { clockDeltaMs = 0, gatewayStartedAtMs } = linkTo(state, cell)?.session.facts ?? {}
+  const read = call(state, cell, Method.chatHistory, { sessionKey, limit: historyLimit })
+  return Effect.map(Effect.result(read), (answer): Input => {
+    if (Result.isFailure(answer) && answer.failure._tag !== "AnswerInvalid") {
+      return { _tag: "HistoryFailed", linkLost: answer.failure._tag === "LinkError" }
+    }
+    const { sessionKey, ...view } = Result.isFailure(answer)
+      ? ChatHistory.unreadable
+      : ChatHistory.view(answer.success, soughtOf(cell.life, clockDeltaMs, state.claimed))
+    const renamed = state.learnName(cell, sessionKey)
+    return { _tag: "HistoryRead", history: { ...view, renamed, gatewayStartedAtMs } }
+  })
+}
+
+/** Asks what the gateway remembers of the end of a run. */
+export const askHowItEnded = (state: RunnerState, cell: Cell, runId: string): Effect.Effect<Input> =>
+  Effect.map(
+    Effect.option(call(state, cell, Method.agentWait, { runId, timeoutMs: 0 })),
+    (answer): Input => ({ _tag: "EndAnswered", end: runEndOf(Option.getOrUndefined(answer)) })
+  )
+
+const runEndOf = (answer: typeof Method.agentWait.answer.Type | undefined): RunEnd => {
+  if (answer?.status === "ok") return { _tag: "Ended" }
+  return answer?.status === "error" && answer.error !== undefined
+    ? { _tag: "Failed", text: answer.error }
+    : { _tag: "NotKnown" }
+}
+
+/** Asks the gateway to stop the task's run. */
+export const abort = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
+  const { runId, sessionKey } = cell.life.subject
+  return call(state, cell, Method.chatAbort, { sessionKey, runId }).pipe(
+    Effect.map(({ aborted, runIds }) => aborted && runIds.includes(runId)),
+    Effect.catchTag("AnswerInvalid", () => Effect.succeed(false)),
+    Effect.result,
+    Effect.map((answer): Input => ({ _tag: "AbortAnswered", answer }))
+  )
+}

@@ -1,0 +1,182 @@
+/**
+ * What follows for a task from something that happened: a pure function from its life so far and one input to its life after
+ * it and the actions that are due, in order.
+ *
+ * Total: every input has an answer in every stage, and one that comes too late changes nothing. Times are milliseconds on this
+ * process's clock.
+ */
+import * as Result from "effect/Result"
+import * as GatewayAnswer from "./GatewayAnswer.ts"
+import { unavailable } from "./HistoryVerdict.ts"
+import * as RunAfterEnd from "./RunAfterEnd.ts"
+import * as RunEvent from "./RunEvent.ts"
+import {
+  after,
+  andThen,
+  answerAbort,
+  due,
+  ended,
+  factsOf,
+  failed,
+  isActive,
+  nothing,
+  onNews,
+  proceed,
+  show,
+  stay,
+  withActivity
+} from "./TaskActivity.ts"
+import type { Action, ActiveStage, Failing, Input, OpenStage, Rules, Stepped, TaskLife, Timer } from "./TaskLife.ts"
+
+export const step = (rules: Rules, life: TaskLife, input: Input, nowMs: number): Stepped => {
+  const { stage } = life
+  if (stage._tag === "Ended") return RunAfterEnd.step(rules, life, stage, input)
+  switch (input._tag) {
+    case "Accepted":
+      return andThen(show(life, stage), (shown) => proceed(shown, nowMs))
+    case "ConnectionChanged":
+      return show({ ...life, waitsFor: input.waitsFor, away: input.away }, stage)
+    case "LinkUp":
+      return onLinkUp(rules, life, nowMs)
+    case "LinkLost":
+      return onLinkLost({ ...life, linked: false }, stage)
+    case "Turn":
+      return andThen(show({ ...life, turn: true }, stage), (shown) => proceed(shown, nowMs))
+    case "TimerDue":
+      return onTimer(rules, life, stage, input.timer, nowMs)
+    case "AbortWanted":
+      return onAbortWanted(rules, life, stage, input.by)
+    case "Broken":
+      return ended(rules, life, stage, { _tag: "Unknown", evidence: unavailable(factsOf(life, stage)) }, true)
+    default:
+      return stage._tag === "Failing"
+        ? whileFailing(rules, life, stage, input)
+        : whileActive(rules, life, stage, input, nowMs)
+  }
+}
+
+const onLinkUp = (rules: Rules, life: TaskLife, nowMs: number): Stepped => {
+  const linked: TaskLife = { ...life, linked: true, timed: true }
+  const timer: ReadonlyArray<Action> = life.timed
+    ? nothing
+    : [{ _tag: "Arm", timer: "deadline", ms: rules.timeoutMs }]
+  return after(timer, proceed(linked, nowMs))
+}
+
+const onLinkLost = (life: TaskLife, stage: OpenStage): Stepped => {
+  if (!isActive(stage)) return stay(life)
+  const { activity } = stage
+  switch (activity._tag) {
+    case "Idle":
+      return stay(withActivity(life, stage, due.Look))
+    case "Paused":
+      // A wait that the gateway asked for goes on.
+      return activity.next === "Send"
+        ? stay(life)
+        : [withActivity(life, stage, due.Look), [{ _tag: "Disarm", timer: "pause" }]]
+    case "Due":
+    case "Saving":
+      return stay(life)
+    default:
+      return stay(withActivity(life, stage, { ...activity, news: true }))
+  }
+}
+
+const onTimer = (rules: Rules, life: TaskLife, stage: OpenStage, timer: Timer, nowMs: number): Stepped => {
+  switch (timer) {
+    case "deadline":
+      return life.timed ? onDeadline(rules, { ...life, timed: false }, stage) : stay(life)
+    case "secondError":
+      return stage._tag === "Failing" ? failed(rules, life, stage, stage.text) : stay(life)
+    case "pause":
+      return isActive(stage) && stage.activity._tag === "Paused"
+        ? proceed(withActivity(life, stage, due[stage.activity.next]), nowMs)
+        : stay(life)
+    case "hold":
+      return stay(life)
+  }
+}
+
+const onDeadline = (rules: Rules, life: TaskLife, stage: OpenStage): Stepped => {
+  // Nothing can be found out about it for now. It has all of its time once more with the next link to its gateway.
+  if (life.away) return stay(life)
+  if (stage._tag === "Failing") return failed(rules, life, stage, stage.text)
+  if (stage._tag === "Waiting") return ended(rules, life, stage, { _tag: "Expired", sent: false })
+  const evidence = stage.evidence ?? (life.linked ? undefined : unavailable(factsOf(life, stage)))
+  return ended(
+    rules,
+    life,
+    stage,
+    evidence === undefined ? { _tag: "Expired", sent: true } : { _tag: "Unknown", evidence }
+  )
+}
+
+const onAbortWanted = (rules: Rules, life: TaskLife, stage: OpenStage, by: "Caller" | "OtherProcess"): Stepped => {
+  const stopped: ReadonlyArray<Action> = [answerAbort(Result.succeed(true))]
+  if (stage._tag === "Failing") return [life, [answerAbort(Result.succeed(false))]]
+  // The gateway does not have it, or has just refused it.
+  if (stage._tag === "Waiting" || ("next" in stage.activity && stage.activity.next === "Send")) {
+    const [next, actions] = ended(rules, life, stage, { _tag: "Aborted", text: "" })
+    return [next, [...actions, ...stopped]]
+  }
+  if (by === "OtherProcess" && stage.requestSeen) return stay(life)
+  const requestSeen = stage.requestSeen || by === "OtherProcess"
+  const seen = (abort: typeof stage.abort): TaskLife => ({ ...life, stage: { ...stage, requestSeen, abort } })
+  if (stage.abort === "Confirmed") return [seen("Confirmed"), stopped]
+  if (stage.abort === "Asked") return stay(seen("Asked"))
+  return life.linked ? [seen("Asked"), [{ _tag: "Abort" }]] : [seen("Wanted"), stopped]
+}
+
+const whileFailing = (rules: Rules, life: TaskLife, stage: Failing, input: Input): Stepped => {
+  switch (input._tag) {
+    case "ChatTold":
+      return input.event._tag === "Error"
+        ? failed(rules, life, stage, joinErrors(stage.text, input.event.text))
+        : stay(life)
+    case "AbortAnswered":
+      return [life, [answerAbort(GatewayAnswer.toCaller(input.answer))]]
+    default:
+      return stay(life)
+  }
+}
+
+/** The second text mostly repeats the first with words before it. */
+const joinErrors = (first: string, second: string): string =>
+  second.includes(first) ? second : first.includes(second) ? first : `${first}\n${second}`
+
+const whileActive = (rules: Rules, life: TaskLife, stage: ActiveStage, input: Input, nowMs: number): Stepped => {
+  switch (input._tag) {
+    case "Saved":
+      return GatewayAnswer.onSaved(life, stage, input.ok, nowMs)
+    case "SendAnswered":
+      return stage._tag === "Waiting" || stage.activity._tag !== "Sending"
+        ? stay(life)
+        : GatewayAnswer.onSendAnswered(rules, life, stage, input, nowMs)
+    case "HistoryRead":
+      return stage.activity._tag === "Looking"
+        ? GatewayAnswer.onHistory(rules, life, stage, input.history, nowMs)
+        : stay(life)
+    case "HistoryFailed":
+      return stage.activity._tag === "Looking"
+        ? GatewayAnswer.onHistoryFailed(life, stage, input.linkLost, nowMs)
+        : stay(life)
+    case "EndAnswered":
+      return stage._tag !== "Waiting" && stage.activity._tag === "Asking"
+        ? GatewayAnswer.onEndAnswered(rules, life, stage, stage.activity.history, input.end, nowMs)
+        : stay(life)
+    case "ChatTold":
+      return RunEvent.onChat(rules, life, stage, input.event, nowMs)
+    case "AgentTold":
+      return RunEvent.onAgent(life, stage, input.phase)
+    case "Misaddressed":
+      return stage._tag === "Waiting" || stage.misaddressed
+        ? stay(life)
+        : onNews(life, { ...stage, misaddressed: true }, nowMs)
+    case "OtherRunEnded":
+      return stage._tag === "Answered" && stage.merged ? onNews(life, stage, nowMs) : stay(life)
+    case "AbortAnswered":
+      return stage._tag === "Waiting" ? stay(life) : GatewayAnswer.onAbortAnswered(life, stage, input.answer)
+    default:
+      return stay(life)
+  }
+}
