@@ -109,7 +109,7 @@ describe("FlightRecorder", () => {
       const fs = yield* FileSystem.FileSystem
       const real = `${yield* fs.makeTempDirectoryScoped()}/agent.ndjson`
       const recorder = FlightRecorder.layer({ path: real }).pipe(Layer.provide(around))
-      yield* Effect.provide(Effect.flatMap(FlightRecorder, ({ note }) => Effect.sync(() => note(draw(1)))), recorder)
+      yield* Effect.provide(Effect.flatMap(FlightRecorder, ({ note }) => Effect.sync(() => note(draw(0.5)))), recorder)
       assert.strictEqual((yield* fs.stat(real)).mode & 0o777, 0o600)
       assert.lengthOf((yield* Effect.flatMap(fs.readFileString(real), Recording.parse)).entries, 2)
       const again = yield* Effect.flip(Effect.provide(FlightRecorder, recorder))
@@ -142,9 +142,9 @@ describe("FlightRecorder", () => {
       const text = yield* recording(
         ({ note }) =>
           Effect.gen(function*() {
-            for (let n = 0; n < 500; n++) note(draw(n))
+            for (let n = 0; n < 500; n++) note(draw(n / 100_000))
             yield* TestClock.adjust("1 second")
-            for (let n = 0; n < 500; n++) note(draw(n))
+            for (let n = 0; n < 500; n++) note(draw(n / 100_000))
           }),
         disk(),
         { maxBytes }
@@ -162,7 +162,7 @@ describe("FlightRecorder", () => {
       const real = `${yield* fs.makeTempDirectoryScoped()}/agent.ndjson`
       yield* Effect.flatMap(FlightRecorder, ({ note }) =>
         Effect.sync(() => {
-          for (let n = 0; n < 16_384 + 7; n++) note(draw(n))
+          for (let n = 0; n < 16_384 + 7; n++) note(draw(n / 100_000))
         })).pipe(Effect.provide(FlightRecorder.layer({ path: real }).pipe(Layer.provide(around))))
       const { entries } = yield* Effect.flatMap(fs.readFileString(real), Recording.parse)
       assert.lengthOf(entries, 16_384 + 2)
