@@ -5,7 +5,7 @@
  * entries were lost because writing did not keep up, and that it has reached its limit. A file that can no longer be written
  * ends the recording, never the client.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -134,12 +134,29 @@ const make = Effect.fnUntraced(function*(
   let bytes = header.length
   let ended = false
   let lost = 0
+  let failure: unknown
+
+  /** The line of an entry. An entry that cannot be made is lost, and no other. */
+  const lineOf = (at: number, make: MakeEntry): string => {
+    try {
+      return entryLine({ at, ...make(redactor) })
+    } catch (cause) {
+      failure = cause
+      return entryLine({ at, kind: "lost", count: 1 })
+    }
+  }
+  const reportFailure = Effect.suspend(() => {
+    if (failure === undefined) return Effect.void
+    const cause = Cause.die(failure)
+    failure = undefined
+    return Effect.logError("an entry was not recorded", cause)
+  })
 
   /** Lines of these notes, up to the limit of the file. */
   const linesOf = (notes: ReadonlyArray<Note>): string => {
     let lines = ""
     for (const { at, make } of notes) {
-      const line = entryLine({ at, ...make(redactor) })
+      const line = lineOf(at, make)
       // Redacted text is ASCII.
       const size = line.length
       if (bytes + size > maxBytes - reserveBytes) {
@@ -153,6 +170,7 @@ const make = Effect.fnUntraced(function*(
   }
   const write = (notes: ReadonlyArray<Note>) =>
     Effect.suspend(() => ended ? Effect.void : file.writeAll(new TextEncoder().encode(linesOf(notes)))).pipe(
+      Effect.andThen(reportFailure),
       Effect.catch((error) => {
         ended = true
         return Effect.annotateLogs(Effect.logWarning("the recording ends here, as it cannot be written"), {

@@ -202,6 +202,55 @@ describe("FlightRecorder", () => {
     ))
 })
 
+describe("an entry that cannot be made", () => {
+  const entriesOf = (text: string) =>
+    Effect.map(Recording.parse(text), ({ entries }) => entries.map(({ at: _at, ...entry }) => entry))
+
+  it.effect("is lost, and no other", () =>
+    LogLines.kept((lines) =>
+      Effect.gen(function*() {
+        const text = yield* recording(({ note }) =>
+          Effect.sync(() => {
+            note(draw(0.1))
+            note(() => {
+              throw new RangeError("Maximum call stack size exceeded")
+            })
+            note(draw(0.2))
+          })
+        )
+        assert.deepStrictEqual(yield* entriesOf(text), [
+          { kind: "draw", value: 0.1 },
+          { kind: "lost", count: 1 },
+          { kind: "draw", value: 0.2 },
+          { kind: "end" }
+        ])
+        assert.deepStrictEqual(lines.map(({ message }) => message), ["an entry was not recorded"])
+      })
+    ))
+
+  const nested = (open: string, close: string, times: number) => `${open.repeat(times)}1${close.repeat(times)}`
+  const deep: ReadonlyArray<readonly [what: string, payload: string]> = [
+    ["messages", nested(`{"message":`, "}", 4600)],
+    ["messages in history", `{"messages":[${nested(`{"message":`, "}", 4600)}]}`],
+    ["arrays", nested("[", "]", 27_500)],
+    ["contents", `{"message":${nested(`{"content":[`, "]}", 3900)}}`]
+  ]
+  it.effect.each(deep)("is not a frame of 55 kB of nested %s", ([, payload]) =>
+    Effect.gen(function*() {
+      const frame = `{"type":"event","event":"chat","payload":${payload}}`
+      assert.isAbove(frame.length, 54_000)
+      const text = yield* recording(({ note }) =>
+        Effect.sync(() => {
+          note((redactor) => ({ kind: "in", link: 1, frame: { ...redactor.frame(frame) } }))
+          note(draw(0.2))
+        })
+      )
+      assert.isBelow(text.length, 3000)
+      const entries = yield* entriesOf(text)
+      assert.deepStrictEqual(entries.map(({ kind }) => kind), ["in", "draw", "end"])
+    }))
+})
+
 describe("tasks and aborts of other processes", () => {
   const earlier = {
     taskId: TaskId.make("0badcafe"),
