@@ -125,9 +125,8 @@ const make = Effect.fnUntraced(function*(
 > {
   const clock = yield* Clock.Clock
   const redactor = Redaction.make([])
-  const file = yield* create(options.path)
   const header = headerLine(yield* makeHeader(options, redactor))
-  yield* Effect.mapError(file.writeAll(new TextEncoder().encode(header)), refused(options.path))
+  const file = yield* create(options.path, header)
 
   const queue = yield* Queue.dropping<Note, Cause.Done>(capacity)
   const maxBytes = options.maxBytes ?? defaultMaxBytes
@@ -218,14 +217,17 @@ const refused = (path: string) => (cause: Parameters<typeof errnoOf>[0]) => {
   return new RecordingRefused({ path, reason: errno === "EEXIST" ? "Exists" : "Unwritable", errno, cause })
 }
 
-/** Checks the mode while the file is still empty, and removes a file that others can read. */
-const create = Effect.fnUntraced(function*(path: string) {
+/** Creates the file with its header. A file that others can read, or that cannot be written, is removed again. */
+const create = Effect.fnUntraced(function*(path: string, header: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* Effect.mapError(fs.open(path, { flag: "wx", mode: 0o600 }), refused(path))
-  const { mode } = yield* Effect.mapError(file.stat, refused(path))
-  if ((mode & 0o077) === 0) return file
-  yield* Effect.ignore(fs.remove(path))
-  return yield* new RecordingRefused({ path, reason: "Exposed" })
+  const begin = Effect.gen(function*() {
+    const { mode } = yield* Effect.mapError(file.stat, refused(path))
+    if ((mode & 0o077) !== 0) return yield* new RecordingRefused({ path, reason: "Exposed" })
+    yield* Effect.mapError(file.writeAll(new TextEncoder().encode(header)), refused(path))
+  })
+  yield* Effect.onError(begin, () => Effect.ignore(fs.remove(path)))
+  return file
 })
 
 const makeHeader = Effect.fnUntraced(function*(options: Options, redactor: Redactor) {

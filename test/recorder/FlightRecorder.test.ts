@@ -202,6 +202,27 @@ describe("FlightRecorder", () => {
     ))
 })
 
+describe("a recording that cannot begin", () => {
+  const failing: ReadonlyArray<readonly [what: string, operation: string, errno: string]> = [
+    ["a full disk", "write", "ENOSPC"],
+    ["a mode that cannot be read", "fstat", "EIO"]
+  ]
+  it.effect.each(failing)(
+    "because of %s leaves no file behind",
+    ([, failingOperation, errno]) =>
+      Effect.gen(function*() {
+        const made = disk()
+        const gate = (operation: string, where: string) =>
+          operation.startsWith(failingOperation)
+            ? Effect.fail(MemoryFiles.failure("Unknown", errno, operation, where))
+            : Effect.void
+        const error = yield* Effect.flip(recording(() => Effect.die("must not run"), made, {}, { gate }))
+        assert.deepInclude(error, { _tag: "RecordingRefused", reason: "Unwritable", errno })
+        assert.deepStrictEqual(MemoryFiles.snapshot(made), { "/r/other": "" })
+      })
+  )
+})
+
 describe("an entry that cannot be made", () => {
   const entriesOf = (text: string) =>
     Effect.map(Recording.parse(text), ({ entries }) => entries.map(({ at: _at, ...entry }) => entry))
