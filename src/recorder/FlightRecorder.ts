@@ -5,7 +5,7 @@
  * entries were lost because writing did not keep up, and that it has reached its limit. A file that can no longer be written
  * ends the recording, never the client.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -125,21 +125,37 @@ const make = Effect.fnUntraced(function*(
 > {
   const clock = yield* Clock.Clock
   const redactor = Redaction.make([])
-  const file = yield* create(options.path)
   const header = headerLine(yield* makeHeader(options, redactor))
-  yield* Effect.mapError(file.writeAll(new TextEncoder().encode(header)), refused(options.path))
+  const file = yield* create(options.path, header)
 
   const queue = yield* Queue.dropping<Note, Cause.Done>(capacity)
   const maxBytes = options.maxBytes ?? defaultMaxBytes
   let bytes = header.length
   let ended = false
   let lost = 0
+  let failure: unknown
+
+  /** The line of an entry. An entry that cannot be made is lost, and no other. */
+  const lineOf = (at: number, make: MakeEntry): string => {
+    try {
+      return entryLine({ at, ...make(redactor) })
+    } catch (cause) {
+      failure = cause
+      return entryLine({ at, kind: "lost", count: 1 })
+    }
+  }
+  const reportFailure = Effect.suspend(() => {
+    if (failure === undefined) return Effect.void
+    const cause = Cause.die(failure)
+    failure = undefined
+    return Effect.logError("an entry was not recorded", cause)
+  })
 
   /** Lines of these notes, up to the limit of the file. */
   const linesOf = (notes: ReadonlyArray<Note>): string => {
     let lines = ""
     for (const { at, make } of notes) {
-      const line = entryLine({ at, ...make(redactor) })
+      const line = lineOf(at, make)
       // Redacted text is ASCII.
       const size = line.length
       if (bytes + size > maxBytes - reserveBytes) {
@@ -153,6 +169,7 @@ const make = Effect.fnUntraced(function*(
   }
   const write = (notes: ReadonlyArray<Note>) =>
     Effect.suspend(() => ended ? Effect.void : file.writeAll(new TextEncoder().encode(linesOf(notes)))).pipe(
+      Effect.andThen(reportFailure),
       Effect.catch((error) => {
         ended = true
         return Effect.annotateLogs(Effect.logWarning("the recording ends here, as it cannot be written"), {
@@ -200,14 +217,17 @@ const refused = (path: string) => (cause: Parameters<typeof errnoOf>[0]) => {
   return new RecordingRefused({ path, reason: errno === "EEXIST" ? "Exists" : "Unwritable", errno, cause })
 }
 
-/** Checks the mode while the file is still empty, and removes a file that others can read. */
-const create = Effect.fnUntraced(function*(path: string) {
+/** Creates the file with its header. A file that others can read, or that cannot be written, is removed again. */
+const create = Effect.fnUntraced(function*(path: string, header: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* Effect.mapError(fs.open(path, { flag: "wx", mode: 0o600 }), refused(path))
-  const { mode } = yield* Effect.mapError(file.stat, refused(path))
-  if ((mode & 0o077) === 0) return file
-  yield* Effect.ignore(fs.remove(path))
-  return yield* new RecordingRefused({ path, reason: "Exposed" })
+  const begin = Effect.gen(function*() {
+    const { mode } = yield* Effect.mapError(file.stat, refused(path))
+    if ((mode & 0o077) !== 0) return yield* new RecordingRefused({ path, reason: "Exposed" })
+    yield* Effect.mapError(file.writeAll(new TextEncoder().encode(header)), refused(path))
+  })
+  yield* Effect.onError(begin, () => Effect.ignore(fs.remove(path)))
+  return file
 })
 
 const makeHeader = Effect.fnUntraced(function*(options: Options, redactor: Redactor) {

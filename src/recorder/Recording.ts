@@ -13,7 +13,12 @@ import { UntrustedReason } from "../link/TlsError.ts"
 import { ClientId, ClientMode, PlatformName, ScopeName } from "../protocol/Connect.ts"
 
 const Text = Schema.String
+const Id = Schema.NonEmptyString
 const maybe = Schema.optionalKey
+/** Milliseconds since 1970, up to the year 9999, so that a date can be made of it and of times soon after. */
+const Time = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 253_402_300_799_999 }))
+/** Milliseconds, up to ten years. */
+const Wait = Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 315_360_000_000 }))
 
 /** The settings that decide what the client does. Credentials are stand-ins. */
 export const Settings = Schema.Struct({
@@ -21,7 +26,7 @@ export const Settings = Schema.Struct({
   /** Whether the gateway is on the same machine. Its name and port are not kept. */
   loopback: Schema.Boolean,
   /** Stand-in of the gateway, the same for the same gateway. */
-  gateway: Text,
+  gateway: Text.check(Schema.isPattern(/^g\d{1,6}$/)),
   /** Pins are set. They are not kept. */
   pinned: Schema.Boolean,
   token: maybe(Text),
@@ -34,23 +39,23 @@ export const Settings = Schema.Struct({
   narrowedScopes: Schema.Literals(["accept", "refuse"]),
   /** An Origin header was set. */
   origin: Schema.Boolean,
-  challengeTimeoutMs: Schema.Finite,
-  helloTimeoutMs: Schema.Finite,
-  requestTimeoutMs: Schema.Finite,
+  challengeTimeoutMs: Wait,
+  helloTimeoutMs: Wait,
+  requestTimeoutMs: Wait,
   legacyWithoutChallenge: Schema.Boolean
 })
 export type Settings = typeof Settings.Type
 
 /** A task of an earlier process. Its text is a stand-in. */
 export const OpenTask = Schema.Struct({
-  taskId: Text,
-  runId: Text,
+  taskId: Id,
+  runId: Id,
   sessionKey: Text,
   summary: Text,
-  position: Schema.Finite,
-  acceptedAtMs: Schema.Finite,
-  sentAtMs: maybe(Schema.Finite),
-  answeredRunId: maybe(Text),
+  position: Schema.Natural,
+  acceptedAtMs: Time,
+  sentAtMs: maybe(Time),
+  answeredRunId: maybe(Id),
   elsewhere: maybe(Schema.Boolean),
   abortRequested: maybe(Schema.Boolean)
 })
@@ -59,7 +64,7 @@ export type OpenTask = typeof OpenTask.Type
 export const Header = Schema.Struct({
   format: Schema.Literal("effect-openclaw/recording"),
   version: Schema.Literal(1),
-  at: Schema.Finite,
+  at: Time,
   /** Release of the program that recorded. */
   program: Text,
   platform: PlatformName,
@@ -67,7 +72,7 @@ export const Header = Schema.Struct({
   /** The device token that was stored for this gateway, as a stand-in. */
   stored: maybe(Schema.Struct({ token: Text, scopes: Schema.Array(Text) })),
   sessionKey: maybe(Text),
-  taskTimeoutMs: maybe(Schema.Finite)
+  taskTimeoutMs: maybe(Wait)
 })
 export type Header = typeof Header.Type
 
@@ -143,7 +148,7 @@ export type LinkEnd = typeof LinkEnd.Type
 
 const Frame = Schema.Record(Schema.String, Schema.Unknown)
 const entry = <const Kind extends string, Fields extends Schema.Struct.Fields>(kind: Kind, fields: Fields) =>
-  Schema.Struct({ at: Schema.Finite, kind: Schema.Literal(kind), ...fields })
+  Schema.Struct({ at: Time, kind: Schema.Literal(kind), ...fields })
 /** Links are counted from 1. */
 const link = { link: Schema.Int }
 
@@ -158,7 +163,7 @@ export const Entry = Schema.Union([
   /** The client released the link, or gave up the dial. */
   entry("left", link),
   entry("state", { state: State }),
-  entry("ended", { taskId: Text, end: TaskEnd }),
+  entry("ended", { taskId: Id, end: TaskEnd }),
   // What happened to the client. A replay repeats it.
   entry("phase", { ...link, phase: Schema.Literals(["tls", "upgrade"]) }),
   entry("open", link),
@@ -175,11 +180,11 @@ export const Entry = Schema.Union([
   entry("takenUp", { tasks: Schema.Array(OpenTask) }),
   entry("delegated", { task: Schema.Int, text: Text, sessionKey: maybe(Text) }),
   /** The ids that the task got. */
-  entry("accepted", { task: Schema.Int, taskId: Text, runId: Text }),
+  entry("accepted", { task: Schema.Int, taskId: Id, runId: Id }),
   /** By this process, or by another one that shares the journal. */
-  entry("abort", { taskId: Text }),
+  entry("abort", { taskId: Id }),
   /** A random number, at least 0 and below 1. */
-  entry("draw", { value: Schema.Finite }),
+  entry("draw", { value: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThan(1)) }),
   // About the recording itself.
   /** How many entries are missing, because writing did not keep up. */
   entry("lost", { count: Schema.Int }),
@@ -217,8 +222,27 @@ const EntryLine = Schema.fromJsonString(Entry)
 const decodeHeaderLine = Schema.decodeUnknownResult(HeaderLine)
 const decodeEntryLine = Schema.decodeUnknownResult(EntryLine)
 const decodeMark = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ format: Schema.Literal("effect-openclaw/recording") }))
+  Schema.fromJsonString(Schema.Struct({ format: Schema.Literal("effect-openclaw/recording"), version: Schema.Unknown }))
 )
+
+/** Far more than the recorder writes, and far less than what exhausts the stack. */
+const maxDepth = 64
+
+/** Whether arrays and objects in a JSON text are nested more deeply than `maxDepth`. */
+const isTooDeep = (line: string): boolean => {
+  let depth = 0
+  let inString = false
+  for (let index = 0; index < line.length; index++) {
+    const letter = line[index]
+    if (letter === "\\") index++
+    else if (letter === '"') inString = !inString
+    else if (inString) continue
+    else if (letter === "[" || letter === "{") depth++
+    else if (letter === "]" || letter === "}") depth--
+    if (depth > maxDepth) return true
+  }
+  return false
+}
 
 // Every value is JSON as it is, so that writing needs no schema, which would cost ten times as much.
 export const headerLine = (header: Header): string => `${JSON.stringify(header)}\n`
@@ -229,15 +253,19 @@ export const parse = (text: string): Effect.Effect<Recording, RecordingInvalid> 
   Effect.suspend(() => {
     const whole = text.endsWith("\n") ? text.slice(0, -1) : text.slice(0, Math.max(0, text.lastIndexOf("\n")))
     const [first = "", ...rest] = whole.split("\n")
+    const invalid = (line: number, reason: RecordingInvalid["reason"]) =>
+      Effect.fail(new RecordingInvalid({ line, reason }))
+    if (isTooDeep(first)) return invalid(1, "Unreadable")
     const header = decodeHeaderLine(first)
     if (Result.isFailure(header)) {
-      const reason = Option.isSome(decodeMark(first)) ? "Version" : "NoHeader"
-      return Effect.fail(new RecordingInvalid({ line: 1, reason }))
+      const mark = decodeMark(first)
+      if (Option.isNone(mark)) return invalid(1, "NoHeader")
+      return invalid(1, mark.value.version === 1 ? "Unreadable" : "Version")
     }
     const entries: Array<Entry> = []
     for (const [index, line] of rest.entries()) {
-      const read = decodeEntryLine(line)
-      if (Result.isFailure(read)) return Effect.fail(new RecordingInvalid({ line: index + 2, reason: "Unreadable" }))
+      const read = isTooDeep(line) ? undefined : decodeEntryLine(line)
+      if (read === undefined || Result.isFailure(read)) return invalid(index + 2, "Unreadable")
       entries.push(read.success)
     }
     return Effect.succeed({ header: header.success, entries })

@@ -84,19 +84,26 @@ const present: Rule = (value) => Predicate.isString(value) && value !== "" ? "pr
 
 const part = object(() => ({ type: name, text }))
 const content: Rule = (value, redactor) => Array.isArray(value) ? each(part)(value, redactor) : text(value, redactor)
-const message: Rule = (value, redactor) =>
-  Predicate.isString(value) ? text(value, redactor) : chatMessage(value, redactor)
-const chatMessage = object(() => ({
-  role: name,
-  content,
-  text,
-  message,
-  timestamp: time,
-  stopReason: name,
-  errorMessage: words,
-  idempotencyKey: runMark,
-  __openclaw: object(() => ({ runId: id, idempotencyKey: runMark }))
-}))
+/** Messages within messages are kept to this depth. The client reads less of them. */
+const maxMessageDepth = 8
+const chatMessageAt = (depth: number): Rule =>
+  object(() => ({
+    role: name,
+    content,
+    text,
+    message: depth < maxMessageDepth ? messageAt(depth + 1) : emptied,
+    timestamp: time,
+    stopReason: name,
+    errorMessage: words,
+    idempotencyKey: runMark,
+    __openclaw: object(() => ({ runId: id, idempotencyKey: runMark }))
+  }))
+const messageAt = (depth: number): Rule => {
+  const inner = chatMessageAt(depth)
+  return (value, redactor) => Predicate.isString(value) ? text(value, redactor) : inner(value, redactor)
+}
+const chatMessage = chatMessageAt(0)
+const message = messageAt(0)
 const run = object(() => ({ runId: id }))
 
 const auth = object(() => ({

@@ -209,8 +209,7 @@ describe("a client that has not authenticated", () => {
       })
       tcp.on("error", () => {})
       // It does not close its side, and writes on until the system says that the other side is closed.
-      const writeOn = (error?: Error | null) =>
-        error === undefined || error === null ? void tcp.write("x", writeOn) : undefined
+      const writeOn = (error?: Error | null) => error ? undefined : void tcp.write("x", writeOn)
       tcp.on("end", writeOn)
       tcp.on("close", () => resume(Effect.succeed(heard)))
       tcp.write(`${upgradeRequest}${header}\r\n\r\n`)

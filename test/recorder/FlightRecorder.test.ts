@@ -109,7 +109,7 @@ describe("FlightRecorder", () => {
       const fs = yield* FileSystem.FileSystem
       const real = `${yield* fs.makeTempDirectoryScoped()}/agent.ndjson`
       const recorder = FlightRecorder.layer({ path: real }).pipe(Layer.provide(around))
-      yield* Effect.provide(Effect.flatMap(FlightRecorder, ({ note }) => Effect.sync(() => note(draw(1)))), recorder)
+      yield* Effect.provide(Effect.flatMap(FlightRecorder, ({ note }) => Effect.sync(() => note(draw(0.5)))), recorder)
       assert.strictEqual((yield* fs.stat(real)).mode & 0o777, 0o600)
       assert.lengthOf((yield* Effect.flatMap(fs.readFileString(real), Recording.parse)).entries, 2)
       const again = yield* Effect.flip(Effect.provide(FlightRecorder, recorder))
@@ -142,9 +142,9 @@ describe("FlightRecorder", () => {
       const text = yield* recording(
         ({ note }) =>
           Effect.gen(function*() {
-            for (let n = 0; n < 500; n++) note(draw(n))
+            for (let n = 0; n < 500; n++) note(draw(n / 100_000))
             yield* TestClock.adjust("1 second")
-            for (let n = 0; n < 500; n++) note(draw(n))
+            for (let n = 0; n < 500; n++) note(draw(n / 100_000))
           }),
         disk(),
         { maxBytes }
@@ -162,7 +162,7 @@ describe("FlightRecorder", () => {
       const real = `${yield* fs.makeTempDirectoryScoped()}/agent.ndjson`
       yield* Effect.flatMap(FlightRecorder, ({ note }) =>
         Effect.sync(() => {
-          for (let n = 0; n < 16_384 + 7; n++) note(draw(n))
+          for (let n = 0; n < 16_384 + 7; n++) note(draw(n / 100_000))
         })).pipe(Effect.provide(FlightRecorder.layer({ path: real }).pipe(Layer.provide(around))))
       const { entries } = yield* Effect.flatMap(fs.readFileString(real), Recording.parse)
       assert.lengthOf(entries, 16_384 + 2)
@@ -200,6 +200,76 @@ describe("FlightRecorder", () => {
         ])
       })
     ))
+})
+
+describe("a recording that cannot begin", () => {
+  const failing: ReadonlyArray<readonly [what: string, operation: string, errno: string]> = [
+    ["a full disk", "write", "ENOSPC"],
+    ["a mode that cannot be read", "fstat", "EIO"]
+  ]
+  it.effect.each(failing)(
+    "because of %s leaves no file behind",
+    ([, failingOperation, errno]) =>
+      Effect.gen(function*() {
+        const made = disk()
+        const gate = (operation: string, where: string) =>
+          operation.startsWith(failingOperation)
+            ? Effect.fail(MemoryFiles.failure("Unknown", errno, operation, where))
+            : Effect.void
+        const error = yield* Effect.flip(recording(() => Effect.die("must not run"), made, {}, { gate }))
+        assert.deepInclude(error, { _tag: "RecordingRefused", reason: "Unwritable", errno })
+        assert.deepStrictEqual(MemoryFiles.snapshot(made), { "/r/other": "" })
+      })
+  )
+})
+
+describe("an entry that cannot be made", () => {
+  const entriesOf = (text: string) =>
+    Effect.map(Recording.parse(text), ({ entries }) => entries.map(({ at: _at, ...entry }) => entry))
+
+  it.effect("is lost, and no other", () =>
+    LogLines.kept((lines) =>
+      Effect.gen(function*() {
+        const text = yield* recording(({ note }) =>
+          Effect.sync(() => {
+            note(draw(0.1))
+            note(() => {
+              throw new RangeError("Maximum call stack size exceeded")
+            })
+            note(draw(0.2))
+          })
+        )
+        assert.deepStrictEqual(yield* entriesOf(text), [
+          { kind: "draw", value: 0.1 },
+          { kind: "lost", count: 1 },
+          { kind: "draw", value: 0.2 },
+          { kind: "end" }
+        ])
+        assert.deepStrictEqual(lines.map(({ message }) => message), ["an entry was not recorded"])
+      })
+    ))
+
+  const nested = (open: string, close: string, times: number) => `${open.repeat(times)}1${close.repeat(times)}`
+  const deep: ReadonlyArray<readonly [what: string, payload: string]> = [
+    ["messages", nested(`{"message":`, "}", 4600)],
+    ["messages in history", `{"messages":[${nested(`{"message":`, "}", 4600)}]}`],
+    ["arrays", nested("[", "]", 27_500)],
+    ["contents", `{"message":${nested(`{"content":[`, "]}", 3900)}}`]
+  ]
+  it.effect.each(deep)("is not a frame of 55 kB of nested %s", ([, payload]) =>
+    Effect.gen(function*() {
+      const frame = `{"type":"event","event":"chat","payload":${payload}}`
+      assert.isAbove(frame.length, 54_000)
+      const text = yield* recording(({ note }) =>
+        Effect.sync(() => {
+          note((redactor) => ({ kind: "in", link: 1, frame: { ...redactor.frame(frame) } }))
+          note(draw(0.2))
+        })
+      )
+      assert.isBelow(text.length, 3000)
+      const entries = yield* entriesOf(text)
+      assert.deepStrictEqual(entries.map(({ kind }) => kind), ["in", "draw", "end"])
+    }))
 })
 
 describe("tasks and aborts of other processes", () => {
