@@ -15,6 +15,7 @@ import { IdentityAbsent, IdentityLocked } from "../identity/IdentityError.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { redactDocument } from "../identity/IdentityStore.ts"
 import { line } from "../protocol/OutsideText.ts"
+import { readRegularFile } from "../storage/RegularFile.ts"
 import { withSettings } from "./AgentLayer.ts"
 import { CommandFailed } from "./CommandError.ts"
 import { adminOf } from "./IdentityReport.ts"
@@ -87,7 +88,7 @@ const plainBackups = Effect.fnUntraced(function*(path: string) {
   const backups = names.filter((name) => name.startsWith(`${paths.basename(path)}.backup-`))
     .map((name) => paths.join(directory, name))
   return yield* Effect.filter(backups, (backup) =>
-    Effect.match(fs.readFile(backup), {
+    Effect.match(readRegularFile(backup, IdentityDocument.maxBytes), {
       onFailure: () => true,
       onSuccess: (bytes) =>
         Result.match(IdentityDocument.parse(redactDocument(bytes), backup), {

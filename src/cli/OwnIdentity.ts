@@ -15,6 +15,7 @@ import { IdentityInconsistent, IdentityInvalid } from "../identity/IdentityError
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { redactDocument } from "../identity/IdentityStore.ts"
 import { Signer } from "../identity/Signer.ts"
+import { readRegularFile } from "../storage/RegularFile.ts"
 import { CommandFailed } from "./CommandError.ts"
 import { Output } from "./Output.ts"
 import type { Settings } from "./Settings.ts"
@@ -97,8 +98,7 @@ export const places = Effect.fnUntraced(function*(checked: Settings) {
   const { files, foreignIdentityPath, identityPath } = checked
   if (identityPath === files.identity) return { path: identityPath, source: foreignIdentityPath }
   // At any other path only the content shows whose file it is. If it cannot be read, loading it fails and says why.
-  const fs = yield* FileSystem.FileSystem
-  const foreign = yield* Effect.match(fs.readFile(identityPath), {
+  const foreign = yield* Effect.match(readRegularFile(identityPath, IdentityDocument.maxBytes), {
     onFailure: () => false,
     onSuccess: (bytes) =>
       Result.match(IdentityDocument.parse(redactDocument(bytes), identityPath), {

@@ -6,26 +6,25 @@ import * as Context from "effect/Context"
 import * as Digest from "effect/crypto/Digest"
 import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
 import type * as Redacted from "effect/Redacted"
 import type { DeviceId, PlatformName } from "../protocol/Connect.ts"
-import { errnoOf } from "../storage/Errno.ts"
+import { readRegularFile } from "../storage/RegularFile.ts"
 import { type CompareCode, compareCode } from "./CompareCode.ts"
 import type { IdentityWarning } from "./DeviceIdentity.ts"
 import * as IdentityDocument from "./IdentityDocument.ts"
 import {
+  fromStorage,
   IdentityAbsent,
   IdentityExists,
   type IdentityExposed,
   type IdentityInconsistent,
   type IdentityInvalid,
   IdentityLocked,
-  type IdentityPathReserved,
-  IdentityUnreadable
+  type IdentityPathReserved
 } from "./IdentityError.ts"
 import { type ImportOptions, type ImportSource, readImport } from "./IdentityImport.ts"
 import { type FileOptions, IdentityStore, redactDocument, type StoreError } from "./IdentityStore.ts"
@@ -92,8 +91,9 @@ export class IdentityAdmin extends Context.Service<IdentityAdmin, {
 
 const make = Effect.gen(function*() {
   const store = yield* IdentityStore
-  const fs = yield* FileSystem.FileSystem
-  const services = yield* Effect.context<Signer | Digest.Digest | SecureRandom.SecureRandom>()
+  const services = yield* Effect.context<
+    Signer | Digest.Digest | SecureRandom.SecureRandom | FileSystem.FileSystem
+  >()
   const path = store.location
 
   const read = Effect.gen(function*() {
@@ -179,7 +179,7 @@ const make = Effect.gen(function*() {
     }, Effect.provide(services)),
 
     importFile: Effect.fn("IdentityAdmin.importFile")(function*(from, options) {
-      const bytes = yield* Effect.mapError(fs.readFile(from), unreadable(from))
+      const bytes = yield* Effect.mapError(readRegularFile(from, IdentityDocument.maxBytes), fromStorage)
       const { identity, source } = yield* readImport(redactDocument(bytes), from, options)
       const { document } = yield* sealed(identity, options?.sealWith)
       const { created } = yield* store.create(document)
@@ -193,8 +193,3 @@ const make = Effect.gen(function*() {
     reset: store.retire
   })
 })
-
-const unreadable = (path: string) => (cause: PlatformError) => {
-  const errno = errnoOf(cause)
-  return new IdentityUnreadable({ path, cause, ...(errno === undefined ? {} : { errno }) })
-}

@@ -23,6 +23,9 @@ import { IdentityInconsistent, IdentityInvalid, IdentityLocked } from "./Identit
 import * as KeyEnvelope from "./KeyEnvelope.ts"
 import { concat, pkcs8Prefix, Signer, type SigningKey } from "./Signer.ts"
 
+/** Far more than an identity of any format has. */
+export const maxBytes = 1024 * 1024
+
 /** What an opened document holds. */
 export interface Identity {
   readonly seed: Redacted.Redacted<Uint8Array>

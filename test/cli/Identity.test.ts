@@ -482,6 +482,7 @@ describe("identity import", () => {
         const [from, error, says] of [
           [`${directory}/none`, "IdentityUnreadable", /^There is no file .*none\. Nothing was imported\. What can be/],
           [directory, "IdentityUnreadable", /EISDIR/],
+          ["/dev/zero", "IdentityExposed", /the path is not a regular file/],
           [yield* file("text", "hello"), "IdentityInvalid", /text is not JSON\. Nothing was imported/],
           [yield* file("object", "{}"), "IdentityInvalid", /Nothing was imported/],
           [

@@ -222,6 +222,27 @@ describe("IdentityAdmin", () => {
       assert.strictEqual(yield* reasonOf(operations.importFile("/none")), "IdentityUnreadable")
     }))
 
+  it.effect("an import reads nothing but a regular file of a size that an identity has", () =>
+    Effect.gen(function*() {
+      const disk = makeDisk()
+      place(disk, "/source", foreign().privateKeyPem)
+      const inode = disk.entries.get("/source")
+      if (inode === undefined) return assert.fail("no file")
+      // A device would give bytes without end, and a pipe would wait for its writer.
+      const gate = (operation: string, at: string) =>
+        at === "/source" && (operation === "open" || operation === "readFile")
+          ? Effect.die("it was opened")
+          : Effect.void
+      const operations = yield* admin(disk, { gate })
+      for (const type of ["CharacterDevice", "FIFO", "Socket", "BlockDevice"] as const) {
+        disk.entries.set("/source", { ...inode, type })
+        assert.strictEqual(yield* reasonOf(operations.importFile("/source")), "IdentityExposed NotRegularFile", type)
+      }
+      disk.entries.set("/source", { ...inode, bytes: new Uint8Array(1024 * 1024 + 1) })
+      const error = yield* Effect.flip(operations.importFile("/source"))
+      assert.deepStrictEqual([error._tag, "errno" in error && error.errno], ["IdentityUnreadable", "EFBIG"])
+    }))
+
   it.effect("F39: an import never takes the place of another identity, and reset keeps a backup", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
