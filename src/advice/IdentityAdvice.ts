@@ -119,13 +119,8 @@ export const identityAdvice = {
       next: NextStep.nothingChanged
     },
     ForeignOwner: {
-      problem:
-        "The file of the identity, or its directory, belongs to another user, who could put their own key there.",
-      owner: "you",
-      action:
-        "Start the program as that user, give the place to the user that runs it, or choose a directory of its own.",
-      command: "chown -R <user> <state directory>",
-      next: NextStep.nothingChanged
+      ...onFiles.ForeignOwner,
+      problem: "The file of the identity, or its directory, belongs to another user, who could put their own key there."
     },
     SymbolicLink: {
       ...onFiles.SymbolicLink,
