@@ -81,7 +81,9 @@ describe("the project's own rules", () => {
       const switchesOff = /(?:\/\/|\/\*)\s*(?:eslint-|oxlint-|dprint-ignore|@ts-(?!expect-error )|@effect-diagnostics)/
       assert.match("f() // eslint-disable-line", switchesOff)
       assert.match("// @ts-ignore", switchesOff)
-      const paths = (yield* sources).filter((path) => /\.(?:tsx?|js)$/.test(path) && path !== "test/Project.slow.test.ts")
+      const paths = (yield* sources).filter((path) =>
+        /\.(?:tsx?|js)$/.test(path) && path !== "test/Project.slow.test.ts"
+      )
       assert.isAbove(paths.length, 300)
       const found = yield* Effect.filter(paths, (path) => Effect.map(textOf(path), (text) => switchesOff.test(text)))
       assert.deepStrictEqual(found, [])
