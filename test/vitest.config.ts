@@ -2,6 +2,13 @@ import { defineConfig } from "vitest/config"
 
 const src = new URL("../src/", import.meta.url).pathname
 
+/** These have a configuration of their own. */
+const elsewhere = ["test/interop/**", "test/pack/**", "**/node_modules/**"]
+
+/**
+ * Two projects. `*.slow.test.ts` starts a process or a browser, opens a socket or takes seconds; every other file is fast:
+ * `npm run test:fast` runs those alone.
+ */
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   // The examples import the package by its name, and are tested as it stands here.
@@ -13,11 +20,23 @@ export default defineConfig({
     ]
   },
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: ["test/interop/**", "test/pack/**", "**/node_modules/**"],
     // Files share a worker: loading Effect anew for each of them cost half a minute. No module here keeps state.
     isolate: false,
     testTimeout: 20_000,
-    hookTimeout: 20_000
+    hookTimeout: 20_000,
+    // What a failing test prints is shown, what a passing one prints is not.
+    silent: "passed-only",
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "fast",
+          include: ["test/**/*.test.ts"],
+          exclude: ["**/*.slow.test.ts", ...elsewhere],
+          setupFiles: "test/support/NothingOutside.ts"
+        }
+      },
+      { extends: true, test: { name: "slow", include: ["test/**/*.slow.test.ts"], exclude: elsewhere } }
+    ]
   }
 })

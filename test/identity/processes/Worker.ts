@@ -1,6 +1,6 @@
 /**
  * A process of its own on the real file system, for what only processes show: starts at the same instant, kills at any
- * moment, modes under a umask. Run by `Processes.test.ts`; each line on standard output is a fact that has come true.
+ * moment, modes under a umask. Run by `Processes.slow.test.ts`; each line on standard output is a fact that has come true.
  *
  * - `start PATH` says `ready`, waits for a line, and then has an identity: `identity ID CREATED`.
  * - `churn DIRECTORY` says `ready` and makes identities, stores tokens and seals keys until it is killed.

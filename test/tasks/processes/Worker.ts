@@ -1,6 +1,6 @@
 /**
  * An agent process with a journal on the real disk and a real socket, which kills itself at a given moment: before or behind
- * a frame, before or behind an operation of the file system. Run by `KilledProcesses.test.ts`, as
+ * a frame, before or behind an operation of the file system. Run by `KilledProcesses.slow.test.ts`, as
  * `worker URL DIRECTORY MOMENT [SESSION TASK]...`; moment 0 never comes. Each line on standard output has come true:
  * `end RUN KIND TEXT` when the end of a task is told, `done` when nothing is open any more.
  */

@@ -16,6 +16,7 @@ import * as Schema from "effect/Schema"
 import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import * as TestConsole from "effect/testing/TestConsole"
 import { delegate } from "../../src/cli/Delegate.ts"
 import { Invocation } from "../../src/cli/Invocation.ts"
 import { root } from "../../src/cli/Root.ts"
@@ -68,6 +69,7 @@ const cli = Effect.fnUntraced(function*(args: ReadonlyArray<string>, options: Op
     ),
     Effect.provideService(References.MinimumLogLevel, "None"),
     Effect.provideService(CliOutput.Presenter, { present: () => Effect.void }),
+    Effect.provide(TestConsole.layer),
     Effect.exit
   )
   const failure = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined

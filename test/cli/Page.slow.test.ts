@@ -4,6 +4,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import { Server } from "node:net"
 import { fileURLToPath } from "node:url"
@@ -59,7 +60,7 @@ describe("Page.start", () => {
       const served = servedAt(event?.event === "page" ? event.url : "")
       assert.strictEqual((yield* ask(served, "/", { token: false })).status, 200)
       assert.deepStrictEqual(warnings, [])
-    }))
+    }).pipe(Effect.provide(Logger.layer([]))))
 
   it.live("B16: its token is in no recording, span, metric label or log of the agent, however it is used", () =>
     Effect.gen(function*() {
@@ -105,7 +106,7 @@ describe("Page.start", () => {
       )
       assert.isUndefined(refused.event)
       assert.match(refused.warnings[0] ?? "", /^warning: .*no port.*--no-page/)
-    }))
+    }).pipe(Effect.provide(Logger.layer([]))))
 })
 
 describe.concurrent("the page of run", () => {

@@ -14,7 +14,7 @@ const reach: Readonly<Record<string, string>> = {
   settings: "",
   storage: "protocol broadcast settings",
   identity: "protocol broadcast settings storage",
-  link: "protocol broadcast settings storage",
+  link: "protocol broadcast settings",
   handshake: "protocol broadcast settings storage identity link",
   connection: "protocol broadcast settings storage identity link handshake",
   pairing: "protocol broadcast settings storage identity link handshake connection",
