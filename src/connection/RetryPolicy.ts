@@ -4,6 +4,7 @@
  * The rules are the table `rules`, one row for each class of failure. Times are milliseconds on this process's clock.
  */
 import type { HandshakeError, PairingRequired } from "../handshake/HandshakeError.ts"
+import * as Bounds from "../protocol/Bounds.ts"
 import type { Approval, HaltCause } from "./ConnectionStatus.ts"
 
 /** What a supervisor remembers between attempts. */
@@ -62,7 +63,7 @@ export const constants = {
   lockoutMs: 300_000,
   lockoutSpreadMs: 5000,
   /** A gateway that asks for no wait at all gets this one, or two programs would spin. The ladder waits no less. */
-  shortestWaitMs: 500,
+  shortestWaitMs: Bounds.retryAfterMs.floor,
   /** How often a gateway that is not ready is asked at the pace that it names itself. */
   patientTries: 20,
   /** A wait the gateway asked for is prolonged by up to this share, so that its clients do not come back together. */

@@ -309,7 +309,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     }
 
     const tickMs = hello.policy?.tickIntervalMs
-    if (tickMs !== undefined && tickMs > 0) {
+    if (tickMs !== undefined) {
       const limitMs = silentIntervals * tickMs
       const watch = Effect.suspend(() => {
         if (reading.stopped()) return Effect.as(reading.again, true)

@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Bounds from "./Bounds.ts"
 import { field, lengths } from "./OutsideText.ts"
 
 /** Characters that no signed field may hold: controls, invisible format characters, line separators, lone surrogates. */
@@ -184,12 +185,13 @@ export const HelloOk = Schema.Struct({
     issuedAtMs: lenient(Schema.Finite)
   })),
   snapshot: lenient(Schema.Struct({
-    uptimeMs: lenient(Schema.Natural)
+    uptimeMs: lenient(Bounds.within(Bounds.uptimeMs))
   })),
   policy: lenient(Schema.Struct({
-    maxPayload: lenient(Schema.Natural),
-    maxBufferedBytes: lenient(Schema.Natural),
-    tickIntervalMs: lenient(Schema.Natural)
+    maxPayload: lenient(Bounds.within(Bounds.frameBytes)),
+    maxBufferedBytes: lenient(Bounds.within(Bounds.bufferedBytes)),
+    /** Absent where a gateway names none, or 0. */
+    tickIntervalMs: lenient(Bounds.positiveWithin(Bounds.tickIntervalMs))
   }))
 })
 export type HelloOk = typeof HelloOk.Type

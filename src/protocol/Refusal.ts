@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Bounds from "./Bounds.ts"
 import { RequestId } from "./Connect.ts"
 import { field } from "./OutsideText.ts"
 
@@ -84,7 +85,7 @@ export interface Refusal {
   readonly approvedScopes: ReadonlyArray<string> | undefined
   readonly recommendedNextStep: string | undefined
   readonly pauseReconnect: boolean | undefined
-  /** Milliseconds to wait, counted from the arrival of the refusal. */
+  /** Milliseconds to wait, counted from the arrival of the refusal, within `Bounds.retryAfterMs`. */
   readonly retryAfterMs: number | undefined
   readonly expectedProtocol: number | undefined
   /** The scope that a request on an open session would have needed. */
@@ -186,9 +187,7 @@ export const read = (error: unknown, secrets: ReadonlyArray<Redacted.Redacted> =
   }
 }
 
-/** A gateway that names an absurd delay is asked again after a day. */
-const longestDelayMs = 86_400_000
-const delay = (ms: number | undefined) => ms === undefined ? undefined : Math.min(ms, longestDelayMs)
+const delay = (ms: number | undefined) => ms === undefined ? undefined : Bounds.clamp(ms, Bounds.retryAfterMs)
 
 /** Releases from 2026.8.2 name the scope in `details`; for those without details the whole message is the only sign. */
 const missingScope = (message: string, details: unknown): string | undefined => {

@@ -544,6 +544,22 @@ describe("Supervisor", () => {
       }).pipe(Effect.provide(MemoryAgent.layer()), seeded))
   })
 
+  it.effect("a gateway that names a tick interval of a millisecond is not taken for dead after two of them", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const running = yield* MemoryAgent.start
+      const link = yield* transport.nth(1)
+      link.send(Wire.challenge())
+      yield* link.nthSent(1)
+      link.send(Wire.helloOk({ policy: { tickIntervalMs: 1 } }))
+      const { session } = yield* running.reached("Connected")
+      yield* TestClock.adjust("1 second")
+      const now = yield* running.supervisor.status
+      assert.isTrue(now._tag === "Connected" && now.session === session)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* session.ended).reason, "Silent")
+    }).pipe(Effect.provide(MemoryAgent.host(ScriptedTransport.layer)), seeded))
+
   it.effect("F50: what an old link says late touches nothing of the session that followed it", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport

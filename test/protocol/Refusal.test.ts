@@ -324,10 +324,10 @@ describe("what else a refusal carries", () => {
     const of = (top: unknown, inner: unknown) =>
       readWire({ code: "X", message: "m", retryAfterMs: top, details: { retryAfterMs: inner } }).retryAfterMs
     assert.strictEqual(of(299_979, undefined), 299_979)
-    assert.strictEqual(of(1, 2), 1)
-    assert.strictEqual(of(0, 2), 0)
-    assert.strictEqual(readWire({ code: "X", message: "m", details: { retryAfterMs: 2 } }).retryAfterMs, 2)
-    assert.strictEqual(of(-1, 2), 2)
+    assert.strictEqual(of(1000, 2000), 1000)
+    assert.strictEqual(of(0, 2000), 500)
+    assert.strictEqual(readWire({ code: "X", message: "m", details: { retryAfterMs: 2000 } }).retryAfterMs, 2000)
+    assert.strictEqual(of(-1, 2000), 2000)
     assert.isUndefined(readWire({ code: "X", message: "m", details: { retryAfterMs: -1 } }).retryAfterMs)
     assert.isUndefined(readWire({ code: "X", message: "m", details: { retryAfterMs: "9" } }).retryAfterMs)
     assert.isUndefined(readWire({ code: "X", message: "m" }).retryAfterMs)
