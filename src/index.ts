@@ -4,7 +4,7 @@
  */
 export * as Agent from "./agent/Agent.ts"
 export { AgentEvents } from "./agent/AgentEvents.ts"
-export * as NodeHost from "./agent/NodeHost.ts"
+export * as NodejsHost from "./agent/NodejsHost.ts"
 export * as ReplyEvent from "./agent/ReplyEvent.ts"
 export { Admission } from "./connection/Admission.ts"
 export type { Approval, ConnectionStatus } from "./connection/ConnectionStatus.ts"

@@ -13,7 +13,7 @@ import { Output } from "./Output.ts"
 
 /** What can be done to the identity at a path. */
 export const adminOf = (path: string) =>
-  Effect.provide(IdentityAdmin, IdentityAdmin.layerFile({ path }).pipe(Layer.provide(Signer.layerNode)))
+  Effect.provide(IdentityAdmin, IdentityAdmin.layerFile({ path }).pipe(Layer.provide(Signer.layerNodejs)))
 
 /** Shows an identity: as one object with `facts` first, or as lines of which `heading` is the first. */
 export const show = Effect.fnUntraced(function*(

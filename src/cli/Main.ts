@@ -15,7 +15,7 @@ import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import process from "node:process"
-import { nodeProcesses } from "../agent/NodeProcesses.ts"
+import { nodejsProcesses } from "../agent/NodejsProcesses.ts"
 import { packageVersion } from "../handshake/PackageVersion.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import { exitCodes } from "./CommandError.ts"
@@ -45,7 +45,7 @@ const main = root.pipe(
   Command.run({ version: packageVersion }),
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
-  Effect.provideService(Processes, nodeProcesses),
+  Effect.provideService(Processes, nodejsProcesses),
   // By default people see only what they have to act on; `--log-level info` shows every attempt, one line each.
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   Effect.provideService(References.LogToStderr, true)

@@ -48,7 +48,7 @@ export const fromSeed = Effect.flatMap(
     onNone: () => Effect.succeedNone,
     onSome: (seed) =>
       Effect.asSome(
-        Effect.provide(DeviceIdentity, DeviceIdentity.layerSeed({ seed }).pipe(Layer.provide(Signer.layerNode)))
+        Effect.provide(DeviceIdentity, DeviceIdentity.layerSeed({ seed }).pipe(Layer.provide(Signer.layerNodejs)))
       )
   })
 )
@@ -65,7 +65,7 @@ export const load = Effect.fnUntraced(function*(
   const { path, source } = yield* places(checked)
   if (create && source !== undefined) yield* takeOver(path, source, passphrase)
   return yield* Effect.provide(DeviceIdentity, DeviceIdentity.layerFile({ path, create, createdBy, passphrase }))
-}, Effect.provide(Signer.layerNode))
+}, Effect.provide(Signer.layerNodejs))
 
 /** The identity of the `devices` commands: always a file, under the same passphrase. */
 export const operatorLayer = (checked: Settings) =>
@@ -76,7 +76,7 @@ export const operatorLayer = (checked: Settings) =>
         passphrase: Option.getOrUndefined(passphrase)
       }))
   ).pipe(
-    Layer.provide(Signer.layerNode),
+    Layer.provide(Signer.layerNodejs),
     Layer.catch((error) => Layer.effect(DeviceIdentity, Effect.fail(ofOperator(error))))
   )
 

@@ -43,7 +43,7 @@ export class Signer extends Context.Service<Signer, {
   )
 
   /** Runs on Node's own crypto with cached key objects: a twentieth of the time, and nothing to load at the first signature. */
-  static readonly layerNode: Layer.Layer<Signer> = Layer.effect(
+  static readonly layerNodejs: Layer.Layer<Signer> = Layer.effect(
     Signer,
     Effect.gen(function*() {
       const crypto = yield* Effect.promise(() => import("node:crypto"))

@@ -167,7 +167,7 @@ const layer = (
     Layer.provide(Layer.mergeAll(stored(header, settings), journal(entries), Admission.layer)),
     Layer.provide(Layer.succeed(Transport, transport)),
     Layer.provide(Layer.succeed(Gateway.GatewayConfig, settings)),
-    Layer.provide(DeviceIdentity.layerEphemeral({ platform: header.platform }).pipe(Layer.provide(Signer.layerNode))),
+    Layer.provide(DeviceIdentity.layerEphemeral({ platform: header.platform }).pipe(Layer.provide(Signer.layerNodejs))),
     Layer.provide(Layer.succeed(SecureRandom.SecureRandom, random)),
     Layer.provide(Layer.succeed(Random.Random, drawsOf(entries))),
     Layer.fresh

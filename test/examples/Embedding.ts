@@ -1,7 +1,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Console, Effect, Layer, Redacted, Stream } from "effect"
-import { Agent, NodeHost, PairingNotifier, TaskRunner } from "effect-openclaw"
+import { Agent, NodejsHost, PairingNotifier, TaskRunner } from "effect-openclaw"
 
 const program = Effect.gen(function*() {
   const notifier = yield* PairingNotifier
@@ -11,5 +11,5 @@ const program = Effect.gen(function*() {
   yield* Console.log(yield* tasks.await(taskId))
 }).pipe(Effect.scoped, Effect.provide(Agent.layer()))
 
-const host = NodeHost.layer({ gateway: { token: Redacted.make("…") }, stateDirectory: "/var/lib/my-agent" })
+const host = NodejsHost.layer({ gateway: { token: Redacted.make("…") }, stateDirectory: "/var/lib/my-agent" })
 NodeRuntime.runMain(program.pipe(Effect.provide(host.pipe(Layer.provide(NodeServices.layer)))))

@@ -39,7 +39,7 @@ describe("agents of one process", () => {
         Layer.mergeAll(
           shared,
           TaskJournal.layerMemory,
-          DeviceIdentity.layerEphemeral().pipe(Layer.provide([Signer.layerNode, SecureRandom.layerWebCrypto]))
+          DeviceIdentity.layerEphemeral().pipe(Layer.provide([Signer.layerNodejs, SecureRandom.layerWebCrypto]))
         )
       const agents = yield* fleet(host)
 

@@ -203,7 +203,7 @@ describe("ConnectPlan", () => {
       assert.strictEqual(result._tag, "Falsified")
     })
 
-    const signers = [["noble", Signer.layer], ["node", Signer.layerNode]] as const
+    const signers = [["noble", Signer.layer], ["node", Signer.layerNodejs]] as const
     for (const [name, layer] of signers) {
       for (const [title, law] of Object.entries(Laws.signerLaws)) {
         it.effect(`signer law ${title}: ${name}`, () =>
@@ -220,7 +220,7 @@ describe("ConnectPlan", () => {
     it.effect("noble and node agree", () =>
       Effect.gen(function*() {
         const noble = yield* Effect.provide(Signer, Signer.layer)
-        const node = yield* Effect.provide(Signer, Signer.layerNode)
+        const node = yield* Effect.provide(Signer, Signer.layerNodejs)
         const result = yield* Arbitrary.checkEffect(Laws.arbitrarySignatureInput, Laws.agree(noble, node), {
           seed: 7,
           runs: 12
@@ -241,7 +241,7 @@ describe("ConnectPlan", () => {
           runs: 25
         })
         assert.strictEqual(result._tag, "Falsified")
-      }).pipe(Effect.provide(Signer.layerNode)))
+      }).pipe(Effect.provide(Signer.layerNodejs)))
   })
 
   it.effect("G27: a signer whose signature does not verify sends nothing", () =>

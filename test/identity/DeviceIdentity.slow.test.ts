@@ -360,7 +360,7 @@ describe("DeviceIdentity", () => {
             Context.get(DeviceIdentity)
           )
         const noble = yield* from(Signer.layer)
-        const node = yield* from(Signer.layerNode)
+        const node = yield* from(Signer.layerNodejs)
         assert.strictEqual(noble.deviceId, node.deviceId)
         assert.strictEqual(noble.publicKey, node.publicKey)
         assert.strictEqual(noble.sign(text), node.sign(text))
@@ -375,7 +375,7 @@ describe("DeviceIdentity", () => {
       const make = (seed: string) =>
         Effect.map(
           Layer.build(
-            DeviceIdentity.layerEphemeral().pipe(Layer.provide([Signer.layerNode, seededRandom(seed)]))
+            DeviceIdentity.layerEphemeral().pipe(Layer.provide([Signer.layerNodejs, seededRandom(seed)]))
           ),
           Context.get(DeviceIdentity)
         )

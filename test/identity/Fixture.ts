@@ -38,7 +38,7 @@ export const machine = (disk: Disk, options: Machine = {}) =>
     Layer.effect(FileSystem.FileSystem, makeFileSystem(disk, options)).pipe(Layer.provideMerge(Path.layer)),
     seededRandom(options.seed ?? "process"),
     Layer.succeed(HostUser, "hostUser" in options ? options.hostUser : user),
-    Signer.layerNode
+    Signer.layerNodejs
   )
 
 export const path = "/state/effect-openclaw/identity.json"

@@ -13,7 +13,7 @@ import { makeDisk, snapshot } from "../storage/MemoryFiles.ts"
 import { load, path, seededRandom } from "./Fixture.ts"
 import vectors from "./vectors/identity.json" with { type: "json" }
 
-const services = Layer.mergeAll(Signer.layerNode, Digest.layerWebCrypto, seededRandom("document"))
+const services = Layer.mergeAll(Signer.layerNodejs, Digest.layerWebCrypto, seededRandom("document"))
 const passphrase = Redacted.make(vectors.passphrase)
 const bytes = (text: string | Uint8Array) =>
   Redacted.make(typeof text === "string" ? new TextEncoder().encode(text) : text)

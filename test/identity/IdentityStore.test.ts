@@ -44,7 +44,7 @@ describe("IdentityStore", () => {
         Effect.map(
           Layer.build(
             DeviceIdentity.layerStore().pipe(
-              Layer.provide([keychain(entries, name), Signer.layerNode, SecureRandom.layerWebCrypto])
+              Layer.provide([keychain(entries, name), Signer.layerNodejs, SecureRandom.layerWebCrypto])
             )
           ),
           Context.get(DeviceIdentity)

@@ -23,7 +23,7 @@ const kills = Number(process.env["OPENCLAW_TEST_KILLS"] ?? 4)
 const patienceMs = 60_000 + 2000 * (processes * rounds + kills)
 
 const worker = new URL("processes/Worker.ts", import.meta.url).pathname
-const machine = Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto, Signer.layerNode, Logger.layer([]))
+const machine = Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto, Signer.layerNodejs, Logger.layer([]))
 
 interface Child {
   readonly process: ChildProcess

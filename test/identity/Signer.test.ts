@@ -28,7 +28,7 @@ const independentVerify = (publicKey: Uint8Array, message: Uint8Array, signature
 
 const both = Effect.gen(function*() {
   const build = (layer: Layer.Layer<Signer>) => Effect.map(Layer.build(layer), Context.get(Signer))
-  return { noble: yield* build(Signer.layer), node: yield* build(Signer.layerNode) }
+  return { noble: yield* build(Signer.layer), node: yield* build(Signer.layerNodejs) }
 })
 
 const ByteArray = (options?: { readonly minLength?: number; readonly maxLength?: number }) =>

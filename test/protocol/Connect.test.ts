@@ -162,7 +162,7 @@ const identity = Effect.map(
         seed: Redacted.make(new Uint8Array(32).fill(7)),
         platform: PlatformName.make("linux")
       }),
-      Signer.layerNode
+      Signer.layerNodejs
     )
   ),
   Context.get(DeviceIdentity)

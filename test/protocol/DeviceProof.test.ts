@@ -84,7 +84,7 @@ const identities = Effect.gen(function*() {
       Layer.build(Layer.provide(DeviceIdentity.layerSeed({ seed, platform: PlatformName.make("Linux") }), signer)),
       Context.get(DeviceIdentity)
     )
-  return [yield* build(Signer.layer), yield* build(Signer.layerNode)] as const
+  return [yield* build(Signer.layer), yield* build(Signer.layerNodejs)] as const
 })
 
 // Characters that a careless joiner, lower-caser or encoder would trip over, and that are allowed inside a field.

@@ -477,7 +477,7 @@ describe("a recording holds no secret", () => {
             displayName: canary.displayName,
             origin: "https://canary-origin.example"
           })),
-          Layer.orDie(DeviceIdentity.layerSeed({ seed: Redacted.make(seed) })).pipe(Layer.provide(Signer.layerNode)),
+          Layer.orDie(DeviceIdentity.layerSeed({ seed: Redacted.make(seed) })).pipe(Layer.provide(Signer.layerNodejs)),
           Admission.layer,
           TokenStore.layerMemory,
           TaskJournal.layerMemory,

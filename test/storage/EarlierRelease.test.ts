@@ -55,7 +55,7 @@ const identityOf = (path: string, passphrase?: string) =>
         path,
         create: false,
         passphrase: passphrase === undefined ? undefined : Redacted.make(passphrase)
-      }).pipe(Layer.provide(Signer.layerNode))
+      }).pipe(Layer.provide(Signer.layerNodejs))
     )
   )
 

@@ -50,7 +50,7 @@ const start = Effect.fnUntraced(function*(state: string) {
   }).pipe(
     Effect.provide(
       Layer.mergeAll(
-        DeviceIdentity.layerFile({ path: `${state}/identity.json` }).pipe(Layer.provide(Signer.layerNode)),
+        DeviceIdentity.layerFile({ path: `${state}/identity.json` }).pipe(Layer.provide(Signer.layerNodejs)),
         TokenStore.layerFile({ directory: `${state}/tokens` }),
         TaskJournal.layerFile({ directory: `${state}/tasks` })
       ).pipe(Layer.provideMerge(logger))

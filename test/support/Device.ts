@@ -20,7 +20,7 @@ export const platform = PlatformName.make("linux")
 
 /** The same device in every test. */
 export const layer: Layer.Layer<DeviceIdentity> = DeviceIdentity.layerSeed({ seed, platform }).pipe(
-  Layer.provide(Signer.layerNode),
+  Layer.provide(Signer.layerNodejs),
   Layer.orDie
 )
 

@@ -22,7 +22,7 @@ import { TokenStore } from "../../../src/identity/TokenStore.ts"
 import { AuthToken } from "../../../src/protocol/Connect.ts"
 
 const [command = "", place = ""] = process.argv.slice(2)
-const machine = Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto, Signer.layerNode, Logger.layer([]))
+const machine = Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto, Signer.layerNodejs, Logger.layer([]))
 // a pipe that is not written at once would lose what came true just before a kill
 const say = (...words: ReadonlyArray<unknown>) => Effect.sync(() => void writeSync(1, `${words.join(" ")}\n`))
 

@@ -119,7 +119,7 @@ export const start = Effect.fn("LibraryAgent.start")(function*(home: Home, optio
         scopes: options.scopes,
         narrowedScopes: options.narrowedScopes
       }),
-      DeviceIdentity.layerFile({ path: home.identityPath }).pipe(Layer.provide(Signer.layerNode)),
+      DeviceIdentity.layerFile({ path: home.identityPath }).pipe(Layer.provide(Signer.layerNodejs)),
       TokenStore.layerFile({ directory: home.tokenDirectory })
     )),
     Layer.provide(SecureRandom.layerWebCrypto)

@@ -16,7 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
 import { writeSync } from "node:fs"
-import { nodeProcesses } from "../../../src/agent/NodeProcesses.ts"
+import { nodejsProcesses } from "../../../src/agent/NodejsProcesses.ts"
 import { Supervisor } from "../../../src/connection/Supervisor.ts"
 import type { LinkHandler } from "../../../src/link/Transport.ts"
 import { Transport } from "../../../src/link/Transport.ts"
@@ -115,7 +115,7 @@ NodeRuntime.runMain(
       TaskRunner.layer({ timeout: "1 hour" }).pipe(
         Layer.provide(Layer.fresh(Supervisor.layer)),
         Layer.provide(MemoryAgent.host(transport, { url, token: MemoryAgent.operatorToken })),
-        Layer.provideMerge(TaskJournal.layerFile({ directory, deviceId: "the-device", processes: nodeProcesses })),
+        Layer.provideMerge(TaskJournal.layerFile({ directory, deviceId: "the-device", processes: nodejsProcesses })),
         Layer.provide([fileSystem, NodePath.layer, SecureRandom.layerWebCrypto]),
         Layer.provide(hasty)
       )

@@ -12,4 +12,4 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-export const nodeProcesses: Processes = { own: process.pid, isAlive }
+export const nodejsProcesses: Processes = { own: process.pid, isAlive }

@@ -18,7 +18,7 @@ import * as TransportWs from "../link/TransportWs.ts"
 import type { Place, PlaceInvalid } from "../pairing/ApproveCommand.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
-import { nodeProcesses } from "./NodeProcesses.ts"
+import { nodejsProcesses } from "./NodejsProcesses.ts"
 
 export interface Options {
   readonly gateway: GatewayInput
@@ -45,11 +45,11 @@ export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
     TransportWs.layer,
     GatewayConfig.layer(gateway),
     TokenStore.layerFile({ directory: `${stateDirectory}/tokens` }),
-    TaskJournal.layerDevice({ directory: `${stateDirectory}/tasks`, processes: nodeProcesses }),
+    TaskJournal.layerDevice({ directory: `${stateDirectory}/tasks`, processes: nodejsProcesses }),
     place === undefined ? ApproveCommands.layerAnywhere : ApproveCommands.layer(place)
   ).pipe(
     Layer.provideMerge(
-      DeviceIdentity.layerFile({ path: `${stateDirectory}/identity.json` }).pipe(Layer.provide(Signer.layerNode))
+      DeviceIdentity.layerFile({ path: `${stateDirectory}/identity.json` }).pipe(Layer.provide(Signer.layerNodejs))
     ),
     Layer.provideMerge(SecureRandom.layerWebCrypto)
   )
