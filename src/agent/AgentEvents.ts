@@ -21,7 +21,7 @@ import { PairingNotifier } from "../pairing/PairingNotifier.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
-import type { TaskEvent } from "../tasks/Task.ts"
+import type { TaskEvent, TaskId } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { namedEnd } from "../tasks/TaskWords.ts"
 import * as Snapshot from "./Snapshot.ts"
@@ -47,28 +47,16 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const tasks = yield* TaskRunner
   const clock = yield* Clock.Clock
   const now = () => isoTime(clock.currentTimeMillisUnsafe())
-  /** Only what tells that a task was taken says what it is. */
-  const summaryOf = ({ _tag, taskId }: TaskEvent) =>
-    Effect.map(
-      _tag === "Queued" || _tag === "Sent" ? tasks.list : Effect.succeed([]),
-      (all) => all.find((task) => task.taskId === taskId)?.summary
-    )
-
   const snapshot = Snapshot.make()
   const told = Broadcast.make<AgentEvent>({ snapshot: snapshot.events })
-  const publish = (event: AgentEvent) => {
-    snapshot.note(event)
+  const publish = (event: AgentEvent, keep = false) => {
+    snapshot.note(event, keep)
     told.publish(event)
   }
   yield* Effect.addFinalizer(() => Effect.sync(told.end))
-  const follow = <A>(stream: Stream.Stream<A>, what: string, f: (value: A) => AgentEvent | undefined) =>
+  const follow = <A>(stream: Stream.Stream<A>, what: string, tell: (value: A) => Effect.Effect<void>) =>
     stream.pipe(
-      Stream.runForEach((value) =>
-        Effect.sync(() => {
-          const event = f(value)
-          if (event !== undefined) publish(event)
-        })
-      ),
+      Stream.runForEach(tell),
       Effect.ignoreCause({ log: "Error", message: `${what} no longer followed` }),
       Effect.forkScoped({ startImmediately: true })
     )
@@ -90,19 +78,26 @@ const make = Effect.fnUntraced(function*(options: Options) {
   }
   tellGateway(yield* supervisor.gatewayScope)
   let session: Session | undefined
-  yield* follow(supervisor.changes, "status", ({ gatewayScope: scope, status }) => {
-    tellGateway(scope)
-    // What waits for approval beside a session is told by its notice.
-    const same = status._tag === "Connected" && status.session === session
-    session = status._tag === "Connected" ? status.session : undefined
-    return same ? undefined : fromStatus(status, now())
+  yield* follow(supervisor.changes, "status", ({ gatewayScope: scope, status }) =>
+    Effect.sync(() => {
+      tellGateway(scope)
+      // What waits for approval beside a session is told by its notice.
+      const same = status._tag === "Connected" && status.session === session
+      session = status._tag === "Connected" ? status.session : undefined
+      const event = same ? undefined : fromStatus(status, now())
+      if (event !== undefined) publish(event)
+    }))
+  yield* follow(notifier.notices, "notices", (notice) => Effect.sync(() => publish(fromNotice(notice, now()))))
+  // Nobody could see the end of a task that an earlier process accepted, so every subscriber is told it.
+  const isInherited = (taskId: TaskId) =>
+    Effect.orElseSucceed(Effect.map(tasks.get(taskId), ({ inherited }) => inherited), () => false)
+  yield* follow(tasks.events, "tasks", (event) => {
+    const isEnd = event._tag !== "Queued" && event._tag !== "Sent" && event._tag !== "Phase"
+    return Effect.map(
+      isEnd ? isInherited(event.taskId) : Effect.succeed(false),
+      (keep) => publish(fromTask(event, now()), keep)
+    )
   })
-  yield* follow(notifier.notices, "notices", (notice) => fromNotice(notice, now()))
-  yield* follow(
-    Stream.mapEffect(tasks.events, (event) => Effect.map(summaryOf(event), (summary) => ({ event, summary }))),
-    "tasks",
-    ({ event, summary }) => fromTask(event, summary, now())
-  )
   return AgentEvents.of({ events: told.subscribe() })
 })
 
@@ -212,9 +207,8 @@ const instructions = (notice: Extract<PairingNotice, { readonly list: unknown }>
   ...(notice.approvedScopes === undefined ? {} : { approvedScopes: notice.approvedScopes })
 })
 
-const fromTask = (event: TaskEvent, summary: string | undefined, at: string): AgentEvent => {
+const fromTask = (event: TaskEvent, at: string): AgentEvent => {
   const { runId, taskId } = event
-  const accepted = { at, taskId, ...(summary === undefined ? {} : { summary }) }
   const failed = (error: string, message: string, reason?: string): AgentEvent => ({
     at,
     event: "task.failed",
@@ -223,9 +217,9 @@ const fromTask = (event: TaskEvent, summary: string | undefined, at: string): Ag
   })
   switch (event._tag) {
     case "Queued":
-      return { ...accepted, event: "task.queued", reason: event.reason }
+      return { at, taskId, summary: event.summary, event: "task.queued", reason: event.reason }
     case "Sent":
-      return { ...accepted, event: "task.sent", runId }
+      return { at, taskId, summary: event.summary, event: "task.sent", runId }
     case "Phase":
       return { at, event: "task.phase", taskId, phase: event.phase }
     case "Replied":

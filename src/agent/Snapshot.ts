@@ -6,7 +6,8 @@
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 
 export interface Snapshot {
-  readonly note: (event: AgentEvent) => void
+  /** `keep` says whether a task that this event ends is told as long as the agent lives. */
+  readonly note: (event: AgentEvent, keep?: boolean) => void
   /** Identity, gateway, the state of the connection, the open notice, and the tasks in the order in which they were taken. */
   readonly events: () => ReadonlyArray<AgentEvent>
 }
@@ -17,6 +18,7 @@ export interface Options {
 }
 
 interface TaskEvents {
+  keep: boolean
   /** `task.queued` or `task.sent`. */
   taken: AgentEvent | undefined
   phase: AgentEvent | undefined
@@ -33,25 +35,26 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
   const taskOf = (taskId: string): TaskEvents => {
     const known = tasks.get(taskId)
     if (known !== undefined) return known
-    const task: TaskEvents = { taken: undefined, phase: undefined, end: undefined }
+    const task: TaskEvents = { keep: false, taken: undefined, phase: undefined, end: undefined }
     tasks.set(taskId, task)
     return task
   }
-  const end = (taskId: string, event: AgentEvent) => {
+  const end = (taskId: string, event: AgentEvent, keep: boolean) => {
     const task = taskOf(taskId)
+    task.keep = keep
     task.phase = undefined
     task.end = event
-    let ended = [...tasks.values()].filter((other) => other.end !== undefined).length
-    for (const [other, { end }] of tasks) {
+    let ended = [...tasks.values()].filter((other) => other.end !== undefined && !other.keep).length
+    for (const [other, { end, keep }] of tasks) {
       if (ended <= endedTasks) return
-      if (end === undefined) continue
+      if (end === undefined || keep) continue
       tasks.delete(other)
       ended--
     }
   }
 
   return {
-    note: (event) => {
+    note: (event, keep = false) => {
       switch (event.event) {
         case "identity":
           identity = event
@@ -87,7 +90,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
           return
         case "task.reply":
         case "task.failed":
-          return end(event.taskId, event)
+          return end(event.taskId, event, keep)
         case "page":
         case "stopped":
           return

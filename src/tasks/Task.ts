@@ -59,6 +59,8 @@ export interface Task {
   readonly summary: string
   /** Milliseconds on this process's clock. */
   readonly acceptedAtMs: number
+  /** An earlier process accepted it. */
+  readonly inherited: boolean
   readonly state: TaskState
 }
 

@@ -315,8 +315,8 @@ export const isOpen = ({ stage }: TaskLife): boolean => stage._tag !== "Ended"
 export const stateOf = ({ stage }: TaskLife): TaskState => stage._tag === "Ended" ? stage.outcome : stage.shown
 
 export const taskOf = (life: TaskLife): Task => {
-  const { acceptedAtMs, runId, sessionKey, summary, taskId } = life.subject
-  return { taskId, runId, sessionKey, summary, acceptedAtMs, state: stateOf(life) }
+  const { acceptedAtMs, inherited, runId, sessionKey, summary, taskId } = life.subject
+  return { taskId, runId, sessionKey, summary, acceptedAtMs, inherited, state: stateOf(life) }
 }
 
 /** The event of an end. */

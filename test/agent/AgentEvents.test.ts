@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -19,6 +20,9 @@ import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { check } from "../../src/handshake/GatewayConfig.ts"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import { ScopeName } from "../../src/protocol/Connect.ts"
+import { RunId, TaskId } from "../../src/tasks/Task.ts"
+import type { JournalEntry } from "../../src/tasks/TaskJournal.ts"
+import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
@@ -41,13 +45,26 @@ const watch = Effect.fnUntraced(function*(events: Stream.Stream<AgentEvent>) {
   return { seen, next, ended: Fiber.join(reading) }
 })
 
+const journalWith = (left: ReadonlyArray<JournalEntry>) =>
+  Layer.effect(
+    TaskJournal,
+    Effect.tap(TaskJournal, (journal) => Effect.orDie(Effect.forEach(left, journal.put)))
+  ).pipe(Layer.provide(TaskJournal.layerMemory))
+
 /** An agent on a gateway in memory, until the scope is closed. */
 const agent = Effect.fnUntraced(function*(
-  options: Parameters<typeof MemoryGateway.layer>[0] & { readonly agent?: Agent.Options } = {}
+  options: Parameters<typeof MemoryGateway.layer>[0] & {
+    readonly agent?: Agent.Options
+    /** Open tasks that an earlier process left. */
+    readonly left?: ReadonlyArray<JournalEntry>
+  } = {}
 ) {
   const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const context = yield* Layer.buildWithScope(
-    Agent.layer(options.agent).pipe(Layer.provideMerge(MemoryGateway.layer(options))),
+    Agent.layer(options.agent).pipe(
+      Layer.provide(journalWith(options.left ?? [])),
+      Layer.provideMerge(MemoryGateway.layer(options))
+    ),
     scope
   )
   const gateway = Context.get(context, DevGateway)
@@ -177,6 +194,32 @@ describe("AgentEvents", () => {
       assert.include(yield* watching.next("task.sent"), { summary: "water the plants" })
       yield* watching.next("task.reply")
       assert.deepStrictEqual(names(yield* told(events, "connected")), ["identity", "gateway", "connected"])
+    }))
+
+  it.effect("a late subscriber is told how a task ended that an earlier process had accepted", () =>
+    Effect.gen(function*() {
+      const { events, tasks, watching } = yield* agent({
+        client: { token: MemoryAgent.operatorToken },
+        left: [{
+          taskId: TaskId.make("0badcafe"),
+          runId: RunId.make("4c0f5d3e-5f0b-4a0b-9b60-3f6f0d5a7a01"),
+          gatewayScope: "ws://127.0.0.1:18789/",
+          sessionKey: "agent:main:main",
+          summary: "water the plants",
+          position: 1,
+          acceptedAtMs: 0
+        }]
+      })
+      const reply = yield* watching.next("task.reply")
+      assert.include(reply, { taskId: "0badcafe", text: "echo: water the plants" })
+      const { taskId } = yield* tasks.delegate("a task of this process")
+      yield* tasks.await(taskId)
+      yield* watching.next("task.reply")
+      const late = yield* told(events, "task.reply")
+      assert.deepStrictEqual(late.at(-1), reply)
+      assert.isFalse(late.some((event) => "taskId" in event && event.taskId === taskId))
+      const again = yield* Effect.map(Stream.runHead(tasks.replies), Option.getOrThrow)
+      assert.strictEqual<string>(again.taskId, "0badcafe")
     }))
 
   it.effect("a subscriber that does not read yet loses nothing, and each has everything in order", () =>

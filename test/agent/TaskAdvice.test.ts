@@ -11,7 +11,7 @@ import { PairingNotifier } from "../../src/pairing/PairingNotifier.ts"
 import type { Failure } from "../../src/protocol/AgentEvent.ts"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import type { TaskEvent, TaskOutcome } from "../../src/tasks/Task.ts"
-import { RunFailed, SessionConflicted, TakenAsCommand } from "../../src/tasks/TaskError.ts"
+import { RunFailed, SessionConflicted, TakenAsCommand, TaskNotFound } from "../../src/tasks/TaskError.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as Device from "../support/Device.ts"
 
@@ -50,7 +50,10 @@ describe("the end of a task", () => {
           Device.layer,
           Layer.mock(Supervisor, { gatewayScope: Effect.succeed("ws://127.0.0.1:18789/"), changes: Stream.never }),
           Layer.mock(PairingNotifier, { notices: Stream.never }),
-          Layer.mock(TaskRunner, { events: Stream.fromQueue(events) })
+          Layer.mock(TaskRunner, {
+            events: Stream.fromQueue(events),
+            get: (taskId) => Effect.fail(new TaskNotFound({ taskId }))
+          })
         ]))
       )
       const seen = yield* Queue.unbounded<Failure>()

@@ -282,6 +282,7 @@ describe("task tools", () => {
         sessionKey: "agent:main:main",
         summary: "one",
         acceptedAtMs: 0,
+        inherited: false,
         state: { _tag: "Running", phase: "tool · browser" }
       }
       const connecting: ConnectionStatus = { _tag: "Connecting", attempt: 1 }

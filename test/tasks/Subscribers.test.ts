@@ -128,6 +128,7 @@ describe("a subscriber of the events", () => {
         sessionKey: "agent:main:main",
         summary: "water the plants",
         acceptedAtMs: 0,
+        inherited: false,
         state: { _tag: "Queued", reason: "Offline" }
       })
       assert.strictEqual((yield* Effect.flip(runner.get(TaskId.make("nothing")))).message, "no task nothing")

@@ -11,6 +11,7 @@ const task: Task = {
   sessionKey: "agent:main:main",
   summary: "water\n the  plants",
   acceptedAtMs: 1_795_330_230_896,
+  inherited: false,
   state: { _tag: "Sent" }
 }
 
