@@ -2,7 +2,6 @@
  * A whole agent device as one layer: supervised connection, pairing notices, tasks, and their merged events.
  */
 import type { SecureRandom } from "effect/crypto/SecureRandom"
-import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
 import type { Admission } from "../connection/Admission.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
@@ -12,23 +11,13 @@ import type { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { TokenStore } from "../identity/TokenStore.ts"
 import type { Transport } from "../link/Transport.ts"
 import type { ApproveCommands } from "../pairing/ApproveCommand.ts"
-import { PairingNotifier } from "../pairing/PairingNotifier.ts"
+import * as PairingNotifier from "../pairing/PairingNotifier.ts"
 import type { TaskJournal } from "../tasks/TaskJournal.ts"
-import { TaskRunner } from "../tasks/TaskRunner.ts"
-import { AgentEvents } from "./AgentEvents.ts"
+import * as TaskRunner from "../tasks/TaskRunner.ts"
+import * as AgentEvents from "./AgentEvents.ts"
 
-export interface Options {
-  /** The gateway is one that this program started itself; said in the `gateway` event. */
-  readonly embedded?: boolean
-  /** The conversation that tasks go to unless one says otherwise; `agent:main:main`. */
-  readonly sessionKey?: string
-  /** How long one task may take; 180 seconds. */
-  readonly taskTimeout?: Duration.Duration
-  /** Between reminders of a pending approval; 30 seconds. */
-  readonly reminderInterval?: Duration.Duration
-  /** How often to remind of one approval; twice. */
-  readonly reminders?: number
-}
+/** The options of all parts: the `gateway` event, reminders of a pending approval, and tasks. */
+export interface Options extends AgentEvents.Options, PairingNotifier.Options, TaskRunner.Options {}
 
 /** What an agent needs from its host. */
 export type Requirements =
@@ -43,17 +32,14 @@ export type Requirements =
 
 export const layer = (
   options: Options = {}
-): Layer.Layer<AgentEvents | PairingNotifier | Supervisor | TaskRunner, never, Requirements> => {
-  const { embedded, reminderInterval, reminders, sessionKey, taskTimeout } = options
-  const agent = AgentEvents.layer({ embedded }).pipe(
-    Layer.provideMerge(PairingNotifier.layer({
-      ...(reminderInterval === undefined ? {} : { reminderInterval }),
-      ...(reminders === undefined ? {} : { reminders })
-    })),
-    Layer.provideMerge(TaskRunner.layer({
-      ...(sessionKey === undefined ? {} : { sessionKey }),
-      ...(taskTimeout === undefined ? {} : { timeout: taskTimeout })
-    })),
+): Layer.Layer<
+  AgentEvents.AgentEvents | PairingNotifier.PairingNotifier | Supervisor | TaskRunner.TaskRunner,
+  never,
+  Requirements
+> => {
+  const agent = AgentEvents.AgentEvents.layer(options).pipe(
+    Layer.provideMerge(PairingNotifier.PairingNotifier.layer(options)),
+    Layer.provideMerge(TaskRunner.TaskRunner.layer(options)),
     Layer.provideMerge(Supervisor.layer),
     Layer.provide(Handshake.layer)
   )

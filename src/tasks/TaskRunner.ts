@@ -32,21 +32,21 @@ import { TaskJournal } from "./TaskJournal.ts"
 import { reasonOf, snapshotOf, stateOf, taskOf } from "./TaskLife.ts"
 import * as TaskMailbox from "./TaskMailbox.ts"
 
-export interface TaskRunnerOptions {
+export interface Options {
   /** The session that gets tasks without one of their own. `agent:main:main` unless set. */
-  readonly sessionKey?: string
+  readonly sessionKey?: string | undefined
   /**
    * How long a task may take, 180 s unless set. The time begins when the task was accepted or, if there was no link then, with
    * the next link: a wait for a person's approval is no reason to throw a task away. From then on it runs, link or no link.
    * A task of an earlier process gets all of it once more.
    */
-  readonly timeout?: Duration.Input
+  readonly taskTimeout?: Duration.Input | undefined
   /** Whether the run of a task whose time is up is stopped at the gateway. Unless set it goes on, and may be told as late. */
-  readonly abortExpired?: boolean
+  readonly abortExpired?: boolean | undefined
   /** How many tasks may wait to be sent, 100 unless set. */
-  readonly maxQueued?: number
+  readonly maxQueued?: number | undefined
   /** How long a summary may be, in UTF-8 bytes; 65536 unless set. */
-  readonly maxSummaryBytes?: number
+  readonly maxSummaryBytes?: number | undefined
 }
 
 export class TaskRunner extends Context.Service<TaskRunner, {
@@ -85,7 +85,7 @@ export class TaskRunner extends Context.Service<TaskRunner, {
   ) => Effect.Effect<boolean, TaskNotFound | FrameTooLarge | MissingScope | RequestRejected>
 }>()("effect-openclaw/tasks/TaskRunner") {
   static readonly layer = (
-    options?: TaskRunnerOptions
+    options?: Options
   ): Layer.Layer<TaskRunner, never, Supervisor | SecureRandom.SecureRandom | TaskJournal> =>
     Layer.effect(TaskRunner, make(options))
 }
@@ -101,7 +101,7 @@ interface Told {
 }
 const told = (event: TaskEvent): Told => ({ taskId: event.taskId, state: stateAfter(event), event })
 
-const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
+const make = Effect.fnUntraced(function*(options: Options = {}) {
   const supervisor = yield* Supervisor
   const journal = yield* TaskJournal
   const present: Effect.Effect<GatewayStatus> = Effect.map(
@@ -118,7 +118,7 @@ const make = Effect.fnUntraced(function*(options: TaskRunnerOptions = {}) {
   yield* Effect.addFinalizer(() => Effect.sync(broadcast.end))
   const mailbox = yield* TaskMailbox.make({
     rules: {
-      timeoutMs: Duration.toMillis(options.timeout ?? "180 seconds"),
+      timeoutMs: Duration.toMillis(options.taskTimeout ?? "180 seconds"),
       abortExpired: options.abortExpired ?? false
     },
     state,
@@ -244,7 +244,7 @@ interface Reception {
 }
 
 /** Takes a task from a caller: checks it, keeps it, and accepts it. */
-const makeDelegate = Effect.fnUntraced(function*(options: TaskRunnerOptions, reception: Reception) {
+const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Reception) {
   const { accept, isStopped, journal, nextPosition, state, update } = reception
   const random = yield* SecureRandom.SecureRandom
   const clock = yield* Clock.Clock

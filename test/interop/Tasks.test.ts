@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import type { TaskOutcome } from "../../src/tasks/Task.ts"
-import type { TaskRunnerOptions } from "../../src/tasks/TaskRunner.ts"
+import type { Options } from "../../src/tasks/TaskRunner.ts"
 import { spawnCli } from "./support/DeviceCli.ts"
 import { untilTrue } from "./support/EventLog.ts"
 import * as LibraryAgent from "./support/LibraryAgent.ts"
@@ -19,7 +19,7 @@ import * as TaskAgent from "./support/TaskAgent.ts"
 // differ, the branch is on what the gateway did.
 
 /** An agent in a place of its own, and a session that nobody else uses. */
-const begin = Effect.fnUntraced(function*(tasks: TaskRunnerOptions = {}) {
+const begin = Effect.fnUntraced(function*(tasks: Options = {}) {
   const { gateway } = yield* Place
   const remote = yield* ownAddress
   const home = yield* LibraryAgent.makeHome
@@ -181,7 +181,7 @@ describe.each(Effect.runSync(releases))("tasks on OpenClaw %s", (release) => {
       "F51: a model provider that refuses fails the task in all the words that the gateway has for it",
       () =>
         Effect.gen(function*() {
-          const { agent, sessionKey } = yield* begin({ timeout: "10 seconds", abortExpired: true })
+          const { agent, sessionKey } = yield* begin({ taskTimeout: "10 seconds", abortExpired: true })
           const { runId, taskId } = yield* agent.tasks.delegate(text("[fail]"), { sessionKey })
           const outcome = yield* agent.outcome(taskId)
           const ends = agent.chats.filter((chat) => chat.runId === runId && chat.state !== "status")
@@ -205,7 +205,7 @@ describe.each(Effect.runSync(releases))("tasks on OpenClaw %s", (release) => {
       "F47: a broken provider is not waited for: the task expires at its moment, its run is stopped",
       () =>
         Effect.gen(function*() {
-          const { agent, sessionKey } = yield* begin({ timeout: "6 seconds", abortExpired: true })
+          const { agent, sessionKey } = yield* begin({ taskTimeout: "6 seconds", abortExpired: true })
           const broken = yield* agent.tasks.delegate(text("[break]"), { sessionKey })
           const [took, outcome] = yield* Effect.timed(agent.outcome(broken.taskId))
           const seconds = Duration.toMillis(took) / 1000

@@ -24,6 +24,11 @@ const Outcome = Schema.fromJsonString(Schema.Struct({
   outcome: Schema.Struct({ _tag: Schema.Literal("Completed"), text: Schema.String })
 }))
 
+const Replaced = Schema.fromJsonString(Schema.Struct({
+  outcome: Schema.Struct({ _tag: Schema.Literal("Completed"), text: Schema.String }),
+  asked: Schema.Array(Schema.String)
+}))
+
 /** Runs a command to its end and answers its standard output; a status other than 0 fails with all that it printed. */
 const command = Effect.fnUntraced(function*(cwd: string, name: string, ...args: ReadonlyArray<string>) {
   const stdout: Array<string> = []
@@ -128,6 +133,7 @@ describe("the packed package", () => {
       )
       yield* fs.writeFileString(`${project}/tsconfig.json`, JSON.stringify({ compilerOptions, include: ["*.ts"] }))
       yield* fs.copyFile(`${root}/test/pack/Embedding.ts`, `${project}/Program.ts`)
+      yield* fs.copyFile(`${root}/test/pack/Replacing.ts`, `${project}/Replacing.ts`)
       yield* command(project, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
 
       for (const example of examples) {
@@ -149,6 +155,25 @@ describe("the packed package", () => {
       const { outcome, queued } = yield* Schema.decodeUnknownEffect(Outcome)(printed.split("\n").at(-1))
       assert.strictEqual(outcome.text, "echo: water the plants")
       assert.include(["AwaitingApproval", "Offline"], queued)
+      // Each of the services was another one, and the agent worked with it.
+      const replaced = yield* Schema.decodeUnknownEffect(Replaced)(
+        (yield* command(project, "node", "Replacing.ts")).split("\n").at(-1)
+      )
+      assert.strictEqual(replaced.outcome.text, "echo: water the plants")
+      assert.deepStrictEqual(replaced.asked, [
+        "Admission",
+        "AgentEvents",
+        "ApproveCommands",
+        "DeviceIdentity",
+        "GatewayConfig",
+        "Handshake",
+        "PairingNotifier",
+        "Supervisor",
+        "TaskJournal",
+        "TaskRunner",
+        "TokenStore",
+        "Transport"
+      ])
       yield* command(project, `${project}/node_modules/.bin/vitest`, "run")
 
       const bin = `${project}/node_modules/.bin/openclaw-device`

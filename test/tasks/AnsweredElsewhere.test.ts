@@ -63,7 +63,7 @@ describe("TaskRunner, when a text met a busy session", () => {
 
   it.effect("F47: without a reply in time it expires, and is not told as an empty reply", () =>
     Effect.gen(function*() {
-      const { connect, next, runner } = yield* start({ timeout: "7 seconds" })
+      const { connect, next, runner } = yield* start({ taskTimeout: "7 seconds" })
       const gateway = yield* connect()
       yield* runner.delegate("hello")
       const asked = yield* meetsBusySession(gateway)

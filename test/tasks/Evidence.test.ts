@@ -137,7 +137,7 @@ describe("what a gateway shows of a run whose end was not seen", () => {
 describe("the time of a task is up", () => {
   it.effect("F47: its run is stopped at the gateway if that is wanted, and then the session is free", () =>
     Effect.gen(function*() {
-      const { connect, next, rest, runner } = yield* start({ timeout: "10 seconds", abortExpired: true })
+      const { connect, next, rest, runner } = yield* start({ taskTimeout: "10 seconds", abortExpired: true })
       const gateway = yield* connect()
       yield* settle
       const { runId } = yield* runner.delegate("slow")
@@ -159,7 +159,7 @@ describe("the time of a task is up", () => {
 
   it.effect("F47: it is asked again after a lost link, and what was never sent is not stopped", () =>
     Effect.gen(function*() {
-      const { connect, drop, next, runner } = yield* start({ timeout: "10 seconds", abortExpired: true })
+      const { connect, drop, next, runner } = yield* start({ taskTimeout: "10 seconds", abortExpired: true })
       const before = yield* connect()
       yield* settle
       yield* runner.delegate("slow")

@@ -21,7 +21,7 @@ import { LinkError } from "../../src/link/LinkError.ts"
 import type { EventFrame } from "../../src/protocol/Frame.ts"
 import type { TaskEvent } from "../../src/tasks/Task.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
-import type { TaskRunnerOptions } from "../../src/tasks/TaskRunner.ts"
+import type { Options } from "../../src/tasks/TaskRunner.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 
 const Params = Schema.Struct({
@@ -211,7 +211,7 @@ export const home = "ws://127.0.0.1:18789/"
 
 /** A runner in the test's scope, not connected yet. */
 export const start = Effect.fnUntraced(function*(
-  options?: TaskRunnerOptions,
+  options?: Options,
   first: ConnectionStatus = connecting,
   journal: Layer.Layer<TaskJournal> = TaskJournal.layerMemory
 ) {

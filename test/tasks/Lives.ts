@@ -18,7 +18,7 @@ import { Transport } from "../../src/link/Transport.ts"
 import type { RunId, TaskEvent } from "../../src/tasks/Task.ts"
 import type { JournalEntry } from "../../src/tasks/TaskJournal.ts"
 import { TaskJournal, TaskJournalError } from "../../src/tasks/TaskJournal.ts"
-import type { TaskRunnerOptions } from "../../src/tasks/TaskRunner.ts"
+import type { Options } from "../../src/tasks/TaskRunner.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
@@ -45,7 +45,7 @@ export interface Life {
 
 const isEnd = ({ _tag }: TaskEvent) => _tag !== "Queued" && _tag !== "Sent" && _tag !== "Phase"
 
-export const begin = Effect.fnUntraced(function*(disk: Disk, fate: Fate, options?: TaskRunnerOptions) {
+export const begin = Effect.fnUntraced(function*(disk: Disk, fate: Fate, options?: Options) {
   const gateway = yield* DevGateway
   let diedAt: Moment | undefined
   const links = new Set<() => void>()

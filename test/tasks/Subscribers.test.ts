@@ -94,7 +94,7 @@ describe("a subscriber of the events", () => {
   it.effect("B07: as long as that task is listed, with the answer that came too late", () =>
     Effect.gen(function*() {
       const { layer } = yield* journalWith(left(1, { sentAtMs: 0, answeredRunId: left(1).runId }))
-      const { connect, runner } = yield* start({ timeout: "10 seconds" }, connecting, layer)
+      const { connect, runner } = yield* start({ taskTimeout: "10 seconds" }, connecting, layer)
       const gateway = yield* connect()
       yield* gateway.next("chat.history")
       yield* TestClock.adjust("10 seconds")

@@ -142,7 +142,7 @@ describe("TaskRunner", () => {
 
   it.effect("F47: a late answer is told as late, and the next task waits until the session is free", () =>
     Effect.gen(function*() {
-      const { connect, next, rest, runner } = yield* start({ timeout: "10 seconds" })
+      const { connect, next, rest, runner } = yield* start({ taskTimeout: "10 seconds" })
       const gateway = yield* connect()
       yield* settle
       const first = yield* runner.delegate("slow")
@@ -166,7 +166,7 @@ describe("TaskRunner", () => {
 
   it.effect("F47: a task that waits for its turn expires too, and is never sent", () =>
     Effect.gen(function*() {
-      const { connect, next, runner } = yield* start({ timeout: "10 seconds" })
+      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
       const gateway = yield* connect()
       yield* settle
       yield* runner.delegate("first")
@@ -322,7 +322,7 @@ describe("TaskRunner", () => {
 
   it.effect("F47: an error that was told just before the time is up is what the task ended with", () =>
     Effect.gen(function*() {
-      const { connect, next, runner } = yield* start({ timeout: "10 seconds" })
+      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
       const gateway = yield* connect()
       yield* settle
       yield* runner.delegate("one")
@@ -696,7 +696,7 @@ describe("TaskRunner", () => {
 
     it.effect("of a task that expired stops the run that outlived it; of one that is over it does nothing", () =>
       Effect.gen(function*() {
-        const { connect, next, runner } = yield* start({ timeout: "10 seconds" })
+        const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
         const gateway = yield* connect()
         yield* settle
         const { runId, taskId } = yield* runner.delegate("one")
@@ -754,7 +754,7 @@ describe("TaskRunner", () => {
 
   it.effect("follow shows how one task stands and each change up to its end, and replies are told apart", () =>
     Effect.gen(function*() {
-      const { connect, next, runner } = yield* start({ timeout: "10 seconds" })
+      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
       const first = yield* runner.delegate("one", { sessionKey: "a" })
       const other = yield* runner.delegate("two", { sessionKey: "b" })
       const collect = <A, E>(stream: Stream.Stream<A, E>) =>

@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import { Supervisor } from "../../../src/connection/Supervisor.ts"
 import type { TaskEvent, TaskId, TaskOutcome, TaskReceipt } from "../../../src/tasks/Task.ts"
 import { TaskJournal } from "../../../src/tasks/TaskJournal.ts"
-import { TaskRunner, type TaskRunnerOptions } from "../../../src/tasks/TaskRunner.ts"
+import { type Options, TaskRunner } from "../../../src/tasks/TaskRunner.ts"
 import { type EventLog, makeEventLog, untilTrue } from "./EventLog.ts"
 import type { InteropError } from "./InteropError.ts"
 import * as LibraryAgent from "./LibraryAgent.ts"
@@ -69,7 +69,7 @@ export interface TaskAgent extends LibraryAgent.LibraryAgent {
  */
 export const start = Effect.fn("TaskAgent.start")(function*(
   home: LibraryAgent.Home,
-  options: LibraryAgent.StartOptions & { readonly tasks?: TaskRunnerOptions }
+  options: LibraryAgent.StartOptions & { readonly tasks?: Options }
 ) {
   const fs = yield* FileSystem.FileSystem
   const scope = yield* Scope.fork(yield* Effect.scope)

@@ -112,7 +112,7 @@ const life = Effect.gen(function*() {
 NodeRuntime.runMain(
   life.pipe(
     Effect.provide(
-      TaskRunner.layer({ timeout: "1 hour" }).pipe(
+      TaskRunner.layer({ taskTimeout: "1 hour" }).pipe(
         Layer.provide(Layer.fresh(Supervisor.layer)),
         Layer.provide(MemoryAgent.host(transport, { url, token: MemoryAgent.operatorToken })),
         Layer.provideMerge(TaskJournal.layerFile({ directory, deviceId: "the-device", processes: nodejsProcesses })),
