@@ -162,7 +162,7 @@ const rules: ReadonlyArray<Rule> = [
   },
   {
     title: "nothing is exported twice but by the index files",
-    says: "only an index exports again",
+    says: "only an index re-exports",
     broken: [
       'export * from "./A.ts"',
       'export { a } from "./A.ts"',
