@@ -1,3 +1,7 @@
+/**
+ * The index of findings: every closed finding in `findings.json` is named by the title of a test that runs. Whether that test fails
+ * without the mend is not known here.
+ */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -14,13 +18,13 @@ type Findings = typeof Findings.Type
 
 const expectedIds = Array.from({ length: 53 }, (_, index) => `F${String(index + 1).padStart(2, "0")}`)
 
-/** The titles of suites and tests that run. What is skipped, left to do or expected to fail proves nothing. */
+/** The titles of the suites and tests in a source, without those that are skipped, to do, or expected to fail. */
 const titlesIn = (source: string): ReadonlyArray<string> =>
   [...source.matchAll(/\b(?:it|test|describe|layer)((?:\.\w+)*)(?:\([^()]*\))?\(\s*(["'`])((?:(?!\2)[^\\]|\\.)*)\2/g)]
     .flatMap(([, modifiers = "", , title = ""]) => /\.(skip|todo|fails)\b/.test(modifiers) ? [] : [title])
 
-/** What keeps the list from being true: ids that are missing or doubled, and closed findings that no title names. */
-const faults = (findings: Findings, titles: ReadonlyArray<string>): ReadonlyArray<string> => {
+/** The mistakes of the list: ids that are missing, doubled or unknown, and closed findings that no title names. */
+const mistakes = (findings: Findings, titles: ReadonlyArray<string>): ReadonlyArray<string> => {
   const ids = findings.map(({ id }) => id)
   return [
     ...expectedIds.filter((id) => !ids.includes(id)).map((id) => `${id} is missing`),
@@ -40,21 +44,21 @@ describe("findings", () => {
       const sources = yield* Effect.forEach(names, (name) => fs.readFileString(`${import.meta.dirname}/${name}`))
       const titles = sources.flatMap(titlesIn)
       assert.isAbove(titles.length, 50)
-      assert.deepStrictEqual(faults(yield* Schema.decodeEffect(Findings)(list), titles), [])
+      assert.deepStrictEqual(mistakes(yield* Schema.decodeEffect(Findings)(list), titles), [])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it("a list that is not true is found out", () => {
+  it("a missing, doubled or unknown id is a mistake, and so is a closed finding that no title names", () => {
     const all = expectedIds.map((id) => ({ id, finding: "x", closed: id === "F06" || id === "F36" }))
-    assert.deepStrictEqual(faults(all, ["F06: a", "suite of F36"]), [])
-    assert.deepStrictEqual(faults(all, ["F06: a", "F366 XF36"]), ["F36 is closed, but no test names it"])
-    assert.deepStrictEqual(faults(all.slice(1), ["F06", "F36"]), ["F01 is missing"])
-    assert.deepStrictEqual(faults([...all, ...all.slice(0, 1)], ["F06", "F36"]), ["F01 is there twice"])
-    assert.deepStrictEqual(faults([...all, { id: "F54", finding: "x", closed: false }], ["F06", "F36"]), [
+    assert.deepStrictEqual(mistakes(all, ["F06: a", "suite of F36"]), [])
+    assert.deepStrictEqual(mistakes(all, ["F06: a", "F366 XF36"]), ["F36 is closed, but no test names it"])
+    assert.deepStrictEqual(mistakes(all.slice(1), ["F06", "F36"]), ["F01 is missing"])
+    assert.deepStrictEqual(mistakes([...all, ...all.slice(0, 1)], ["F06", "F36"]), ["F01 is there twice"])
+    assert.deepStrictEqual(mistakes([...all, { id: "F54", finding: "x", closed: false }], ["F06", "F36"]), [
       "F54 is unknown"
     ])
   })
 
-  it("titles are those of tests that run", () => {
+  it("the titles of tests that do not run do not count", () => {
     const source = [
       'describe("A", () => {',
       "  it('B', () => {})",

@@ -45,6 +45,8 @@ interface Rule {
   readonly kept?: ReadonlyArray<string | readonly [file: string, source: string]>
 }
 
+const lines = (count: number) => Array.from({ length: count }, () => "f()").join("\n")
+
 const rules: ReadonlyArray<Rule> = [
   {
     title: "no async function",
@@ -162,7 +164,7 @@ const rules: ReadonlyArray<Rule> = [
   },
   {
     title: "nothing is exported twice but by the index files",
-    says: "only an index exports again",
+    says: "only an index re-exports",
     broken: [
       'export * from "./A.ts"',
       'export { a } from "./A.ts"',
@@ -376,6 +378,22 @@ const rules: ReadonlyArray<Rule> = [
     title: "a module is imported once",
     says: "import(no-duplicates)",
     broken: ['import { a } from "./A.ts"\nimport { b } from "./A.ts"\na(b)']
+  },
+  {
+    title: "no file above 450 lines",
+    says: "eslint(max-lines)",
+    broken: [lines(451)],
+    kept: [lines(450), ["../test/Long.ts", lines(451)]]
+  },
+  {
+    title: "no function above 150 lines",
+    says: "eslint(max-lines-per-function)",
+    broken: [
+      `export const f = () => {\n${lines(149)}\n}`,
+      `export function f() {\n${lines(149)}\n}`,
+      `export const x = Effect.gen(function*() {\n${lines(149)}\n})`
+    ],
+    kept: [`export const f = () => {\n${lines(148)}\n}`, ["../test/LongFunction.ts", `f(() => {\n${lines(149)}\n})`]]
   },
   { title: "what is wrong", says: "eslint(no-debugger)", broken: ["debugger"] },
   { title: "what is suspicious", says: "eslint(no-unneeded-ternary)", broken: ["export const x = y ? true : false"] }

@@ -57,11 +57,7 @@ const laws: ReadonlyArray<readonly [law: string, nodes: string, except?: RegExp]
   ["F01: no detached fiber", "Identifier[name='forkDetach']"],
   ["no assertion over unknown", "TSAsExpression > TSAsExpression > TSUnknownKeyword"],
   ["no assertion to never", "TSAsExpression > TSNeverKeyword"],
-  [
-    "only an index exports again",
-    "ExportAllDeclaration, ExportNamedDeclaration[declaration=null]",
-    /^(testing\/)?index/
-  ],
+  ["only an index re-exports", "ExportAllDeclaration, ExportNamedDeclaration[declaration=null]", /^(testing\/)?index/],
   ["an import names its module", "ImportExpression[source.type!='Literal']"],
   ["dialog/app imports types", "ImportDeclaration[importKind='value'][source.value=/protocol/]", /^(?!dialog\/app\/)/],
   ["G13: LinkSocket judges certificates", "Property[key.name='rejectUnauthorized'][value.value!=true]", /^link\/LinkS/],

@@ -6,6 +6,7 @@ import { TaskRunner } from "effect-openclaw/tasks/TaskRunner"
 import { DevGateway, MemoryGateway } from "effect-openclaw/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 
 const program = Effect.gen(function*() {
   const gateway = yield* DevGateway
@@ -18,4 +19,4 @@ const program = Effect.gen(function*() {
   yield* Console.log(JSON.stringify({ queued, outcome: yield* tasks.await(taskId) }))
 })
 
-NodeRuntime.runMain(program.pipe(Effect.provide(Agent.layer()), Effect.provide(MemoryGateway.layer())))
+NodeRuntime.runMain(program.pipe(Effect.provide(Layer.provideMerge(Agent.layer(), MemoryGateway.layer()))))

@@ -21,7 +21,7 @@ const Installed = Schema.fromJsonString(
 )
 const Outcome = Schema.fromJsonString(Schema.Struct({
   queued: Schema.String,
-  outcome: Schema.Struct({ _tag: Schema.Literal("Completed"), text: Schema.String })
+  outcome: Schema.TaggedStruct("Completed", { text: Schema.String })
 }))
 
 const Replaced = Schema.fromJsonString(Schema.Struct({
@@ -70,7 +70,7 @@ const pack = Effect.gen(function*() {
   // In one step, what the build prints would stand before the JSON.
   yield* command(copy, "npm", "run", "prepare", "--loglevel=error")
   const printed = yield* command(copy, "npm", "pack", "--json", "--ignore-scripts", "--loglevel=error")
-  const [packed] = yield* Schema.decodeUnknownEffect(Packed)(printed)
+  const [packed] = yield* Schema.decodeEffect(Packed)(printed)
   return { files: (packed?.files ?? []).map(({ path }) => path), tarball: `${copy}/${packed?.filename ?? ""}` }
 })
 
