@@ -47,12 +47,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const tasks = yield* TaskRunner
   const clock = yield* Clock.Clock
   const now = () => isoTime(clock.currentTimeMillisUnsafe())
-  /** Only what tells that a task was taken says what it is. */
-  const summaryOf = ({ _tag, taskId }: TaskEvent) =>
-    Effect.map(
-      _tag === "Queued" || _tag === "Sent" ? tasks.list : Effect.succeed([]),
-      (all) => all.find((task) => task.taskId === taskId)?.summary
-    )
 
   const snapshot = Snapshot.make()
   const told = Broadcast.make<AgentEvent>({ snapshot: snapshot.events })
@@ -99,9 +93,9 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
   yield* follow(notifier.notices, "notices", (notice) => fromNotice(notice, now()))
   yield* follow(
-    Stream.mapEffect(tasks.events, (event) => Effect.map(summaryOf(event), (summary) => ({ event, summary }))),
+    tasks.events,
     "tasks",
-    ({ event, summary }) => fromTask(event, summary, now())
+    (event) => fromTask(event, now())
   )
   return AgentEvents.of({ events: told.subscribe() })
 })
@@ -212,9 +206,8 @@ const instructions = (notice: Extract<PairingNotice, { readonly list: unknown }>
   ...(notice.approvedScopes === undefined ? {} : { approvedScopes: notice.approvedScopes })
 })
 
-const fromTask = (event: TaskEvent, summary: string | undefined, at: string): AgentEvent => {
+const fromTask = (event: TaskEvent, at: string): AgentEvent => {
   const { runId, taskId } = event
-  const accepted = { at, taskId, ...(summary === undefined ? {} : { summary }) }
   const failed = (error: string, message: string, reason?: string): AgentEvent => ({
     at,
     event: "task.failed",
@@ -223,9 +216,9 @@ const fromTask = (event: TaskEvent, summary: string | undefined, at: string): Ag
   })
   switch (event._tag) {
     case "Queued":
-      return { ...accepted, event: "task.queued", reason: event.reason }
+      return { at, event: "task.queued", taskId, summary: event.summary, reason: event.reason }
     case "Sent":
-      return { ...accepted, event: "task.sent", runId }
+      return { at, event: "task.sent", taskId, summary: event.summary, runId }
     case "Phase":
       return { at, event: "task.phase", taskId, phase: event.phase }
     case "Replied":
