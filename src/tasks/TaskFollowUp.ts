@@ -5,6 +5,7 @@
  * longer than any run of their character in it, and the text says that it is no instruction.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import { field, fold } from "../protocol/OutsideText.ts"
@@ -31,10 +32,13 @@ export interface Options {
   readonly maxResult?: number
 }
 
-/** The finished task that an event tells of, given how the runner lists that task; nothing for an event that ends none. */
-export const fromEvent = (task: Task, event: TaskEvent): FinishedTask | undefined => {
+/**
+ * The finished task that an event tells of, given how the runner lists that task; nothing for an event that ends none, and for a
+ * task that is not listed any more.
+ */
+export const fromEvent = (task: Task | undefined, event: TaskEvent): FinishedTask | undefined => {
   const outcome = stateAfter(event)
-  if (!isEnd(outcome)) return undefined
+  if (task === undefined || !isEnd(outcome)) return undefined
   const { acceptedAtMs, summary, taskId } = task
   return { taskId, summary, acceptedAtMs, outcome, late: event._tag === "Replied" && event.late }
 }
@@ -44,13 +48,11 @@ export const fromTask = ({ acceptedAtMs, state, summary, taskId }: Task): Finish
   isEnd(state) ? { taskId, summary, acceptedAtMs, outcome: state } : undefined
 
 /** Every task that ends from the moment that the stream runs, and every answer that comes late. It ends with the runner. */
-export const finished = ({ events, list }: TaskRunner["Service"]): Stream.Stream<FinishedTask> =>
+export const finished = ({ events, get }: TaskRunner["Service"]): Stream.Stream<FinishedTask> =>
   events.pipe(
+    Stream.filter((event) => isEnd(stateAfter(event))),
     Stream.mapEffect((event) =>
-      Effect.map(list, (tasks) => {
-        const task = tasks.find(({ taskId }) => taskId === event.taskId)
-        return task === undefined ? undefined : fromEvent(task, event)
-      })
+      Effect.map(Effect.option(get(event.taskId)), (task) => fromEvent(Option.getOrUndefined(task), event))
     ),
     Stream.filter((task) => task !== undefined)
   )

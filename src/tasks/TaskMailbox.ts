@@ -111,8 +111,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
 
   const writes = (cell: Cell) => cell.writing ??= Semaphore.makeUnsafe(1)
   const save = (cell: Cell, entry: JournalEntry) => {
-    const write = Effect.suspend(() => isOpen(cell.life) ? journal.put(entry) : Effect.void)
-    const saved = writes(cell).withPermit(write).pipe(
+    const saved = writes(cell).withPermit(journal.put(entry)).pipe(
       Effect.as(true),
       Effect.catch((error) => Effect.as(Effect.logWarning(error.message), false)),
       Effect.map((ok): Input => ({ _tag: "Saved", ok }))

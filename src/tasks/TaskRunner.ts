@@ -147,23 +147,25 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
         for (const record of records) {
           lastPosition = Math.max(lastPosition, record.position)
           // A journal in memory tells of our own too.
-          if (!isStopped() && !state.cells.has(record.taskId)) accept(record, true)
+          if (!state.cells.has(record.taskId)) accept(record, true)
         }
-      }),
-      // What was claimed is nobody else's.
-      Effect.uninterruptible
+      })
     )
+  const follow = ({ gatewayScope, status }: GatewayStatus) => {
+    if (status._tag !== "Connected" || status.session === followed) return
+    followed = status.session
+    run("link", SessionEvents.follow(state, mailbox, status.session, gatewayScope))
+  }
   const onConnection = (next: GatewayStatus) => {
-    const before = state.connection.gatewayScope
+    const before = state.connection
+    if (next.status === before.status && next.gatewayScope === before.gatewayScope) return
     state.connection = next
     for (const cell of state.cells.values()) {
       const place = RunnerState.placeOf(next, cell.life.subject.gatewayScope)
       post(cell, { _tag: "ConnectionChanged", ...place })
     }
-    if (next.gatewayScope !== before) run("inherit", inherit(next.gatewayScope))
-    if (next.status._tag !== "Connected" || next.status.session === followed) return
-    followed = next.status.session
-    run("link", SessionEvents.follow(state, mailbox, followed, next.gatewayScope))
+    if (next.gatewayScope !== before.gatewayScope) run("inherit", inherit(next.gatewayScope))
+    follow(next)
   }
   /** Looks for tasks of ours that another process wants aborted. */
   const abortRequests = Effect.gen(function*() {
@@ -180,6 +182,7 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
   })
 
   yield* inherit(state.connection.gatewayScope)
+  follow(state.connection)
   run("abort requests", abortRequests)
   run("status", Stream.runForEach(supervisor.changes, (next) => Effect.sync(() => onConnection(next))))
 

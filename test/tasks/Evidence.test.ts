@@ -11,7 +11,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import { TaskJournal, TaskJournalError } from "../../src/tasks/TaskJournal.ts"
 import type { Asked, Gateway } from "./Fixture.ts"
-import { chat, connecting, said, start, started } from "./Fixture.ts"
+import { chat, connecting, home, said, start, started } from "./Fixture.ts"
 
 const settle = TestClock.adjust(0)
 
@@ -398,6 +398,17 @@ describe("the journal of a runner", () => {
       const lookedToo = yield* gateway.next("chat.history")
       lookedToo.answer({ messages: [] })
       assert.strictEqual((yield* accept(gateway)).params.message, "waits for its turn")
+    }))
+
+  it.effect("B07: a task that comes after a restart stands behind those of before", () =>
+    Effect.gen(function*() {
+      const { journal, layer } = yield* shared
+      const [taskId, runId] = [TaskId.make("0badcafe"), RunId.make("0badcafe-0000-4000-8000-000000000000")]
+      const [gatewayScope, sessionKey] = [home, "agent:main:main"]
+      yield* journal.put({ taskId, runId, gatewayScope, sessionKey, summary: "first", position: 7, acceptedAtMs: 0 })
+      const { runner } = yield* start({}, connecting, layer)
+      yield* runner.delegate("second")
+      assert.deepStrictEqual((yield* journal.read).map(({ position }) => position), [7, 8])
     }))
 
   it.effect("G15 B07: what another process on the same journal sent meanwhile is not sent again", () =>

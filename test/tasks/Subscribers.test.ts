@@ -118,6 +118,26 @@ describe("a subscriber of the events", () => {
       assert.deepStrictEqual(yield* (yield* subscribe(runner)).told, [])
     }))
 
+  it.effect("B07: it has an end before the journal has let go of the task", () =>
+    Effect.gen(function*() {
+      const order: Array<string> = []
+      const { journal } = yield* journalWith()
+      const forgetful = TaskJournal.of({ ...journal, remove: () => Effect.sync(() => void order.push("forgotten")) })
+      const { connect, runner } = yield* start({}, connecting, Layer.succeed(TaskJournal, forgetful))
+      yield* Effect.forkScoped(
+        Stream.runForEach(runner.replies, () => Effect.sync(() => void order.push("told"))),
+        { startImmediately: true }
+      )
+      const gateway = yield* connect()
+      const { taskId } = yield* runner.delegate("hello")
+      const asked = yield* gateway.next("chat.send")
+      asked.answer(started(asked))
+      gateway.tell("chat", chat(asked, { state: "final", message: said("hi") }))
+      yield* runner.await(taskId)
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(order, ["told", "forgotten"])
+    }))
+
   it.effect("one task is found by its name, as long as it is listed", () =>
     Effect.gen(function*() {
       const { runner } = yield* start()

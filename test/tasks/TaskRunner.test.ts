@@ -585,6 +585,27 @@ describe("TaskRunner", () => {
         assert.strictEqual(gateway.untaken(), 0)
       }))
 
+    it.effect("the end of a link that another one has replaced is none of the tasks", () =>
+      Effect.gen(function*() {
+        const { connect, next, rest, runner } = yield* start()
+        const before = yield* connect()
+        yield* settle
+        yield* runner.delegate("hello")
+        const asked = yield* accept(before)
+        yield* next("Sent")
+        const gateway = yield* connect()
+        const history = yield* gateway.next("chat.history")
+        history.answer({ messages: [question(asked)], inFlightRun: { runId: asked.params.idempotencyKey } })
+        yield* Effect.sync(before.end)
+        yield* settle
+        yield* reply(gateway, asked, "hi")
+        assert.strictEqual((yield* next("Replied")).text, "hi")
+        yield* runner.delegate("the next one")
+        yield* accept(gateway)
+        yield* next("Sent")
+        assert.deepStrictEqual(yield* rest, [])
+      }))
+
     it.effect("no link in time: unknown, at its moment", () =>
       Effect.gen(function*() {
         const { connect, drop, next, runner } = yield* start()
