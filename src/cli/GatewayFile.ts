@@ -1,6 +1,6 @@
 /**
- * How the other commands find a gateway that this program runs itself: a private file in the state directory with its URL
- * and credentials, written when it listens and removed when it stops.
+ * The file by which other commands find the gateway that this program runs itself: a private file in the state directory
+ * with its URL and credentials, written when it listens and removed when it stops.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -13,12 +13,12 @@ import { Processes } from "./Invocation.ts"
 
 export const RunningGateway = Schema.Struct({
   version: Schema.Literal(1),
-  /** The process that listens. A file whose process is gone was left behind by a crash, and says nothing. */
+  /** The process that listens. When it is gone, the file is a leftover of a crash. */
   pid: ProcessId,
   url: Schema.String,
-  /** What devices present before they are paired. */
+  /** The credential of devices that are not paired yet. */
   sharedToken: Schema.RedactedFromValue(Schema.String),
-  /** Admits whoever approves devices, without pairing. */
+  /** The credential of the operator who approves devices. It needs no pairing. */
   operatorToken: Schema.RedactedFromValue(Schema.String)
 })
 export type RunningGateway = typeof RunningGateway.Type
@@ -27,7 +27,7 @@ const Document = Schema.fromJsonString(RunningGateway)
 const decode = Schema.decodeUnknownOption(Document)
 const encode = Schema.encodeEffect(Document)
 
-/** The gateway that the file names, or none: a file that is absent, not ours, or left behind by a crash says nothing. */
+/** The running gateway that the file names; nothing for a file that is absent, invalid or a leftover of a crash. */
 export const read = Effect.fn("GatewayFile.read")(function*(path: string) {
   const files = yield* PrivateFile
   const { isAlive } = yield* Processes
@@ -39,7 +39,7 @@ export const read = Effect.fn("GatewayFile.read")(function*(path: string) {
   )
 })
 
-/** Writes the file for as long as the scope is open. At its end it is removed, unless another gateway has taken it over. */
+/** Writes the file, and removes it when the scope closes, unless another gateway has replaced it. */
 export const publish = Effect.fn("GatewayFile.publish")(function*(path: string, gateway: RunningGateway) {
   const files = yield* PrivateFile
   const text = yield* Effect.orDie(encode(gateway))

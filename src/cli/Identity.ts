@@ -1,5 +1,5 @@
 /**
- * `identity`: who this device is, and what can be done with the file that says so. The private key is never shown.
+ * `identity`: shows the identity of this device, and creates, imports and gives up its file. It never shows the private key.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -27,7 +27,7 @@ import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import type { Settings } from "./Settings.ts"
 
-/** Creates or loads the identity. What doing so would log is in the answer. */
+/** Creates or loads the identity, without its log: the report has the warnings. */
 const load = Effect.fnUntraced(function*(checked: Settings, passphrase: OwnIdentity.Passphrase) {
   const { version } = yield* Invocation
   const options = { create: true, createdBy: OwnIdentity.createdBy(version) }
@@ -37,8 +37,8 @@ const load = Effect.fnUntraced(function*(checked: Settings, passphrase: OwnIdent
   return { created: source._tag === "File" && source.created }
 })
 
-/** What is stored now, by somebody who has just opened it. */
-const opened = Effect.fnUntraced(function*(path: string) {
+/** The stored identity after it was opened. */
+const storedSummary = Effect.fnUntraced(function*(path: string) {
   const summary = yield* Effect.flatMap(IdentityReport.adminOf(path), (admin) => admin.inspect())
   return Option.isNone(summary) ? yield* new IdentityAbsent({ path }) : { ...summary.value, verified: true }
 })
@@ -61,7 +61,7 @@ const show = Command.make("show", {
     }
     if (!create) return yield* new IdentityAbsent({ path })
     const { created } = yield* load(checked, secret)
-    yield* IdentityReport.show(yield* opened(path), {
+    yield* IdentityReport.show(yield* storedSummary(path), {
       facts: { created },
       heading: created ? "created just now" : undefined,
       passphrase
@@ -96,7 +96,7 @@ const showConfigured = Effect.fnUntraced(function*({ deviceId, platform, publicK
   yield* output.line("kept in     the configuration (OPENCLAW_DEVICE_IDENTITY_SEED or OPENCLAW_DEVICE_IDENTITY_PEM)")
 })
 
-/** A file beside a configured key would not be used, and its device id is another one. */
+/** Fails when a key is configured: a file beside it would not be used, and would have another device id. */
 const refuseConfigured = Effect.flatMap(
   OwnIdentity.fromSeed,
   (configured) =>
@@ -129,7 +129,7 @@ const create = Command.make("create", {}, () =>
       })
     }
     const { created } = yield* load(checked, secret)
-    const summary = yield* opened(path)
+    const summary = yield* storedSummary(path)
     if (!created) return yield* new IdentityExists({ path, deviceId: summary.deviceId })
     yield* IdentityReport.show(summary, { facts: { created }, heading: undefined, passphrase: secret !== undefined })
   }))).pipe(
@@ -196,7 +196,7 @@ type AboutContent = IdentityInvalid | IdentityInconsistent | IdentityUnreadable
 const isAboutContent = <E extends { readonly _tag: string }>(error: E): error is Extract<E, AboutContent> =>
   error._tag === "IdentityInvalid" || error._tag === "IdentityInconsistent" || error._tag === "IdentityUnreadable"
 
-/** What is wrong with a file that is only a source, where the advice for an identity in use would mislead. */
+/** The error for a file that is only a source. The advice for an identity in use would mislead. */
 const notImported = (error: AboutContent): CommandFailed => {
   if (error._tag === "IdentityUnreadable" && error.errno !== "ENOENT") return as("settings")(error)
   const what = error._tag === "IdentityUnreadable"
@@ -224,7 +224,7 @@ const reset = Command.make("reset", {
     const own = yield* OwnIdentity.places(checked)
     const { path, source } = operator ? { path: checked.files.operatorIdentity, source: undefined } : own
     const admin = yield* IdentityReport.adminOf(path)
-    // a file that is no identity any more can be given up as well
+    // A damaged file can be given up as well.
     const found = yield* Effect.option(admin.inspect())
     const summary = Option.getOrUndefined(Option.flatten(found))
     if (Option.isSome(found) && summary === undefined) return yield* new IdentityAbsent({ path })

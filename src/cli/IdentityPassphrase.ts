@@ -1,6 +1,6 @@
 /**
- * `identity encrypt`, `decrypt` and `change-passphrase`. Device and operator share one passphrase, so each command does both
- * files, and opens both before it changes one. A command that was cut off between them can be repeated.
+ * `identity encrypt`, `decrypt` and `change-passphrase`. Device and operator share one passphrase, so each command handles
+ * both files, and opens both before it changes one. A command that was interrupted between them can be repeated.
  */
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
@@ -23,24 +23,24 @@ import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import type { Settings } from "./Settings.ts"
 
-interface Held {
+interface StoredIdentity {
   readonly admin: IdentityAdmin["Service"]
-  /** As it is stored; the private key has not been looked at. */
+  /** Read without the passphrase: the private key was not opened. */
   readonly summary: Summary
 }
 
-/** The identities that are there, that of the device first. None is `IdentityAbsent`. */
-const held = Effect.fnUntraced(function*(checked: Settings) {
+/** The stored identities, that of the device first. Fails with `IdentityAbsent` where there is none. */
+const storedIdentities = Effect.fnUntraced(function*(checked: Settings) {
   const { path } = yield* OwnIdentity.places(checked)
-  const found: Array<Held> = []
-  const look = Effect.fnUntraced(function*(at: string) {
+  const found: Array<StoredIdentity> = []
+  const inspectAt = Effect.fnUntraced(function*(at: string) {
     const admin = yield* adminOf(at)
     const summary = yield* admin.inspect()
     if (Option.isSome(summary)) found.push({ admin, summary: summary.value })
   })
-  yield* look(path)
+  yield* inspectAt(path)
   const { operatorIdentity } = checked.files
-  if (operatorIdentity !== path) yield* Effect.mapError(look(operatorIdentity), OwnIdentity.ofOperator)
+  if (operatorIdentity !== path) yield* Effect.mapError(inspectAt(operatorIdentity), OwnIdentity.ofOperator)
   return found.length === 0 ? yield* new IdentityAbsent({ path }) : found
 })
 
@@ -56,10 +56,10 @@ const required = (secret: Option.Option<Redacted.Redacted>, name: "PASSPHRASE" |
     }))
 }
 
-/** Says for each file whether this command changed it. */
-const told = Effect.fnUntraced(function*(
+/** Reports for each file whether this command changed it. */
+const report = Effect.fnUntraced(function*(
   said: string,
-  all: ReadonlyArray<Held>,
+  all: ReadonlyArray<StoredIdentity>,
   changed: ReadonlyArray<Summary>,
   notes: ReadonlyArray<string> = [],
   facts: Readonly<Record<string, unknown>> = {}
@@ -79,7 +79,7 @@ const told = Effect.fnUntraced(function*(
   for (const note of notes) yield* output.line(line(note))
 })
 
-/** Backups beside an identity whose private key is not encrypted, as far as can be seen. */
+/** The backups of an identity whose private key is not encrypted. A file that cannot be read counts as one. */
 const plainBackups = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
@@ -101,7 +101,7 @@ const plainBackups = Effect.fnUntraced(function*(path: string) {
 export const encrypt = Command.make("encrypt", {}, () =>
   withSettings(Effect.fnUntraced(function*(checked) {
     const passphrase = yield* required(yield* IdentitySecrets.passphrase, "PASSPHRASE", "to encrypt with")
-    const all = yield* held(checked)
+    const all = yield* storedIdentities(checked)
     const [first] = all
     const open = all.filter(({ summary }) => !summary.encrypted)
     if (open.length === 0 && first !== undefined) {
@@ -110,7 +110,7 @@ export const encrypt = Command.make("encrypt", {}, () =>
     for (const { admin, summary } of all) if (summary.encrypted) yield* admin.inspect(passphrase)
     const changed = yield* Effect.forEach(open, ({ admin }) => admin.encrypt(passphrase))
     const backups = (yield* Effect.forEach(all, ({ summary }) => plainBackups(summary.path))).flat()
-    yield* told(
+    yield* report(
       "encrypted",
       all,
       changed,
@@ -131,17 +131,17 @@ export const encrypt = Command.make("encrypt", {}, () =>
 export const decrypt = Command.make("decrypt", {}, () =>
   withSettings(Effect.fnUntraced(function*(checked) {
     const configured = yield* IdentitySecrets.passphrase
-    const all = yield* held(checked)
+    const all = yield* storedIdentities(checked)
     const sealed = all.filter(({ summary }) => summary.encrypted)
     const [first] = sealed
-    if (first === undefined) return yield* told("decrypted", all, [])
+    if (first === undefined) return yield* report("decrypted", all, [])
     if (Option.isNone(configured)) {
       return yield* new IdentityLocked({ path: first.summary.path, reason: "PassphraseMissing" })
     }
     const passphrase = configured.value
     if (sealed.length > 1) yield* Effect.forEach(sealed, ({ admin }) => admin.inspect(passphrase))
     const changed = yield* Effect.forEach(sealed, ({ admin }) => admin.decrypt(passphrase))
-    yield* told("decrypted", all, changed, ["The private key is in the file without a passphrase now."])
+    yield* report("decrypted", all, changed, ["The private key is in the file without a passphrase now."])
   }))).pipe(
     Command.withDescription("Take the passphrase away; the private key is then protected by the file's mode alone"),
     Command.withExamples([{
@@ -157,15 +157,15 @@ export const changePassphrase = Command.make(
     withSettings(Effect.fnUntraced(function*(checked) {
       const from = yield* required(yield* IdentitySecrets.passphrase, "PASSPHRASE", "to open the identity with")
       const to = yield* required(yield* IdentitySecrets.newPassphrase, "NEW_PASSPHRASE", "to change to")
-      const all = yield* held(checked)
+      const all = yield* storedIdentities(checked)
       const [first] = all
       const sealed = all.filter(({ summary }) => summary.encrypted)
       if (sealed.length === 0 && first !== undefined) {
         return yield* new IdentityLocked({ path: first.summary.path, reason: "NotEncrypted" })
       }
-      const due = sealed.length === 1 ? sealed : yield* notYet(sealed, from, to)
+      const due = sealed.length === 1 ? sealed : yield* unchangedYet(sealed, from, to)
       const changed = yield* Effect.forEach(due, ({ admin }) => admin.changePassphrase(from, to))
-      yield* told(
+      yield* report(
         "encrypted with the new passphrase",
         sealed,
         changed,
@@ -180,10 +180,10 @@ export const changePassphrase = Command.make(
   }])
 )
 
-/** Those that the old passphrase opens. One that only the new one opens was changed by a command that was cut off. */
-const notYet = Effect.fnUntraced(
-  function*(sealed: ReadonlyArray<Held>, from: Redacted.Redacted, to: Redacted.Redacted) {
-    const due: Array<Held> = []
+/** The identities that the old passphrase opens. An earlier, interrupted command has changed the others already. */
+const unchangedYet = Effect.fnUntraced(
+  function*(sealed: ReadonlyArray<StoredIdentity>, from: Redacted.Redacted, to: Redacted.Redacted) {
+    const due: Array<StoredIdentity> = []
     let refused: IdentityLocked | undefined
     for (const each of sealed) {
       const opened = yield* Effect.result(each.admin.inspect(from))
@@ -194,7 +194,7 @@ const notYet = Effect.fnUntraced(
       const { failure } = opened
       if (failure._tag !== "IdentityLocked") return yield* failure
       refused = failure
-      // the answer to a passphrase that opens nothing is about the old one
+      // Where neither passphrase opens the identity, the error is about the old one.
       yield* Effect.mapError(each.admin.inspect(to), () => failure)
     }
     return due.length === 0 && refused !== undefined ? yield* refused : due

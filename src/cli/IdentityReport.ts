@@ -1,5 +1,5 @@
 /**
- * What the `identity` commands have in common: what they act on, and how they show it.
+ * The parts that the `identity` commands share: access to an identity, and its report.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -11,11 +11,11 @@ import { Signer } from "../identity/Signer.ts"
 import { line } from "../protocol/OutsideText.ts"
 import { Output } from "./Output.ts"
 
-/** What can be done to the identity at a path. */
+/** The operations on the identity at a path. */
 export const adminOf = (path: string) =>
   Effect.provide(IdentityAdmin, IdentityAdmin.layerFile({ path }).pipe(Layer.provide(Signer.layerNodejs)))
 
-/** Shows an identity: as one object with `facts` first, or as lines of which `heading` is the first. */
+/** Shows an identity as one object that begins with `facts`, or as lines that begin with `heading`. */
 export const show = Effect.fnUntraced(function*(
   summary: Summary,
   { facts, heading, passphrase }: {

@@ -1,6 +1,7 @@
 /**
- * The identity of this device: that of a configured seed, or loaded from its file, created where there is none, or taken
- * over from a file of OpenClaw or TEN that the settings name. Such a file is read once, and never written.
+ * The identity of this device. It comes from a configured seed, or from its file. Where there is no file, it is taken over
+ * from a file of OpenClaw or TEN that the settings name, or created. The file of OpenClaw or TEN is read once and never
+ * written.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -23,13 +24,13 @@ import type { Settings } from "./Settings.ts"
 export type Passphrase = Redacted.Redacted | undefined
 
 export interface Options {
-  /** False: an identity that is absent is neither created nor taken over. */
+  /** False: a missing identity is neither created nor taken over. */
   readonly create: boolean
   /** A comment in a new file. */
   readonly createdBy?: string | undefined
 }
 
-/** With a configured seed nothing is read or stored; otherwise it is the one of `load`, under the configured passphrase. */
+/** The identity of a configured seed, which reads and stores no file, or else that of `load`. */
 export const layer = (checked: Settings, options: Options) =>
   Layer.effect(
     DeviceIdentity,
@@ -41,7 +42,7 @@ export const layer = (checked: Settings, options: Options) =>
     })
   )
 
-/** The identity that the configuration itself holds, if it does. */
+/** The identity of a configured seed or PEM; nothing when none is configured. */
 export const fromSeed = Effect.flatMap(
   IdentitySecrets.seed,
   Option.match({
@@ -53,10 +54,7 @@ export const fromSeed = Effect.flatMap(
   })
 )
 
-/**
- * The identity of the file. The passphrase opens one that is stored encrypted, and what is created or taken over is
- * encrypted with it.
- */
+/** The identity of the file. The passphrase opens an encrypted one, and encrypts one that is created or taken over. */
 export const load = Effect.fnUntraced(function*(
   checked: Settings,
   passphrase: Passphrase,
@@ -67,7 +65,7 @@ export const load = Effect.fnUntraced(function*(
   return yield* Effect.provide(DeviceIdentity, DeviceIdentity.layerFile({ path, create, createdBy, passphrase }))
 }, Effect.provide(Signer.layerNodejs))
 
-/** The identity of the `devices` commands: always a file, under the same passphrase. */
+/** The identity of the `devices` commands: always in a file, with the same passphrase. */
 export const operatorLayer = (checked: Settings) =>
   Layer.unwrap(
     Effect.map(IdentitySecrets.passphrase, (passphrase) =>
@@ -86,14 +84,14 @@ export const ofOperator = (error: { readonly _tag: string; readonly message: str
     exit: "settings",
     error: error._tag,
     problem: error instanceof IdentityInvalid || error instanceof IdentityInconsistent
-      ? error.told("identity reset --operator --yes")
+      ? error.messageWith("identity reset --operator --yes")
       : error.message
   })
 
 /** The comment in a new identity file that names the program that made it. */
 export const createdBy = (version: string): string => `effect-openclaw ${version}`
 
-/** The file that is ours, and one of another program that an identity may come from. */
+/** The path of our own file, and of the file of another program that the identity may come from. */
 export const places = Effect.fnUntraced(function*(checked: Settings) {
   const { files, foreignIdentityPath, identityPath } = checked
   if (identityPath === files.identity) return { path: identityPath, source: foreignIdentityPath }
@@ -117,8 +115,8 @@ const takeOver = Effect.fnUntraced(function*(
   const fs = yield* FileSystem.FileSystem
   const output = yield* Output
   // A path that cannot be checked counts as an existing file: a new identity beside that file would lose its pairing.
-  const there = (file: string) => Effect.orElseSucceed(fs.exists(file), () => true)
-  if ((yield* there(path)) || !(yield* there(source))) return
+  const exists = (file: string) => Effect.orElseSucceed(fs.exists(file), () => true)
+  if ((yield* exists(path)) || !(yield* exists(source))) return
   yield* Effect.flatMap(IdentityAdmin, (admin) => admin.importFile(source, { passphrase, sealWith: passphrase })).pipe(
     Effect.provide(IdentityAdmin.layerFile({ path })),
     Effect.flatMap(({ imported, summary }) =>

@@ -1,13 +1,13 @@
 /**
  * A short form of a device id that two people can compare, one at the device and one at the gateway.
  *
- * Both forms are read off the device id, which is itself a SHA-256, so they need no further hash:
+ * Both forms are parts of the device id, which is a SHA-256, so they need no further hash:
  * - digits: the first 20 hex digits (80 bits) in five groups of four, `6a1b-2863-554d-c14b-d5a4`. They are the beginning of
  *   the id that `openclaw devices list` shows, so the other side needs no tool.
- * - words: each of the first 8 bytes (64 bits) names one of 256 words, in order, joined by a blank. Every word is known by
- *   its first four letters.
+ * - words: each of the first 8 bytes (64 bits) stands for one of 256 words, in order, joined by a blank. The first four
+ *   letters of every word are unique.
  *
- * Somebody who wants another device with the same code has to try about 2^64 keys or more.
+ * To make another device with the same code one has to try about 2^64 keys.
  */
 import type { DeviceId } from "../protocol/Connect.ts"
 
@@ -21,7 +21,7 @@ export const compareCode = (deviceId: DeviceId): CompareCode => ({
   words: (deviceId.slice(0, 16).match(/../g) ?? []).map((byte) => words[Number.parseInt(byte, 16)]).join(" ")
 })
 
-/** 256 nouns in alphabetical order; the place of a word is its byte. This list is part of the format and never changes. */
+/** 256 nouns in alphabetical order; the index of a word is its byte. This list is part of the format and never changes. */
 const words: ReadonlyArray<string> = `
   acorn actor adobe agate alarm album alley amber anchor angle anvil apple apron arena armor arrow aspen atlas
   attic autumn axle bacon badge bagel balcony bamboo banjo barley basket beacon beetle bench bicycle bishop

@@ -1,6 +1,6 @@
 /**
- * Who this device is: an Ed25519 key pair, the id that OpenClaw derives from it, and the platform name that it pairs with.
- * The private key is closed over: nothing that prints, logs or encodes this service shows it.
+ * The identity of this device: an Ed25519 key pair, the id that OpenClaw derives from it, and the platform name that it
+ * pairs with. The private key is in a closure: printing, logging or encoding this service does not show it.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -28,20 +28,20 @@ export type IdentitySource =
   | { readonly _tag: "Seed" }
   | { readonly _tag: "Ephemeral" }
 
-/** Something about an identity that people should see, and that did not stop it from being used. */
+/** A weakness of an identity that did not stop it from being used. */
 export type IdentityWarning =
   | StoreWarning
-  /** A passphrase is configured, and the private key is in the file without one. */
+  /** A passphrase is configured, but the private key in the file is not encrypted. */
   | { readonly _tag: "NotEncrypted"; readonly path: string }
 
 export interface StoreOptions {
-  /** What a new identity pairs with. One that exists keeps the platform that it was created with. */
+  /** The platform of a new identity. A stored identity keeps its own. */
   readonly platform?: PlatformName | undefined
-  /** False: fail with `IdentityAbsent` where there is none. Default true. */
+  /** False: fail with `IdentityAbsent` instead of creating one. Default true. */
   readonly create?: boolean | undefined
   /** A comment in a new file: the program and its release. */
   readonly createdBy?: string | undefined
-  /** Opens an encrypted identity; a new one is encrypted with it from the start. */
+  /** Opens an encrypted identity, and encrypts a new one. */
   readonly passphrase?: Redacted.Redacted | undefined
 }
 
@@ -61,10 +61,10 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
   readonly warnings: ReadonlyArray<IdentityWarning>
   /** The signature over the UTF-8 bytes of the text, base64url without padding. Synchronous. */
   readonly sign: (text: string) => string
-  /** Whether `signature` is this identity's own over the text. False for whatever is malformed; never throws. */
+  /** Whether this identity made `signature` over the text. False for malformed input; it never throws. */
   readonly verify: (text: string, signature: string) => boolean
 }>()("effect-openclaw/identity/DeviceIdentity") {
-  /** Loads the identity from the store, or creates it where there is none. Only absent creates; everything else fails. */
+  /** Loads the identity from the store, or creates one where there is none. Every other obstacle is an error. */
   static readonly layerStore = (
     options?: StoreOptions
   ): Layer.Layer<DeviceIdentity, IdentityError, Signer | IdentityStore | SecureRandom.SecureRandom> =>
@@ -79,7 +79,7 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
     Signer | FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
   > => DeviceIdentity.layerStore(options).pipe(Layer.provide(IdentityStore.layerFile(options)))
 
-  /** A new identity that ends with the layer. Every start of it needs a new approval. */
+  /** A new identity that ends with the layer. Each build of the layer needs a new approval. */
   static readonly layerEphemeral = (
     options?: { readonly platform?: PlatformName | undefined }
   ): Layer.Layer<DeviceIdentity, never, Signer | SecureRandom.SecureRandom> =>
@@ -106,7 +106,7 @@ const newSeed = Effect.gen(function*() {
   return Redacted.make(yield* random.randomBytes(32), { label: "seed" })
 })
 
-/** A new identity around a seed, as it is stored. */
+/** A new identity with this seed. */
 export const identityOf = Effect.fnUntraced(function*(
   seed: Redacted.Redacted<Uint8Array>,
   options: { readonly platform?: PlatformName | undefined; readonly createdBy?: string | undefined }
@@ -185,7 +185,7 @@ const loadOrCreate = Effect.fn("DeviceIdentity.loadOrCreate")(function*(options:
   if (options.create === false) return yield* new IdentityAbsent({ path: store.location })
   const mine = yield* Effect.orDie(Effect.flatMap(newSeed, (seed) => identityOf(seed, options)))
   const written = yield* Effect.flatMap(IdentityDocument.encode(mine, options.passphrase), store.create)
-  // whoever won, what counts is what is there now; it also proves that the place keeps what it is given
+  // Another process may have been first: the stored identity counts. Reading it also proves that the place keeps it.
   const winner = yield* load
   if (Option.isNone(winner)) return yield* new IdentityAbsent({ path: store.location })
   return yield* finish(
@@ -199,7 +199,7 @@ const dedupe = (warnings: ReadonlyArray<IdentityWarning>): ReadonlyArray<Identit
     index === warnings.findIndex((other) => other._tag === warning._tag && other.path === warning.path)
   )
 
-/** What a warning means, in one sentence without the path. */
+/** The sentence for a warning, without the path. */
 export const describeWarning = (warning: IdentityWarning): string => {
   switch (warning._tag) {
     case "ModesUnsupported":
@@ -207,7 +207,7 @@ export const describeWarning = (warning: IdentityWarning): string => {
     case "LinksUnsupported":
       return "the file system has no hard links, so its renames alone keep two first starts at the same instant apart"
     case "ParentWritable":
-      return "everybody may write a directory above the identity, and could put another one in its place"
+      return "every user may write to a directory above the identity, and could put another identity in its place"
     case "NotEncrypted":
       return "a passphrase is configured, but the private key is not encrypted: run `identity encrypt`"
     case "EphemeralPlace":

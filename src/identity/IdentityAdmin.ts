@@ -1,6 +1,6 @@
 /**
- * What people do to a stored identity: look at it, encrypt it, bring one in, give one up. Each change is one atomic
- * replacement of the document, made only after the new document was opened and found to be the same identity.
+ * The operations on a stored identity: inspect, encrypt, import, give up. Each change replaces the document in one step,
+ * after the new document was opened and proved to hold the same identity.
  */
 import * as Context from "effect/Context"
 import * as Digest from "effect/crypto/Digest"
@@ -40,7 +40,7 @@ export interface Summary {
   readonly createdAt: string
   readonly createdBy: string
   readonly encrypted: boolean
-  /** Whether the private key was opened and found to belong to the rest. Without its passphrase an encrypted one is not. */
+  /** Whether the private key was opened and fits the rest. An encrypted key is not opened without its passphrase. */
   readonly verified: boolean
   readonly compareCode: CompareCode
   readonly warnings: ReadonlyArray<IdentityWarning>
@@ -49,20 +49,21 @@ export interface Summary {
 export type AdminError = StoreError | IdentityInvalid | IdentityInconsistent | IdentityLocked | IdentityAbsent
 
 export class IdentityAdmin extends Context.Service<IdentityAdmin, {
-  /** What is stored, or nothing where there is none. A wrong passphrase is `IdentityLocked`; none is not. */
+  /** The stored identity, or nothing where there is none. A wrong passphrase is `IdentityLocked`; a missing one is not. */
   readonly inspect: (passphrase?: Redacted.Redacted) => Effect.Effect<Option.Option<Summary>, AdminError>
-  /** Seals the private key. One that is sealed already is `IdentityLocked`: change its passphrase instead. */
+  /** Encrypts the private key. A key that is encrypted already is `IdentityLocked`: change its passphrase instead. */
   readonly encrypt: (passphrase: Redacted.Redacted) => Effect.Effect<Summary, AdminError>
-  /** Takes the seal away. One that is not sealed stays as it is. */
+  /** Decrypts the private key. A key that is not encrypted stays unchanged. */
   readonly decrypt: (passphrase: Redacted.Redacted) => Effect.Effect<Summary, AdminError>
-  /** Seals the private key anew. A key that is not sealed is `IdentityLocked` with reason `NotEncrypted`. */
+  /** Encrypts the private key with another passphrase. A plain key is `IdentityLocked` with reason `NotEncrypted`. */
   readonly changePassphrase: (
     from: Redacted.Redacted,
     to: Redacted.Redacted
   ) => Effect.Effect<Summary, AdminError>
   /**
-   * Stores the identity of another file, which is only read. With `sealWith` it is stored encrypted. The same identity
-   * stored already is `imported: false`; another one is `IdentityExists`, and stays.
+   * Stores the identity of another file, which is only read: a regular file of at most one mebibyte. `sealWith` encrypts
+   * the stored one. `imported` is false when the same identity is stored already. Another stored identity stays, and is
+   * `IdentityExists`.
    */
   readonly importFile: (
     path: string,
@@ -71,7 +72,7 @@ export class IdentityAdmin extends Context.Service<IdentityAdmin, {
     { readonly imported: boolean; readonly source: ImportSource; readonly summary: Summary },
     AdminError | IdentityExists
   >
-  /** Gives the identity up and keeps a backup beside it; answers where. Whatever state the file is in, it is kept whole. */
+  /** Moves the file to a backup beside it, in whatever state it is, and gives the path of the backup. */
   readonly reset: Effect.Effect<Option.Option<string>, StoreError>
 }>()("effect-openclaw/identity/IdentityAdmin") {
   static readonly layerNoDeps: Layer.Layer<
@@ -128,8 +129,8 @@ const make = Effect.gen(function*() {
     warnings
   })
 
-  /** The document of an identity, opened again to be sure that nobody is locked out by what is about to be written. */
-  const sealed = Effect.fnUntraced(function*(
+  /** Encodes an identity and opens the result, so that no document is written that locks its owner out. */
+  const encode = Effect.fnUntraced(function*(
     identity: IdentityDocument.Identity,
     passphrase: Redacted.Redacted | undefined
   ) {
@@ -143,7 +144,7 @@ const make = Effect.gen(function*() {
     identity: IdentityDocument.Identity,
     passphrase: Redacted.Redacted | undefined
   ) {
-    const { document, parsed } = yield* sealed(identity, passphrase)
+    const { document, parsed } = yield* encode(identity, passphrase)
     const { warnings } = yield* store.replace(document)
     return summaryOf(parsed, true, warnings)
   })
@@ -181,7 +182,7 @@ const make = Effect.gen(function*() {
     importFile: Effect.fn("IdentityAdmin.importFile")(function*(from, options) {
       const bytes = yield* Effect.mapError(readRegularFile(from, IdentityDocument.maxBytes), fromStorage)
       const { identity, source } = yield* readImport(redactDocument(bytes), from, options)
-      const { document } = yield* sealed(identity, options?.sealWith)
+      const { document } = yield* encode(identity, options?.sealWith)
       const { created } = yield* store.create(document)
       const { parsed, warnings } = yield* present
       if (parsed.deviceId !== identity.deviceId) {

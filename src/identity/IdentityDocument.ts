@@ -1,13 +1,13 @@
 /**
  * The file format of an identity, version 1: one JSON object in UTF-8.
  *
- * - `format` is `effect-openclaw/identity`, `version` is 1. A higher version is refused, never guessed at.
+ * - `format` is `effect-openclaw/identity`, `version` is 1. A higher version is refused.
  * - `deviceId`, `publicKey` (base64url of the 32 raw bytes) and `platform` are what the device pairs with.
  * - `privateKey` is PKCS#8 PEM (RFC 8410), readable by OpenSSL and others; or `encryptedKey` holds the sealed key.
- * - `checksum` covers all of these but `privateKey`, which vouches for itself: `checksumText` below, SHA-256, lower-case hex.
+ * - `checksum` covers all of these except `privateKey`: SHA-256 of `checksumText` below, lower-case hex.
  * - `createdAt` and `createdBy` are comments: nothing depends on them.
  *
- * What the private key says wins: public key and device id are derived from it and compared at every load.
+ * The private key decides: each load derives public key and device id from it and compares them.
  */
 import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
@@ -23,10 +23,10 @@ import { IdentityInconsistent, IdentityInvalid, IdentityLocked } from "./Identit
 import * as KeyEnvelope from "./KeyEnvelope.ts"
 import { concat, pkcs8Prefix, Signer, type SigningKey } from "./Signer.ts"
 
-/** Far more than an identity of any format has. */
+/** No identity of any format comes near this size. */
 export const maxBytes = 1024 * 1024
 
-/** What an opened document holds. */
+/** The content of an opened document. */
 export interface Identity {
   readonly seed: Redacted.Redacted<Uint8Array>
   readonly key: SigningKey
@@ -54,7 +54,7 @@ const PlainDocument = Schema.Struct({
 })
 const SealedDocument = Schema.Struct({ ...common, encryptedKey: KeyEnvelope.Sealed })
 
-/** A document that is well formed, and whose private key has not been looked at yet. */
+/** A well-formed document whose private key has not been opened. */
 export type Parsed = typeof PlainDocument.Type | typeof SealedDocument.Type
 
 export const isEncrypted = (document: Parsed): document is typeof SealedDocument.Type => "encryptedKey" in document
@@ -65,7 +65,7 @@ export const deviceIdOf = Effect.fnUntraced(function*(publicKey: Uint8Array) {
   return DeviceId.make(yield* digest.digestHex(Digest.sha256, publicKey))
 })
 
-/** The document as bytes; with a passphrase the private key is sealed in it. */
+/** The document as bytes. A passphrase encrypts the private key. */
 export const encode = Effect.fnUntraced(function*(identity: Identity, passphrase: Redacted.Redacted | undefined) {
   const fields = {
     format: "effect-openclaw/identity",
@@ -87,7 +87,7 @@ export const encode = Effect.fnUntraced(function*(identity: Identity, passphrase
   )
 })
 
-/** Checks the form alone. `path` is for messages. */
+/** Checks the form only. `path` is for messages. */
 export const parse = (
   document: Redacted.Redacted<Uint8Array>,
   path: string
@@ -120,14 +120,14 @@ export const parse = (
   })
 }
 
-/** Opens the private key of a parsed document and compares everything that the document claims with it. */
+/** Opens the private key of a parsed document and compares all other fields with it. */
 export const open = Effect.fnUntraced(function*(
   document: Parsed,
   passphrase: Redacted.Redacted | undefined,
   path: string
 ) {
   const signer = yield* Signer
-  // before the passphrase is tried, so that a damaged file is never taken for a wrong passphrase
+  // Before the passphrase is tried: a damaged file is not reported as a wrong passphrase.
   if (isEncrypted(document)) yield* verifyChecksum(document, path)
   const seed = isEncrypted(document)
     ? yield* unseal(document, passphrase, path)
@@ -155,7 +155,7 @@ const unseal = Effect.fnUntraced(function*(
   return yield* Effect.fromResult(seedOfDer(Redacted.value(der.value), path))
 })
 
-/** Our own file holds the one text that `encode` writes, so that no changed byte in it goes unseen. */
+/** A file of ours holds exactly the text that `encode` writes. Every other text is damage, even if it gives the same key. */
 const seedOfOwnPem = (pem: Redacted.Redacted, path: string) =>
   Result.flatMap(
     seedOfPem(pem, path),
@@ -185,7 +185,7 @@ export const seedOfPem = (
 
 const seedOfDer = (der: Uint8Array, path: string): Result.Result<Redacted.Redacted<Uint8Array>, IdentityInvalid> => {
   const damaged = Result.fail(new IdentityInvalid({ path, reason: "DamagedKey" }))
-  // a SEQUENCE in short or long form whose length is what is there
+  // A SEQUENCE, with its length in short or long form, that ends with the bytes.
   const header = der[1] === undefined ? 0 : der[1] < 0x80 ? 2 : 2 + (der[1] & 0x7f)
   const length = der.subarray(2, header).reduce((total, byte) => total * 256 + byte, 0)
   if (der[0] !== 0x30 || header + (header === 2 ? der[1] ?? 0 : length) !== der.length) return damaged
@@ -196,7 +196,7 @@ const seedOfDer = (der: Uint8Array, path: string): Result.Result<Redacted.Redact
   if (!isEd25519) return Result.fail(new IdentityInvalid({ path, reason: "NotEd25519" }))
   const start = header + 14
   const octets = pkcs8Prefix.subarray(12).every((byte, index) => der[header + 10 + index] === byte)
-  // only version 1 has room for more than the private key (RFC 5958, section 2), and is written only with it
+  // A public key follows in version 1 and in no other (RFC 5958, section 2).
   if (!octets || (version === 0 ? der.length !== start + 32 : der.length <= start + 32)) return damaged
   return Result.succeed(Redacted.make(der.slice(start, start + 32), { label: "seed" }))
 }
@@ -206,7 +206,7 @@ const pemOf = (der: Uint8Array): string =>
 
 type Checked = Omit<Parsed, "checksum" | "privateKey"> & { readonly encryptedKey?: KeyEnvelope.Sealed }
 
-/** The lines that the checksum is over. No field can hold a line break. */
+/** The lines that the checksum covers. No field can hold a line break. */
 const checksumText = ({ deviceId, encryptedKey: sealed, format, platform, publicKey, version }: Checked): string =>
   [
     format,
@@ -237,7 +237,7 @@ const knownFields: ReadonlySet<PropertyKey> = new Set([
   ...Object.keys(SealedDocument.fields)
 ])
 
-/** The name of the first field that an issue is about. Unknown names come from the file and are not repeated. */
+/** The name of the first faulty field. An unknown name comes from the file and is not repeated. */
 const fieldOf = (issue: SchemaIssue.Issue): string | undefined => {
   switch (issue._tag) {
     case "Pointer": {

@@ -1,13 +1,13 @@
 /**
- * What can go wrong with an identity, a private file or a stored token: one class for each thing that a caller treats
- * differently. No field and no message ever holds a key, a passphrase, a token or the content of a file.
+ * What can go wrong with an identity: one class for each thing that a caller treats differently. No field and no message
+ * holds a key, a passphrase or the content of a file.
  */
 import * as Schema from "effect/Schema"
 import { ReservedReason } from "../storage/StateDirectory.ts"
 import type { StorageError } from "../storage/StorageError.ts"
 import { exposedMessage, ExposedReason, unreadableMessage, unwritableMessage } from "../storage/StorageError.ts"
 
-/** The place could not be read. The file may well be fine, so nothing was created or changed. `owner` is a numeric user id. */
+/** The file could not be read. It may be intact, so nothing was created or changed. `owner` is a numeric user id. */
 export class IdentityUnreadable extends Schema.TaggedError<IdentityUnreadable>()("IdentityUnreadable", {
   path: Schema.String,
   errno: Schema.optionalKey(Schema.String),
@@ -20,7 +20,7 @@ export class IdentityUnreadable extends Schema.TaggedError<IdentityUnreadable>()
   }
 }
 
-/** The place could not be written. What was there before is still there. */
+/** The file could not be written. The earlier content is still there. */
 export class IdentityUnwritable extends Schema.TaggedError<IdentityUnwritable>()("IdentityUnwritable", {
   path: Schema.String,
   errno: Schema.optionalKey(Schema.String),
@@ -46,7 +46,7 @@ const resetCommand = "identity reset --yes"
 const restoreOr = (reset: string): string =>
   `Restore it from a backup, or give it up with \`${reset}\`, which keeps a backup and needs a new approval.`
 
-/** There is a file, and it is no identity that this release can use. It is left exactly as it is. */
+/** The file exists, but this release cannot use it as an identity. The file stays unchanged. */
 export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("IdentityInvalid", {
   path: Schema.String,
   reason: Schema.Literals([
@@ -59,15 +59,15 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
     "NotEd25519",
     "DamagedKey"
   ]),
-  /** Name of the field in question, never its value. */
+  /** Name of the faulty field, never its value. */
   field: Schema.optionalKey(Schema.String)
 }) {
-  /** What is wrong with the file, without advice. */
+  /** The fault, without advice. */
   get problem(): string {
     return `${this.path} ${invalidText[this.reason]}${this.field === undefined ? "" : ` (field ${this.field})`}.`
   }
-  /** Problem and advice, where `reset` is the command that gives this identity up. */
-  told(reset: string): string {
+  /** Fault and advice. `reset` is the command that gives this identity up. */
+  messageWith(reset: string): string {
     const next = this.reason === "UnknownVersion"
       ? "Update this program."
       : this.reason === "ForeignFormat"
@@ -76,7 +76,7 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
     return `${this.problem} The file was not touched. ${next}`
   }
   override get message(): string {
-    return this.told(resetCommand)
+    return this.messageWith(resetCommand)
   }
 }
 
@@ -86,21 +86,21 @@ const inconsistentText = {
   Checksum: "the checksum does not match the fields"
 } as const
 
-/** The parts of the file contradict each other: it was edited, mixed from two identities, or damaged. It is left as it is. */
+/** The parts of the file contradict each other: it was edited, mixed from two identities, or damaged. It stays unchanged. */
 export class IdentityInconsistent extends Schema.TaggedError<IdentityInconsistent>()("IdentityInconsistent", {
   path: Schema.String,
   reason: Schema.Literals(["PublicKey", "DeviceId", "Checksum"])
 }) {
-  /** What is wrong with the file, without advice. */
+  /** The fault, without advice. */
   get problem(): string {
     return `${this.path}: ${inconsistentText[this.reason]}.`
   }
-  /** Problem and advice, where `reset` is the command that gives this identity up. */
-  told(reset: string): string {
+  /** Fault and advice. `reset` is the command that gives this identity up. */
+  messageWith(reset: string): string {
     return `${this.problem} The file was not touched. ${restoreOr(reset)}`
   }
   override get message(): string {
-    return this.told(resetCommand)
+    return this.messageWith(resetCommand)
   }
 }
 
@@ -113,7 +113,7 @@ const lockedText = {
   NotEncrypted: "is not encrypted, so there is no passphrase to change. Use `identity encrypt`"
 } as const
 
-/** Passphrase and private key do not go together. The file is left as it is. */
+/** The passphrase does not fit the private key, or one of the two is missing. The file stays unchanged. */
 export class IdentityLocked extends Schema.TaggedError<IdentityLocked>()("IdentityLocked", {
   path: Schema.String,
   reason: Schema.Literals(["PassphraseMissing", "PassphraseWrong", "AlreadyEncrypted", "NotEncrypted"])
@@ -123,11 +123,11 @@ export class IdentityLocked extends Schema.TaggedError<IdentityLocked>()("Identi
   }
 }
 
-/** Other users could read or replace what has to be private, so it was not used. */
+/** Other users could read or replace the identity, so it was not used. */
 export class IdentityExposed extends Schema.TaggedError<IdentityExposed>()("IdentityExposed", {
   path: Schema.String,
   reason: ExposedReason,
-  /** Numeric user id of the owner, where that is what is wrong. */
+  /** Numeric user id, for `ForeignOwner`. */
   owner: Schema.optionalKey(Schema.Int),
   mode: Schema.optionalKey(Schema.Int)
 }) {
@@ -136,7 +136,7 @@ export class IdentityExposed extends Schema.TaggedError<IdentityExposed>()("Iden
   }
 }
 
-/** A fault of the private file as a fault of the identity in it. */
+/** Translates a fault of the private file into a fault of the identity in it. */
 export const fromStorage = (
   { cause, errno, mode, owner, path, reason }: StorageError
 ): IdentityUnreadable | IdentityUnwritable | IdentityExposed => {
@@ -168,7 +168,7 @@ const reservedText = {
   OpenClawStateDirectory: "the directory is OpenClaw's own (OPENCLAW_STATE_DIR)"
 } as const
 
-/** The path belongs to OpenClaw itself and is never written by this program. It can be read for an import. */
+/** The path belongs to OpenClaw, so this program never writes there. It can read the file for an import. */
 export class IdentityPathReserved extends Schema.TaggedError<IdentityPathReserved>()("IdentityPathReserved", {
   path: Schema.String,
   reason: ReservedReason
@@ -179,14 +179,14 @@ export class IdentityPathReserved extends Schema.TaggedError<IdentityPathReserve
   }
 }
 
-/** There is no identity, and the caller asked not to create one. */
+/** There is no identity, and the caller does not want one created. */
 export class IdentityAbsent extends Schema.TaggedError<IdentityAbsent>()("IdentityAbsent", { path: Schema.String }) {
   override get message(): string {
     return `There is no identity at ${this.path}. Create one with \`identity create\`, or check the path.`
   }
 }
 
-/** There is an identity already where another one should be written. It is left as it is. */
+/** Another identity is stored at this path already. It stays unchanged. */
 export class IdentityExists extends Schema.TaggedError<IdentityExists>()("IdentityExists", {
   path: Schema.String,
   deviceId: Schema.optionalKey(Schema.String)
@@ -217,7 +217,7 @@ const secretText = {
   NotASeed: "is not a 32-byte Ed25519 seed in hex, base64 or base64url"
 } as const
 
-/** A passphrase or a key from the configuration cannot be used. `variable` is where it was configured. */
+/** A passphrase or a key from the configuration cannot be used. `variable` names the setting. */
 export class IdentitySecretInvalid extends Schema.TaggedError<IdentitySecretInvalid>()("IdentitySecretInvalid", {
   variable: Schema.String,
   reason: Schema.Literals(["Ambiguous", "Unreadable", "Empty", "NotUtf8", "NotADescriptor", "NotASeed"])
@@ -227,7 +227,7 @@ export class IdentitySecretInvalid extends Schema.TaggedError<IdentitySecretInva
   }
 }
 
-/** Everything that loading or creating an identity can fail with. */
+/** Every failure of loading or creating an identity. */
 export type IdentityError =
   | IdentityUnreadable
   | IdentityUnwritable

@@ -1,7 +1,7 @@
 /**
- * Reads an identity that another program made, so that a device that is paired stays paired. Nothing here writes.
+ * Reads the identity of another program, so that a paired device stays paired. It never writes.
  *
- * - OpenClaw's retired `device.json`: `{ version, deviceId, publicKeyPem, privateKeyPem, createdAtMs }`.
+ * - OpenClaw's old `device.json`: `{ version, deviceId, publicKeyPem, privateKeyPem, createdAtMs }`.
  * - The TEN extension's `device.json`: the same in snake_case. It paired with the platform `ten`.
  * - A PKCS#8 PEM file, as OpenSSL writes it.
  * - A document of our own, for example a backup.
@@ -23,17 +23,18 @@ import { spkiPrefix } from "./Signer.ts"
 export type ImportSource = "OpenClaw" | "Ten" | "Pem" | "Own"
 
 export interface ImportOptions {
-  /** The platform that the device was paired with, where it is known better than from the source. */
+  /** The platform that the device was paired with. It wins over that of the source. */
   readonly platform?: PlatformName | undefined
-  /** Opens a document of our own that is encrypted. */
+  /** Opens an encrypted document of our own. */
   readonly passphrase?: Redacted.Redacted | undefined
 }
 
 /**
- * The identity in the file. Public key and device id are derived from the private key and compared with what the file says.
+ * The identity in the file. Public key and device id are derived from the private key and compared with the file.
  *
- * Where the options name no platform, a TEN file means `ten`, an OpenClaw file what OpenClaw's own clients send (Node's
- * `process.platform`), and PEM this host's. Gateways pin the platform at pairing: another one costs a new approval.
+ * Without a platform in the options, a TEN file gives `ten`, an OpenClaw file the name that OpenClaw's own clients send
+ * (Node.js's `process.platform`), and a PEM file that of this host. Gateways pin the platform at pairing: another one needs
+ * a new approval.
  */
 export const readImport = Effect.fn("IdentityImport.read")(function*(
   document: Document,
@@ -46,7 +47,7 @@ export const readImport = Effect.fn("IdentityImport.read")(function*(
   if (text.trimStart().startsWith("-----BEGIN ")) {
     const seed = yield* Effect.fromResult(IdentityDocument.seedOfPem(Redacted.make(text), path))
     const platform = options?.platform
-    return { source: "Pem" as ImportSource, identity: yield* made(seed, { platform, createdBy: "PEM file" }) }
+    return { source: "Pem" as ImportSource, identity: yield* identityFrom(seed, { platform, createdBy: "PEM file" }) }
   }
   const foreign = foreignOf(text)
   if (foreign === undefined) {
@@ -59,7 +60,7 @@ export const readImport = Effect.fn("IdentityImport.read")(function*(
   }
   const { createdAtMs, deviceId, privateKeyPem, publicKeyPem, source } = foreign
   const seed = yield* Effect.fromResult(IdentityDocument.seedOfPem(privateKeyPem, path))
-  const identity = yield* made(seed, {
+  const identity = yield* identityFrom(seed, {
     platform: options?.platform ?? (source === "Ten" ? tenPlatform : openClawPlatform(yield* HostPlatform)),
     createdBy: source === "Ten" ? "imported from TEN" : "imported from OpenClaw"
   })
@@ -75,14 +76,14 @@ export const readImport = Effect.fn("IdentityImport.read")(function*(
   return { source, identity: { ...identity, createdAt } }
 })
 
-const made = (seed: Redacted.Redacted<Uint8Array>, options: Parameters<typeof identityOf>[1]) =>
-  // a seed out of a parsed key has its 32 bytes
+const identityFrom = (seed: Redacted.Redacted<Uint8Array>, options: Parameters<typeof identityOf>[1]) =>
+  // The seed of a parsed key has 32 bytes.
   Effect.orDie(identityOf(seed, options))
 
 const tenPlatform = PlatformName.make("ten")
 const maxDateMs = 8_640_000_000_000_000
 
-/** What OpenClaw's own clients call a platform: Node's `process.platform`. */
+/** The name of a platform in OpenClaw's own clients: Node.js's `process.platform`. */
 const openClawPlatform = (platform: PlatformName): PlatformName =>
   platform === "macos" ? PlatformName.make("darwin") : platform === "windows" ? PlatformName.make("win32") : platform
 
@@ -113,7 +114,7 @@ const decodeTen = Schema.decodeUnknownResult(TenFile)
 
 const foreignOf = (text: string): Foreign | undefined => {
   const value = Result.getOrElse(Result.try((): unknown => JSON.parse(text)), () => undefined)
-  // our own format is judged by its own rules, whatever else is in the file
+  // Our own format has its own rules, whatever else is in the file.
   if (!Predicate.isObject(value) || "format" in value) return undefined
   const ten = decodeTen(value)
   if (Result.isSuccess(ten)) {

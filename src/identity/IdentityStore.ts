@@ -1,7 +1,6 @@
 /**
- * Where the identity document lives. The document holds the private key, so it travels `Redacted`; what is in it, and
- * whether it is encrypted, is not a store's business. A keychain or a secret manager is another implementation of these few
- * operations.
+ * The place of the identity document. The document holds the private key, so it is passed `Redacted`. A store does not look
+ * into it. A keychain or a secret manager can implement the same few operations.
  */
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
@@ -29,35 +28,35 @@ import {
 
 export type Document = Redacted.Redacted<Uint8Array>
 
-/** What people should know about the place, and what did not stop it from being used. */
+/** A weakness of the place that did not stop it from being used. */
 export type StoreWarning = StorageWarning | EphemeralPlace | ParentWritable
 
 export type StoreError = IdentityUnreadable | IdentityUnwritable | IdentityExposed
 
 export class IdentityStore extends Context.Service<IdentityStore, {
   readonly kind: "File" | "Other"
-  /** What messages call this place: a path, or a name such as `keychain:effect-openclaw`. */
+  /** The name of this place in messages: a path, or a name such as `keychain:effect-openclaw`. */
   readonly location: string
-  /** The document, or nothing where there is none. Anything else that keeps it from being read is an error. */
+  /** The document, or nothing where there is none. Every other obstacle is an error. */
   readonly read: Effect.Effect<
     Option.Option<{ readonly document: Document; readonly warnings: ReadonlyArray<StoreWarning> }>,
     StoreError
   >
-  /** Stores the document unless there is one: of any number of writers exactly one gets `created: true`. */
+  /** Stores the document unless one exists. Of several writers exactly one gets `created: true`. */
   readonly create: (
     document: Document
   ) => Effect.Effect<{ readonly created: boolean; readonly warnings: ReadonlyArray<StoreWarning> }, StoreError>
-  /** Puts a document in place of the stored one. A crash leaves one of the two, whole. */
+  /** Replaces the stored document. After a crash one of the two is there, complete. */
   readonly replace: (
     document: Document
   ) => Effect.Effect<{ readonly warnings: ReadonlyArray<StoreWarning> }, StoreError>
-  /** Takes the document away and keeps a backup; answers where the backup is, or nothing where there was no document. */
+  /** Moves the document to a backup and gives the place of the backup; nothing where there was no document. */
   readonly retire: Effect.Effect<Option.Option<string>, StoreError>
 }>()("effect-openclaw/identity/IdentityStore") {
   /**
-   * A private file. Building the layer fails when the path, or what its directory really is behind symbolic links, belongs
-   * to OpenClaw itself (under a `.openclaw` directory, or under `OPENCLAW_STATE_DIR`), and when `strict`, also when
-   * everybody may write a directory above it.
+   * A private file. Building the layer fails when the path, as given or with its symbolic links resolved, belongs to
+   * OpenClaw (below a `.openclaw` directory or below `OPENCLAW_STATE_DIR`). When `strict`, it also fails when every user
+   * may write to a directory above.
    */
   static readonly layerFile = (
     options: FileOptions
@@ -71,11 +70,11 @@ export class IdentityStore extends Context.Service<IdentityStore, {
 export interface FileOptions {
   /** Absolute, or relative to the working directory. */
   readonly path: string
-  /** Refuse modes that others could use instead of repairing them. */
+  /** Refuse modes that let other users in, instead of repairing them. */
   readonly strict?: boolean | undefined
 }
 
-/** Fails when a file of ours at this path would get in OpenClaw's way. Answers the absolute path. */
+/** The absolute path. Fails when a file of ours there would disturb OpenClaw. */
 export const refuseReserved = Effect.fn("IdentityStore.refuseReserved")(function*(path: string) {
   const paths = yield* Path.Path
   const stateDirectory = Option.getOrUndefined(
@@ -107,7 +106,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
     const { mode, path: above } = parent.value
     return yield* new IdentityExposed({ path: above, reason: "DirectoryWritable", mode })
   }
-  // what a killed process left behind is removed at the next start, which is now
+  // The start removes what a killed process left behind.
   yield* files.sweep(path)
   return IdentityStore.of({
     kind: "File",
@@ -134,5 +133,5 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   })
 })
 
-/** Marks a document as secret: it prints as a label wherever it turns up. */
+/** Marks a document as secret: it prints as a label. */
 export const redactDocument = (bytes: Uint8Array): Document => Redacted.make(bytes, { label: "identity document" })

@@ -1,6 +1,6 @@
 /**
- * Encryption at rest: scrypt makes a key of the passphrase (RFC 7914), AES-256-GCM seals the private key with it, and the
- * device id is the associated data, so that a sealed key cannot be moved under another id. Runs on Node's crypto, which is
+ * Encryption at rest: scrypt derives a key from the passphrase (RFC 7914), and AES-256-GCM seals the private key with it.
+ * The device id is the associated data, so a sealed key cannot be moved to another id. It uses `node:crypto`, which is
  * loaded at the first use.
  */
 import * as Context from "effect/Context"
@@ -16,9 +16,9 @@ const base64Url = (bytes: number) =>
   Schema.String.check(Schema.isPattern(new RegExp(`^[A-Za-z0-9_-]{${Math.ceil(bytes * 8 / 6)}}$`)))
 
 /**
- * A sealed private key as it stands in the file. Binary values are base64url without padding. `ciphertext` is the 48 bytes
- * of a PKCS#8 Ed25519 key followed by the 16 bytes of the tag. The cost is bounded, so that a file from elsewhere cannot
- * ask for more than a gibibyte of memory.
+ * A sealed private key in the file. Binary values are base64url without padding. `ciphertext` is the 48 bytes of a PKCS#8
+ * Ed25519 key followed by the 16 bytes of the tag. The cost has a limit, so that no file can ask for more than a gibibyte
+ * of memory.
  */
 export const Sealed = Schema.Struct({
   kdf: Schema.Literal("scrypt"),
@@ -33,14 +33,14 @@ export const Sealed = Schema.Struct({
 export type Sealed = typeof Sealed.Type
 
 /**
- * What deriving a key costs: scrypt's `N` with r 8 and p 1. The default takes 128 MiB and about a third of a second, and is
- * written into the file, so that files keep opening when it changes.
+ * The cost of deriving a key: scrypt's `N` with r 8 and p 1. The default takes 128 MiB and about a third of a second. It is
+ * written into the file, so that files still open when the default changes.
  */
 export const Cost = Context.Reference<Sealed["N"]>("effect-openclaw/identity/KeyEnvelope/Cost", {
   defaultValue: () => 2 ** 17
 })
 
-/** Seals a private key under a fresh salt and nonce. The passphrase counts as its UTF-8 bytes, exactly as given. */
+/** Seals a private key with a new salt and nonce. The passphrase is used as its UTF-8 bytes, unchanged. */
 export const seal = Effect.fn("KeyEnvelope.seal")(function*(
   pkcs8: Redacted.Redacted<Uint8Array>,
   passphrase: Redacted.Redacted,
@@ -66,8 +66,7 @@ export const seal = Effect.fn("KeyEnvelope.seal")(function*(
 })
 
 /**
- * The private key, or nothing when the passphrase does not open it. A wrong passphrase costs what a right one does: the
- * derivation runs to its end either way.
+ * The private key, or nothing when the passphrase does not open it. A wrong passphrase takes as long as the right one.
  */
 export const open = Effect.fn("KeyEnvelope.open")(function*(
   sealed: Sealed,

@@ -1,6 +1,6 @@
 /**
- * Ed25519 (RFC 8032). The signature is deterministic, so every implementation gives the same bytes for the same seed, and
- * which one runs is a matter of speed and of where it runs.
+ * Ed25519 (RFC 8032). The signature is deterministic: every implementation gives the same bytes for the same seed. They
+ * differ in speed and in where they run.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { SignerError } from "./IdentityError.ts"
 
-/** A private key that is ready to sign. The key itself is closed over: printing or encoding this value shows the public key. */
+/** A private key that is ready to sign. The key is in a closure: printing or encoding this value shows the public key only. */
 export interface SigningKey {
   /** The 32 raw bytes of RFC 8032. */
   readonly publicKey: Uint8Array
@@ -21,8 +21,8 @@ export class Signer extends Context.Service<Signer, {
   /** Prepares a key once, so that signing never parses anything. `seed` is the 32-byte private key of RFC 8032. */
   readonly importKey: (seed: Redacted.Redacted<Uint8Array>) => Effect.Effect<SigningKey, SignerError>
   /**
-   * Whether the signature is the key's over the message. Answers false for a key or a signature that is malformed; it never
-   * throws. Keys of small order, under which anything may verify, are malformed too.
+   * Whether the key made the signature over the message. False for a malformed key or signature; it never throws. Keys of
+   * small order, with which any signature may verify, count as malformed.
    */
   readonly verify: (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean
 }>()("effect-openclaw/identity/Signer") {
@@ -42,7 +42,7 @@ export class Signer extends Context.Service<Signer, {
     })
   )
 
-  /** Runs on Node's own crypto with cached key objects: a twentieth of the time, and nothing to load at the first signature. */
+  /** Runs on `node:crypto` with cached key objects: a twentieth of the time, and no module to load at the first signature. */
   static readonly layerNodejs: Layer.Layer<Signer> = Layer.effect(
     Signer,
     Effect.gen(function*() {
@@ -95,13 +95,13 @@ export const concat = (left: Uint8Array, right: Uint8Array): Uint8Array => {
   return joined
 }
 
-// Enough for one process that talks to many gateways; a crowd of foreign keys costs a parse each, not memory.
+// Enough for a process with many gateways. Beyond it each foreign key is parsed again, and takes no memory.
 const maxCachedKeys = 256
 
 const copySeed = Effect.fnUntraced(function*(redacted: Redacted.Redacted<Uint8Array>) {
   const seed = Redacted.value(redacted)
   if (seed.length !== 32) return yield* new SignerError({ reason: "SeedLength", length: seed.length })
-  // a caller that reuses its buffer must not change the key
+  // A copy: a caller that reuses its buffer does not change the key.
   return new Uint8Array(seed)
 })
 
@@ -110,7 +110,7 @@ const signingKey = (publicKey: Uint8Array, sign: SigningKey["sign"]): SigningKey
 const wellFormed = (publicKey: Uint8Array, signature: Uint8Array): boolean =>
   publicKey.length === 32 && signature.length === 64 && isCanonical(publicKey) && !hasSmallOrder(publicKey)
 
-// Libraries disagree on the keys that these two refuse (OpenSSL 3.0, which Node 22 carries, takes them), so no library is asked.
+// Libraries disagree on the keys that these two refuse (OpenSSL 3.0 in Node.js 22 accepts them), so this code decides.
 
 /** Whether the y coordinate is below the field's prime, 2^255 - 19. */
 const isCanonical = (publicKey: Uint8Array): boolean =>

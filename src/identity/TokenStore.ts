@@ -1,9 +1,9 @@
 /**
  * Device tokens that gateways issued, so that a device connects again without a shared secret.
  *
- * On disk each key has a directory, named by a hash of the key, with numbered generations in it: the highest number counts.
- * A writer adds the next number, which the file system grants to exactly one of any number of processes, and whoever loses
- * looks again before deciding. So nobody undoes what he has not seen, and nothing is locked.
+ * On disk each key has a directory, named by a hash of the key, with numbered generations in it. The highest number counts.
+ * A writer adds the next number, which the file system gives to one process only. The others read again before they decide.
+ * So no process undoes a change that it has not seen, and there are no locks.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -25,7 +25,7 @@ import type { StorageError } from "../storage/StorageError.ts"
 import * as StorageWarning from "../storage/StorageWarning.ts"
 
 export interface TokenKey {
-  /** Scheme, host, port and path of the gateway: `wss://host:443/path`. Tokens of one gateway are no business of another. */
+  /** Scheme, host, port and path of the gateway: `wss://host:443/path`. A token is for one gateway only. */
   readonly gatewayScope: string
   readonly deviceId: DeviceId
   readonly role: Role
@@ -40,8 +40,9 @@ export interface StoredToken {
 }
 
 /**
- * A stored token could not be read or written. `Invalid` means that the newest file is not what its key says; `Contended`
- * that other processes kept winning. A caller may go on without the stored token: the gateway issues it again.
+ * A stored token could not be read or written. `Invalid`: the newest file is not a token of this key. `Contended`: other
+ * processes changed the token again and again. `TooLarge`: the token or its scopes could not be read back. A caller may go
+ * on without the stored token: the gateway issues a new one.
  */
 export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("TokenStoreError", {
   path: Schema.String,
@@ -70,14 +71,14 @@ export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("Toke
 export class TokenStore extends Context.Service<TokenStore, {
   readonly get: (key: TokenKey) => Effect.Effect<Option.Option<StoredToken>, TokenStoreError>
   /**
-   * Stores a token, and answers what is stored now. A token that equals the stored one changes nothing: the scopes that
-   * were stored with it stay, as in the reference client.
+   * Stores a token and gives what is stored afterwards. A token that equals the stored one changes nothing: its scopes
+   * stay, as in the reference client. A stored token that cannot be used is replaced.
    */
   readonly put: (key: TokenKey, entry: StoredToken) => Effect.Effect<StoredToken, TokenStoreError>
-  /** Removes the token if it is still this one, and answers whether it was. A token that somebody renewed meanwhile stays. */
+  /** Removes this token, and says whether it was stored. A newer token of another process stays. */
   readonly remove: (key: TokenKey, token: Redacted.Redacted<AuthToken>) => Effect.Effect<boolean, TokenStoreError>
 }>()("effect-openclaw/identity/TokenStore") {
-  /** Private files under this directory. Nothing is read or made before the first use. */
+  /** Private files in this directory. Nothing is read or created before the first use. */
   static readonly layerFile = (options: {
     readonly directory: string
     readonly strict?: boolean | undefined
@@ -93,10 +94,10 @@ const nameOf = ({ deviceId, gatewayScope, role }: TokenKey): string => `${gatewa
 const sameToken = (left: Redacted.Redacted<AuthToken>, right: Redacted.Redacted<AuthToken>): boolean =>
   Redacted.value(left) === Redacted.value(right)
 
-/** Far more than gateways give, and small enough for a `connect` that asks for all of them. */
+/** Limits above what gateways grant. A `connect` that asks for all of these scopes is still below 64 KiB. */
 const Scopes = Schema.Array(Schema.String.check(Schema.isMaxLength(128))).check(Schema.isMaxLength(100))
 
-/** Whether `get` would not find it again. */
+/** Whether `get` would refuse it. */
 const isTooLarge = ({ scopes, token }: StoredToken): boolean =>
   !Schema.is(DeviceToken)(Redacted.value(token)) || !Schema.is(Scopes)(scopes)
 
@@ -127,7 +128,7 @@ const makeMemory = Effect.gen(function*() {
   })
 })
 
-/** One generation on disk. `token` is absent in the mark that a removal leaves. The key is spelled out and compared. */
+/** One generation on disk. `token` is absent in the mark that a removal leaves. The fields of the key are compared. */
 const Generation = Schema.fromJsonString(Schema.Struct({
   format: Schema.Literal("effect-openclaw/token"),
   version: Schema.Literal(1),
@@ -157,13 +158,13 @@ const encodeGeneration = (key: TokenKey, entry: StoredToken | { readonly storedA
     )
   }\n`)
 
-/** What the newest generation says. `Unusable` is a file that cannot be read or is not what it should be. */
+/** The newest generation. `Unusable`: the file cannot be read, or is not a token of this key. */
 type Current =
   | { readonly _tag: "None"; readonly generation: number }
   | { readonly _tag: "Some"; readonly generation: number; readonly entry: StoredToken }
   | { readonly _tag: "Unusable"; readonly generation: number; readonly error: TokenStoreError }
 
-// Every lost round means that somebody else stored something, so many in a row are no contention but a fault.
+// Each lost round means that another process stored something. So many in a row are a fault.
 const maxRounds = 1000
 /** The last number that a name has room for. */
 const maxGeneration = 999_999_999_999
@@ -200,7 +201,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
   })
 
   const current = Effect.fnUntraced(function*(key: TokenKey, directory: string) {
-    // Who may write here could put another directory in the place of the key's.
+    // A user who may write to the parent could replace the directory of the key.
     yield* list(options.directory)
     for (let round = 0; round < maxRounds; round++) {
       const generation = Math.max(0, ...(yield* generationsIn(directory)))
@@ -209,7 +210,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
       const read = yield* Effect.result(files.read(path, options))
       if (Result.isFailure(read)) {
         const error = failed(read.failure)
-        // A fault of the directory would be the next file's as well.
+        // A fault of the directory would stop the next file as well.
         return error.path === path ? { _tag: "Unusable", generation, error } satisfies Current : yield* error
       }
       const found = read.success
@@ -239,7 +240,7 @@ const makeFile = Effect.fnUntraced(function*(options: {
     yield* Effect.forEach(written, (name) => files.sweep(paths.join(directory, name)), { discard: true })
   })
 
-  /** Adds the next generation, if nobody else did since `seen`, and then clears the older ones away. */
+  /** Adds the next generation and removes the older ones. False when another process added one since `seen`. */
   const advance = Effect.fnUntraced(function*(directory: string, seen: Current, bytes: Uint8Array) {
     if (seen.generation >= maxGeneration) {
       return yield* new TokenStoreError({ path: fileOf(directory, seen.generation), reason: "Invalid" })

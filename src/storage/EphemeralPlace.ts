@@ -1,6 +1,6 @@
 /**
- * Whether a file will still be there after a restart. Read from the mount table that Linux shows each process; elsewhere
- * only the well-known places for temporary files are recognised.
+ * Recognises places whose files do not survive a restart. On Linux the mount table of the process shows them; on other
+ * systems only the well-known directories for temporary files are recognised.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -23,7 +23,7 @@ export interface Mount {
   readonly type: string
 }
 
-/** The mounts in the text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)), in its order. Lines that it cannot read are left out. */
+/** The mounts in the text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)), in its order, without invalid lines. */
 export const parseMountInfo = (text: string): ReadonlyArray<Mount> =>
   text.split("\n").flatMap((line) => {
     const [before = "", after = ""] = line.split(" - ")
@@ -32,7 +32,7 @@ export const parseMountInfo = (text: string): ReadonlyArray<Mount> =>
     return point === undefined || type === undefined || type === "" ? [] : [{ point: unescapeMount(point), type }]
   })
 
-/** What a path's file system is: the mount with the longest point above it; of equal ones the last, which covers the others. */
+/** The mount of a path: the one with the longest mount point above it, and of equal ones the last, which covers the others. */
 export const mountOf = (mounts: ReadonlyArray<Mount>, path: string): Mount | undefined =>
   mounts.reduce<Mount | undefined>((best, mount) => {
     const above = mount.point === "/" || path === mount.point || path.startsWith(`${mount.point}/`)
@@ -49,7 +49,7 @@ export const judge = (mounts: ReadonlyArray<Mount>, path: string): Option.Option
   return mount !== undefined && containerTypes.has(mount.type) ? found("Container") : Option.none()
 }
 
-/** `judge` with the mounts of this process. It never fails: where there is no mount table, there is less to say. */
+/** `judge` with the mounts of this process. It never fails: without a mount table fewer places are recognised. */
 export const detect = Effect.fn("EphemeralPlace.detect")(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const text = yield* Effect.orElseSucceed(fs.readFileString("/proc/self/mountinfo"), () => "")
@@ -60,6 +60,6 @@ const memoryTypes: ReadonlySet<string> = new Set(["tmpfs", "ramfs", "devtmpfs"])
 const containerTypes: ReadonlySet<string> = new Set(["overlay", "aufs", "fuse-overlayfs", "fuse.fuse-overlayfs"])
 const temporary = ["/tmp", "/var/tmp", "/private/tmp", "/private/var/tmp", "/var/folders", "/private/var/folders"]
 
-/** Blanks, tabs, line ends and backslashes stand as three octal digits. */
+/** Replaces the octal codes of blanks, tabs, line ends and backslashes. */
 const unescapeMount = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))

@@ -1,10 +1,10 @@
 /**
- * The names that operating systems give to failed calls.
+ * The `errno` names of operating systems.
  */
 import type { PlatformError } from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
 
-/** The `errno` name of a failed call, such as `EACCES`, where the platform gives one. */
+/** The `errno` name of a failed call, such as `EACCES`; undefined where the platform gives none. */
 export const errnoOf = (error: PlatformError): string | undefined => {
   const cause = error.reason.cause
   if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return cause.code

@@ -1,5 +1,5 @@
 /**
- * How a temporary file gets its final name: once and for all where there is no file yet, or in place of the file there is.
+ * The two ways in which a temporary file gets its final name: if the name is free, or in place of the present file.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -15,7 +15,7 @@ export interface Placed {
   readonly warnings: ReadonlyArray<StorageWarning>
 }
 
-/** Gives the name where it is free. Of any number of processes one gets `Created`. */
+/** Gives the name if it is free. Of several processes one gets `Created`. */
 export const claim = Effect.fnUntraced(function*(temp: string, path: string) {
   const fs = yield* FileSystem.FileSystem
   const info = (at: string) => Effect.option(fs.lstat(at))
@@ -23,7 +23,7 @@ export const claim = Effect.fnUntraced(function*(temp: string, path: string) {
   if (failure === undefined) return { outcome: "Created", warnings: [] } satisfies Placed
   const errno = errnoOf(failure)
   if (errno === "EEXIST") {
-    // Over a network the answer to a link that happened may get lost, and the repeated call finds our own file.
+    // A network file system may lose the answer to a successful link. The repeated call then finds our own file.
     const ours = sameFile(yield* info(temp), yield* info(path))
     return { outcome: ours ? "Created" : "Existed", warnings: [] } satisfies Placed
   }
@@ -37,10 +37,10 @@ export const claim = Effect.fnUntraced(function*(temp: string, path: string) {
   } satisfies Placed
 })
 
-/** Takes the name over: a reader, or a crash, sees the old content or the new. */
+/** Gives the name in place of the present file. A reader sees the old content or the new, also after a crash. */
 export const takeOver = Effect.fnUntraced(function*(temp: string, path: string) {
   const fs = yield* FileSystem.FileSystem
-  // Another name of the old content would outlive it.
+  // A leftover name of the old content would survive it.
   yield* sweep(path)
   return yield* Effect.matchEffect(fs.rename(temp, path), {
     onSuccess: () => Effect.succeed<Placed>({ outcome: "Created", warnings: [] }),
@@ -52,8 +52,8 @@ export const takeOver = Effect.fnUntraced(function*(temp: string, path: string) 
 })
 
 /**
- * Errors with which file systems without hard links, or mounts and policies that hide them, answer a link: Android says
- * EACCES, exFAT on Windows EISDIR. The right to write there is known: the temporary file is in the same directory.
+ * The errors of a link where there are no hard links, or where a mount or a policy forbids them: EACCES on Android, EISDIR
+ * on exFAT in Windows. They do not mean that the directory is read-only: the temporary file was just written there.
  */
 const noLinks: ReadonlySet<string | undefined> = new Set([
   "EACCES",

@@ -1,12 +1,12 @@
 /**
- * What a path really is, and who may put something else in its place.
+ * The real place of a path, and who else could replace it.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 
-/** A directory above may be written by every user, who could put a directory of their own in the place of ours. */
+/** Every user may write to this directory above ours, and could put another directory in the place of ours. */
 export interface ParentWritable {
   readonly _tag: "ParentWritable"
   readonly path: string
@@ -30,8 +30,9 @@ export const realPathOf = Effect.fnUntraced(function*(path: string) {
 })
 
 /**
- * The nearest directory above `directory` that every user may write and rename in. One whose entries only their owners may
- * rename (the sticky bit of `/tmp`) is safe, and so is one that only a group may write, as it is on many systems by default.
+ * The nearest directory above `directory` in which every user may write and rename. A directory with the sticky bit, such
+ * as `/tmp`, is safe: only the owner of an entry may rename it. A directory that a group may write is accepted, as it is the
+ * default on many systems.
  */
 export const writableParentOf = Effect.fnUntraced(function*(directory: string) {
   const fs = yield* FileSystem.FileSystem

@@ -1,5 +1,5 @@
 /**
- * The directory of a private file: made with mode 0700, and used only where no other user can put files into it.
+ * The directory of a private file. It is created with mode 0700, and used only if no other user can put files into it.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -9,7 +9,7 @@ import { StorageError, unreadable, unwritable } from "./StorageError.ts"
 import type { StorageWarning } from "./StorageWarning.ts"
 import { probeNameIn } from "./TemporaryFile.ts"
 
-/** Makes the directory where there is none, and checks it. */
+/** Creates the directory if it is missing, and checks it. */
 export const prepare = Effect.fnUntraced(function*(directory: string, strict: boolean) {
   const fs = yield* FileSystem.FileSystem
   yield* Effect.mapError(fs.makeDirectory(directory, { recursive: true, mode: 0o700 }), unwritable(directory))
@@ -17,8 +17,8 @@ export const prepare = Effect.fnUntraced(function*(directory: string, strict: bo
 })
 
 /**
- * Refuses a directory that another user owns, or that others may write and that cannot be closed to them. When `strict`,
- * nothing is repaired, and a directory whose modes mean nothing is refused too.
+ * Refuses a directory of another user. Closes a directory that others may write, and refuses it where that fails. When
+ * `strict`, nothing is repaired, and a directory on a file system without modes is refused too.
  */
 export const check = Effect.fnUntraced(function*(directory: string, strict: boolean) {
   const fs = yield* FileSystem.FileSystem
@@ -36,8 +36,8 @@ export const check = Effect.fnUntraced(function*(directory: string, strict: bool
 })
 
 /**
- * Takes the right to write from all but the owner, and says whether it is gone: a platform gives it to a group (the
- * `fsGroup` of Kubernetes), and so does a umask of 002. The sticky bit says that a directory is shared on purpose.
+ * Takes the right to write from group and others, and says whether that worked. The `fsGroup` of Kubernetes or a umask of
+ * 002 gives it to the group. A directory with the sticky bit is shared on purpose, and stays unchanged.
  */
 const closed = Effect.fnUntraced(function*(directory: string, mode: number) {
   if ((mode & sticky) !== 0) return false
@@ -49,7 +49,7 @@ const closed = Effect.fnUntraced(function*(directory: string, mode: number) {
 const othersWrite = 0o022
 const sticky = 0o1000
 
-/** The names in the directory, which is checked first; none where there is no directory. */
+/** The names in the directory, after a check; none where there is no directory. */
 export const list = Effect.fnUntraced(function*(directory: string, strict: boolean) {
   const fs = yield* FileSystem.FileSystem
   const found = yield* fs.readDirectory(directory).pipe(
@@ -63,8 +63,8 @@ export const list = Effect.fnUntraced(function*(directory: string, strict: boole
 })
 
 /**
- * Refuses what belongs to another user than us or root. Some mounts show every file as one user's, whoever made it: what we
- * make in the directory tells.
+ * Refuses a file or directory of another user, except root. Some mounts show one user for all files, whoever created them:
+ * then a new file of ours in `directory` has that user too.
  */
 export const refuseForeign = Effect.fnUntraced(function*(
   path: string,
@@ -81,21 +81,21 @@ export const refuseForeign = Effect.fnUntraced(function*(
 const root = 0
 
 /**
- * Makes the names in the directory survive a power cut. Without it an entry may be lost, never torn; some file systems
- * refuse the request, so a failure is passed over.
+ * Makes the entries of the directory survive a power cut. Some file systems refuse this, so a failure is ignored: an entry
+ * may be lost then, but it is never partial.
  */
 export const sync = Effect.fnUntraced(function*(directory: string) {
   const fs = yield* FileSystem.FileSystem
   yield* Effect.ignore(Effect.scoped(Effect.flatMap(fs.open(directory, { flag: "r" }), (handle) => handle.sync)))
 })
 
-/** Whether modes mean anything here. Where nothing can be made, they are taken to. */
+/** Whether the file system keeps modes. True where no file can be created to see it. */
 const keepsModes = Effect.fnUntraced(function*(directory: string) {
   const own = yield* probe(directory)
   return Option.match(own, { onNone: () => true, onSome: ({ mode }) => (mode & 0o777) === 0o600 })
 })
 
-/** What the file system says of an empty file of our own, which is removed at once; nothing where none can be made. */
+/** Facts of an empty file of ours, which is removed at once; nothing where none can be created. */
 const probe = Effect.fnUntraced(function*(directory: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* probeNameIn(directory)

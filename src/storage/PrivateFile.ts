@@ -1,6 +1,6 @@
 /**
- * Files that only their owner may read: private from the first instant, whole or absent to every reader, and never
- * overwritten by accident. No lock files: the file system itself tells two writers apart.
+ * Files that only their owner may read. They are private from the first instant, a reader sees a whole file or none, and
+ * none is overwritten by accident. There are no lock files: the file system keeps two writers apart.
  */
 import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
@@ -19,12 +19,12 @@ import type { StorageWarning } from "./StorageWarning.ts"
 import { sweep, tempNameFor } from "./TemporaryFile.ts"
 
 export interface Options {
-  /** Refuse what would otherwise be repaired or warned about. */
+  /** Refuse instead of repairing or warning. */
   readonly strict?: boolean | undefined
 }
 
 export interface Written {
-  /** False when there was a file already: then nothing was written. */
+  /** False when the file existed: then nothing was written. */
   readonly created: boolean
   readonly warnings: ReadonlyArray<StorageWarning>
 }
@@ -38,20 +38,20 @@ type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 
 export class PrivateFile extends Context.Service<PrivateFile, {
   /**
-   * Creates a 0600 file of at most one mebibyte that readers see whole or not at all, and never overwrites one. On return it survives a power cut;
-   * where the file system cannot promise that, one warning is logged. A missing directory is made with 0700; a directory
-   * that others may write is closed to them and reported. One that stays open, or that another user but root owns, is
-   * refused.
+   * Creates a 0600 file of at most one mebibyte, and never overwrites one. A reader sees the whole file or none. On return
+   * the file survives a power cut; where the file system cannot promise that, one warning is logged. A missing directory is
+   * created with mode 0700. A directory that others may write is closed to them and reported; one that stays open, or that
+   * another user except root owns, is refused.
    */
   readonly create: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
-  /** Puts new content in place of the old in one step: a reader, or a crash, sees one of the two. Creates where absent. */
+  /** Replaces the content in one step, or creates the file. A reader sees the old content or the new, also after a crash. */
   readonly replace: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
   /**
-   * Reads a file of at most one mebibyte, or nothing where there is none. A mode that others can use is repaired and
-   * reported, or refused when `strict`. A symbolic link, and a file or directory of another user but root, is refused.
+   * Reads a file of at most one mebibyte; nothing where there is none. A mode that lets others in is repaired and reported,
+   * or refused when `strict`. A symbolic link is refused, and so is a file or directory of another user except root.
    */
   readonly read: (path: string, options?: Options) => Effect.Effect<Option.Option<Read>, StorageError>
-  /** The names in a private directory, in no order; none where there is no such directory. */
+  /** The names in a private directory, in no order; none where there is no directory. */
   readonly list: (
     directory: string,
     options?: Options
@@ -59,11 +59,11 @@ export class PrivateFile extends Context.Service<PrivateFile, {
     { readonly names: ReadonlyArray<string>; readonly warnings: ReadonlyArray<StorageWarning> },
     StorageError
   >
-  /** Removes the file; nothing happens where there is none. */
+  /** Removes the file. A missing file is no error. */
   readonly remove: (path: string) => Effect.Effect<void, StorageError>
   /**
-   * Removes what earlier writers of this path left behind when they were killed: temporary files of ours that are older
-   * than a minute, or that are another name of the file itself. Returns how many. It never fails.
+   * Removes the leftovers of killed writers of this path: temporary files of ours that are older than a minute or are
+   * another name of the file. Returns their number. It never fails.
    */
   readonly sweep: (path: string) => Effect.Effect<number>
 }>()("effect-openclaw/storage/PrivateFile") {
@@ -102,7 +102,7 @@ export class PrivateFile extends Context.Service<PrivateFile, {
 }
 
 const maxBytes = 1024 * 1024
-/** Errors with which network mounts and others that cannot sync answer the request. */
+/** The errors of a sync on network mounts and other file systems that have none. */
 const unsyncable: ReadonlySet<string | undefined> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
 const maxAttempts = 3
 
@@ -110,7 +110,7 @@ interface Writing {
   readonly path: string
   readonly bytes: Uint8Array
   readonly options: Options | undefined
-  /** Warns that writes do not survive a power cut; the second time it does nothing. */
+  /** Logs once that writes may not survive a power cut. */
   readonly tellUnsynced: (path: string) => Effect.Effect<void>
 }
 
@@ -118,7 +118,7 @@ const write = Effect.fnUntraced(function*(
   { bytes, options, path, tellUnsynced }: Writing,
   place: typeof FinalName.claim | typeof FinalName.takeOver
 ) {
-  // What could not be read back is not written.
+  // It could not be read back.
   if (bytes.length > maxBytes) return yield* new StorageError({ path, reason: "Unwritable", errno: "EFBIG" })
   const fs = yield* FileSystem.FileSystem
   const strict = options?.strict === true
@@ -150,7 +150,7 @@ const writeTemp = Effect.fnUntraced(function*(
   const fs = yield* FileSystem.FileSystem
   const mode = yield* fs.open(temp, { flag: "wx", mode: 0o600 }).pipe(
     Effect.flatMap(Effect.fnUntraced(function*(file) {
-      // The mode is looked at while the file is still empty.
+      // The mode is checked while the file is still empty.
       const { mode } = yield* file.stat
       if (strict && (mode & 0o077) !== 0) return mode
       yield* file.writeAll(bytes)
@@ -163,7 +163,7 @@ const writeTemp = Effect.fnUntraced(function*(
   return yield* makePrivate(temp, mode, strict)
 })
 
-/** Gives the file 0600 where it has more, and says how that went. */
+/** Reduces the mode of the file to 0600, and gives the warning for it. */
 const makePrivate = Effect.fnUntraced(function*(path: string, fileMode: number, strict: boolean) {
   if ((fileMode & 0o077) === 0) return []
   const mode = fileMode & 0o7777
@@ -180,7 +180,7 @@ const makePrivate = Effect.fnUntraced(function*(path: string, fileMode: number, 
   ]
 })
 
-// Without a span: a tracer keeps what a span ended with, and that is the content.
+// Without a span: a tracer keeps the result of a span, which is the content.
 const read = Effect.fnUntraced(function*(path: string, options: Options | undefined) {
   const fs = yield* FileSystem.FileSystem
   const strict = options?.strict === true
@@ -197,7 +197,7 @@ const read = Effect.fnUntraced(function*(path: string, options: Options | undefi
   const directoryWarnings = yield* PrivateDirectory.check(directory, strict)
   const content = yield* Effect.scoped(Effect.flatMap(open(path), readBytes)).pipe(
     Effect.asSome,
-    // A file that is replaced or removed between the two looks is simply the new file, or none.
+    // Another process may have replaced or removed the file since `lstat`.
     Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.succeedNone),
     Effect.catch(unreadable(path))
   )
@@ -213,7 +213,7 @@ const open = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   return yield* Effect.catchIf(
     fs.open(path, { flag: "r", noFollow: true }),
-    // Windows cannot be asked not to follow; there the look at the link before has to do.
+    // Windows has no such flag; `lstat` has refused a link before.
     (error) => error.reason._tag === "BadArgument",
     () => fs.open(path, { flag: "r" })
   )

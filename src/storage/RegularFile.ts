@@ -1,6 +1,6 @@
 /**
- * Files that a person names, and that are only read. They need not be private, and may be anything: so nothing is read but
- * a regular file, and no more of it than belongs there.
+ * Files that a person names and that are only read. Such a path may lead to anything, so only a regular file is read, and
+ * only up to a limit.
  */
 import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
@@ -8,12 +8,12 @@ import * as FileSystem from "effect/FileSystem"
 import { StorageError, unreadable } from "./StorageError.ts"
 
 /**
- * The content of a regular file, through symbolic links. Fails with `NotRegularFile` for a device or a pipe, and with
- * `Unreadable` for all else: `EISDIR` for a directory, `EFBIG` for more than `maxBytes`.
+ * The content of a regular file. Symbolic links are followed. Fails with `NotRegularFile` for a device or a pipe, else with
+ * `Unreadable`: `EISDIR` for a directory, `EFBIG` for more than `maxBytes`.
  */
 export const readRegularFile = Effect.fnUntraced(function*(path: string, maxBytes: number) {
   const fs = yield* FileSystem.FileSystem
-  // Before it is opened: to open a pipe is to wait for its writer.
+  // The type is checked first, as opening a pipe waits for its writer.
   const { mode, size, type } = yield* Effect.catch(fs.stat(path), unreadable(path))
   if (type === "Directory") return yield* new StorageError({ path, reason: "Unreadable", errno: "EISDIR" })
   if (type !== "File") return yield* new StorageError({ path, reason: "NotRegularFile", mode: mode & 0o7777 })
@@ -24,8 +24,8 @@ export const readRegularFile = Effect.fnUntraced(function*(path: string, maxByte
 })
 
 /**
- * The content of an open descriptor, `/dev/fd/<number>`, which may be a pipe: that is read until its writer closes it, as
- * the file system reads pieces of regular files only. `EFBIG` for more than `maxBytes`.
+ * The content of an open descriptor, `/dev/fd/<number>`. A pipe is read until its writer closes it, before the limit is
+ * checked: `FileSystem` reads pieces of regular files only. `EFBIG` for more than `maxBytes`.
  */
 export const readDescriptor = Effect.fnUntraced(function*(path: string, maxBytes: number) {
   const fs = yield* FileSystem.FileSystem
@@ -37,7 +37,7 @@ export const readDescriptor = Effect.fnUntraced(function*(path: string, maxBytes
 
 const tooLarge = (path: string) => new StorageError({ path, reason: "Unreadable", errno: "EFBIG" })
 
-/** What a file says of its size may be wrong or not known, so it is read to its end; undefined where that is too far. */
+/** Reads to the end, as the size of a file may be unknown or wrong; undefined for more than `maxBytes`. */
 const readAll = Effect.fnUntraced(function*(file: FileSystem.File, maxBytes: number) {
   const pieces: Array<Uint8Array> = []
   let length = 0

@@ -1,9 +1,9 @@
 /**
- * How one of several processes gets a free name where the file system has no hard links.
+ * Gives a free name to one of several processes on a file system without hard links.
  *
- * A rename replaces a file that is there, but never a directory that is not empty. So the content goes into a directory,
- * and the directory is renamed to `<path>.claim`, which one process alone can do. From there the content gets its name: the
- * process that comes next does that for one that was killed. Nothing is locked, and nobody waits.
+ * A rename replaces an existing file, but not a directory that has entries. So each process puts its content into a
+ * directory and renames that to `<path>.claim`, which only one of them can do. Then the content is renamed to `path`. If the
+ * process was killed before, the next one does it. There is no lock, and no process waits.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -13,10 +13,10 @@ import { errnoOf } from "./Errno.ts"
 import { unreadable, unwritable } from "./StorageError.ts"
 import { claimNameOf, sameFile, tempNameFor } from "./TemporaryFile.ts"
 
-/** `Lost` means that somebody removed the content, so that all has to be done again. */
+/** `Lost`: another process removed the content, so the caller has to write it again. */
 export type Outcome = "Created" | "Existed" | "Lost"
 
-/** Gives `temp` the name `path` where that is free. */
+/** Gives `temp` the name `path` if that is free. */
 export const claimByRename = Effect.fnUntraced(function*(temp: string, path: string) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
@@ -37,7 +37,7 @@ export const claimByRename = Effect.fnUntraced(function*(temp: string, path: str
       }
       if (errnoOf(failure) === "ENOENT") return "Lost"
       if (!(yield* isThere(claimed))) {
-        // The other one is done already, or directories cannot be renamed here.
+        // The other process is done, or the file system cannot rename directories.
         if (round === 0) continue
         return yield* finish(paths.join(staged, name), path, found)
       }
@@ -52,10 +52,10 @@ export const claimByRename = Effect.fnUntraced(function*(temp: string, path: str
   )
 })
 
-/** Takes the content out of its directory, unless the name was given away meanwhile. `ours` is what the content is. */
+/** Renames the content to `path`, unless `path` exists. `ours` identifies the content. */
 const finish = Effect.fnUntraced(function*(from: string, path: string, ours: Option.Option<FileSystem.File.Info>) {
   const fs = yield* FileSystem.FileSystem
-  // Whoever came next may have finished this already, so what is there can be ours.
+  // Another process may have renamed our content already.
   const given = Effect.map(
     Effect.option(fs.lstat(path)),
     Option.map((there) => sameFile(Option.some(there), ours) ? "Created" as const : "Existed" as const)
@@ -69,8 +69,8 @@ const finish = Effect.fnUntraced(function*(from: string, path: string, ours: Opt
 })
 
 /**
- * Finishes what another process has begun. The name is looked at after the content was seen in its place: from then on only
- * this content can get the name, whoever gives it.
+ * Renames the content of another process to `path`. `path` is checked after the content was seen in the claim: from then on
+ * no other content can get the name.
  */
 const finishFor = Effect.fnUntraced(function*(claimed: string, path: string) {
   const fs = yield* FileSystem.FileSystem
@@ -83,7 +83,7 @@ const finishFor = Effect.fnUntraced(function*(claimed: string, path: string) {
   yield* removeAll(claimed)
 })
 
-// More than there are processes that create the same file at once.
+// More rounds than processes that create the same file at once.
 const maxRounds = 100
 
 const isThere = Effect.fnUntraced(function*(path: string) {

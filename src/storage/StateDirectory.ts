@@ -1,13 +1,13 @@
 /**
- * Where this program keeps what has to survive a restart, by the convention of each platform, and which places it never
- * uses because they belong to OpenClaw. Pure: platform and environment are given by the caller.
+ * The place of the files that have to survive a restart, by the convention of each platform, and the places of OpenClaw,
+ * which this program never uses. Pure: the caller gives platform and environment.
  */
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 export interface Host {
-  /** Node's `process.platform`; `browser` where there is none. */
+  /** Node.js's `process.platform`; `browser` where there is none. */
   readonly platform: string
   readonly environment: Readonly<Record<string, string | undefined>>
 }
@@ -19,15 +19,15 @@ export interface StateFiles {
   readonly identity: string
   /** The separate identity with which the `devices` commands approve others. */
   readonly operatorIdentity: string
-  /** A directory of stored device tokens. */
+  /** The directory of stored device tokens. */
   readonly tokens: string
-  /** A directory of open tasks. */
+  /** The directory of open tasks. */
   readonly tasks: string
   /** URL and operator credential of a gateway that this program runs itself. */
   readonly gateway: string
 }
 
-/** No place for the state directory can be derived from the environment. */
+/** The environment does not say where the state directory is. */
 export class StateDirectoryUnknown extends Schema.TaggedError<StateDirectoryUnknown>()("StateDirectoryUnknown", {
   variable: Schema.String
 }) {
@@ -88,9 +88,9 @@ export const stateFiles = (directory: string, platform: string): StateFiles => {
 }
 
 /**
- * Why a path may not hold anything of ours, if so. `path` is absolute and normalised; `openClawStateDirectory` is the value
- * of `OPENCLAW_STATE_DIR`. OpenClaw refuses to start while its retired identity file exists, so a file of ours there would
- * break the gateway and every client of that machine. Names are compared without regard to case, as some file systems do.
+ * Why a path belongs to OpenClaw; nothing if it does not. `path` is absolute and normalised; `openClawStateDirectory` is the
+ * value of `OPENCLAW_STATE_DIR`. OpenClaw refuses to start while its old identity file exists, so a file of ours there would
+ * stop the gateway and every client of that machine. Case is ignored, as some file systems do.
  */
 export const reserved = (
   path: string,

@@ -1,5 +1,5 @@
 /**
- * What can go wrong with a private file or its directory. No field and no message ever holds the content of a file.
+ * What can go wrong with a private file or its directory. No field and no message holds the content of a file.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { posixCommand } from "../protocol/ShellCommand.ts"
 import { errnoOf } from "./Errno.ts"
 
-/** Other users could read or replace the file, so it was not used. */
+/** Why a file was not used: other users could read or replace it, or it is no regular file. */
 export const ExposedReason = Schema.Literals([
   "DirectoryWritable",
   "FileAccessible",
@@ -20,8 +20,8 @@ export const ExposedReason = Schema.Literals([
 export type ExposedReason = typeof ExposedReason.Type
 
 /**
- * A private file could not be used. `Unreadable`: the file may well be fine, and nothing was created or changed.
- * `Unwritable`: what was there before is still there. The others: see `ExposedReason`.
+ * A private file could not be used. `Unreadable`: the file may be intact, and nothing was created or changed. `Unwritable`:
+ * the earlier content is still there. The others: see `ExposedReason`.
  */
 export class StorageError extends Schema.TaggedError<StorageError>()("StorageError", {
   path: Schema.String,
@@ -34,7 +34,7 @@ export class StorageError extends Schema.TaggedError<StorageError>()("StorageErr
   mode: Schema.optionalKey(Schema.Int),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
-  /** The three things that callers tell apart. */
+  /** The three kinds that callers tell apart. */
   get fault(): "Unreadable" | "Unwritable" | "Exposed" {
     return this.reason === "Unreadable" || this.reason === "Unwritable" ? this.reason : "Exposed"
   }

@@ -1,5 +1,5 @@
 /**
- * What is less private or less safe than it should be, and did not stop an operation on a private file.
+ * A weakness that did not stop an operation on a private file.
  */
 import * as Effect from "effect/Effect"
 
@@ -15,7 +15,7 @@ export type StorageWarning =
   /** The file system has no hard links: its renames alone keep two processes that create at the same instant apart. */
   | { readonly _tag: "LinksUnsupported"; readonly path: string }
 
-/** What a warning means, in one sentence without the path. */
+/** The sentence for a warning, without the path. */
 export const describe = (warning: StorageWarning): string => {
   switch (warning._tag) {
     case "DirectoryRepaired":
@@ -31,7 +31,7 @@ export const describe = (warning: StorageWarning): string => {
   }
 }
 
-/** Facts of a warning for the log. */
+/** The facts of a warning as log annotations. */
 export const annotationsOf = (
   { path, ...more }: { readonly path: string; readonly mode?: number }
 ): Readonly<Record<string, string>> => ({
@@ -39,7 +39,7 @@ export const annotationsOf = (
   ...(more.mode === undefined ? {} : { mode: more.mode.toString(8).padStart(4, "0") })
 })
 
-/** Logs warnings for one store: what was repaired each time, and what cannot be helped once. */
+/** Logs the warnings of one store: a repair each time, a weakness that stays once. */
 export const makeLog = Effect.sync(() => {
   const told = new Set<string>()
   const isNew = (warning: StorageWarning): boolean => {

@@ -1,6 +1,6 @@
 /**
- * What stands in for a private file until it gets its name: `<path>.<16 hex digits>.tmp` beside it, and `<path>.claim` where
- * there are no hard links (see `RenameClaim`). A process that is killed leaves one behind, and the next one removes it.
+ * The names of a private file before it has its own: `<path>.<16 hex digits>.tmp`, and `<path>.claim` where there are no
+ * hard links (see `RenameClaim`). The next process removes those that a killed one left behind.
  */
 import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
@@ -17,7 +17,7 @@ export const tempNameFor = (path: string): Effect.Effect<string, never, SecureRa
     (random) => Effect.map(random.randomBytes(8), (bytes) => `${path}.${Hex.encode(bytes)}.tmp`)
   )
 
-/** A new name for a file that is made to see what the file system makes of it. */
+/** A new name for a file that shows what the file system supports. */
 export const probeNameIn = Effect.fnUntraced(function*(directory: string) {
   const paths = yield* Path.Path
   return yield* tempNameFor(paths.join(directory, "probe"))
@@ -26,7 +26,7 @@ export const probeNameIn = Effect.fnUntraced(function*(directory: string) {
 /** The directory by which one of several processes gets `path` where there are no hard links. */
 export const claimNameOf = (path: string): string => `${path}.claim`
 
-/** Whether two looks at the disk saw the same file. False where the file system has no numbers for files. */
+/** Whether both are the same file. False where the file system has no file numbers. */
 export const sameFile = (left: Option.Option<FileSystem.File.Info>, right: Option.Option<FileSystem.File.Info>) => {
   const leftInode = inode(left)
   const rightInode = inode(right)
@@ -40,7 +40,7 @@ const tempEnding = /^(?:[0-9a-f]{16}\.tmp|claim)$/
 const probeName = /^probe\.[0-9a-f]{16}\.tmp$/
 const staleAfterMs = 60_000
 
-/** Removes what killed writers of `path` left behind. See `PrivateFile.sweep`. */
+/** See `PrivateFile.sweep`. */
 export const sweep = Effect.fn("PrivateFile.sweep")(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
@@ -61,7 +61,7 @@ export const sweep = Effect.fn("PrivateFile.sweep")(function*(path: string) {
       Option.flatMap(found, (file) => file.mtime),
       (mtime) => now - mtime.getTime() > staleAfterMs
     )
-    // Another name of the target has done its work, however young it is, and so has a claim to a name that is given away.
+    // Another name of the target, or a claim to a name that is taken, is of no use any more.
     const done = sameFile(found, target) || (temp === claimNameOf(path) && Option.isSome(target))
     if (!stale && !done) continue
     removed += yield* Effect.match(fs.remove(temp, { recursive: true }), { onSuccess: () => 1, onFailure: () => 0 })

@@ -1,10 +1,10 @@
 /**
- * The tasks that are not done, kept over the end of the process, so that each goes on with the key it began with.
+ * The open tasks, stored so that the next process continues each of them with the same key.
  *
- * On disk every open task is one private file, named by its key and its owner, and replaced in one step. Whoever is killed
- * leaves each of them whole or absent, and what is done is simply removed: the journal is as large as the open tasks are.
- * Programs that share a directory need no lock. A task is taken from an owner that is gone by giving its file another name,
- * which only one of them can do; and whoever wants the task of another aborted leaves a request beside it.
+ * On disk each open task is one private file, named by its key and its owner, and replaced in one step. A killed process
+ * leaves each file whole or absent. A task that has ended is removed, so the journal holds open tasks only. Programs that
+ * share a directory need no lock: one of them claims the task of an owner that is gone by renaming its file, which only one
+ * can do. A program that wants a task of another one aborted leaves a request beside it.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -31,22 +31,22 @@ import * as TaskOwner from "./TaskOwner.ts"
 export interface JournalEntry {
   readonly taskId: TaskId
   readonly runId: RunId
-  /** Scheme, host, port and path of the gateway that it is for. Another gateway must not get it. */
+  /** Scheme, host, port and path of the task's gateway. No other gateway gets the task. */
   readonly gatewayScope: string
   readonly sessionKey: string
   readonly summary: string
-  /** Tasks of one gateway go in this order. */
+  /** The order of the tasks of one gateway. */
   readonly position: number
   readonly acceptedAtMs: number
-  /** When it was first about to be sent. From then on the gateway may have it. */
+  /** The time just before it was first sent. From then on the gateway may have it. */
   readonly sentAtMs?: number | undefined
-  /** The run that the gateway named in its answer; another than `runId` when it had the same text at work already. */
+  /** The run in the gateway's answer. It differs from `runId` when the gateway was already working on the same text. */
   readonly answeredRunId?: string | undefined
   /** The gateway merged the text into the run of a busy session, and the answer comes in that run. */
   readonly merged?: boolean | undefined
 }
 
-/** The journal could not be read or written. */
+/** The journal could not be read or written. `Invalid`: a field of the entry is out of bounds. */
 export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("TaskJournalError", {
   path: Schema.String,
   reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "TooLarge"]),
@@ -69,52 +69,52 @@ export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("Ta
   }
 }
 
-/** An open task, and whose it is. */
+/** An open task and its owner. */
 export interface JournalRecord extends JournalEntry {
-  /** The device that delegated it; absent in entries of the first format. */
+  /** The device that delegated it; absent in entries of version 1. */
   readonly deviceId?: string | undefined
-  /** The process that has it at work; absent when that is gone, so that the next one takes the task up. */
+  /** The process that works on it; absent when that process is gone, so that another one may claim the task. */
   readonly ownerPid?: number | undefined
-  /** Somebody asked for its abort. */
+  /** Another process asked for its abort. */
   readonly abortRequested?: boolean | undefined
 }
 
-/** How an abort that another process asked for went: the kind of the task's outcome. */
+/** The answer to a request for an abort: the kind of the task's outcome. */
 export type AbortAnswer = TaskOutcome["_tag"]
 
 export interface FileOptions {
   readonly directory: string
   readonly strict?: boolean | undefined
-  /** The device whose tasks these are. Those of others in the same directory are listed, and not taken up. */
+  /** The device that claims tasks. Tasks of other devices in the directory are listed, and not claimed. */
   readonly deviceId?: string | undefined
-  /** Without it nobody can tell which owners live, and all of them count as gone. */
+  /** Without it all owners count as gone. */
   readonly processes?: Processes | undefined
-  /** Takes up this task and no other. */
+  /** Claims this task and no other. */
   readonly only?: RunId | undefined
 }
 
 type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 
 export class TaskJournal extends Context.Service<TaskJournal, {
-  /** What is open, in order, whoever it belongs to. What is there and cannot be understood is left where it is, and logged. */
+  /** All open tasks in order, whoever owns them. A file that is no valid entry is logged and left alone. */
   readonly read: Effect.Effect<ReadonlyArray<JournalRecord>, TaskJournalError>
   /**
-   * Makes the open tasks of this device on a gateway our own, those whose owner is gone, and returns them in order. Of
-   * several programs that do so at once, each task goes to one.
+   * Claims the open tasks of this device and of a gateway whose owner is gone, and returns them in order. When several
+   * programs claim at once, each task goes to one of them.
    */
   readonly claim: (gatewayScope: string) => Effect.Effect<ReadonlyArray<JournalRecord>, TaskJournalError>
-  /** Writes an entry, in place of the earlier one of its run if there is one. On return it survives a power cut. */
+  /** Writes an entry, or replaces the one of the same run. On return it survives a power cut. */
   readonly put: (entry: JournalEntry) => Effect.Effect<void, TaskJournalError>
-  /** The task is done. Who asked for its abort is told how it ended. Nothing happens where there is no entry. */
+  /** Removes the entry of a task that has ended, and answers a request for its abort. A missing entry is no error. */
   readonly remove: (runId: RunId, ended: AbortAnswer) => Effect.Effect<void, TaskJournalError>
-  /** Own tasks that somebody wants aborted. It never answers where nobody else can ask. */
+  /** Own tasks whose abort another process wants. In memory, where none can ask, it never completes. */
   readonly abortRequests: Effect.Effect<ReadonlyArray<RunId>, TaskJournalError>
-  /** Asks the owner of a task, the present one or the next, to abort it. Asking twice is asking once. */
+  /** Asks the present or next owner of a task to abort it. A second request changes nothing. */
   readonly requestAbort: (runId: RunId) => Effect.Effect<void, TaskJournalError>
-  /** What became of a request; nothing while it is open. An answer is given once. */
+  /** The answer to a request, given once; nothing while there is none. */
   readonly abortAnswer: (runId: RunId) => Effect.Effect<Option.Option<AbortAnswer>, TaskJournalError>
 }>()("effect-openclaw/tasks/TaskJournal") {
-  /** Private files in this directory. Nothing is made before the first task. */
+  /** Private files in this directory. Nothing is created before the first task. */
   static readonly layerFile = (options: FileOptions): Layer.Layer<TaskJournal, never, Machine> =>
     Layer.effect(TaskJournal, makeFile(options)).pipe(Layer.provide(PrivateFile.layer))
 
@@ -124,7 +124,7 @@ export class TaskJournal extends Context.Service<TaskJournal, {
   ): Layer.Layer<TaskJournal, never, DeviceIdentity | Machine> =>
     Layer.unwrap(Effect.map(DeviceIdentity, ({ deviceId }) => TaskJournal.layerFile({ ...options, deviceId })))
 
-  /** Ends with the process. Each place that names it has a journal of its own: the tasks of one agent are not the next one's. */
+  /** In memory only. Each use of the layer is a journal of its own, so that agents do not share their tasks. */
   static readonly layerMemory: Layer.Layer<TaskJournal> = Layer.fresh(
     Layer.effect(TaskJournal, Effect.sync(() => makeMemory()))
   )
@@ -147,15 +147,15 @@ const makeMemory = () => {
   })
 }
 
-/** What nobody came back for within this time is removed. */
+/** Age from which a request without a task, or the file of a runner that is gone, is removed. */
 const abandonedMs = 60_000
 
-/** A record, and the name of its file. */
-interface Found extends JournalRecord {
+/** A record and the name of its file. */
+interface FileRecord extends JournalRecord {
   readonly name: string
 }
 
-/** The directory that programs share: what is in it, and whether the owners of the tasks in it live. */
+/** The directory that programs share: its files, and the owners of its tasks. */
 const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
   const { directory, processes } = options
   const fs = yield* FileSystem.FileSystem
@@ -187,23 +187,23 @@ const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
     known: Pick<JournalRecord, "ownerPid" | "abortRequested">
   ) {
     const text = yield* read(name)
-    // Another process ended the task between the two looks.
+    // Another process ended the task since the list was made.
     if (Option.isNone(text)) return []
     const entry = JournalFile.decode(text.value, runId)
-    if (Option.isSome(entry)) return [{ ...entry.value, ...known, name } satisfies Found]
+    if (Option.isSome(entry)) return [{ ...entry.value, ...known, name } satisfies FileRecord]
     yield* Effect.logWarning("an entry of the task journal is not understood and left alone").pipe(
       Effect.annotateLogs({ path: pathOf(name) })
     )
     return []
   })
 
-  // Asked by name for each owner of a task: a list made meanwhile may have the task and not yet its owner.
+  // The owner's file is read by its name: a list may have a new task without the file of its owner.
   const ownerPid = (owner: string | undefined) =>
     owner === undefined || processes === undefined
       ? Effect.undefined
       : TaskOwner.livingPid(fs, files, pathOf(JournalFile.runnerNameOf(owner)), processes)
 
-  /** Removes what nobody needs any more: requests whose task is over, and files of runners that are gone. */
+  /** Removes temporary files, requests without a task, and files of runners that are gone. */
   const tidy = Effect.fnUntraced(function*(all: ReadonlyArray<readonly [string, JournalFile.Named]>) {
     const torn = new Set(all.flatMap(([, named]) => named._tag === "Temporary" ? [named.of] : []))
     yield* Effect.forEach(torn, (name) => files.sweep(pathOf(name)), { discard: true })
@@ -227,7 +227,7 @@ const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
     yield* tidy(all)
     const wanted = new Set(all.flatMap(([, named]) => named._tag === "Abort" ? [named.runId] : []))
     const living = new Map<string | undefined, number | undefined>()
-    const found: Array<Found> = []
+    const found: Array<FileRecord> = []
     for (const [name, named] of all) {
       if (named._tag !== "Task") continue
       const { owner, runId } = named
@@ -243,7 +243,7 @@ const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
     return inOrder(found)
   })
 
-  /** Gives a file another name. Of several that do so with one file, one gets true. */
+  /** Renames a file. When several processes rename the same file, one of them gets true. */
   const rename = (from: string, to: string) =>
     fs.rename(pathOf(from), pathOf(to)).pipe(
       Effect.as(true),
@@ -278,11 +278,11 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   const own = yield* TaskOwner.newOwnerId(yield* SecureRandom.SecureRandom)
   const runnerName = JournalFile.runnerNameOf(own)
   const ownName = (runId: string) => JournalFile.taskNameOf(runId, own)
-  const announcing = yield* Semaphore.make(1)
+  const announceOnce = yield* Semaphore.make(1)
   let announced = false
 
-  /** Before a task has our name, others can see that we live. */
-  const announce = announcing.withPermit(
+  /** Writes the file of this runner, before the first task has its name. */
+  const announce = announceOnce.withPermit(
     Effect.suspend(() =>
       announced || processes === undefined ? Effect.void : TaskOwner.describe(fs, processes).pipe(
         Effect.flatMap((text) => directory.create(runnerName, text)),
@@ -290,7 +290,7 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
       )
     )
   )
-  // What lives on in this process claims what is left, as other processes do.
+  // Another runner of this process may claim the open tasks.
   yield* Effect.addFinalizer(() =>
     announced ? Effect.ignore(directory.remove(runnerName), { log: "Warn" }) : Effect.void
   )

@@ -1,9 +1,10 @@
 /**
- * Which of the programs that share a journal has a task at work.
+ * The owner of a task among the programs that share a journal.
  *
- * Each runner has a name of its own, and a private file beside the tasks that tells its process. A task whose runner has no
- * such file, or one whose process is gone, is nobody's, and may be taken up. Where processes cannot be seen, as in another
- * container or on another machine, they count as gone: the gateway still runs each key once, and at worst both are told.
+ * Each runner has its own name, and a private file beside the tasks that names its process. A task has no owner when its
+ * runner has no such file, or when that process is gone. Another runner may then claim it. A process that this one cannot
+ * see, in another container or on another machine, counts as gone: the gateway still runs each key once, and at worst both
+ * runners get the reply.
  */
 import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
@@ -15,7 +16,7 @@ import type { PrivateFile } from "../storage/PrivateFile.ts"
 
 /** The processes of this machine. */
 export interface Processes {
-  /** The number of this process. */
+  /** The id of this process. */
   readonly own: number
   readonly isAlive: (pid: number) => boolean
 }
@@ -27,29 +28,29 @@ export type OwnerId = typeof OwnerId.Type
 export const newOwnerId = (random: SecureRandom.SecureRandom["Service"]): Effect.Effect<OwnerId> =>
   Effect.map(random.randomBytes(8), (bytes) => OwnerId.make(Hex.encode(bytes)))
 
-/** The numbers that processes have. Asked about 0, systems answer about all processes of a group. */
+/** The id of a process. 0 is none: systems take it for all processes of a group. */
 export const ProcessId = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 31 - 1 }))
 
 const OwnerFile = Schema.fromJsonString(Schema.Struct({
   format: Schema.Literal("effect-openclaw/task-runner"),
   version: Schema.Literal(1),
   pid: ProcessId,
-  /** Tells the process from a later one with the same number. Absent where the system does not say. */
+  /** Boot and start time, which a later process with the same id does not share. Absent where the system has none. */
   started: Schema.optionalKey(Schema.String)
 }))
 const decodeFile = Schema.decodeUnknownOption(OwnerFile)
 const encodeFile = Schema.encodeSync(OwnerFile)
 
-/** The boot of the machine, and when in it the process began. Linux tells; elsewhere there is nothing. */
+/** The boot of the machine and the start time of the process. Linux only. */
 const startOf = (fs: FileSystem.FileSystem, pid: number): Effect.Effect<Option.Option<string>> =>
   Effect.option(Effect.zipWith(
     fs.readFileString("/proc/sys/kernel/random/boot_id"),
     fs.readFileString(`/proc/${pid}/stat`),
-    // The name of the program stands in brackets and may hold anything; the start is the twentieth word behind it.
+    // The program's name is in brackets and may hold any text. The start time is the twentieth word after it.
     (boot, stat) => `${boot.trim()} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]}`
   ))
 
-/** What the file of a runner holds. */
+/** The content of the file of a runner. */
 export const describe = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, { own }: Processes) {
   const started = Option.getOrUndefined(yield* startOf(fs, own))
   const text = encodeFile({
@@ -61,7 +62,7 @@ export const describe = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, {
   return `${text}\n`
 })
 
-/** The process of the runner whose file this is, if it lives. A file that cannot be read tells of nobody. */
+/** The process that the file of a runner names, if it lives; undefined for a file that cannot be read. */
 export const livingPid = Effect.fnUntraced(function*(
   fs: FileSystem.FileSystem,
   files: PrivateFile["Service"],

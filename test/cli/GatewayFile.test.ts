@@ -23,7 +23,7 @@ const machine = PrivateFile.layer.pipe(
 )
 
 describe("GatewayFile", () => {
-  it.effect("a number that no process has is nobody's, and nobody is asked about it", () =>
+  it.effect("a file with an impossible process id names no gateway, and no process is asked for", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = `${yield* fs.makeTempDirectoryScoped()}/state/gateway.json`

@@ -236,7 +236,7 @@ const storedSeeds = Effect.fnUntraced(function*(folder: string) {
 })
 
 describe("identity show and create", () => {
-  it.effect("create makes a private file once, show shows it, and neither shows the key", () =>
+  it.effect("create writes a private file once, show reports it, and neither shows the key", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const stateDir = yield* stateDirectory
@@ -282,7 +282,7 @@ describe("identity show and create", () => {
       assert.deepStrictEqual(yield* tree(stateDir), before)
     }).pipe(Effect.provide(Cli.platform)))
 
-  it.effect("F04: with a passphrase a new identity is encrypted from birth, and opens with no other", () =>
+  it.effect("F04: a passphrase encrypts a new identity, and no other passphrase opens it", () =>
     Effect.gen(function*() {
       const stateDir = yield* stateDirectory
       const env = { [`${prefix}PASSPHRASE`]: first }
@@ -302,7 +302,7 @@ describe("identity show and create", () => {
       assert.deepStrictEqual(yield* tree(stateDir), before)
     }).pipe(Effect.provide(Cli.platform)))
 
-  it.effect("F39: what cannot be used is named and left alone by every command", () =>
+  it.effect("F39: every command names an unusable file and leaves it unchanged", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* Cli.temporaryDirectory
@@ -332,7 +332,7 @@ describe("identity show and create", () => {
 })
 
 describe("identity encrypt, decrypt, change-passphrase", () => {
-  it.effect("F04: do device and operator, keep both identities, and name backups that stay plain", () =>
+  it.effect("F04: change device and operator, keep both identities, and name plain backups", () =>
     Effect.gen(function*() {
       const stateDir = yield* stateDirectory
       const operatorPath = `${stateDir}/operator-identity.json`
@@ -395,7 +395,7 @@ describe("identity encrypt, decrypt, change-passphrase", () => {
       })
     }).pipe(Effect.provide(Cli.platform)))
 
-  it.effect("a passphrase comes from the configuration alone, and what is wrong with it is named before any change", () =>
+  it.effect("a passphrase comes from the configuration only, and a wrong one is an error before any change", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const stateDir = yield* stateDirectory
@@ -441,7 +441,7 @@ describe("identity encrypt, decrypt, change-passphrase", () => {
 })
 
 describe("identity import", () => {
-  it.effect("F40: brings in OpenClaw's, TEN's and PEM files with the platform they paired with, and only reads them", () =>
+  it.effect("F40: imports files of OpenClaw and TEN and PEM files with their platform, and only reads them", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* Cli.temporaryDirectory
@@ -470,7 +470,7 @@ describe("identity import", () => {
       }
     }).pipe(Effect.provide(Cli.platform)))
 
-  it.effect("F39: refuses what it cannot use and what would overwrite, with the reason and without a trace", () =>
+  it.effect("F39: refuses unusable files and stored identities with the reason, and changes nothing", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* Cli.temporaryDirectory
@@ -518,7 +518,7 @@ describe("identity import", () => {
       assertSilent(key.seed, ...told, overwrite.everything, reserved.everything)
     }).pipe(Effect.provide(Cli.platform)))
 
-  it.effect("F04: an encrypted backup is imported with its passphrase and stays encrypted; a plain file becomes so", () =>
+  it.effect("F04: an encrypted backup is imported with its passphrase and stays encrypted; a plain file gets encrypted", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* Cli.temporaryDirectory
@@ -568,7 +568,7 @@ describe("identity import", () => {
 })
 
 describe("identity reset", () => {
-  it.effect("F39: says what it would do, does it with --yes, and keeps a backup that brings the identity back", () =>
+  it.effect("F39: announces the reset, performs it with --yes, and keeps a backup that can be imported", () =>
     Effect.gen(function*() {
       const stateDir = yield* stateDirectory
       const { deviceId } = yield* shown(["create"], { stateDir })
@@ -599,7 +599,7 @@ describe("identity reset", () => {
       assert.include(yield* shown(["import", backup], { stateDir }), { deviceId, imported: true })
     }).pipe(Effect.provide(Cli.platform)))
 
-  it.effect("F39: gives up a damaged file as well, and the operator's only when it is asked for", () =>
+  it.effect("F39: gives up a damaged file too, and the operator's identity only with --operator", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const stateDir = yield* stateDirectory
@@ -622,7 +622,7 @@ describe("identity reset", () => {
 })
 
 describe("a configured key", () => {
-  it.effect("G01: seed and PEM are the identity without a file, and commands that would make one say so", () =>
+  it.effect("G01: a seed or PEM is the identity without a file, and commands that would write one refuse", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* Cli.temporaryDirectory
@@ -668,7 +668,7 @@ describe("a configured key", () => {
 })
 
 describe("commands that need the identity", () => {
-  it.effect("F04: one that cannot be opened ends them with status 78 before anything is written or said", () =>
+  it.effect("F04: an identity that cannot be opened ends them with status 78 before any output or change", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const stateDir = yield* stateDirectory
@@ -731,7 +731,7 @@ describe("README", () => {
     (fs) => fs.readFileString(`${import.meta.dirname}/../../src/identity/README.md`)
   )
 
-  it.effect("F31: says how an identity is kept on volumes, in containers, in backups and encrypted", () =>
+  it.effect("F31: explains volumes, containers, backups and encryption", () =>
     Effect.map(section, (text) => {
       const topics = [...text.matchAll(/^- \*\*([^*]+)\*\*: /gm)].map(([, topic]) => topic)
       assert.includeMembers(topics, [
@@ -751,7 +751,7 @@ describe("README", () => {
       }
     }).pipe(Effect.provide(Cli.platform)))
 
-  it.effect("F31: its commands work in the order in which they stand", () =>
+  it.effect("F31: its commands work in the given order", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const home = yield* Cli.temporaryDirectory

@@ -19,14 +19,19 @@ describe("CompareCode", () => {
     )
   })
 
-  it.prop("G26: the digits begin the id, and the words tell what its first eight bytes are", [HexId], ([id]) => {
-    const { digits, words } = compareCode(id)
-    assert.isTrue(id.startsWith(digits.replaceAll("-", "")))
-    assert.match(digits, /^([0-9a-f]{4}-){4}[0-9a-f]{4}$/)
-    const bytes = words.split(" ").map((word) => byteOf.get(word))
-    assert.strictEqual(Buffer.from(bytes.map((byte) => byte ?? 0)).toString("hex"), id.slice(0, 16))
-    assert.notInclude(bytes, undefined)
-  }, { arbitrary: { seed: 4, runs: 200 } })
+  it.prop(
+    "G26: the digits are the beginning of the id, and the words stand for its first eight bytes",
+    [HexId],
+    ([id]) => {
+      const { digits, words } = compareCode(id)
+      assert.isTrue(id.startsWith(digits.replaceAll("-", "")))
+      assert.match(digits, /^([0-9a-f]{4}-){4}[0-9a-f]{4}$/)
+      const bytes = words.split(" ").map((word) => byteOf.get(word))
+      assert.strictEqual(Buffer.from(bytes.map((byte) => byte ?? 0)).toString("hex"), id.slice(0, 16))
+      assert.notInclude(bytes, undefined)
+    },
+    { arbitrary: { seed: 4, runs: 200 } }
+  )
 
   it("G26: the 256 words differ in their first four letters", () => {
     assert.strictEqual(byteOf.size, 256)

@@ -56,7 +56,7 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual(second.warnings, [])
     }))
 
-  it.effect("other tools read the key, derive the same id and verify what it signs", () =>
+  it.effect("other tools read the key, derive the same id and verify its signatures", () =>
     Effect.gen(function*() {
       const { identity, text } = yield* withIdentity
       const { deviceId, privateKey } = parsed(text)
@@ -74,14 +74,14 @@ describe("DeviceIdentity", () => {
       assert.isFalse(identity.verify("text", ""))
     }))
 
-  it.effect("a stored identity keeps the platform that it was created with", () =>
+  it.effect("a stored identity keeps its platform", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       yield* load(disk, { platform: PlatformName.make("ten") })
       assert.strictEqual((yield* load(disk, { platform: PlatformName.make("linux") })).platform, "ten")
     }))
 
-  it.effect("without create an absent identity is an error and nothing is written", () =>
+  it.effect("without `create` a missing identity is an error, and nothing is written", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const error = yield* Effect.flip(load(disk, { create: false }))
@@ -97,7 +97,7 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual([error._tag, "reason" in error && error.reason], ["IdentityInconsistent", "DeviceId"])
     }))
 
-  it.effect("F03: a foreign public key is refused, also when the id belongs to it", () =>
+  it.effect("F03: a foreign public key is refused, also with the id of that key", () =>
     Effect.gen(function*() {
       const { identity, text } = yield* withIdentity
       const foreign = raw(generateKeyPairSync("ed25519").publicKey.export({ format: "der", type: "spki" }))
@@ -139,7 +139,7 @@ describe("DeviceIdentity", () => {
       }
     }))
 
-  it.effect("F39: a file that cannot be used is named, explained and left alone", () =>
+  it.effect("F39: the error for an unusable file names it and says why, and the file stays unchanged", () =>
     Effect.gen(function*() {
       const { text } = yield* withIdentity
       const fields = parsed(text)
@@ -185,7 +185,7 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual([error._tag, "reason" in error && error.reason], ["IdentityInconsistent", "Checksum"])
     }))
 
-  it.effect("a file that cannot be read is neither absent nor invalid", () =>
+  it.effect("a file that cannot be read does not count as absent or invalid", () =>
     Effect.gen(function*() {
       const { disk, text } = yield* withIdentity
       for (const operation of ["lstat", "open", "read", "stat"]) {
@@ -203,7 +203,7 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual(snapshot(disk), { [path]: text })
     }))
 
-  it.effect("F40: OpenClaw's own places are refused with the reason, and nothing is made there", () =>
+  it.effect("F40: OpenClaw's own places are refused with the reason, and nothing is created there", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const refused = [
@@ -220,7 +220,7 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual([...disk.entries.keys()], ["/"])
     }))
 
-  it.effect("F08: while each look at the disk takes two seconds, other fibers run", () =>
+  it.effect("F08: other fibers run while each disk operation takes two seconds", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const ticks = yield* Ref.make(0)
@@ -242,7 +242,7 @@ describe("DeviceIdentity", () => {
       assert.isAtLeast(yield* Ref.get(ticks), operations * 2)
     }))
 
-  it.effect("G02: any number of starts at once end with one identity, whatever their order", () =>
+  it.effect("G02: simultaneous first starts agree on one identity", () =>
     Effect.gen(function*() {
       for (let round = 0; round < 60; round++) {
         const disk = makeDisk()
@@ -257,7 +257,7 @@ describe("DeviceIdentity", () => {
       }
     }))
 
-  it.effect("F18: killed at any operation of the first start, the next start finds nothing or all of it", () =>
+  it.effect("F18: after a first start that is killed at any operation, the next start finds no file or a whole one", () =>
     Effect.gen(function*() {
       const whole = killAt(Number.POSITIVE_INFINITY)
       yield* load(makeDisk(), {}, whole)
@@ -295,7 +295,7 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual((yield* load(disk)).warnings, [])
     }))
 
-  it.effect("F05: where the mode cannot be changed it warns with path and mode, or refuses when strict", () =>
+  it.effect("F05: a mode that cannot be changed is a warning with path and mode, and refused when strict", () =>
     Effect.gen(function*() {
       const { disk } = yield* withIdentity
       const file = disk.entries.get(path)
@@ -305,7 +305,7 @@ describe("DeviceIdentity", () => {
       assert.strictEqual((yield* Effect.flip(load(disk, { strict: true }, { chmod: false })))._tag, "IdentityExposed")
     }))
 
-  it.effect("F05: a file system without modes is a warning, never silence; refused when strict", () =>
+  it.effect("F05: a file system without modes is a warning, and refused when strict", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const { warnings } = yield* load(disk, {}, { fixedMode: 0o777 })
@@ -316,7 +316,7 @@ describe("DeviceIdentity", () => {
       )
     }))
 
-  it.effect("a file system without hard links still gets one whole identity, with a warning", () =>
+  it.effect("a file system without hard links gets one whole identity, with a warning", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const { warnings } = yield* load(disk, {}, { links: false })
@@ -325,7 +325,7 @@ describe("DeviceIdentity", () => {
       assert.deepStrictEqual((yield* load(disk, {}, { links: false })).warnings, [])
     }))
 
-  it.effect("G02: where hard links are refused with EACCES, starts at once end with one identity all the same", () =>
+  it.effect("G02: simultaneous first starts agree on one identity where a hard link fails with EACCES", () =>
     Effect.gen(function*() {
       for (let round = 0; round < 20; round++) {
         const disk = makeDisk()
@@ -370,7 +370,7 @@ describe("DeviceIdentity", () => {
     { arbitrary: { seed: 3, runs: 60 } }
   )
 
-  it.effect("an ephemeral identity is another one each time, and says that it is ephemeral", () =>
+  it.effect("an ephemeral identity is new each time, and its source says so", () =>
     Effect.gen(function*() {
       const make = (seed: string) =>
         Effect.map(

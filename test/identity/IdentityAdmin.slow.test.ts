@@ -43,7 +43,7 @@ const tenFile = ({ deviceId, privateKeyPem, publicKeyPem }: ReturnType<typeof fo
 })
 
 describe("IdentityAdmin", () => {
-  it.effect("looks at an identity without changing anything", () =>
+  it.effect("`inspect` changes nothing", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const operations = yield* admin(disk)
@@ -60,7 +60,7 @@ describe("IdentityAdmin", () => {
       assert.notInclude(JSON.stringify(summary), "PRIVATE")
     }))
 
-  it.effect("F04: encrypt, change the passphrase, decrypt: always the same identity, and no plain key on the disk", () =>
+  it.effect("F04: encryption, a new passphrase and decryption keep the identity, and leave no plain key on the disk", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const identity = yield* load(disk)
@@ -96,7 +96,7 @@ describe("IdentityAdmin", () => {
       assert.strictEqual(yield* reasonOf(operations.changePassphrase(first, second)), "IdentityLocked NotEncrypted")
     }).pipe(cheaply))
 
-  it.effect("F04: a new identity with a passphrase is encrypted from the start; an old one is reported", () =>
+  it.effect("F04: a passphrase encrypts a new identity; a stored plain one is reported", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const identity = yield* load(disk, { passphrase: first })
@@ -119,7 +119,7 @@ describe("IdentityAdmin", () => {
     }).pipe(cheaply))
 
   it.effect(
-    "F18: killed at any operation of encrypting, the same identity opens, plain or sealed",
+    "F18: after an encryption that is killed at any operation, the same identity opens, plain or sealed",
     () =>
       Effect.gen(function*() {
         const start = makeDisk()
@@ -141,7 +141,7 @@ describe("IdentityAdmin", () => {
     60_000
   )
 
-  it.effect("F40: a TEN file is imported with its platform, and its source is neither changed nor repaired", () =>
+  it.effect("F40: a TEN file is imported with its platform, and the file stays unchanged", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const ten = foreign()
@@ -222,7 +222,7 @@ describe("IdentityAdmin", () => {
       assert.strictEqual(yield* reasonOf(operations.importFile("/none")), "IdentityUnreadable")
     }))
 
-  it.effect("an import reads nothing but a regular file of a size that an identity has", () =>
+  it.effect("an import reads only a regular file that is not larger than an identity can be", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       place(disk, "/source", foreign().privateKeyPem)
@@ -243,7 +243,7 @@ describe("IdentityAdmin", () => {
       assert.deepStrictEqual([error._tag, "errno" in error && error.errno], ["IdentityUnreadable", "EFBIG"])
     }))
 
-  it.effect("F39: an import never takes the place of another identity, and reset keeps a backup", () =>
+  it.effect("F39: an import never replaces another identity, and reset keeps a backup", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const identity = yield* load(disk)
@@ -264,7 +264,7 @@ describe("IdentityAdmin", () => {
       assert.strictEqual(Object.keys(snapshot(disk)).length, 3)
     }))
 
-  it.effect("F39: reset keeps a file that cannot be used just as well", () =>
+  it.effect("F39: reset keeps a backup of an unusable file too", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       place(disk, path, "damaged")
@@ -272,7 +272,7 @@ describe("IdentityAdmin", () => {
       assert.deepStrictEqual(snapshot(disk), { [backup]: "damaged" })
     }))
 
-  it.effect("a reset on a disk that is read-only says why, and changes nothing", () =>
+  it.effect("a reset on a read-only disk says why it failed, and changes nothing", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       yield* load(disk)
@@ -287,7 +287,7 @@ describe("IdentityAdmin", () => {
       assert.deepStrictEqual(snapshot(disk), before)
     }))
 
-  it.effect("what cannot be changed stays and is named", () =>
+  it.effect("a failed change is a typed error and leaves the file unchanged", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       assert.strictEqual(yield* reasonOf(Effect.flatMap(admin(disk), (each) => each.encrypt(first))), "IdentityAbsent")

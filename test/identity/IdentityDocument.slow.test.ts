@@ -36,7 +36,7 @@ const flips = (text: string): ReadonlyArray<{ readonly changed: Uint8Array; read
 }
 
 describe("IdentityDocument", () => {
-  it.effect("F04: opens what an independent writer of the format made, plain and sealed", () =>
+  it.effect("F04: opens the documents of an independent writer, plain and sealed", () =>
     Effect.gen(function*() {
       for (const document of [vectors.plain, ...vectors.sealed]) {
         const identity = yield* open(JSON.stringify(document), passphrase)
@@ -46,7 +46,7 @@ describe("IdentityDocument", () => {
       }
     }).pipe(Effect.provide(services)))
 
-  it.effect("F04: writes what an independent reader of the format opens", () =>
+  it.effect("F04: an independent reader opens its documents", () =>
     Effect.gen(function*() {
       const identity = yield* open(JSON.stringify(vectors.plain))
       assert.deepStrictEqual(JSON.parse(textOf(yield* IdentityDocument.encode(identity, undefined))), vectors.plain)
@@ -77,7 +77,7 @@ describe("IdentityDocument", () => {
       for (const field of ["salt", "nonce", "ciphertext"]) assert.notStrictEqual(first[field], second[field], field)
     }).pipe(Effect.provide(services), Effect.provideService(KeyEnvelope.Cost, 2 ** 14)))
 
-  it.effect("F04: a wrong passphrase and a missing one are told apart from damage", () =>
+  it.effect("F04: a wrong passphrase, a missing one and damage are different errors", () =>
     Effect.gen(function*() {
       const [sealed] = vectors.sealed
       const reasonOf = (document: unknown, secret?: string) =>
@@ -126,7 +126,7 @@ describe("IdentityDocument", () => {
     }).pipe(Effect.provide(services)))
 
   it.effect(
-    "F39: every flipped bit of a real file is a typed error, or the same identity where it lies in a comment",
+    "F39: each flipped bit of a real file is a typed error, or the same identity when it is in a comment",
     () =>
       Effect.gen(function*() {
         const disk = makeDisk()
@@ -166,7 +166,7 @@ describe("IdentityDocument", () => {
   )
 
   it.effect(
-    "F39: every flipped bit of a sealed file is a typed error, and never taken for a wrong passphrase",
+    "F39: each flipped bit of a sealed file is a typed error, and never that of a wrong passphrase",
     () =>
       Effect.gen(function*() {
         // without text in the comments, so that no changed file gets as far as the slow derivation

@@ -8,7 +8,7 @@ import { failure, makeDisk } from "../storage/MemoryFiles.ts"
 import { load, path, tokenStore } from "./Fixture.ts"
 
 describe("IdentityError", () => {
-  it("each fault of a private file has its class, with the facts that it had", () => {
+  it("each fault of a private file has its class, and keeps its facts", () => {
     const facts = { path: "/s/identity.json", errno: "EACCES", owner: 7, mode: 0o640 }
     const told = (reason: StorageError["reason"]) => {
       const error = fromStorage(new StorageError({ ...facts, reason }))
@@ -39,7 +39,7 @@ describe("IdentityError", () => {
     }
   })
 
-  it.effect("the same failing disk is an identity's error for an identity, and a token store's for a token", () =>
+  it.effect("a failing disk is an identity error for an identity, and a token store error for a token", () =>
     Effect.gen(function*() {
       const gate = (operation: string, at: string) =>
         operation === "write" ? Effect.fail(failure("Unknown", "ENOSPC", operation, at)) : Effect.void

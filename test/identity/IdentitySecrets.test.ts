@@ -59,7 +59,7 @@ describe("IdentitySecrets", () => {
       assert.strictEqual(yield* passphrase({ PASSPHRASE_FD: String(handle.fd) }), "through a descriptor")
     }))
 
-  it.effect("what cannot be used is named by its variable, and never repeated", () =>
+  it.effect("the error for an unusable value names the variable and does not repeat the value", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* reasonOf(passphrase({ PASSPHRASE: "a", PASSPHRASE_FILE: "/b" })), "Ambiguous")
       assert.strictEqual(yield* reasonOf(passphrase({ PASSPHRASE_FILE: "/nowhere/at/all" })), "Unreadable")

@@ -90,7 +90,7 @@ describe("IdentityStore", () => {
       assert.strictEqual(yield* check("", `${directory}/oc/me.json`), "free")
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("F18: a directory above that everybody may write is a warning, or refused when strict", () =>
+  it.effect("F18: a directory above that every user may write to is a warning, and refused when strict", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       yield* load(disk)

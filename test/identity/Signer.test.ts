@@ -99,7 +99,7 @@ describe("Signer", () => {
     { arbitrary: { seed: 2, runs: 100 } }
   )
 
-  it.effect("answers false, and never throws, for what is malformed", () =>
+  it.effect("`verify` gives false for malformed input and never throws", () =>
     Effect.gen(function*() {
       const { noble, node } = yield* both
       const { message, publicKey, signature } = rfc8032.vectors[2] ?? { message: "", publicKey: "", signature: "" }
@@ -135,7 +135,7 @@ describe("Signer", () => {
       }
     }))
 
-  it.effect("signatures that libraries judge differently are refused by both", () =>
+  it.effect("both signers refuse signatures on which libraries disagree", () =>
     Effect.gen(function*() {
       const { noble, node } = yield* both
       const message = new TextEncoder().encode("text")
@@ -167,7 +167,7 @@ describe("Signer", () => {
       }
     }))
 
-  it.effect("refuses a seed that has not 32 bytes", () =>
+  it.effect("refuses a seed that does not have 32 bytes", () =>
     Effect.gen(function*() {
       const { noble, node } = yield* both
       for (const signer of [noble, node]) {
@@ -178,7 +178,7 @@ describe("Signer", () => {
       }
     }))
 
-  it.effect("a key is not changed by what the caller does with its buffer, and does not show its seed", () =>
+  it.effect("a caller that reuses its buffer does not change the key, and the key does not show its seed", () =>
     Effect.gen(function*() {
       const { noble, node } = yield* both
       for (const signer of [noble, node]) {

@@ -36,7 +36,7 @@ const stores = {
 describe("TokenStore", () => {
   for (const [name, make] of Object.entries(stores)) {
     describe(name, () => {
-      it.effect("gives back what was stored, with scopes and time", () =>
+      it.effect("returns the stored token with its scopes and time", () =>
         Effect.gen(function*() {
           const store = yield* make
           assert.deepStrictEqual(yield* store.get(key), Option.none())
@@ -46,7 +46,7 @@ describe("TokenStore", () => {
           assert.deepStrictEqual(shown(yield* store.get(key)), ["two", [], 8])
         }))
 
-      it.effect("what could not be read back is not stored: the token or the scopes are too long, or too many", () =>
+      it.effect("refuses a token or scopes that it could not read back", () =>
         Effect.gen(function*() {
           const store = yield* make
           yield* store.put(key, entry("one"))
@@ -86,7 +86,7 @@ describe("TokenStore", () => {
           assert.deepStrictEqual(found.map((each) => shown(each)?.[0]), keys.map((_, index) => `token ${index}`))
         }))
 
-      it.effect("an equal token keeps the scopes and the time that were stored with it", () =>
+      it.effect("an equal token keeps its stored scopes and time", () =>
         Effect.gen(function*() {
           const store = yield* make
           yield* store.put(key, entry("one", ["operator.read", "operator.write"], 7))
@@ -95,7 +95,7 @@ describe("TokenStore", () => {
           assert.deepStrictEqual(shown(yield* store.get(key)), ["one", ["operator.read", "operator.write"], 7])
         }))
 
-      it.effect("G03: removes a token only while it is still that one", () =>
+      it.effect("G03: removes a token only when it is the stored one", () =>
         Effect.gen(function*() {
           const store = yield* make
           assert.isFalse(yield* store.remove(key, token("one")))
@@ -112,7 +112,7 @@ describe("TokenStore", () => {
     })
   }
 
-  it.effect("a second process reads what the first stored, in private files", () =>
+  it.effect("a second process reads the token of the first one from private files", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       yield* Effect.flatMap(tokenStore(disk), (store) => store.put(key, entry("one")))
@@ -124,7 +124,7 @@ describe("TokenStore", () => {
       }
     }))
 
-  it.effect("nothing is made before the first token, and one file per key stays", () =>
+  it.effect("nothing is created before the first token, and each key has one file", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const store = yield* tokenStore(disk)
@@ -138,7 +138,7 @@ describe("TokenStore", () => {
       assert.notInclude(JSON.stringify(snapshot(disk)), "token 19")
     }))
 
-  it.effect("a damaged or foreign file is named and not believed; the next token replaces it", () =>
+  it.effect("a damaged or foreign file is an error that names it; the next token replaces it", () =>
     Effect.gen(function*() {
       const other = makeDisk()
       yield* Effect.flatMap(tokenStore(other), (store) => store.put({ ...key, role: "node" }, entry("foreign")))
@@ -159,7 +159,7 @@ describe("TokenStore", () => {
       }
     }))
 
-  it.effect("a file that cannot be read is told like one that is damaged, and the next token replaces it", () =>
+  it.effect("a file that cannot be read is an error that names it; the next token replaces it", () =>
     Effect.gen(function*() {
       const large = `{"token":"${"x".repeat(2 * 1024 * 1024)}"}`
       const unreadable = (operation: string, path: string) =>
@@ -191,7 +191,7 @@ describe("TokenStore", () => {
       }
     }))
 
-  it.effect("a file with the last number there is is told, and nothing is written that would not be found", () =>
+  it.effect("a file with the last possible number is an error, and no file is written that would not be found", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const store = yield* tokenStore(disk)
@@ -224,7 +224,7 @@ describe("TokenStore", () => {
       assert.deepStrictEqual(shown(yield* full.get(key))?.[0], "one")
     }))
 
-  it.effect("F18: killed at any operation of an update, the old token or the new one is there", () =>
+  it.effect("F18: after an update that is killed at any operation, the old token or the new one is stored", () =>
     Effect.gen(function*() {
       const start = makeDisk()
       yield* Effect.flatMap(tokenStore(start), (store) => store.put(key, entry("old")))
@@ -250,7 +250,7 @@ describe("TokenStore", () => {
       }
     }))
 
-  it.effect("G03: processes that renew and remove at once never undo what they have not seen", () =>
+  it.effect("G03: processes that renew and remove at once never undo a change that they have not seen", () =>
     Effect.gen(function*() {
       for (let round = 0; round < 150; round++) {
         const disk = makeDisk()
@@ -273,7 +273,7 @@ describe("TokenStore", () => {
       }
     }))
 
-  it.effect("many writers at once: one of their tokens is there, and one file", () =>
+  it.effect("many writers at once leave one of their tokens, in one file", () =>
     Effect.gen(function*() {
       for (let round = 0; round < 20; round++) {
         const disk = makeDisk()
@@ -290,7 +290,7 @@ describe("TokenStore", () => {
       }
     }))
 
-  it.effect("where hard links are refused with EACCES, tokens are stored, renewed at once and removed all the same", () =>
+  it.effect("tokens are stored, renewed and removed where a hard link fails with EACCES", () =>
     Effect.gen(function*() {
       for (let round = 0; round < 20; round++) {
         const disk = makeDisk()
@@ -311,7 +311,7 @@ describe("TokenStore", () => {
       }
     }))
 
-  it.effect("G25: a token is not shown by what holds it", () =>
+  it.effect("G25: printing an entry or the store does not show the token", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const store = yield* tokenStore(disk)

@@ -75,7 +75,7 @@ const shown = (key: string, value: unknown) => key === "name" ? undefined : valu
 const machine = Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)
 
 describe("the state of release 0.1.0", () => {
-  it.effect("identities open, plain and sealed, and stay byte for byte what they were", () =>
+  it.effect("identities open, plain and sealed, and no file changes", () =>
     Effect.gen(function*() {
       const directory = yield* stateDirectory
       const device = yield* identityOf(`${directory}/identity.json`)
@@ -87,7 +87,7 @@ describe("the state of release 0.1.0", () => {
       assert.deepStrictEqual(yield* contents(directory), recorded.files)
     }).pipe(Effect.provide(machine)))
 
-  it.effect("the stored token is found under its key, and a removed one stays removed", () =>
+  it.effect("the stored token is found by its key, and a removed one stays removed", () =>
     Effect.gen(function*() {
       const directory = yield* stateDirectory
       const key = { gatewayScope, deviceId, role: "operator" as const }
@@ -104,7 +104,7 @@ describe("the state of release 0.1.0", () => {
       }).pipe(Effect.provide(TokenStore.layerFile({ directory: `${directory}/tokens` })))
     }).pipe(Effect.provide(machine)))
 
-  it.effect("open tasks are listed with their process and their abort requests, and claimed when it is gone", () =>
+  it.effect("open tasks are listed with their process and abort requests, and claimed when the process is gone", () =>
     Effect.gen(function*() {
       const directory = yield* stateDirectory
       const beside = yield* journalOf(directory, () => true)

@@ -24,7 +24,7 @@ const laptop = `
 `.trim()
 
 describe("EphemeralPlace", () => {
-  it("G01: tells memory, container and temporary places from places that last", () => {
+  it("G01: recognises memory, containers and temporary places", () => {
     const inContainer = (at: string) =>
       Option.getOrUndefined(
         Option.map(judge(parseMountInfo(container), at), ({ mount, place }) => [place, mount?.point])
@@ -49,7 +49,7 @@ describe("EphemeralPlace", () => {
     assert.isTrue(Option.isSome(judge(parseMountInfo(""), "/private/tmp/identity.json")))
   })
 
-  it.effect("G01: an identity in a container's own layer comes with a warning that says what will happen", () =>
+  it.effect("G01: an identity in a container's own layer comes with a warning that names the consequence", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       place(disk, "/proc/self/mountinfo", container)
@@ -63,7 +63,7 @@ describe("EphemeralPlace", () => {
       assert.include(describeWarning(warning), "new approval")
     }))
 
-  it.effect("no mount table is no warning", () =>
+  it.effect("there is no warning without a mount table", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* load(makeDisk())).warnings, [])
     }))

@@ -64,7 +64,7 @@ const start = Effect.fnUntraced(function*(state: string) {
 })
 
 describe("a volume whose files the platform makes group-writable", () => {
-  it.effect("the second start repairs directories and files, says so, and goes on as the same device", () =>
+  it.effect("the second start repairs directories and files, logs that, and is the same device", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const state = `${yield* fs.makeTempDirectoryScoped()}/state`

@@ -100,8 +100,8 @@ const refused = {
   "gateway file": "StorageError ForeignOwner"
 }
 
-describe("whose private files are used", () => {
-  it.effect("ours and root's", () =>
+describe("the owner of a private file", () => {
+  it.effect("may be this user or root", () =>
     Effect.gen(function*() {
       for (const [owner, hostUser] of [[user, user], [root, user], [root, root], [stranger, stranger]] as const) {
         assert.deepStrictEqual(
@@ -112,12 +112,12 @@ describe("whose private files are used", () => {
       }
     }))
 
-  it.effect("anybody's where the system has no users", () =>
+  it.effect("may be anyone where the system has no users", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* Effect.provide(useAll, as(yield* usedDisk(stranger), undefined)), used)
     }))
 
-  it.effect("not another user's, whatever this process may do: nothing is read, written or repaired", () =>
+  it.effect("may not be another user: nothing is read, written or repaired, also by root", () =>
     Effect.gen(function*() {
       for (const hostUser of [root, user + 1]) {
         const disk = yield* usedDisk(stranger)
@@ -133,7 +133,7 @@ describe("whose private files are used", () => {
       }
     }))
 
-  it.effect("not another user's file in a directory of ours, nor a file of ours in another user's directory", () =>
+  it.effect("is checked for the file and for its directory", () =>
     Effect.gen(function*() {
       const files = yield* usedDisk(stranger, (path) => path.endsWith(".json"))
       const { "task kept": kept, "token stored": stored, ...read } = yield* Effect.provide(useAll, as(files, user))
@@ -150,7 +150,7 @@ describe("whose private files are used", () => {
       assert.deepStrictEqual(yield* Effect.provide(useAll, as(directories, user)), refused)
     }))
 
-  it.effect("says who owns it, and what to do", () =>
+  it.effect("is named by the error, with advice", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.provide(identity, as(yield* usedDisk(stranger), root)))
       assert.deepInclude(error, { _tag: "IdentityExposed", reason: "ForeignOwner", path: "/s", owner: stranger })
@@ -158,7 +158,7 @@ describe("whose private files are used", () => {
       assert.include(error.message, "chown")
     }))
 
-  it.effect("a mount that shows every file as one user's is ours, as what we make there is that user's too", () =>
+  it.effect("may be the one user that a mount shows for all files", () =>
     Effect.gen(function*() {
       for (const hostUser of [root, user]) {
         const disk = yield* usedDisk(stranger)

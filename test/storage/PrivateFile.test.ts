@@ -56,7 +56,7 @@ describe("PrivateFile", () => {
       assert.deepStrictEqual(yield* read(file, paths.join(directory, "none", "file")), Option.none())
     }))
 
-  it.effect("F18: a symbolic link, a directory and a pipe are refused, and what they lead to is not read", () =>
+  it.effect("F18: symbolic links and directories are refused and not followed", () =>
     Effect.gen(function*() {
       const { directory, file, fs, paths } = yield* real
       const target = paths.join(directory, "target")
@@ -74,7 +74,7 @@ describe("PrivateFile", () => {
       assert.isFalse(yield* fs.exists(target))
     }))
 
-  it.effect("F18: a directory that others may write is refused before anything is written, where it stays so", () =>
+  it.effect("F18: a directory that stays writable to others is refused before anything is written", () =>
     Effect.gen(function*() {
       const { directory, file, fs, paths } = yield* real
       // The sticky bit says that a directory is shared on purpose, so it is not ours to change.
@@ -106,7 +106,7 @@ describe("PrivateFile", () => {
       assert.isTrue((yield* file.create(paths.join(group, "file"), text("x"))).created)
     }))
 
-  it.effect("a directory of ours that others may write loses that, and it is told", () =>
+  it.effect("a directory of ours that others may write is closed to them, with a warning", () =>
     Effect.gen(function*() {
       const { directory, file, fs, paths } = yield* real
       for (const [mode, after] of [[0o777, 0o755], [0o775, 0o755], [0o770, 0o750], [0o2770, 0o2750]] as const) {
@@ -128,7 +128,7 @@ describe("PrivateFile", () => {
       }
     }))
 
-  it.effect("a directory that stays open to others is refused, and so is what they put into it meanwhile", () =>
+  it.effect("a directory that cannot be closed is refused, and so is another user's file in one that was closed", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       place(disk, "/s/file", "planted")
@@ -158,7 +158,7 @@ describe("PrivateFile", () => {
       assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
     }))
 
-  it.effect("what could not be read back is not written", () =>
+  it.effect("refuses to write more than it reads back", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const file = yield* privateFile(disk)
@@ -182,7 +182,7 @@ describe("PrivateFile", () => {
       assert.deepStrictEqual([error.fault, error.errno], ["Unreadable", "EFBIG"])
     }))
 
-  it.effect("temporary files of ours go after a minute, those of others and of a live process stay", () =>
+  it.effect("removes temporary files of ours after a minute, and no other files", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const file = yield* privateFile(disk)
@@ -206,7 +206,7 @@ describe("PrivateFile", () => {
       assert.strictEqual(yield* file.sweep("/nowhere/file"), 0)
     }))
 
-  it.effect("a temporary file that is another name of the file goes at once", () =>
+  it.effect("removes a temporary file that is another name of the file at once", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       place(disk, "/s/file", "secret")
@@ -217,7 +217,7 @@ describe("PrivateFile", () => {
       assert.deepStrictEqual(snapshot(disk), { "/s/file": "sealed" })
     }))
 
-  it.effect("F18: killed at any operation of a replacement, a reader finds the old or the new content", () =>
+  it.effect("F18: after a replacement that is killed at any operation, a reader finds the old or the new content", () =>
     Effect.gen(function*() {
       const whole = killAt(Number.POSITIVE_INFINITY)
       const start = makeDisk()
@@ -236,7 +236,7 @@ describe("PrivateFile", () => {
       assert.deepStrictEqual(seen, new Set(["the old content", "the new content"]))
     }))
 
-  it.effect("a temporary file that vanishes under the writer is written again", () =>
+  it.effect("writes again when its temporary file was removed", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       let vanished = 0
@@ -253,7 +253,7 @@ describe("PrivateFile", () => {
       assert.deepStrictEqual(snapshot(disk), { "/s/file": "y" })
     }))
 
-  it.effect("a failed write is named, removes its temporary file and leaves the old content", () =>
+  it.effect("a failed write is a typed error, removes its temporary file and leaves the old content", () =>
     Effect.gen(function*() {
       for (const operation of ["open", "write", "sync", "link", "rename"]) {
         const disk = makeDisk()
@@ -273,7 +273,7 @@ describe("PrivateFile", () => {
       }
     }))
 
-  it.effect("writers that create at once: exactly one wins, and its content is what is there", () =>
+  it.effect("of several writers at once exactly one creates the file, and the file has its content", () =>
     Effect.gen(function*() {
       for (let round = 0; round < 100; round++) {
         const disk = makeDisk()
@@ -295,7 +295,7 @@ describe("PrivateFile", () => {
   const withoutLinks = ["EACCES", "EPERM", "EXDEV", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EISDIR"]
 
   for (const linkErrno of withoutLinks) {
-    it.effect(`where a hard link fails with ${linkErrno} a file is created once, whole, and never overwritten`, () =>
+    it.effect(`creates a file once and never overwrites it where a hard link fails with ${linkErrno}`, () =>
       Effect.gen(function*() {
         const disk = makeDisk()
         const file = yield* privateFile(disk, { linkErrno })
@@ -310,7 +310,7 @@ describe("PrivateFile", () => {
       }))
   }
 
-  it.effect("writers that create at once without hard links: exactly one wins, and its content is what is there", () =>
+  it.effect("of several writers at once exactly one creates the file, also without hard links", () =>
     Effect.gen(function*() {
       // In round 2569 another writer gives the winner's content its name before the winner looks.
       for (const round of [...Array(100).keys(), 2569]) {
@@ -332,7 +332,7 @@ describe("PrivateFile", () => {
       }
     }))
 
-  it.effect("a real directory whose hard links fail: of sixteen writers at once one creates, and nothing else stays", () =>
+  it.effect("of sixteen writers on a real disk without hard links one creates the file, and nothing else stays", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const linkless = Layer.succeed(FileSystem.FileSystem, {
@@ -360,7 +360,7 @@ describe("PrivateFile", () => {
       assert.lengthOf(yield* fs.readDirectory(`${directory}/made`), 10)
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
-  it.effect("killed at any operation of a creation without hard links, the next creation leaves one whole file", () =>
+  it.effect("after a creation without hard links that is killed at any operation, the next one leaves one whole file", () =>
     Effect.gen(function*() {
       const whole = { ...killAt(Number.POSITIVE_INFINITY), linkErrno: "EACCES" }
       yield* Effect.flatMap(privateFile(makeDisk(), whole), (file) => file.create("/s/file", text("killed")))
@@ -383,7 +383,7 @@ describe("PrivateFile", () => {
     }))
 
   for (const errno of ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]) {
-    it.effect(`where a file cannot be synced (${errno}) everything is written all the same, with one warning`, () =>
+    it.effect(`writes everything, with one warning, where sync fails with ${errno}`, () =>
       Effect.gen(function*() {
         const disk = makeDisk()
         const said: Array<unknown> = []
@@ -431,7 +431,7 @@ describe("PrivateFile", () => {
       }))
   }
 
-  it.effect("a sync that fails for another reason is a failed write", () =>
+  it.effect("a sync that fails with another error is a failed write", () =>
     Effect.gen(function*() {
       const gate = (operation: string, at: string) =>
         operation === "sync" ? Effect.fail(failure("Unknown", "EIO", operation, at)) : Effect.void
@@ -441,7 +441,7 @@ describe("PrivateFile", () => {
       assert.deepStrictEqual([error.reason, error.errno], ["Unwritable", "EIO"])
     }))
 
-  it.effect("an interrupt does not leave a half-done file", () =>
+  it.effect("an interrupt leaves no partial file", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const file = yield* privateFile(disk, { gate: () => Effect.sleep("1 second") })

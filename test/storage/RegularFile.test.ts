@@ -26,7 +26,7 @@ describe("RegularFile", () => {
       assert.strictEqual(yield* faultOf(readRegularFile(path, 199_999)), "Unreadable EFBIG")
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("reads a file whose size is not known before", () =>
+  it.effect("reads a file that does not say its size", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = "/proc/self/status"
@@ -35,7 +35,7 @@ describe("RegularFile", () => {
       assert.strictEqual(yield* faultOf(readRegularFile(path, 16)), "Unreadable EFBIG")
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("what is no regular file is refused at once: a device without end, a pipe nobody writes to, a directory", () =>
+  it.effect("refuses an endless device, a pipe without a writer and a directory at once", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const place = yield* directory
@@ -48,7 +48,7 @@ describe("RegularFile", () => {
       assert.strictEqual(yield* faultOf(readRegularFile(`${place}/none`, 10)), "Unreadable ENOENT")
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("a descriptor may be a file or a pipe, and the limit holds for both", () =>
+  it.effect("reads a descriptor of a file or a pipe, up to the limit", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const place = yield* directory

@@ -44,7 +44,7 @@ describe("TaskJournal", () => {
     const make = kind === "file"
       ? Effect.flatMap(inDirectory, open)
       : Effect.map(Layer.build(TaskJournal.layerMemory), Context.get(TaskJournal))
-    it.effect(`B07: the ${kind} layer keeps what is open, in order, and forgets what is done`, () =>
+    it.effect(`B07: the ${kind} layer keeps open tasks in order and forgets the others`, () =>
       Effect.gen(function*() {
         const journal = yield* make
         assert.deepStrictEqual(yield* journal.read, [])
@@ -62,7 +62,7 @@ describe("TaskJournal", () => {
       }).pipe(Effect.provide(NodeServices.layer)))
   }
 
-  it.effect("B07: each place that names the memory layer has a journal of its own, also where layers are shared", () =>
+  it.effect("B07: each use of the memory layer is a journal of its own, also where layers are shared", () =>
     Effect.gen(function*() {
       const agentOf = (position: number) =>
         Layer.effectDiscard(Effect.gen(function*() {
@@ -73,7 +73,7 @@ describe("TaskJournal", () => {
       yield* Layer.build(Layer.mergeAll(agentOf(1), agentOf(2)))
     }))
 
-  it.effect("B07: another process reads it; files and directory are private", () =>
+  it.effect("B07: another process reads it, and files and directory are private", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* inDirectory
@@ -85,7 +85,7 @@ describe("TaskJournal", () => {
       assert.deepInclude((yield* journal.read)[0], entry(1))
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("B07: what a killed writer left, and what is not understood, harms no other entry", () =>
+  it.effect("B07: leftovers of a killed writer and invalid files do not disturb other entries", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* inDirectory
@@ -109,7 +109,7 @@ describe("TaskJournal", () => {
       for (const name of torn) assert.isFalse(yield* fs.exists(name), name)
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("a crafted entry is left alone: ids that are none, times that no clock shows, text in place of numbers", () =>
+  it.effect("an entry with an id, a time or a number out of bounds is left alone", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* inDirectory
@@ -147,7 +147,7 @@ describe("TaskJournal", () => {
       }
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("an entry with the last position there is leaves room for later ones, in their order", () =>
+  it.effect("later tasks follow an entry with the last possible position, in their order", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* inDirectory
@@ -168,7 +168,7 @@ describe("TaskJournal", () => {
       ])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("what could not be read back is not written", () =>
+  it.effect("refuses to write an entry that it could not read back", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* inDirectory
@@ -196,7 +196,7 @@ describe("TaskJournal", () => {
       assert.isUndefined(second?.answeredRunId)
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("a runner's file that names no process tells of nobody, and nobody is asked about it", () =>
+  it.effect("a runner whose file has no process id is gone, and no process is asked for", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* inDirectory
@@ -224,7 +224,7 @@ describe("TaskJournal", () => {
       assert.deepStrictEqual(asked, [])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it.effect("B07: a process killed at any operation of the file system leaves each entry as it was or as it was to be", () =>
+  it.effect("B07: a process that is killed at any operation leaves each entry in its old or its new state", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const on = (of: Disk, gate: () => void) =>
@@ -270,7 +270,7 @@ describe("TaskJournal", () => {
       }
     }))
 
-  it.effect("where hard links are refused with EACCES, tasks, runners and abort requests are kept all the same", () =>
+  it.effect("keeps tasks, runners and abort requests where a hard link fails with EACCES", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       const on = (pid: number, alive: (pid: number) => boolean) =>
@@ -297,7 +297,7 @@ describe("TaskJournal", () => {
       assert.deepStrictEqual(yield* first.abortAnswer(entry(1).runId), Option.some("Aborted"))
     }))
 
-  it.effect("says what is wrong with its place, and never what the task is", () =>
+  it.effect("an error names the fault of the place, and never the task", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* inDirectory
