@@ -173,11 +173,14 @@ const program = Effect.gen(function*() {
   const runner = yield* TaskRunner
   const seen = yield* AgentEvents
   const { taskId } = yield* runner.delegate("water the plants")
+  const told = (name: AgentEvent.AgentEvent["event"]) =>
+    Stream.runHead(Stream.filter(seen.events, ({ event }) => event === name))
+  yield* told("pairing.required")
   const { pending: [request] } = yield* gateway.awaitState(({ pending }) => pending.length === 1)
   yield* gateway.approve(request?.requestId ?? "")
   yield* device.checkNow
   const outcome = yield* runner.await(taskId)
-  yield* Stream.runHead(Stream.filter(seen.events, ({ event }) => event === "connected"))
+  yield* told("connected")
   yield* Console.log(JSON.stringify({ outcome, asked: [...asked].toSorted() }))
 })
 
