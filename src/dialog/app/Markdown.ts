@@ -4,6 +4,7 @@
  */
 import DOMPurify from "dompurify"
 import { Marked } from "marked"
+import { isWithinLimits } from "./MarkdownLimits.ts"
 
 const asText: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" }
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (letter) => asText[letter] ?? letter)
@@ -12,6 +13,8 @@ const markdown = new Marked({
   async: false,
   gfm: true,
   breaks: true,
+  // A definition of a link can stand for any number of long links, so it stays text.
+  tokenizer: { def: () => undefined },
   renderer: {
     // The heading of the task has level 3.
     heading({ depth, tokens }) {
@@ -28,8 +31,22 @@ const tags = (
   "a b blockquote br code del em h4 h5 h6 hr i li ol p pre s strong sub sup table tbody td th thead tr ul"
 ).split(" ")
 
-export const fromMarkdown = (text: string): DocumentFragment => {
-  const fragment = DOMPurify.sanitize(markdown.parse(text, { async: false }), {
+/** Markup that is not cleaned yet. Undefined for a text that is beyond the limits. */
+export const toMarkup = (text: string): string | undefined =>
+  isWithinLimits(text) ? markdown.parse(text, { async: false }) : undefined
+
+/** Undefined for a text that is beyond the limits, or that a library stumbles over: it can be shown as it is. */
+export const fromMarkdown = (text: string): DocumentFragment | undefined => {
+  try {
+    const markup = toMarkup(text)
+    return markup === undefined ? undefined : clean(markup)
+  } catch {
+    return undefined
+  }
+}
+
+const clean = (markup: string): DocumentFragment => {
+  const fragment = DOMPurify.sanitize(markup, {
     ALLOWED_TAGS: tags,
     ALLOWED_ATTR: ["href", "title", "start"],
     ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,

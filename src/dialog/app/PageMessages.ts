@@ -42,6 +42,7 @@ const english = {
   notStopped: "The task could not be stopped.",
   showAll: "Show all",
   showLess: "Show less",
+  notFormatted: "Shown as plain text, as it is too long or too nested to format.",
   replyTo: (summary: string) => `Reply to: ${summary}`,
   queuedReasons: {
     AwaitingApproval: "It is sent as soon as the device is approved.",
@@ -95,6 +96,7 @@ const german: PageMessages = {
   notStopped: "Die Aufgabe ließ sich nicht abbrechen.",
   showAll: "Alles zeigen",
   showLess: "Weniger zeigen",
+  notFormatted: "Als reiner Text gezeigt, da zu lang oder zu verschachtelt zum Formatieren.",
   replyTo: (summary) => `Antwort auf: ${summary}`,
   queuedReasons: {
     AwaitingApproval: "Sie wird gesendet, sobald das Gerät freigegeben ist.",

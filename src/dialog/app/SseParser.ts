@@ -47,9 +47,13 @@ export const makeSseParser = (onEvent: OnEvent): (piece: string) => void => {
     if (afterReturn && text.startsWith("\n")) text = text.slice(1)
     if (text === "") return
     afterReturn = text.endsWith("\r")
-    const lines = (rest + text).split(/\r\n|\r|\n/)
-    rest = lines.pop() ?? ""
-    for (const each of lines) line(each)
+    rest += text
+    // Only a piece that ends a line makes it worth to read what came before it.
+    if (/[\r\n]/.test(text)) {
+      const lines = rest.split(/\r\n|\r|\n/)
+      rest = lines.pop() ?? ""
+      for (const each of lines) line(each)
+    }
     if (rest.length > maxEventChars) {
       chars = rest.length
       data = []

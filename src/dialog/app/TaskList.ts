@@ -5,6 +5,7 @@ import { h, setText } from "./Dom.ts"
 import type { TaskEvent } from "./EventReader.ts"
 import { fromMarkdown } from "./Markdown.ts"
 import type { PageMessages } from "./PageMessages.ts"
+import { fromPlainText } from "./PlainText.ts"
 import type { TaskState } from "./TaskState.ts"
 import { hasEnded, stepTask } from "./TaskState.ts"
 
@@ -78,7 +79,7 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
   const summary = h("h3", { dir: "auto" })
   const chip = h("span", { class: "chip" })
   const detail = h("p", { class: "detail" })
-  const reply = h("div", { class: "reply", dir: "auto", role: "group" })
+  const reply = h("div", { class: "reply", role: "group" })
   const all = h("button", { type: "button", class: "quiet", "aria-expanded": "false" }, messages.showAll)
   const stopButton = h("button", { type: "button", class: "quiet" }, messages.stop)
   const trouble = h("p", { class: "trouble" })
@@ -95,6 +96,7 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
   all.hidden = true
   trouble.hidden = true
   let shownText: string | undefined
+  let formatted = true
 
   /** Shows three lines, and the rest on request. The tab key does not reach what is cut off. */
   const fold = () => {
@@ -107,6 +109,15 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
       if (hidden) link.tabIndex = -1
       else link.removeAttribute("tabindex")
     }
+  }
+  const showReply = (text: string) => {
+    const fragment = fromMarkdown(text)
+    formatted = fragment !== undefined
+    reply.replaceChildren(...(fragment === undefined ? fromPlainText(text) : [fragment]))
+    reply.hidden = false
+    if (formatted) reply.dir = "auto"
+    else reply.removeAttribute("dir")
+    fold()
   }
   new ResizeObserver(fold).observe(reply)
   all.addEventListener("click", () => {
@@ -130,15 +141,14 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
       setText(summary, title)
       element.dataset["state"] = state.is
       setText(chip, titleOf(messages, state))
-      setText(detail, detailOf(messages, state))
+      if (state.is === "replied" && state.text !== shownText) {
+        shownText = state.text
+        showReply(state.text)
+      }
+      setText(detail, formatted ? detailOf(messages, state) : messages.notFormatted)
       detail.hidden = detail.textContent === ""
       stopButton.hidden = hasEnded(state)
       reply.setAttribute("aria-label", messages.replyTo(title))
-      if (state.is !== "replied" || state.text === shownText) return
-      shownText = state.text
-      reply.replaceChildren(fromMarkdown(state.text))
-      reply.hidden = false
-      fold()
     }
   }
 }

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Page } from "playwright-core"
+import { hostileTexts } from "./support/HostileTexts.ts"
 import { connected, gateway, identity, notice } from "./support/States.ts"
 import { dialogIn, pillIn, suite } from "./support/Suite.ts"
 
@@ -181,6 +182,30 @@ describe("the page", () => {
       assert.include(await task.innerText(), "<script>document.title='owned'</script>")
       assert.notInclude(await page.title(), "owned")
       assert.deepStrictEqual(asked.filter((url) => url.includes("evil")), [])
+      assert.deepStrictEqual(trouble, [])
+    }))
+
+  it("a reply that is made to keep the page busy is shown as text, whole, and the page goes on", () =>
+    withPage({ events: first }, async ({ agent, page, trouble }) => {
+      const lengths = {
+        "a link without brackets and its closing parentheses": 200_000,
+        quotes: 6000,
+        "a wide table with many rows": 20_000,
+        "emphasis that does not end": 80_000,
+        "lists in lists on a line": 20_000,
+        "no direction": 1_000_000
+      }
+      for (const [name, length] of Object.entries(lengths)) {
+        const text = hostileTexts[name]?.(length) ?? assert.fail(name)
+        agent.emit(reply(name, text))
+        const task = page.getByRole("listitem").first()
+        await task.locator(".detail", { hasText: "Shown as plain text" }).waitFor()
+        assert.isTrue(await task.locator(".reply").evaluate((shown, whole) => shown.textContent === whole, text), name)
+        await task.getByRole("button", { name: "Show all" }).click()
+        assert.isAbove((await task.locator(".reply").boundingBox())?.height ?? 0, 100, name)
+        await task.getByRole("button", { name: "Show less" }).click()
+      }
+      await box(page).fill("the page answers")
       assert.deepStrictEqual(trouble, [])
     }))
 

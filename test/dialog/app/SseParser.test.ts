@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
@@ -69,5 +69,19 @@ describe("SseParser", () => {
       parse([...Array.from({ length: 80 }, () => "x".repeat(65_536)), "\n\ndata: after\n\n"]),
       [["message", "after"]]
     )
+  })
+
+  it("a long event that comes in small pieces is read in a time that grows with its length", () => {
+    const worked = (characters: number) => {
+      const split = vi.spyOn(String.prototype, "split")
+      try {
+        const text = `data: ${"x".repeat(characters)}\n\n`
+        assert.deepStrictEqual(parse(text.match(/[^]{1,100}/g) ?? []), [["message", "x".repeat(characters)]])
+        return split.mock.contexts.reduce((sum: number, read) => sum + String(read).length, 0)
+      } finally {
+        split.mockRestore()
+      }
+    }
+    assert.isBelow(worked(200_000), 2.5 * worked(100_000))
   })
 })
