@@ -61,9 +61,8 @@ export const sweep = Effect.fn("PrivateFile.sweep")(function*(path: string) {
       Option.flatMap(found, (file) => file.mtime),
       (mtime) => now - mtime.getTime() > staleAfterMs
     )
-    // Another name of the target, or a claim to a name that is taken, is of no use any more.
-    const done = sameFile(found, target) || (temp === claimNameOf(path) && Option.isSome(target))
-    if (!stale && !done) continue
+    // Another name of the target is of no use any more, however young it is.
+    if (!stale && !sameFile(found, target)) continue
     removed += yield* Effect.match(fs.remove(temp, { recursive: true }), { onSuccess: () => 1, onFailure: () => 0 })
   }
   return removed

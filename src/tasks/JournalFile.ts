@@ -80,7 +80,7 @@ export const encode = (entry: JournalEntry, deviceId: string | undefined): Optio
       gatewayScope: entry.gatewayScope,
       sessionKey: entry.sessionKey,
       summary: entry.summary,
-      position: Math.min(entry.position, maxPosition),
+      position: entry.position,
       acceptedAtMs: entry.acceptedAtMs,
       sentAtMs: entry.sentAtMs,
       answeredRunId: isAnsweredRunId(answeredRunId) ? answeredRunId : undefined,
