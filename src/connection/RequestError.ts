@@ -32,7 +32,10 @@ export class RequestRejected extends Schema.TaggedError<RequestRejected>()("Requ
   code: Schema.String,
   detailCode: Schema.optional(Schema.String),
   gatewayMessage: Schema.String,
-  retryAfterMs: Schema.optional(Schema.Finite)
+  /** Milliseconds after which the gateway asks to be asked again, within `Bounds.retryAfterMs`. */
+  retryAfterMs: Schema.optional(Schema.Finite),
+  /** The gateway did nothing, and says that the same request may be made again. */
+  retryable: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message(): string {
     return `the gateway refused ${this.method}: ${this.gatewayMessage} (${this.detailCode ?? this.code})`
@@ -52,8 +55,14 @@ export type RequestError = FrameTooLarge | MissingScope | RequestTimeout | Reque
 
 /** Reads the `error` of a refused request. */
 export const fromError = (method: string, error: unknown): MissingScope | RequestRejected => {
-  const { code, detailCode, message, missingScope, retryAfterMs } = Refusal.read(error)
-  return missingScope === undefined
-    ? new RequestRejected({ method, code, detailCode, gatewayMessage: message, retryAfterMs })
-    : new MissingScope({ method, scope: missingScope })
+  const { code, detailCode, message, missingScope, retryAfterMs, retryable } = Refusal.read(error)
+  if (missingScope !== undefined) return new MissingScope({ method, scope: missingScope })
+  return new RequestRejected({
+    method,
+    code,
+    detailCode,
+    gatewayMessage: message,
+    retryAfterMs,
+    ...(retryable ? { retryable } : {})
+  })
 }

@@ -85,6 +85,8 @@ export interface Refusal {
   readonly approvedScopes: ReadonlyArray<string> | undefined
   readonly recommendedNextStep: string | undefined
   readonly pauseReconnect: boolean | undefined
+  /** The gateway says that the same request may be made again. */
+  readonly retryable: boolean
   /** Milliseconds to wait, counted from the arrival of the refusal, within `Bounds.retryAfterMs`. */
   readonly retryAfterMs: number | undefined
   readonly expectedProtocol: number | undefined
@@ -180,6 +182,7 @@ export const read = (error: unknown, secrets: ReadonlyArray<Redacted.Redacted> =
     approvedScopes: texts(details, "approvedScopes")?.map(shown),
     recommendedNextStep: shownIfAny(text(details, "recommendedNextStep")),
     pauseReconnect: flag(details, "pauseReconnect"),
+    retryable: (flag(error, "retryable") ?? flag(details, "retryable")) === true,
     retryAfterMs: delay(count(error, "retryAfterMs") ?? count(details, "retryAfterMs")),
     expectedProtocol: count(details, "expectedProtocol"),
     missingScope: shownIfAny(missingScope(message, details)),

@@ -1,6 +1,7 @@
 /**
  * What follows for an open task from an answer: of the journal to a write, and of the gateway to a request.
  */
+import * as Hash from "effect/Hash"
 import * as Result from "effect/Result"
 import type { RequestError, RequestRejected } from "../connection/RequestError.ts"
 import type { RunEnd, Verdict } from "./HistoryVerdict.ts"
@@ -80,13 +81,35 @@ export const onSendAnswered = (
     case "MissingScope":
       return ended(rules, life, stage, { _tag: "Failed", error })
     case "RequestRejected":
-      if (error.retryAfterMs !== undefined && stage._tag === "Answered") {
-        return goOn(life, stage, due.Look, nowMs)
+      if (error.retryAfterMs === undefined && error.retryable !== true) {
+        return ended(rules, life, stage, { _tag: "Failed", error: refusalError(life.subject.runId, error) })
       }
-      return error.retryAfterMs === undefined
-        ? ended(rules, life, stage, { _tag: "Failed", error: refusalError(life.subject.runId, error) })
-        : unlessAborted(rules, life, stage, pause(life, stage, "Send", error.retryAfterMs))
+      return stage._tag === "Answered"
+        ? goOn(life, stage, due.Look, nowMs)
+        : unlessAborted(rules, life, stage, onRefusedForNow(life, stage, error))
   }
+}
+
+const onRefusedForNow = (life: TaskLife, stage: Unanswered, error: RequestRejected): Stepped => {
+  const times = (stage.refused?.times ?? 0) + 1
+  return pause(life, { ...stage, refused: { error, times } }, "Send", backOffMs(life.subject.runId, error, times))
+}
+
+/** The ladder of waits before a refused task is given to the gateway again. */
+const backOffBaseMs = 1000
+const backOffTopMs = 30_000
+/** Waits of the ladder are prolonged by up to this share, so that tasks that were refused together do not come back so. */
+const backOffSpread = 0.1
+
+/**
+ * What the gateway named is waited for the first time; with each further refusal, and where it named no time, the ladder
+ * counts as well.
+ */
+const backOffMs = (runId: string, { retryAfterMs }: RequestRejected, times: number): number => {
+  const rung = retryAfterMs === undefined ? times : times - 1
+  const ladderMs = rung === 0 ? 0 : Math.min(backOffBaseMs * 2 ** (rung - 1), backOffTopMs)
+  const unit = (Hash.string(runId) >>> 0) / 2 ** 32
+  return Math.max(retryAfterMs ?? 0, Math.ceil(ladderMs * (1 + backOffSpread * unit)))
 }
 
 /** What is to be aborted and is not with the gateway, is not given to it again. */
@@ -96,7 +119,7 @@ const unlessAborted = (rules: Rules, life: TaskLife, stage: ActiveStage, again: 
     : again
 
 /** The gateway answers a key whose run came to nothing with what that run said. */
-const refusalError = (runId: string, error: RequestRejected): RequestRejected | SessionConflicted => {
+export const refusalError = (runId: string, error: RequestRejected): RequestRejected | SessionConflicted => {
   const said = runError(runId, error.gatewayMessage)
   return said._tag === "SessionConflicted" ? said : error
 }

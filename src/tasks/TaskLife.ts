@@ -86,6 +86,14 @@ interface Given {
 /** It was given to a link, and no word of the gateway says that it arrived. */
 export interface Unanswered extends Given {
   readonly _tag: "Unanswered"
+  /** The gateway refused it for now. */
+  readonly refused: Refused | undefined
+}
+
+export interface Refused {
+  readonly error: RequestRejected
+  /** How often in all. */
+  readonly times: number
 }
 
 /** The gateway has it. */
@@ -269,7 +277,7 @@ const givenBefore = (
   const { acceptedAtMs, answeredRunId, merged = false, sentAtMs = acceptedAtMs } = record
   const given: Given = { ...givenFirst(shown, activity, sentAtMs, undefined), lastSentAtMs: record.sentAtMs }
   return answeredRunId === undefined && !merged
-    ? { ...given, _tag: "Unanswered" }
+    ? { ...given, _tag: "Unanswered", refused: undefined }
     : { ...given, ...silentRun, _tag: "Answered", answeredRunId, merged: merged || shared }
 }
 
@@ -295,7 +303,8 @@ const silentRun = { begun: false, hasStatus: false, merged: false, partial: "" }
 /** The stage of a task that is given to a link for the first time. */
 export const unanswered = ({ shown }: Waiting, activity: Activity, sentAtMs: number, nowMs: number): Unanswered => ({
   ...givenFirst(shown, activity, sentAtMs, nowMs),
-  _tag: "Unanswered"
+  _tag: "Unanswered",
+  refused: undefined
 })
 
 /** The stage of a task that the gateway is found to have. It is not sent again. */

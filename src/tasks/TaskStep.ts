@@ -102,6 +102,11 @@ const onDeadline = (rules: Rules, life: TaskLife, stage: OpenStage): Stepped => 
   if (life.away) return stay(life)
   if (stage._tag === "Failing") return failed(rules, life, stage, stage.text)
   if (stage._tag === "Waiting") return ended(rules, life, stage, { _tag: "Expired", sent: false })
+  // The gateway does not have it: it said why, and nothing of it is at work.
+  if (stage._tag === "Unanswered" && stage.refused !== undefined && isToBeSent(stage)) {
+    const error = GatewayAnswer.refusalError(life.subject.runId, stage.refused.error)
+    return ended(rules, life, stage, { _tag: "Failed", error })
+  }
   const evidence = stage.evidence ?? (life.linked ? undefined : unavailable(factsOf(life, stage)))
   return ended(
     rules,
@@ -111,11 +116,13 @@ const onDeadline = (rules: Rules, life: TaskLife, stage: OpenStage): Stepped => 
   )
 }
 
+const isToBeSent = ({ activity }: ActiveStage): boolean => "next" in activity && activity.next === "Send"
+
 const onAbortWanted = (rules: Rules, life: TaskLife, stage: OpenStage, by: "Caller" | "OtherProcess"): Stepped => {
   const stopped: ReadonlyArray<Action> = [answerAbort(Result.succeed(true))]
   if (stage._tag === "Failing") return [life, [answerAbort(Result.succeed(false))]]
   // The gateway does not have it, or has just refused it.
-  if (stage._tag === "Waiting" || ("next" in stage.activity && stage.activity.next === "Send")) {
+  if (stage._tag === "Waiting" || isToBeSent(stage)) {
     const [next, actions] = ended(rules, life, stage, { _tag: "Aborted", text: "" })
     return [next, [...actions, ...stopped]]
   }

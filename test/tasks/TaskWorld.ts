@@ -101,6 +101,7 @@ const linkLost = new LinkError({ reason: "Closed", phase: "session" })
 const timeout = new RequestTimeout({ method: "a", timeoutMs: 30_000 })
 const rejected = new RequestRejected({ method: "a", code: "UNAVAILABLE", gatewayMessage: "no" })
 const later = new RequestRejected({ method: "a", code: "UNAVAILABLE", gatewayMessage: "wait", retryAfterMs: 700 })
+const retryable = new RequestRejected({ method: "a", code: "UNAVAILABLE", gatewayMessage: "full", retryable: true })
 const missingScope = new MissingScope({ method: "a", scope: "operator.write" })
 const unreadable = new AnswerInvalid({ method: "a" })
 
@@ -136,7 +137,7 @@ const sendAnswers: Some<Extract<Input, { readonly _tag: "SendAnswered" }>["answe
   Result.fail(rejected),
   Result.fail(later),
   Result.fail(later),
-  Result.fail(later),
+  Result.fail(retryable),
   Result.fail(missingScope),
   Result.fail(unreadable)
 ]
@@ -425,7 +426,7 @@ export class TaskWorld {
       case "Send": {
         const answer = pickFrom(sendAnswers, pick)
         if (Result.isSuccess(answer) || answer.failure._tag === "AnswerInvalid") subject.received = true
-        else if (answer.failure === later) {
+        else if (answer.failure === later || answer.failure === retryable) {
           subject.maySend = true
           subject.mustWait = true
         }
