@@ -40,7 +40,7 @@ describe("a gateway that refuses a task for now", () => {
   ) {
     it.effect(`G15: naming ${what}: it is asked less and less often, with the same key`, () =>
       Effect.gen(function*() {
-        const { connect, runner } = yield* start({ timeout: "10 minutes" })
+        const { connect, runner } = yield* start({ taskTimeout: "10 minutes" })
         const gateway = yield* connect()
         yield* TestClock.adjust(0)
         const { runId, taskId } = yield* runner.delegate("water the plants")
@@ -65,7 +65,7 @@ describe("a gateway that refuses a task for now", () => {
 
   it.effect("G15: a wait that it names is kept, however often it says so, and never cut short by a lost link", () =>
     Effect.gen(function*() {
-      const { connect, drop, runner } = yield* start({ timeout: "10 minutes" })
+      const { connect, drop, runner } = yield* start({ taskTimeout: "10 minutes" })
       const before = yield* connect()
       yield* TestClock.adjust(0)
       yield* runner.delegate("water the plants")
@@ -85,7 +85,7 @@ describe("a gateway that refuses a task for now", () => {
 
   it.effect("F47: a task that is refused until its time is up failed with the gateway's words, and holds nobody up", () =>
     Effect.gen(function*() {
-      const { connect, next, runner } = yield* start({ timeout: "10 seconds" })
+      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
       const gateway = yield* connect()
       yield* TestClock.adjust(0)
       yield* runner.delegate("water the plants")
