@@ -87,7 +87,9 @@ export const linkAdvice = {
         "Look at the status and the text in the message: 404 is a wrong path, 502 and 504 a gateway that is down behind its"
         + " proxy.",
       command: "openclaw gateway status",
-      next: "This program tries again by itself when the status is 500 or above; otherwise it waits to be told."
+      next:
+        "This program tries again by itself when the status is 408, 425, 429 or above 499, or when this gateway has let it in"
+        + " before. Otherwise it waits to be told."
     }
   },
   ProxyRejected: {

@@ -6,6 +6,9 @@
 export const retries = "This program keeps trying by itself, less and less often, at most every 30 seconds."
 /** The connection is given up for now. */
 export const stays = "This program stays up and does not try again until its settings change or it is told to."
+/** The connection is tried again although it was refused, because the gateway let this device in before. */
+export const retriesSlowly =
+  "This program tries again by itself, after half a minute and then less and less often, at most every ten minutes."
 /** A person has to approve. */
 export const polls = "This program asks again by itself and goes on as soon as the device is approved."
 /** A setting cannot be used. */

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
+import * as NextStep from "../advice/NextStep.ts"
 import * as Broadcast from "../broadcast/Broadcast.ts"
 import type { ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
 import type { Session } from "../connection/Session.ts"
@@ -102,8 +103,13 @@ const make = Effect.fnUntraced(function*(options: Options) {
 })
 
 /** A failure for people and programs, with the catalogue's advice and without its cause. */
-export const failure = (cause: HaltCause): Failure => {
-  return advised(cause._tag, messageOf(cause), "reason" in cause ? cause.reason : undefined)
+export const failure = (cause: HaltCause): Failure =>
+  advised(cause._tag, messageOf(cause), "reason" in cause ? cause.reason : undefined)
+
+/** A failure after which the connection is tried again, whatever would follow it at a first start. */
+const retried = (cause: HaltCause): Failure => {
+  const found = failure(cause)
+  return found.next === NextStep.stays ? { ...found, next: NextStep.retriesSlowly } : found
 }
 
 const advised = (error: string, message: string, reason: string | undefined): Failure => {
@@ -148,7 +154,7 @@ const fromStatus = (status: ConnectionStatus, at: string): AgentEvent | undefine
       }
     }
     case "Waiting":
-      return { at, event: "waiting", cause: failure(status.cause), retryAt: isoTime(status.retryAtMs) }
+      return { at, event: "waiting", cause: retried(status.cause), retryAt: isoTime(status.retryAtMs) }
     case "Halted":
       return { at, event: "halted", error: failure(status.cause) }
     case "Paused":

@@ -79,10 +79,15 @@ export type Decision =
 
 const untried: Narrowing = { _tag: "Untried" }
 
+/** What is known of a gateway from before: a pause or other settings do not forget it. */
+export type Known = Pick<History, "proof" | "served">
+
+export const unknown: Known = { proof: "v3", served: false }
+
 /** Before the first attempt. */
-export const begin = (nowMs: number, proof: History["proof"]): Memory =>
+export const begin = (nowMs: number, { proof, served }: Known = unknown): Memory =>
   counted({
-    history: RetryPolicy.begin(nowMs, proof),
+    history: RetryPolicy.begin(nowMs, proof, served),
     refused: Credentials.nothingRefused,
     narrowing: untried,
     next: "Attempt"
@@ -109,7 +114,7 @@ export const step = (memory: Memory, input: Input, situation: Situation): readon
   switch (input._tag) {
     case "Connected":
       return [{
-        history: { ...memory.history, attempt: 0, approval: undefined },
+        history: { ...memory.history, attempt: 0, approval: undefined, served: true, refusals: 0 },
         refused: Credentials.nothingRefused,
         narrowing: untried,
         next: "Attempt"
@@ -154,8 +159,11 @@ const failed = (
       const [next, decision] = retried({ ...memory, refused }, error, moment)
       return [next, decision._tag === "Halt" ? { ...decision, forget } : decision]
     }
-    default:
-      return retried(memory, error, moment)
+    default: {
+      // A stored token is what an earlier process had of a session.
+      const served = memory.history.served || stored !== undefined
+      return retried({ ...memory, history: { ...memory.history, served } }, error, moment)
+    }
   }
 }
 

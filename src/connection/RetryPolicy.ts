@@ -13,6 +13,10 @@ export interface History {
   readonly attempt: number
   /** Position on the back-off ladder. */
   readonly rung: number
+  /** A session with this gateway has been, so that what refuses an upgrade now did not always do so. */
+  readonly served: boolean
+  /** Refusals of the upgrade or of TLS since the last session that only waiting can mend. */
+  readonly refusals: number
   /** The proof version that this gateway is offered. */
   readonly proof: "v2" | "v3"
   readonly approval: Approval | undefined
@@ -20,9 +24,11 @@ export interface History {
   readonly seenAtMs: number
 }
 
-export const begin = (nowMs: number, proof: History["proof"] = "v3"): History => ({
+export const begin = (nowMs: number, proof: History["proof"] = "v3", served = false): History => ({
   attempt: 0,
   rung: 0,
+  served,
+  refusals: 0,
   proof,
   approval: undefined,
   seenAtMs: nowMs
@@ -30,7 +36,7 @@ export const begin = (nowMs: number, proof: History["proof"] = "v3"): History =>
 
 /** What is left of the history when somebody ends a halt: a wait that was given up goes on, with its limits fresh. */
 export const resume = (history: History, nowMs: number): History => ({
-  ...begin(nowMs, history.proof),
+  ...begin(nowMs, history.proof, history.served),
   approval: history.approval === undefined ? undefined : { ...history.approval, replaced: 0 }
 })
 
@@ -57,6 +63,9 @@ export interface Moment extends Situation {
 export const constants = {
   ladderBaseMs: 1000,
   ladderTopMs: 30_000,
+  /** Where somebody between here and the gateway refuses, after it once let this device through. */
+  slowBaseMs: 30_000,
+  slowTopMs: 600_000,
   /** A link that lived this long starts the ladder again. */
   steadyMs: 30_000,
   /** Lock-out to assume when the gateway does not say. */
@@ -91,7 +100,7 @@ export const rules: Readonly<Record<HandshakeError["_tag"], Rule>> = {
   UpgradeRejected: "upgrade",
   ProxyRejected: "upgrade",
   TlsUntrusted: "tls",
-  TlsPinMismatch: "halt",
+  TlsPinMismatch: "tls",
   PairingRequired: "approval",
   RateLimited: "lockout",
   DeviceProofRejected: "proof",
@@ -112,18 +121,27 @@ export const decide = (
   { nowMs, unit }: Situation,
   livedMs = 0
 ): readonly [History, Decision] => {
-  const ladder = (): readonly [History, Decision] => {
+  const retryAfterMs = "retryAfterMs" in error ? error.retryAfterMs : undefined
+  // Equal jitter: a strict lower bound, and a spread wide enough to keep a fleet apart.
+  const within = (fullMs: number, notBeforeMs: number): Decision => {
+    const untilMs = nowMs + Math.ceil(fullMs / 2 + (fullMs / 2) * unit)
+    return { _tag: "Wait", untilMs: Math.max(untilMs, notBeforeMs), notBeforeMs }
+  }
+  const ladder = (notBeforeMs = nowMs): readonly [History, Decision] => {
     const rung = livedMs >= constants.steadyMs ? 0 : history.rung
     const fullMs = Math.min(constants.ladderBaseMs * 2 ** rung, constants.ladderTopMs)
-    // Equal jitter: a strict lower bound, and a spread wide enough to keep a fleet apart.
-    const untilMs = nowMs + Math.ceil(fullMs / 2 + (fullMs / 2) * unit)
-    return [{ ...history, rung: rung + 1 }, { _tag: "Wait", untilMs, notBeforeMs: nowMs }]
+    return [{ ...history, rung: rung + 1 }, within(fullMs, notBeforeMs)]
+  }
+  /** A refusal that may pass by itself where this device was let through before. */
+  const slowly = (): readonly [History, Decision] => {
+    if (!history.served) return [history, halt(error)]
+    const fullMs = Math.min(constants.slowBaseMs * 2 ** history.refusals, constants.slowTopMs)
+    return [{ ...history, refusals: history.refusals + 1 }, within(fullMs, nowMs + (retryAfterMs ?? 0))]
   }
   const waitAtLeast = (askedMs: number, spreadMs: number): readonly [History, Decision] => {
     const notBeforeMs = nowMs + Math.max(askedMs, constants.shortestWaitMs)
     return [history, { _tag: "Wait", untilMs: notBeforeMs + Math.ceil(spreadMs * unit), notBeforeMs }]
   }
-  const retryAfterMs = "retryAfterMs" in error ? error.retryAfterMs : undefined
   switch (rules[error._tag]) {
     case "ladder":
       return ladder()
@@ -142,14 +160,14 @@ export const decide = (
       return waitAtLeast(retryAfterMs ?? constants.lockoutMs, constants.lockoutSpreadMs)
     }
     case "upgrade":
-      return "status" in error && error.status !== undefined && error.status >= 500
-        ? ladder()
-        : [history, halt(error)]
+      return "status" in error && error.status !== undefined && passes(error.status)
+        ? ladder(nowMs + (retryAfterMs ?? 0))
+        : slowly()
     case "tls":
       // Time mends these by itself: the certificate is renewed, or a machine that has just started learns what day it is.
       return error._tag === "TlsUntrusted" && (error.reason === "Expired" || error.reason === "NotYetValid")
         ? ladder()
-        : [history, halt(error)]
+        : slowly()
     case "proof":
       return error._tag === "DeviceProofRejected" && mayNotKnowV3(error)
         ? [{ ...history, proof: "v2" }, { _tag: "AtOnce" }]
@@ -160,6 +178,9 @@ export const decide = (
       return [history, halt(error)]
   }
 }
+
+/** HTTP statuses that say "not now" rather than "no". */
+const passes = (status: number): boolean => status >= 500 || status === 408 || status === 425 || status === 429
 
 /** The close code for a message above the gateway's limit: the same one would be refused again. */
 const tooBig = 1009

@@ -72,8 +72,8 @@ interface Connection {
   readonly attendance: Attendance.Attendance
   readonly widening: Widening.Widening
   readonly told: SubscriptionRef.SubscriptionRef<GatewayStatus>
-  /** Gateways, by scope, that did not take proof version 3. They are offered version 2 from the start on. */
-  readonly withoutV3: Set<string>
+  /** What is known of each gateway, by scope, that this device was told to connect to. */
+  readonly known: Map<string, ConnectStep.Known>
   settings: GatewaySettings
   memory: ConnectStep.Memory
   sessions: number
@@ -89,7 +89,7 @@ const decide = (self: Connection, input: ConnectStep.Input): ConnectStep.Decisio
   const moment = Attendance.moment(self.attendance)
   const [memory, decision] = ConnectStep.step(self.memory, input, { moment, settings: self.settings, scopes })
   self.memory = memory
-  if (memory.history.proof === "v2") self.withoutV3.add(scopeOf(self))
+  self.known.set(scopeOf(self), memory.history)
   return decision
 }
 
@@ -210,10 +210,10 @@ const begin = (self: Connection): Effect.Effect<void> =>
     return tellAttempt(self)
   })
 
-const beginning = (self: Pick<Connection, "attendance" | "settings" | "withoutV3">): ConnectStep.Memory =>
+const beginning = (self: Pick<Connection, "attendance" | "settings" | "known">): ConnectStep.Memory =>
   ConnectStep.begin(
     Attendance.nowMs(self.attendance),
-    self.withoutV3.has(self.settings.endpoint.gatewayScope) ? "v2" : "v3"
+    self.known.get(self.settings.endpoint.gatewayScope)
   )
 
 /** Attempts and waits, until it is interrupted. */
@@ -254,15 +254,15 @@ const make = Effect.gen(function*() {
     gatewayScope: settings.endpoint.gatewayScope,
     status: { _tag: "Connecting", attempt: 0 }
   })
-  const withoutV3 = new Set<string>()
+  const known = new Map<string, ConnectStep.Known>()
   const self: Connection = {
     means,
     attendance,
     told,
     widening: Widening.make(means, attendance, (request) => tellRequest(told, request)),
-    withoutV3,
+    known,
     settings,
-    memory: beginning({ attendance, settings, withoutV3 }),
+    memory: beginning({ attendance, settings, known }),
     sessions: 0
   }
   // Runs after the loop has ended, as finalizers run in reverse: every subscriber learns that it is over.

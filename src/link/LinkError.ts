@@ -61,7 +61,9 @@ export class UpgradeRejected extends Schema.TaggedError<UpgradeRejected>()("Upgr
   /** Origin and path of the `Location` header, without its query, which may hold credentials. */
   location: Schema.optional(Schema.String),
   /** The first two kilobytes of the body, printable and at most 300 characters. */
-  body: Schema.String
+  body: Schema.String,
+  /** Milliseconds from the answer on, before which the server does not want to be asked again, within `Bounds`. */
+  retryAfterMs: Schema.optional(Schema.Finite)
 }) {
   override get message(): string {
     const where = this.location === undefined ? "" : ` and sent us to ${this.location}`
@@ -92,7 +94,9 @@ export class ProxyRejected extends Schema.TaggedError<ProxyRejected>()("ProxyRej
   /** Its host and port, never its user name or password. Absent when they are unknown. */
   proxy: Schema.optional(Schema.String),
   /** HTTP status code of its answer, if it gave one. */
-  status: Schema.optional(Schema.Int)
+  status: Schema.optional(Schema.Int),
+  /** As in `UpgradeRejected`. */
+  retryAfterMs: Schema.optional(Schema.Finite)
 }) {
   override get message(): string {
     const proxy = this.proxy === undefined ? "the proxy" : `the proxy ${this.proxy}`

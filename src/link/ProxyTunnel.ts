@@ -4,6 +4,7 @@
  * The HTTP client of Nodejs makes it, so that an abandoned attempt closes its socket at once, and so that user name and
  * password are in one header and nowhere else.
  */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Redacted from "effect/Redacted"
@@ -14,6 +15,7 @@ import type { Socket } from "node:net"
 import { withoutBrackets } from "./Endpoint.ts"
 import { LinkError, ProxyRejected } from "./LinkError.ts"
 import { errnoOf, type Handles } from "./LinkSocket.ts"
+import * as RetryAfter from "./RetryAfter.ts"
 
 export interface Proxy {
   readonly secure: boolean
@@ -51,7 +53,8 @@ const decoded = (part: string): string => Result.getOrElse(Result.try(() => deco
 export const open = (
   proxy: Proxy,
   target: { readonly hostname: string; readonly port: number },
-  handles: Handles
+  handles: Handles,
+  clock: Clock.Clock
 ): Effect.Effect<Socket, LinkError | ProxyRejected> =>
   Effect.callback((resume) => {
     const authority = `${target.hostname}:${target.port}`
@@ -70,13 +73,14 @@ export const open = (
       ...(secure ? { rejectUnauthorized: true, minVersion: "TLSv1.2" as const } : {})
     })
     handles.add(request)
-    request.on("connect", ({ statusCode: status = 0 }, socket: Socket) => {
+    request.on("connect", ({ headers, statusCode: status = 0 }, socket: Socket) => {
       handles.add(socket)
       socket.on("error", () => {})
       if (status < 200 || status > 299) {
         socket.destroy()
         const reason = status === 407 ? "Credentials" : status >= 500 ? "Unreachable" : "Refused"
-        return resume(Effect.fail(new ProxyRejected({ reason, proxy: name, status })))
+        const retryAfterMs = RetryAfter.read(headers, clock.currentTimeMillisUnsafe())
+        return resume(Effect.fail(new ProxyRejected({ reason, proxy: name, status, retryAfterMs })))
       }
       resume(Effect.succeed(socket))
     })

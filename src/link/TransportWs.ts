@@ -1,6 +1,7 @@
 /**
  * `Transport` over the `ws` package, driven directly so that a frame reaches its handler in the socket's own callback.
  */
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,6 +15,7 @@ import * as FrontDoor from "./FrontDoor.ts"
 import { LinkError, UpgradeRejected } from "./LinkError.ts"
 import * as LinkSocket from "./LinkSocket.ts"
 import * as ProxyTunnel from "./ProxyTunnel.ts"
+import * as RetryAfter from "./RetryAfter.ts"
 import * as TlsTrust from "./TlsTrust.ts"
 import type { LinkHandler, Target } from "./Transport.ts"
 import { Transport } from "./Transport.ts"
@@ -50,7 +52,7 @@ const connect = Effect.fnUntraced(function*(
   const proxy = proxyUrl === "" ? undefined : yield* Effect.fromResult(ProxyTunnel.parse(proxyUrl))
   const socket = yield* proxy === undefined
     ? LinkSocket.direct(url, handles)
-    : ProxyTunnel.open(proxy, { hostname: url.hostname, port: LinkSocket.portOf(url) }, handles)
+    : ProxyTunnel.open(proxy, { hostname: url.hostname, port: LinkSocket.portOf(url) }, handles, yield* Clock.Clock)
   if (url.protocol !== "wss:") return socket
   handler.onPhase?.("tls")
   const trust = target.tls ?? TlsTrust.standard
@@ -62,6 +64,7 @@ const dial = Effect.fnUntraced(function*(
   handler: LinkHandler,
   resources: Resources
 ) {
+  const clock = yield* Clock.Clock
   const opened = Deferred.makeUnsafe<void, LinkError | UpgradeRejected>()
   const state = { open: false, ended: false }
   // The first end counts. It goes to the dialling fiber or, once the link is open, to the handler.
@@ -106,7 +109,8 @@ const dial = Effect.fnUntraced(function*(
               body: field(UpgradeHeader.withoutValues(body, headers)),
               location: location === undefined
                 ? undefined
-                : field(UpgradeHeader.withoutValues(`${location.origin}${location.pathname}`, headers))
+                : field(UpgradeHeader.withoutValues(`${location.origin}${location.pathname}`, headers)),
+              retryAfterMs: RetryAfter.read(response.headers, clock.currentTimeMillisUnsafe())
             })
           )
           request.destroy()

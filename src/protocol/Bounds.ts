@@ -16,6 +16,9 @@ export interface Range {
 /** Milliseconds for which a gateway asks to be left alone, in a refusal. */
 export const retryAfterMs: Range = { floor: 500, ceiling: 86_400_000 }
 
+/** Milliseconds for which an HTTP server asks to be left alone, in `Retry-After`: a front door or a proxy, not the gateway. */
+export const httpRetryAfterMs: Range = { floor: 500, ceiling: 3_600_000 }
+
 /** Milliseconds between the ticks of a gateway. Two of them without any frame end a session. */
 export const tickIntervalMs: Range = { floor: 1000, ceiling: 600_000 }
 

@@ -145,12 +145,19 @@ const endOf = (error: DialError, { clean, words }: Redactor): LinkEnd => {
         ...(error.proxy === undefined ? {} : { proxied: true })
       }
     case "UpgradeRejected":
-      return { error: error._tag, reason: error.reason, status: error.status, body: words(error.body) }
+      return {
+        error: error._tag,
+        reason: error.reason,
+        status: error.status,
+        body: words(error.body),
+        ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs })
+      }
     case "ProxyRejected":
       return {
         error: error._tag,
         reason: error.reason,
-        ...(error.status === undefined ? {} : { status: error.status })
+        ...(error.status === undefined ? {} : { status: error.status }),
+        ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs })
       }
     case "TlsPinMismatch":
       return { error: error._tag, reason: error.reason }

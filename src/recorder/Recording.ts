@@ -133,12 +133,14 @@ export const LinkEnd = Schema.Union([
     error: Schema.Literal("UpgradeRejected"),
     reason: UpgradeReason,
     status: Schema.Int,
-    body: Text
+    body: Text,
+    retryAfterMs: maybe(Schema.Finite)
   }),
   Schema.Struct({
     error: Schema.Literal("ProxyRejected"),
     reason: Schema.Literals(["Credentials", "Refused", "Unreachable", "Unusable"]),
-    status: maybe(Schema.Int)
+    status: maybe(Schema.Int),
+    retryAfterMs: maybe(Schema.Finite)
   }),
   Schema.Struct({ error: Schema.Literal("TlsPinMismatch"), reason: Schema.Literals(["Rotated", "Unknown"]) }),
   /** `code` is the TLS library's name of the problem. */

@@ -45,9 +45,19 @@ const errorOf = (end: LinkEnd): DialError => {
         proxy: end.proxied === true ? "proxy.invalid" : undefined
       })
     case "UpgradeRejected":
-      return new UpgradeRejected({ reason: end.reason, status: end.status, body: end.body })
+      return new UpgradeRejected({
+        reason: end.reason,
+        status: end.status,
+        body: end.body,
+        retryAfterMs: end.retryAfterMs
+      })
     case "ProxyRejected":
-      return new ProxyRejected({ reason: end.reason, proxy: "proxy.invalid", status: end.status })
+      return new ProxyRejected({
+        reason: end.reason,
+        proxy: "proxy.invalid",
+        status: end.status,
+        retryAfterMs: end.retryAfterMs
+      })
     case "TlsPinMismatch":
       return new TlsPinMismatch({ reason: end.reason, ...certificate, expected: [] })
     case "TlsUntrusted":

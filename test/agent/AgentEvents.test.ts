@@ -12,12 +12,15 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import * as NextStep from "../../src/advice/NextStep.ts"
 import * as Agent from "../../src/agent/Agent.ts"
 import { AgentEvents } from "../../src/agent/AgentEvents.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { fromReply } from "../../src/devgateway/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { check } from "../../src/handshake/GatewayConfig.ts"
+import { TlsUntrusted } from "../../src/link/TlsError.ts"
+import { Transport } from "../../src/link/Transport.ts"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import { ScopeName } from "../../src/protocol/Connect.ts"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
@@ -118,6 +121,45 @@ describe("AgentEvents", () => {
       yield* gateway.dropAll(1012)
       const waiting = yield* watching.next("waiting")
       assert.deepStrictEqual((yield* told(events, "waiting")).at(-1), waiting)
+    }))
+
+  it.effect("a certificate that halts a first start and is waited for later says what follows, each time", () =>
+    Effect.gen(function*() {
+      const portal = new TlsUntrusted({
+        reason: "HostMismatch",
+        host: "portal.example:443",
+        seenCertificate: "sha256:AA",
+        seenKey: "sha256//BB",
+        code: "HOSTNAME_MISMATCH",
+        validFromMs: 0,
+        validToMs: 0,
+        names: ""
+      })
+      let behindPortal = true
+      const transport = Layer.effect(
+        Transport,
+        Effect.map(
+          Transport,
+          ({ dial }) =>
+            Transport.of({ dial: (target, handler) => behindPortal ? Effect.fail(portal) : dial(target, handler) })
+        )
+      )
+      const host = MemoryGateway.layer({ client: { token: MemoryAgent.operatorToken } })
+      const context = yield* Layer.build(
+        Agent.layer().pipe(Layer.provideMerge(transport), Layer.provideMerge(host))
+      )
+      const watching = yield* watch(Context.get(context, AgentEvents).events)
+      const halted = yield* watching.next("halted")
+      assert.strictEqual(halted.event === "halted" ? halted.error.next : undefined, NextStep.stays)
+      behindPortal = false
+      yield* Context.get(context, Supervisor).checkNow
+      yield* watching.next("connected")
+      behindPortal = true
+      yield* Context.get(context, DevGateway).dropAll(1012)
+      yield* TestClock.adjust("1 second")
+      yield* watching.next("waiting")
+      const waiting = yield* watching.next("waiting")
+      assert.strictEqual(waiting.event === "waiting" ? waiting.cause.next : undefined, NextStep.retriesSlowly)
     }))
 
   it.effect("another gateway is told before what happens on it, and alone to a late subscriber", () =>

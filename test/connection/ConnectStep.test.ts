@@ -21,6 +21,7 @@ import {
 } from "../../src/handshake/HandshakeError.ts"
 import type { StoredToken } from "../../src/identity/TokenStore.ts"
 import { LinkError, UpgradeRejected } from "../../src/link/LinkError.ts"
+import { TlsPinMismatch } from "../../src/link/TlsError.ts"
 import { RequestId, ScopeName } from "../../src/protocol/Connect.ts"
 import * as Device from "../support/Device.ts"
 
@@ -42,7 +43,11 @@ const Failure = Schema.Union([
   Schema.TaggedStruct("Locked", { retryAfterMs: Schema.UndefinedOr(Schema.Literals([1000, 299_979])) }),
   Schema.TaggedStruct("Unavailable", { retryAfterMs: Schema.UndefinedOr(Schema.Literals([0, 500, 70_000])) }),
   Schema.TaggedStruct("Link", { closeCode: Schema.Literals([1006, 1009, 1012]) }),
-  Schema.TaggedStruct("Upgrade", { status: Schema.Literals([403, 503]) }),
+  Schema.TaggedStruct("Upgrade", {
+    status: Schema.Literals([403, 429, 503]),
+    retryAfterMs: Schema.UndefinedOr(Schema.Literals([500, 3_600_000]))
+  }),
+  Schema.TaggedStruct("Certificate", {}),
   Schema.TaggedStruct("Protocol", {})
 ])
 type Failure = typeof Failure.Type
@@ -123,7 +128,9 @@ const errorOf = (failure: Ending, offer: Offer, proof: "v2" | "v3"): HandshakeEr
     case "Link":
       return new LinkError({ reason: "Closed", phase: "hello", closeCode: failure.closeCode })
     case "Upgrade":
-      return new UpgradeRejected({ status: failure.status, body: "" })
+      return new UpgradeRejected({ status: failure.status, body: "", retryAfterMs: failure.retryAfterMs })
+    case "Certificate":
+      return new TlsPinMismatch({ reason: "Unknown", host: "", seenCertificate: "", seenKey: "", expected: [] })
     case "Protocol":
       return new ProtocolMismatch({ reason: "Protocol", minProtocol: 3, maxProtocol: 4 })
   }
@@ -150,7 +157,7 @@ const lived = (world: World, happenings: ReadonlyArray<Happening>): ReadonlyArra
       0
     )
     : ScopeRequest.begin(settings.scopes)
-  let memory = ConnectStep.begin(0, "v3")
+  let memory = ConnectStep.begin(0)
   let decision: Decision = { _tag: "Attempt" }
   let nowMs = 0
   const made: Array<Made> = []
@@ -323,6 +330,21 @@ describe("ConnectStep, whatever happens in whatever order", () => {
       assert.isAtLeast(after.history.attempt, 1)
     }
   })
+
+  law(
+    "once a session has been, no refusal of the upgrade or of TLS halts, and before it one that may pass does not",
+    (made) => {
+      const first = made.findIndex(({ input }) => input._tag === "Connected")
+      for (const [index, { decision, input }] of made.entries()) {
+        if (input._tag !== "AttemptFailed") continue
+        const { error, stored } = input
+        if (error._tag !== "UpgradeRejected" && error._tag !== "TlsPinMismatch") continue
+        const served = stored !== undefined || (first >= 0 && first < index)
+        const passes = error._tag === "UpgradeRejected" && error.status !== 403
+        if (served || passes) assert.strictEqual(decision._tag, "Wait")
+      }
+    }
+  )
 
   law("a stored token is given up only when it was the one that was sent", (made) => {
     for (const { decision, offer } of made) {

@@ -20,9 +20,13 @@ export interface Options {
   readonly credentials?: string
   /** Answers with this status instead of connecting. */
   readonly refuse?: number
+  /** Header lines of that answer. */
+  readonly refuseWith?: string
 }
 
-export const serve = ({ credentials, onward, refuse }: Options): Effect.Effect<HttpProxy, never, Scope.Scope> => {
+export const serve = (
+  { credentials, onward, refuse, refuseWith = "" }: Options
+): Effect.Effect<HttpProxy, never, Scope.Scope> => {
   const asked: Array<{ readonly authority: string; readonly authorization: string | undefined }> = []
   const { destroy, keep } = kept()
   const server = createServer()
@@ -30,7 +34,9 @@ export const serve = ({ credentials, onward, refuse }: Options): Effect.Effect<H
     const authorization = headers["proxy-authorization"]
     asked.push({ authority: url, authorization })
     const wanted = credentials === undefined ? undefined : `Basic ${Buffer.from(credentials).toString("base64")}`
-    if (refuse !== undefined) return void socket.end(`HTTP/1.1 ${refuse} No\r\nContent-Length: 2\r\n\r\nno`)
+    if (refuse !== undefined) {
+      return void socket.end(`HTTP/1.1 ${refuse} No\r\n${refuseWith}Content-Length: 2\r\n\r\nno`)
+    }
     if (authorization !== wanted) {
       return void socket.end('HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm="test"\r\nContent-Length: 0\r\n\r\n')
     }

@@ -6,7 +6,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { LinkError, type UpgradeRejected } from "../../src/link/LinkError.ts"
+import { type DialError, LinkError } from "../../src/link/LinkError.ts"
 import type { LinkHandler, Target } from "../../src/link/Transport.ts"
 import { Transport } from "../../src/link/Transport.ts"
 
@@ -39,7 +39,7 @@ export interface ScriptedLink {
 
 /** How a dial goes. `onOpen` runs before the dialling fiber does, as a challenge in the same packet would. */
 export interface DialScript {
-  readonly fail?: LinkError | UpgradeRejected
+  readonly fail?: DialError
   readonly hang?: boolean
   readonly opensAfter?: Effect.Effect<void>
   readonly onOpen?: (link: ScriptedLink) => void
