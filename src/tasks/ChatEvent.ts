@@ -9,6 +9,7 @@ import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as OutsideText from "../protocol/OutsideText.ts"
 
 /**
  * One step of a run, from a `chat` event. `text` is always the whole text so far, never an addition. `atMs` is on the
@@ -79,11 +80,12 @@ export const decodeAgent = (payload: unknown): Option.Option<AgentPhase> => {
   }))
 }
 
-export const phaseLabel = (
-  phase: string,
-  name: string | null | undefined,
-  error: string | null | undefined
-): string => [phase, ...(name ? [` · ${name}`] : []), ...(error ? [`: ${error}`] : [])].join("")
+/** A phase as one line of at most `OutsideText.lengths.phase`. */
+export const phaseLabel = (phase: string, name?: string | null, error?: string | null): string =>
+  OutsideText.field(
+    [phase, ...(name ? [` · ${name}`] : []), ...(error ? [`: ${error}`] : [])].join(""),
+    { maxLength: OutsideText.lengths.phase }
+  )
 
 /**
  * The text of a message in any of its shapes: a string; `content` as a string or as parts, of which those of type text are
@@ -141,7 +143,7 @@ const isTextPart = Schema.is(Schema.Struct({ type: Schema.Literal("text"), text:
 const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
   switch (chat.state) {
     case "status":
-      return Predicate.isString(chat.phase) ? { _tag: "Status", phase: chat.phase } : undefined
+      return Predicate.isString(chat.phase) ? { _tag: "Status", phase: phaseLabel(chat.phase) } : undefined
     case "delta":
       return { _tag: "Delta", text: textOf(chat) }
     case undefined:

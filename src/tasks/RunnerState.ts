@@ -29,6 +29,8 @@ export interface Cell {
   aborted: Deferred.Deferred<boolean, AbortError> | undefined
   /** The run that answers it, where that is another than its own. */
   answeredRunId: string | undefined
+  /** How many events of it were published. */
+  published: number
   /** The run whose reply it got. */
   claimedRunId: string | undefined
 }
@@ -111,6 +113,7 @@ export const make = (connection: GatewayStatus): RunnerState => {
         ended: undefined,
         aborted: undefined,
         answeredRunId: undefined,
+        published: 0,
         claimedRunId: undefined
       }
       openCount++

@@ -12,6 +12,7 @@ import type {
   ActiveStage,
   Activity,
   Answered,
+  Looks,
   Next,
   OpenStage,
   Rules,
@@ -75,7 +76,7 @@ export const show = (life: TaskLife, stage: OpenStage): Stepped => {
 export const proceed = (life: TaskLife, nowMs: number): Stepped => {
   const { stage } = life
   if (!isActive(stage) || stage.activity._tag !== "Due" || !life.linked || !life.turn) return stay(life)
-  return stage.activity.next === "Look" ? look(life, stage) : send(life, stage, nowMs)
+  return stage.activity.next === "Look" ? look(life, stage, nowMs) : send(life, stage, nowMs)
 }
 
 const send = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
@@ -92,11 +93,24 @@ const send = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
         [{ _tag: "Send" }]
       ]
     case "Answered":
-      return look(life, stage)
+      return look(life, stage, nowMs)
   }
 }
 
-const look = (life: TaskLife, stage: ActiveStage): Stepped => {
+/** How often a task looks into history within `recheckMs`, whatever happens. */
+const looksAtMost = 10
+
+/** The looks with one more; nothing when there were too many of late. */
+const oneMore = ({ looks }: TaskLife, nowMs: number): Looks | undefined => {
+  // The clock may have been set back.
+  if (nowMs < looks.sinceMs || nowMs >= looks.sinceMs + recheckMs) return { sinceMs: nowMs, count: 1 }
+  return looks.count < looksAtMost ? { ...looks, count: looks.count + 1 } : undefined
+}
+
+const look = (before: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
+  const looks = oneMore(before, nowMs)
+  if (looks === undefined) return pause(before, stage, "Look", recheckMs)
+  const life: TaskLife = { ...before, looks }
   if (stage._tag === "Waiting" || (stage.abort !== "Wanted" && stage.abort !== "Asked")) {
     return [withActivity(life, stage, { _tag: "Looking", news: false }), [{ _tag: "Look" }]]
   }
@@ -113,7 +127,7 @@ export const onNews = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepp
     case "Idle":
       return proceed(withActivity(life, stage, due.Look), nowMs)
     case "Paused":
-      return activity.next === "Send" ? stay(life) : after(
+      return activity.next === "Send" || oneMore(life, nowMs) === undefined ? stay(life) : after(
         [{ _tag: "Disarm", timer: "pause" }],
         proceed(withActivity(life, stage, due.Look), nowMs)
       )

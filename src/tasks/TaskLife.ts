@@ -44,7 +44,14 @@ export interface TaskLife {
   readonly turn: boolean
   /** Its time runs: the timer `deadline` is armed. */
   readonly timed: boolean
+  /** The looks into history of the last seconds, which are limited: a gateway can give reason for one at any time. */
+  readonly looks: Looks
   readonly stage: Stage
+}
+
+export interface Looks {
+  readonly sinceMs: number
+  readonly count: number
 }
 
 export type Stage = Waiting | Unanswered | Answered | Failing | Ended
@@ -262,6 +269,7 @@ export const begin = (
     ...place,
     linked: false,
     timed: false,
+    looks: { sinceMs: 0, count: 0 },
     stage: sentAtMs === undefined && answeredRunId === undefined
       ? { _tag: "Waiting", shown, activity }
       : givenBefore(record, shown, activity, shared)

@@ -23,7 +23,8 @@ export interface Options {
   readonly rules: Rules
   readonly state: RunnerState
   readonly journal: TaskJournal["Service"]
-  readonly publish: (event: TaskEvent) => void
+  /** `count` is how many events of the task were published before. */
+  readonly publish: (event: TaskEvent, count: number) => void
 }
 
 export interface TaskMailbox {
@@ -128,7 +129,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
   const perform = (cell: Cell, action: Action) => {
     switch (action._tag) {
       case "Publish":
-        return publish(action.event)
+        return publish(action.event, cell.published++)
       case "Send":
         return ask(cell, "request", TaskRequests.send(state, cell))
       case "Look":

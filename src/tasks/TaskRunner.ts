@@ -60,8 +60,8 @@ export class TaskRunner extends Context.Service<TaskRunner, {
   /**
    * What holds, then what happens from the moment that the stream runs. What holds is, in the order of acceptance: each open
    * task as the event of its state, unless it is about to be sent; and the ends of tasks that an earlier process accepted, as
-   * long as they are listed. Each subscriber has a queue of its own without bound, so nothing is lost. It ends with the
-   * runner. An end is told before the journal forgets the task: a program that is killed between the two is told it once more
+   * long as they are listed. Each subscriber has a queue of its own. One that is slow has only the last sixteen phases of each
+   * task, and no end is ever left out. It ends with the runner. An end is told before the journal forgets the task: a program that is killed between the two is told it once more
    * after the restart.
    */
   readonly events: Stream.Stream<TaskEvent>
@@ -98,8 +98,16 @@ interface Told {
   readonly taskId: TaskId
   readonly state: TaskState
   readonly event: TaskEvent | undefined
+  /** Of those with the same key only the last is kept for a subscriber that is slow. */
+  readonly key?: string | undefined
 }
-const told = (event: TaskEvent): Told => ({ taskId: event.taskId, state: stateAfter(event), event })
+const told = (event: TaskEvent, key?: string): Told => ({ taskId: event.taskId, state: stateAfter(event), event, key })
+
+/** How many events of the same kind wait for a slow subscriber, for each task that has not ended. */
+const waitingAtMost = 16
+/** An end waits however long it takes: there is one for each task. */
+const keyOf = ({ _tag, taskId }: TaskEvent, count: number): string | undefined =>
+  _tag === "Queued" || _tag === "Sent" || _tag === "Phase" ? `${taskId} ${_tag} ${count % waitingAtMost}` : undefined
 
 const make = Effect.fnUntraced(function*(options: Options = {}) {
   const supervisor = yield* Supervisor
@@ -113,7 +121,8 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
   const broadcast = Broadcast.make<Told>({
     snapshot: function*() {
       for (const { life } of state.cells.values()) for (const event of snapshotOf(life)) yield told(event)
-    }
+    },
+    coalesceKey: ({ key }) => key
   })
   yield* Effect.addFinalizer(() => Effect.sync(broadcast.end))
   const mailbox = yield* TaskMailbox.make({
@@ -123,7 +132,7 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
     },
     state,
     journal,
-    publish: (event) => broadcast.publish(told(event))
+    publish: (event, count) => broadcast.publish(told(event, keyOf(event, count)))
   })
   const { isStopped, post, run } = mailbox
   let lastPosition = 0

@@ -33,6 +33,19 @@ describe("ChatEvent", () => {
     assert.deepStrictEqual(decoded({ state: "final", text: "beside" }), final("beside"))
   })
 
+  it("a phase is one line of 80 characters at most, however long a gateway makes it", () => {
+    const long = `model\n${"\u001b[31mx".repeat(10_000)}`
+    const status = decoded({ state: "status", phase: long })
+    const agent = Option.getOrUndefined(
+      decodeAgent({ stream: "tool", data: { phase: "start", name: long, error: long } })
+    )
+    for (const label of [status?._tag === "Status" ? status.phase : "", agent?.label ?? ""]) {
+      assert.match(label, /^(start · )?model /)
+      assert.isAtMost(label.length, 80)
+      assert.notMatch(label, /[\p{Cc}]/u)
+    }
+  })
+
   it("does not follow messages nested without end", () => {
     const loop: { message?: unknown } = {}
     loop.message = loop

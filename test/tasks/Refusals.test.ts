@@ -109,3 +109,55 @@ describe("a gateway that refuses a task for now", () => {
       assert.strictEqual(gateway.untaken(), 0)
     }))
 })
+
+describe("a gateway that gives reason to look into history without end", () => {
+  /** Answers every look, and gives reason for the next one; how many there were before the runner waited. */
+  const looks = Effect.fnUntraced(function*(gateway: Gateway, history: unknown, provoke: () => void) {
+    let count = 0
+    while (count < 1000) {
+      yield* TestClock.adjust(0)
+      if (gateway.untaken() === 0) return count
+      const looked = yield* gateway.next("chat.history")
+      provoke()
+      looked.answer(history)
+      count++
+    }
+    return count
+  })
+  const foreign = { runId: "foreign", sessionKey: "agent:main:main", state: "final", message: said("not ours") }
+
+  it.effect("F43: by the ends of other runs: a task that waits for one looks ten times in five seconds at most", () =>
+    Effect.gen(function*() {
+      const { connect, runner } = yield* start()
+      const gateway = yield* connect()
+      yield* runner.delegate("hello")
+      const asked = yield* gateway.next("chat.send")
+      asked.answer(started(asked))
+      gateway.tell("chat", chat(asked, { state: "final" }))
+      const history = { messages: [], sessionInfo: { hasActiveRun: true } }
+      const provoke = () => gateway.tell("chat", foreign)
+      assert.isAtMost(yield* looks(gateway, history, provoke), 10)
+      yield* TestClock.adjust("5 seconds")
+      assert.isAbove(gateway.untaken(), 0, "it looks again later")
+      assert.isAtMost(yield* looks(gateway, history, provoke), 10)
+    }))
+
+  it.effect("G14: by losing events: every task looks ten times in five seconds at most", () =>
+    Effect.gen(function*() {
+      const { connect, runner } = yield* start()
+      const gateway = yield* connect()
+      yield* runner.delegate("hello")
+      const asked = yield* gateway.next("chat.send")
+      asked.answer(started(asked))
+      yield* TestClock.adjust(0)
+      const provoke = () => {
+        gateway.lose(1)
+        gateway.tell("chat", foreign)
+      }
+      provoke()
+      const history = { messages: [], inFlightRun: { runId: asked.params.idempotencyKey } }
+      assert.isAtMost(yield* looks(gateway, history, provoke), 10)
+      yield* TestClock.adjust("5 seconds")
+      assert.isAbove(gateway.untaken(), 0, "it looks again later")
+    }))
+})

@@ -138,6 +138,42 @@ describe("a subscriber of the events", () => {
       assert.deepStrictEqual(order, ["told", "forgotten"])
     }))
 
+  it.effect("F52: one that is slow has the last sixteen phases of each task at most, and every end", () =>
+    Effect.gen(function*() {
+      const { connect, runner } = yield* start()
+      const gateway = yield* connect()
+      const late: Array<TaskEvent> = []
+      const reading = yield* Effect.forkChild(
+        runner.events.pipe(
+          Stream.tap((event) => event._tag === "Sent" ? Effect.sleep("1 hour") : Effect.void),
+          Stream.runForEach((event) => Effect.sync(() => void late.push(event)))
+        ),
+        { startImmediately: true }
+      )
+      const asked = []
+      for (const sessionKey of ["a", "b"]) {
+        yield* runner.delegate(`task ${sessionKey}`, { sessionKey })
+        const next = yield* gateway.next("chat.send")
+        next.answer(started(next))
+        asked.push(next)
+        yield* TestClock.adjust(0)
+      }
+      for (let count = 0; count < 5000; count++) {
+        for (const each of asked) gateway.tell("chat", chat(each, { state: "status", phase: `phase ${count}` }))
+        if (count % 500 === 0) yield* TestClock.adjust(0)
+      }
+      for (const each of asked) gateway.tell("chat", chat(each, { state: "final", message: said("done") }))
+      yield* TestClock.adjust("2 hours")
+      yield* Fiber.interrupt(reading)
+      for (const { params } of asked) {
+        const own = late.filter(({ runId }) => runId === params.idempotencyKey)
+        assert.deepStrictEqual(
+          own.map((event) => event._tag === "Phase" ? event.phase : event._tag),
+          ["Sent", ...Array.from({ length: 16 }, (_, index) => `phase ${4984 + index}`), "Replied"]
+        )
+      }
+    }))
+
   it.effect("one task is found by its name, as long as it is listed", () =>
     Effect.gen(function*() {
       const { runner } = yield* start()

@@ -88,6 +88,7 @@ interface Subject {
   received: boolean
   /** Its abort was wanted while it was open. */
   abortWanted: boolean
+  readonly looksAtMs: Array<number>
   sends: number
   ends: number
   lateReplies: number
@@ -370,6 +371,7 @@ export class TaskWorld {
       given: kind > 0,
       received: kind >= 2,
       abortWanted: false,
+      looksAtMs: [],
       sends: 0,
       ends: 0,
       lateReplies: 0,
@@ -451,6 +453,7 @@ export class TaskWorld {
 
   private fire(subject: Subject, timer: Timer) {
     if (!subject.timers.delete(timer)) return
+    this.nowMs += { deadline: 20_000, pause: 1000, secondError: 500, hold: 20_000 }[timer]
     if (timer === "pause") subject.mustWait = false
     const wasOpen = isOpen(subject.life)
     this.put(subject, { _tag: "TimerDue", timer })
@@ -498,6 +501,9 @@ export class TaskWorld {
         subject.given = true
         return this.begin(subject, action._tag)
       case "Look":
+        // Ten of one window and ten of the next may stand close together.
+        must(this.nowMs - (subject.looksAtMs.at(-20) ?? -Infinity) >= 5000, "looks are limited")
+        subject.looksAtMs.push(this.nowMs)
         must(!subject.quiet, "history is not read again at once, unless something happened")
         subject.quiet = true
         return this.begin(subject, action._tag)
