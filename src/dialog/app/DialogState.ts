@@ -46,7 +46,7 @@ export interface DialogState {
   /** `failed`: the reader wanted a check, and the agent could not be told. */
   readonly check: Check & { readonly failed?: true }
   readonly contact: Contact
-  /** The stream was lost and is back, and the request has not been named again: it may have ended meanwhile. */
+  /** The stream was opened anew, and the request has not been named again: it may have ended meanwhile. */
   readonly unconfirmed: boolean
 }
 
@@ -123,7 +123,7 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
       return {
         ...state,
         contact: happening.contact,
-        unconfirmed: state.unconfirmed || (state.contact === "lost" && happening.contact === "open")
+        unconfirmed: state.unconfirmed || (state.contact !== "none" && happening.contact === "open")
       }
     case "caught-up":
       if (!state.unconfirmed) return state

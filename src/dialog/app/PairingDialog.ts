@@ -6,6 +6,7 @@
  * - property `token`: sent to the stream as `Authorization: Bearer`. Until it is set, no request is sent. Set it to `""` where
  *   none is needed because cookies say who asks. Never an attribute, as those can be read by styles.
  * - property `event`: set to each AgentEvent, or `{ check }`, as it comes, by hosts with a channel of their own.
+ * - property `openStream`: how the stream is opened; each element opens one of its own unless set.
  * - property `state`: what the element knows of the agent. Event `openclaw-state`: it has changed.
  * - event `openclaw-agent-event`: each AgentEvent, as received. `openclaw-contact`: `open`, `lost`, `refused`.
  * - event `openclaw-check-now`: the reader wants the gateway asked at once. Unless it is cancelled and with `src`, the
@@ -20,6 +21,7 @@ import type { Contact, DialogState, Happening } from "./DialogState.ts"
 import { initial, step } from "./DialogState.ts"
 import { h, setText } from "./Dom.ts"
 import { parseJson, readCheck, readEvent } from "./EventReader.ts"
+import type { StreamOptions } from "./EventStream.ts"
 import { bearer, openStream } from "./EventStream.ts"
 import { makeLiveRegion } from "./LiveRegion.ts"
 import { messagesFor } from "./Messages.ts"
@@ -51,6 +53,9 @@ const Base: typeof HTMLElement = typeof HTMLElement === "undefined" ? class {} a
 
 export class OpenClawPairingDialog extends Base {
   static readonly observedAttributes = ["src", "lang"]
+
+  /** Opens the stream; what it returns closes it. A host whose tabs share one stream sets its own before `token`. */
+  openStream: (options: StreamOptions) => () => void = openStream
 
   #state: DialogState = initial
   #token: string | undefined
@@ -154,7 +159,7 @@ export class OpenClawPairingDialog extends Base {
       this.#closeStream = undefined
       const token = this.#token
       if (!this.isConnected || this.src === "" || token === undefined) return
-      this.#closeStream = openStream({
+      this.#closeStream = this.openStream({
         url: new URL(this.src, document.baseURI),
         token,
         onEvent: (name, data) => {

@@ -10,6 +10,7 @@ import { bearer } from "./EventStream.ts"
 import { pageMessagesFor } from "./PageMessages.ts"
 import { pageView } from "./PageView.ts"
 import type { OpenClawPairingDialog } from "./PairingDialog.ts"
+import { openSharedStream } from "./SharedStream.ts"
 import { makeTaskList } from "./TaskList.ts"
 
 const tokenKey = "openclaw-token"
@@ -31,6 +32,7 @@ document.documentElement.lang = language
 
 /** What is known of the agent, and the token, are the element's. */
 const dialog: OpenClawPairingDialog = h("openclaw-pairing-dialog")
+dialog.openStream = openSharedStream
 let stopAttending = () => {}
 
 const line = h("p", { class: "connection" })
