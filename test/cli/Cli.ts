@@ -12,7 +12,7 @@ import { type DeviceCli, spawnCli } from "../interop/support/DeviceCli.ts"
 import * as ProcessGroup from "../interop/support/ProcessGroup.ts"
 
 /** Compiled sources are kept from one child process to the next: most of a short command's time would go there. */
-const compileCache = fileURLToPath(new URL("../../node_modules/.cache/effect-openclaw-cli", import.meta.url))
+export const compileCache = fileURLToPath(new URL("../../node_modules/.cache/effect-openclaw-cli", import.meta.url))
 
 export const platform = NodeServices.layer
 
