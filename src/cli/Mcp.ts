@@ -15,6 +15,7 @@ import { plain, render } from "./EventText.ts"
 import { Invocation } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import { session } from "./Root.ts"
+import { serving } from "./Signals.ts"
 
 export const mcp = Command.make(
   "mcp",
@@ -22,6 +23,7 @@ export const mcp = Command.make(
   ({ session }) =>
     withSettings(
       Effect.fnUntraced(function*(checked) {
+        yield* serving
         const { version } = yield* Invocation
         const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
         const modules = yield* load
