@@ -8,7 +8,7 @@ import type { HaltCause } from "../connection/ConnectionStatus.ts"
 import { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import { field } from "../protocol/OutsideText.ts"
 
-/** Exit statuses, after sysexits.h. Success, and an end by Ctrl-C or SIGTERM, are 0. */
+/** Exit statuses, after sysexits.h. Success is 0; `Signals.ts` has those of signals. */
 export const exitCodes = {
   /** Anything without a status of its own. */
   failed: 1,

@@ -1,5 +1,5 @@
 /**
- * `delegate`: one task, its events, its reply.
+ * `delegate`: one task and its reply, which alone goes to standard output. With `--json` all events do.
  *
  * The task is in the journal from the start, so that it is neither lost nor done twice when the command is killed: the next
  * `delegate`, `run` or `mcp` goes on with it. Ctrl-C, and a command that may not wait, abort the task. If the gateway cannot be
@@ -62,15 +62,15 @@ export const delegate = Command.make("delegate", {
       let sent = false
       let doing = "connecting"
       const follow = (event: AgentEvent) =>
-        Effect.andThen(
-          output.event(event),
-          Effect.suspend(() => {
-            doing = underWay(event) ?? doing
-            if (event.event === "task.sent" && event.taskId === taskId) sent = true
-            const end = ending(event, taskId, wait || sent)
-            return end === undefined ? Effect.void : Deferred.succeed(done, end)
-          })
-        )
+        Effect.suspend(() => {
+          doing = underWay(event) ?? doing
+          if (event.event === "task.sent" && event.taskId === taskId) sent = true
+          const end = ending(event, taskId, wait || sent)
+          return Effect.andThen(
+            tell(output, event, end),
+            end === undefined ? Effect.void : Deferred.succeed(done, end)
+          )
+        })
       yield* Effect.forkScoped(Effect.ignoreCause(Stream.runForEach(events.events, follow), { log: "Error" }))
       /** Gives the task up, and says what became of it. */
       const letGo = Effect.suspend(() =>
@@ -86,7 +86,7 @@ export const delegate = Command.make("delegate", {
       )
       const end = yield* take.pipe(
         Effect.andThen(
-          output.terminal
+          output.lively
             ? Effect.forkScoped(Effect.ignoreCause(progress(() => doing), { log: "Error" }))
             : Effect.void
         ),
@@ -153,6 +153,21 @@ const piped = Effect.gen(function*() {
     )
   )
 })
+
+/** The reply is the answer; everything else is progress. A failure that ends the command is told once, when it ends. */
+const tell = (output: Output["Service"], event: AgentEvent, end: Ended | undefined): Effect.Effect<void> => {
+  if (output.json || end === undefined) return output.progress(event)
+  switch (event.event) {
+    case "task.reply":
+      return output.reply(event)
+    case "waiting":
+    case "halted":
+    case "task.failed":
+      return Effect.void
+    default:
+      return output.progress(event)
+  }
+}
 
 /** What the command waits for after an event; `undefined` where the event does not change that. */
 const underWay = (event: AgentEvent): string | undefined => {

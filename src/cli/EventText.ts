@@ -109,6 +109,17 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
   }
 }
 
+export type ReplyOfTask = EventOf<"task.reply">
+
+/**
+ * The text of a reply alone, for a program that reads it: lines and tabs as they are, and what could act on a terminal made
+ * visible.
+ */
+export const replyText = (event: ReplyOfTask, secrets: ReadonlyArray<Redacted.Redacted>): string =>
+  OutsideText.redact(event.text, secrets).split(/\r\n?|\n/u).map((line) =>
+    line.split("\t").map(OutsideText.line).join("\t")
+  ).join("\n")
+
 type EventOf<Name extends AgentEvent["event"]> = Extract<AgentEvent, { readonly event: Name }>
 
 const identityLines = (event: EventOf<"identity">, style: Style): ReadonlyArray<Line> => {

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { withSettings } from "./AgentLayer.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import { now, stopped } from "./Output.ts"
+import { serving } from "./Signals.ts"
 
 export const gateway = Command.make("gateway", {
   port: Flag.Int("port").pipe(
@@ -18,6 +19,7 @@ export const gateway = Command.make("gateway", {
 }, ({ port }) =>
   withSettings((checked, output) =>
     Effect.gen(function*() {
+      yield* serving
       const { url } = yield* EmbeddedGateway.start(checked.files.gateway, { port, sharedToken: checked.gateway.token })
       yield* output.event({ at: yield* now, event: "gateway", url, embedded: true })
       return yield* Effect.never

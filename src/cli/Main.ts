@@ -2,16 +2,17 @@
 /**
  * The command line program: the one place that knows the platform and runs effects.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
+import * as Config from "effect/Config"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import process from "node:process"
@@ -28,6 +29,8 @@ import { mcp } from "./Mcp.ts"
 import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
+import type { Signal } from "./Signals.ts"
+import { Serving, statusOf } from "./Signals.ts"
 import { tasks } from "./Tasks.ts"
 import { presenter } from "./Usage.ts"
 
@@ -46,23 +49,55 @@ const main = root.pipe(
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
   Effect.provideService(Processes, nodejsProcesses),
+  Effect.provideService(Serving, Effect.sync(() => void (ending.serving = true))),
   // By default people see only what they have to act on; `--log-level info` shows every attempt, one line each.
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   Effect.provideService(References.LogToStderr, true)
 )
 
-/**
- * Ends by letting go: no `process.exit`, so that output is flushed. Being interrupted is the ordinary way to end `run`.
- * Standard input is released, as an open one would keep the process alive.
- */
-const teardown: Runtime.Teardown = (exit) => {
-  process.stdin.destroy()
-  process.exitCode = Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
-    ? 0
-    : exitCodeOf(Cause.squash(exit.cause))
+/** What came first, and whether the command ends by it in the ordinary way. */
+const ending: { signal: Signal | undefined; serving: boolean; nohup: boolean; over: boolean } = {
+  signal: undefined,
+  serving: false,
+  nohup: false,
+  over: false
 }
 
-const exitCodeOf = (error: unknown): number =>
-  CliError.isCliError(error) ? exitCodes.usage : Runtime.getErrorExitCode(error)
+/**
+ * Node.js undoes at its start what nohup did, and does not say so. The shell tells by the variable `_`, which has the command
+ * that it started.
+ */
+const noticeNohup = Effect.orDie(Config.option(Config.String("_"))).pipe(
+  Effect.map((started) => void (ending.nohup = /(^|\/)nohup$/.test(Option.getOrElse(started, () => ""))))
+)
 
-NodeRuntime.runMain(main, { teardown })
+const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit)) return 0
+  if (Cause.hasInterruptsOnly(exit.cause)) {
+    return ending.signal === undefined || ending.serving ? 0 : statusOf[ending.signal]
+  }
+  const error = Cause.squash(exit.cause)
+  return CliError.isCliError(error) ? exitCodes.usage : Runtime.getErrorExitCode(error)
+}
+
+/**
+ * Ends by letting go: no `process.exit`, so that output is flushed. Standard input is released, as an open one would keep the
+ * process alive.
+ */
+const runMain = Runtime.makeRunMain(({ fiber }) => {
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (signal === "SIGHUP" && ending.nohup) return
+      if (ending.over) process.exit()
+      ending.signal ??= signal
+      fiber.interruptUnsafe(fiber.id)
+    })
+  }
+  fiber.addObserver((exit) => {
+    ending.over = true
+    process.stdin.destroy()
+    process.exitCode = exitCodeOf(exit)
+  })
+})
+
+runMain(Effect.andThen(noticeNohup, main))

@@ -7,14 +7,17 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { encodeAgentEvent } from "../protocol/AgentEvent.ts"
 import { agent, chosenGateway, ownIdentity, withSettings } from "./AgentLayer.ts"
 import { plain, render } from "./EventText.ts"
 import { Invocation } from "./Invocation.ts"
+import * as McpInput from "./McpInput.ts"
 import { Output } from "./Output.ts"
 import { session } from "./Root.ts"
+import { serving } from "./Signals.ts"
 
 export const mcp = Command.make(
   "mcp",
@@ -22,6 +25,7 @@ export const mcp = Command.make(
   ({ session }) =>
     withSettings(
       Effect.fnUntraced(function*(checked) {
+        yield* serving
         const { version } = yield* Invocation
         const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
         const modules = yield* load
@@ -65,7 +69,8 @@ const serve = Effect.fnUntraced(function*(
     }).pipe(Effect.ignoreCause({ log: "Error", message: "events no longer told" }))
   )
   // The protocol interrupts the fiber that builds it when standard input has ended and everything is answered.
-  return yield* Layer.launch(McpServer.layerStdio({
+  const stdio = yield* Stdio.Stdio
+  const server = McpServer.layerStdio({
     name: "openclaw-device",
     version,
     instructions: "Delegates tasks to OpenClaw. A person may have to approve this device once; the answers say how.",
@@ -77,5 +82,6 @@ const serve = Effect.fnUntraced(function*(
       McpProtocol.v2026_07_28
     ],
     registrations: McpServer.toolkit(TaskTools.TaskTools)
-  }))
+  })
+  return yield* Effect.provideService(Layer.launch(server), Stdio.Stdio, McpInput.checked(stdio))
 }, Effect.scoped)

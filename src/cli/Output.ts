@@ -1,8 +1,8 @@
 /**
  * What a command prints: one JSON object a line for programs, or sentences for people.
  *
- * The answer, and nothing else, goes to standard output; logs and warnings go to standard error. Colour and the live line
- * appear on a terminal only.
+ * The answer, and nothing else, goes to standard output; progress, logs and warnings go to standard error. Colour and the live
+ * line appear on a terminal only.
  */
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
@@ -17,14 +17,20 @@ import * as Terminal from "effect/Terminal"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
 import { columnsOf, fit } from "../protocol/TextColumns.ts"
-import type { Style } from "./EventText.ts"
-import { plain, render, withoutSecrets } from "./EventText.ts"
+import type { ReplyOfTask, Style } from "./EventText.ts"
+import { plain, render, replyText, withoutSecrets } from "./EventText.ts"
 
 export class Output extends Context.Service<Output, {
   readonly json: boolean
   /** Standard output is a terminal. */
   readonly terminal: boolean
+  /** A live line would be seen: standard output or standard error is a terminal. */
+  readonly lively: boolean
   readonly event: (event: AgentEvent) => Effect.Effect<void>
+  /** An event that is not the answer of the command: with `--json` as any other, for people on standard error. */
+  readonly progress: (event: AgentEvent) => Effect.Effect<void>
+  /** The reply that is the answer: as any event with `--json` and on a terminal, everywhere else its text alone. */
+  readonly reply: (event: ReplyOfTask) => Effect.Effect<void>
   /** One line of the answer. */
   readonly line: (text: string) => Effect.Effect<void>
   /** A sentence for the person, on standard error. */
@@ -44,13 +50,30 @@ export const now = Effect.map(Clock.currentTimeMillis, isoTime)
 export const stopped = (output: Output["Service"]): Effect.Effect<void> =>
   Effect.andThen(output.live(""), Effect.flatMap(now, (at) => output.event({ at, event: "stopped" })))
 
+/** A stream that a person may watch. */
+interface Screen {
+  readonly terminal: boolean
+  readonly style: Style
+  readonly write: (text: string) => Effect.Effect<void>
+}
+
 const make = Effect.fnUntraced(function*(json: boolean) {
   const stdio = yield* Stdio.Stdio
   const kind = yield* Effect.orDie(Config.option(Config.String("TERM")))
-  // A dumb terminal prints what would move the cursor.
-  const terminal = !json && (yield* stdio.stdoutIsTerminal) && Option.getOrUndefined(kind) !== "dumb"
   const noColor = yield* Effect.orDie(Config.option(Config.String("NO_COLOR")))
-  const style = terminal && Option.isNone(noColor) ? colored : plain
+  const screen = (isTerminal: boolean, sink: () => ReturnType<typeof stdio.stdout>): Screen => {
+    // A dumb terminal prints what would move the cursor.
+    const terminal = !json && isTerminal && Option.getOrUndefined(kind) !== "dumb"
+    return {
+      terminal,
+      style: terminal && Option.isNone(noColor) ? colored : plain,
+      // The agent goes on when its reader ends (`| head`).
+      write: (text) => Effect.ignore(Stream.run(Stream.succeed(text), sink()))
+    }
+  }
+  const answer = screen(yield* stdio.stdoutIsTerminal, () => stdio.stdout())
+  const beside = screen(yield* stdio.stderrIsTerminal, () => stdio.stderr())
+  const liveScreen = answer.terminal ? answer : beside
   // Zero where the width is not known.
   const columns = Option.match(yield* Effect.serviceOption(Terminal.Terminal), {
     onNone: () => Effect.succeed(0),
@@ -59,33 +82,44 @@ const make = Effect.fnUntraced(function*(json: boolean) {
   let shown = ""
   let secrets: ReadonlyArray<Redacted.Redacted> = []
 
-  // The agent goes on when its reader ends (`| head`).
-  const write = (text: string) => Effect.ignore(Stream.run(Stream.succeed(text), stdio.stdout()))
-  const line = (text: string) =>
+  /** Lines above the live line. Both screens may be one terminal. */
+  const lineOn = (screen: Screen) => (text: string): Effect.Effect<void> =>
     Effect.suspend(() => {
       const live = shown
-      return write(live === "" ? `${text}\n` : `${erase}${text}\n${live}`)
+      if (live === "" || !screen.terminal) return screen.write(`${text}\n`)
+      return screen === liveScreen
+        ? screen.write(`${erase}${text}\n${live}`)
+        : Effect.andThen(
+          liveScreen.write(erase),
+          Effect.andThen(screen.write(`${text}\n`), liveScreen.write(live))
+        )
     })
+  const rendered = (event: AgentEvent, screen: Screen): Effect.Effect<void> =>
+    Effect.flatMap(screen.terminal ? columns : Effect.succeed(0), (width) => {
+      const text = render(event, screen.style, width)
+      return text === undefined ? Effect.void : lineOn(screen)(text)
+    })
+  const tell = (event: AgentEvent, screen: Screen): Effect.Effect<void> => {
+    const clean = withoutSecrets(event, secrets)
+    return json ? answer.write(`${encodeAgentEvent(clean)}\n`) : rendered(clean, screen)
+  }
   return Output.of({
     json,
-    terminal,
-    line,
-    warn: (text) => Effect.ignore(Stream.run(Stream.succeed(`${text}\n`), stdio.stderr())),
-    event: (event) => {
-      const clean = withoutSecrets(event, secrets)
-      if (json) return write(`${encodeAgentEvent(clean)}\n`)
-      return Effect.flatMap(terminal ? columns : Effect.succeed(0), (width) => {
-        const text = render(clean, style, width)
-        return text === undefined ? Effect.void : line(text)
-      })
-    },
+    terminal: answer.terminal,
+    lively: liveScreen.terminal,
+    line: lineOn(answer),
+    warn: lineOn(beside),
+    event: (event) => tell(event, answer),
+    progress: (event) => tell(event, beside),
+    reply: (event) =>
+      Effect.suspend(() => json || answer.terminal ? tell(event, answer) : lineOn(answer)(replyText(event, secrets))),
     conceal: (more) => Effect.sync(() => void (secrets = [...secrets, ...more])),
     live: (text) =>
       Effect.flatMap(columns, (width) => {
         const fitting = fitted(text, width)
-        if (!terminal || fitting === shown) return Effect.void
+        if (!liveScreen.terminal || fitting === shown) return Effect.void
         shown = fitting
-        return write(`${erase}${fitting}`)
+        return liveScreen.write(`${erase}${fitting}`)
       })
   })
 })

@@ -16,6 +16,7 @@ import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import { Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
 import { record, session } from "./Root.ts"
+import { serving } from "./Signals.ts"
 
 export const run = Command.make(
   "run",
@@ -45,7 +46,7 @@ export const run = Command.make(
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record })
           )
         })
-        return Effect.scoped(checked.urlGiven ? given : embedded).pipe(
+        return Effect.andThen(serving, Effect.scoped(checked.urlGiven ? given : embedded)).pipe(
           Effect.ensuring(stopped(output)),
           Effect.provide(ownIdentity(checked))
         )

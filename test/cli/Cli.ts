@@ -12,7 +12,7 @@ import { type DeviceCli, spawnCli } from "../interop/support/DeviceCli.ts"
 import * as ProcessGroup from "../interop/support/ProcessGroup.ts"
 
 /** Compiled sources are kept from one child process to the next: most of a short command's time would go there. */
-const compileCache = fileURLToPath(new URL("../../node_modules/.cache/effect-openclaw-cli", import.meta.url))
+export const compileCache = fileURLToPath(new URL("../../node_modules/.cache/effect-openclaw-cli", import.meta.url))
 
 export const platform = NodeServices.layer
 
@@ -89,18 +89,20 @@ export const paste = Effect.fnUntraced(function*(text: string) {
  * Sends the signal and holds what every end of `run` and `gateway` promises: within a second, status 0, `stopped` last,
  * nothing on standard error, no process and no temporary file left. Answers how long it took, in milliseconds.
  */
-export const endsAt = Effect.fnUntraced(function*(cli: DeviceCli, signal: "SIGINT" | "SIGTERM", stateDir: string) {
-  const fs = yield* FileSystem.FileSystem
-  const startedAtMs = performance.now()
-  yield* cli.signal(signal)
-  const exit = yield* Effect.timeout(cli.exit, "30 seconds")
-  const elapsedMs = performance.now() - startedAtMs
-  assert.deepStrictEqual(exit, { code: 0, signal: null })
-  assert.strictEqual((yield* eventsOf(cli)).at(-1)?.event, "stopped")
-  assert.strictEqual(quiet(cli.stderr), "")
-  assert.isFalse(ProcessGroup.isAlive(cli))
-  const left = yield* Effect.orElseSucceed(fs.readDirectory(stateDir, { recursive: true }), () => [])
-  assert.deepStrictEqual(left.filter((name) => name === "gateway.json" || /\.tmp$|\.lock$/.test(name)), [])
-  assert.isBelow(elapsedMs, 1000)
-  return elapsedMs
-})
+export const endsAt = Effect.fnUntraced(
+  function*(cli: DeviceCli, signal: "SIGHUP" | "SIGINT" | "SIGTERM", stateDir: string) {
+    const fs = yield* FileSystem.FileSystem
+    const startedAtMs = performance.now()
+    yield* cli.signal(signal)
+    const exit = yield* Effect.timeout(cli.exit, "30 seconds")
+    const elapsedMs = performance.now() - startedAtMs
+    assert.deepStrictEqual(exit, { code: 0, signal: null })
+    assert.strictEqual((yield* eventsOf(cli)).at(-1)?.event, "stopped")
+    assert.strictEqual(quiet(cli.stderr), "")
+    assert.isFalse(ProcessGroup.isAlive(cli))
+    const left = yield* Effect.orElseSucceed(fs.readDirectory(stateDir, { recursive: true }), () => [])
+    assert.deepStrictEqual(left.filter((name) => name === "gateway.json" || /\.tmp$|\.lock$/.test(name)), [])
+    assert.isBelow(elapsedMs, 1000)
+    return elapsedMs
+  }
+)

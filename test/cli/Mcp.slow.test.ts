@@ -78,6 +78,7 @@ const client = Effect.fnUntraced(function*(stateDir: string) {
 const raw = Effect.gen(function*() {
   const stateDir = yield* Cli.temporaryDirectory
   const stdout: Array<string> = []
+  const stderr: Array<string> = []
   const answered = yield* Deferred.make<void>()
   const server = yield* ProcessGroup.spawn(
     process.execPath,
@@ -89,10 +90,10 @@ const raw = Effect.gen(function*() {
         stdout.push(line)
         Deferred.doneUnsafe(answered, Effect.void)
       },
-      onStderr: () => {}
+      onStderr: (line) => void stderr.push(line)
     }
   )
-  return { ...server, stdout, answered: Deferred.await(answered) }
+  return { ...server, stdout, stderr, answered: Deferred.await(answered) }
 })
 
 const request = (id: number, method: string, params: unknown) => JSON.stringify({ jsonrpc: "2.0", id, method, params })
@@ -170,6 +171,35 @@ describe.concurrent("mcp", () => {
         assert.deepStrictEqual(yield* Effect.timeout(server.drained, "20 seconds"), { code: 0, signal: null })
         const messages = yield* Effect.forEach(server.stdout, (line) => decodeMessage(line))
         assert.deepStrictEqual(messages.map(({ id }) => id).toSorted(), [1, 2, 3])
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+
+  it.live(
+    "a line that is no message is answered as such, and what came with it in one write as ever",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* raw
+        const strange = ["junk", "{", "5", "null", "[]", "[1]", "{}", '"x"', `{"id":9,"method":5}`]
+        const lines = [
+          initialize,
+          "not json at all",
+          request(2, "tools/list", {}),
+          ...strange,
+          "",
+          request(3, "tools/list", {})
+        ]
+        yield* server.write(lines.map((line) => `${line}\n`).join(""))
+        yield* server.endInput
+        assert.deepStrictEqual(yield* Effect.timeout(server.drained, "20 seconds"), { code: 0, signal: null })
+        const messages: ReadonlyArray<{ id: unknown; error?: { code: number } }> = server.stdout.map((line) =>
+          JSON.parse(line)
+        )
+        const codes = messages.flatMap(({ error }) => error === undefined ? [] : [error.code])
+        assert.deepStrictEqual(codes, [-32_700, -32_700, -32_700, ...Array(7).fill(-32_600)])
+        const answered = messages.filter(({ error }) => error === undefined).map(({ id }) => id)
+        assert.deepStrictEqual(answered.toSorted(), [1, 2, 3])
+        assert.notMatch(server.stderr.join("\n"), /SyntaxError|\n\s+at /)
       }).pipe(Effect.provide(Cli.platform)),
     limit
   )

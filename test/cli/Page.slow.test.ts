@@ -34,6 +34,9 @@ const started = Effect.fnUntraced(function*(
   const output = Output.of({
     json: true,
     terminal: false,
+    lively: false,
+    progress: () => Effect.void,
+    reply: () => Effect.void,
     event: () => Effect.void,
     line: () => Effect.void,
     warn: (text) => Effect.sync(() => void warnings.push(text)),
