@@ -40,6 +40,9 @@ const drifted: Readonly<Record<string, string>> = {
 }
 const kindOf = (path: string): string => /\.(tsx?|js|json|md)$/.exec(path)?.[1] ?? ""
 
+/** The tools start cold, on a machine that may have more to do. */
+const timeoutMs = 60_000
+
 describe("the project's own rules", () => {
   it.live("F15: the compiler refuses what nothing uses", () =>
     Effect.gen(function*() {
@@ -56,24 +59,28 @@ describe("the project's own rules", () => {
       for (const name of ["Effect", "parameter", "local"]) {
         assert.include(stdout, `'${name}' is declared but its value is never read`)
       }
-    }).pipe(Effect.provide(NodeServices.layer)))
+    }).pipe(Effect.provide(NodeServices.layer)), timeoutMs)
 
-  it.live("F37: the format of every file is part of the check, so that it never drifts into another change", () =>
-    Effect.gen(function*() {
-      const paths = (yield* sources).filter((path) => kindOf(path) !== "" && path !== ".dprint.json")
-      assert.includeMembers(paths, [
-        "README.md",
-        "package.json",
-        ".oxlintrc.json",
-        "src/index.ts",
-        "test/Project.slow.test.ts"
-      ])
-      const folder = yield* projectOf(Object.fromEntries(paths.map((path) => [path, drifted[kindOf(path)] ?? ""])))
-      const { code, stdout } = yield* run(folder, `${manifest.scripts["check:format"]} --list-different`)
-      assert.notStrictEqual(code, 0)
-      const found = stdout.split("\n").map((path) => path.replace(/^.*\/effect-openclaw-tool-[^/]+\//, ""))
-      assert.sameMembers(found, paths)
-    }).pipe(Effect.provide(NodeServices.layer)))
+  it.live(
+    "F37: the format of every file is part of the check, so that it never drifts into another change",
+    () =>
+      Effect.gen(function*() {
+        const paths = (yield* sources).filter((path) => kindOf(path) !== "" && path !== ".dprint.json")
+        assert.includeMembers(paths, [
+          "README.md",
+          "package.json",
+          ".oxlintrc.json",
+          "src/index.ts",
+          "test/Project.slow.test.ts"
+        ])
+        const folder = yield* projectOf(Object.fromEntries(paths.map((path) => [path, drifted[kindOf(path)] ?? ""])))
+        const { code, stdout } = yield* run(folder, `${manifest.scripts["check:format"]} --list-different`)
+        assert.notStrictEqual(code, 0)
+        const found = stdout.split("\n").map((path) => path.replace(/^.*\/effect-openclaw-tool-[^/]+\//, ""))
+        assert.sameMembers(found, paths)
+      }).pipe(Effect.provide(NodeServices.layer)),
+    timeoutMs
+  )
 
   it.effect("no comment switches a check off", () =>
     Effect.gen(function*() {
