@@ -6,6 +6,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Struct from "effect/Struct"
+import { isExcessive } from "./FrameShape.ts"
 
 export interface RequestFrame {
   readonly type: "req"
@@ -33,10 +34,12 @@ export interface EventFrame {
 export type Frame = RequestFrame | ResponseFrame | EventFrame
 
 /**
- * The frame in a text message, or `undefined` when it is none: bad JSON, no object, an unknown type, a missing field. An event
- * with a `seq` that is no safe integer is kept without it, because only the count of losses depends on it.
+ * The frame in a text message, or `undefined` when it is none: bad JSON, no object, an unknown type, a missing field, or more
+ * depth or values than a frame needs (`FrameShape`). An event with a `seq` that is no safe integer is kept without it,
+ * because only the count of losses depends on it.
  */
 export const parse = (text: string): Frame | undefined => {
+  if (isExcessive(text)) return undefined
   let value: unknown
   try {
     value = JSON.parse(text)
