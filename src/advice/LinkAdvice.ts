@@ -23,6 +23,14 @@ export const linkAdvice = {
       command: "openclaw gateway run",
       next: NextStep.retries
     },
+    TooLarge: {
+      problem: "What answers at the gateway's address sent more at once than a gateway does, so it was cut off.",
+      owner: "gateway host",
+      action:
+        "Make sure that the address is that of an OpenClaw gateway. If it is, report it with the gateway's release.",
+      command: "openclaw --version",
+      next: NextStep.retries
+    },
     Silent: {
       problem: "The gateway has said nothing for two tick intervals.",
       owner: "network",

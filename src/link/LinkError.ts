@@ -13,13 +13,16 @@ import type { TlsPinMismatch, TlsUntrusted } from "./TlsError.ts"
 export const Phase = Schema.Literals(["dial", "tls", "upgrade", "challenge", "hello", "session"])
 export type Phase = typeof Phase.Type
 
+/**
+ * `Unreachable`: the socket never opened. `Closed`: the other side, or something in between, ended it. `TooLarge`: more arrived
+ * than a gateway sends (`FrameLimit`). `Silent`: nothing arrived for two tick intervals. `Ended`: this program closed it.
+ */
+export const LinkReason = Schema.Literals(["Unreachable", "Closed", "TooLarge", "Silent", "Ended"])
+export type LinkReason = typeof LinkReason.Type
+
 /** The link did not open or has ended, and the gateway did not say why. */
 export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
-  /**
-   * `Unreachable`: the socket never opened. `Closed`: the other side, or something in between, ended it. `Silent`: nothing
-   * arrived for two tick intervals. `Ended`: this program closed it.
-   */
-  reason: Schema.Literals(["Unreachable", "Closed", "Silent", "Ended"]),
+  reason: LinkReason,
   phase: Phase,
   /** How long the attempt ran before it failed, in milliseconds. Absent when a session ended. */
   elapsedMs: Schema.optional(Schema.Finite),
@@ -46,12 +49,13 @@ export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
   }
 }
 
-const outcomes = {
+const outcomes: Readonly<Record<LinkReason, string>> = {
   Unreachable: "could not be opened",
   Closed: "was closed",
+  TooLarge: "was ended here, as more arrived than a gateway sends",
   Silent: "went silent",
   Ended: "was ended here"
-} as const
+}
 
 /** The HTTP upgrade was answered with something other than 101: a proxy, a front door, or a gateway that is full. */
 export class UpgradeRejected extends Schema.TaggedError<UpgradeRejected>()("UpgradeRejected", {
