@@ -1,10 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
+import { createServer } from "node:net"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
 import * as TransportWs from "../../src/link/TransportWs.ts"
 import * as Dial from "../support/Dialled.ts"
+import { flood } from "../support/Flood.ts"
+import { kept, listening } from "../support/Listening.ts"
 import * as Loopback from "../support/LoopbackServer.ts"
 
 const kib = 1024
@@ -20,16 +23,6 @@ const dialled = Effect.fnUntraced(function*(onLink: (link: WebSocket) => void) {
   const dialled = yield* Effect.provide(Dial.dialled({ url, origin: undefined }), TransportWs.layer)
   return { ...dialled, far: yield* Queue.take(far) }
 })
-
-/** Writes this again and again, as fast as it is taken. */
-const flood = (socket: Duplex, text: string | Uint8Array) => {
-  const more = () => {
-    while (!socket.destroyed && socket.write(text)) { /* until it is full */ }
-  }
-  socket.on("drain", more)
-  socket.on("error", () => {})
-  more()
-}
 
 const tooLarge = { _tag: "LinkError", reason: "TooLarge", phase: "session" } as const
 
@@ -149,5 +142,42 @@ describe("A peer that breaks the rules of WebSockets", () => {
         })
       }))
       yield* gone
+    }), { timeout: 3000 })
+})
+
+describe("Answers that never end", () => {
+  /** A server that answers whatever it is asked with this, again and again. */
+  const answering = (answer: string) =>
+    listening(createServer((socket) => void socket.once("data", () => flood(socket, answer))), kept())
+  const failure = (port: number, proxyFor: (url: string) => string, host = "127.0.0.1") =>
+    Effect.provide(
+      Dial.refused({ url: new URL(`ws://${host}:${port}`), origin: undefined }),
+      TransportWs.layerWith({ proxyFor })
+    )
+
+  it.live.each([
+    ["100 Continue", ""],
+    ["103 Early Hints", "Link: </style.css>\r\n"],
+    ["102 Processing", `X-Long: ${"x".repeat(8000)}\r\n`]
+  ])("of status %s to the upgrade are cut off at 64 KiB", ([status, headers]) =>
+    Effect.gen(function*() {
+      const port = yield* answering(`HTTP/1.1 ${status}\r\n${headers}\r\n`)
+      const { error } = yield* failure(port, () => "")
+      assert.deepInclude({ ...error }, { ...tooLarge, phase: "upgrade" })
+    }), { timeout: 3000 })
+
+  it.live("to a proxy's CONNECT end the dial: the first one counts", () =>
+    Effect.gen(function*() {
+      const port = yield* answering("HTTP/1.1 100 Continue\r\n\r\n")
+      const { error } = yield* failure(1, () => `http://127.0.0.1:${port}`, "gateway.example")
+      assert.deepInclude({ ...error }, { _tag: "ProxyRejected", status: 100 })
+    }), { timeout: 3000 })
+
+  it.live("in a header or in a body end the dial, too", () =>
+    Effect.gen(function*() {
+      const header = yield* answering(`HTTP/1.1 200 OK\r\nX-Long: ${"x".repeat(30 * kib)}`)
+      assert.deepInclude({ ...(yield* failure(header, () => "")).error }, { _tag: "LinkError", phase: "upgrade" })
+      const body = yield* answering("HTTP/1.1 403 No\r\nContent-Length: 1000000000\r\n\r\n")
+      assert.deepInclude({ ...(yield* failure(body, () => "")).error }, { _tag: "UpgradeRejected", status: 403 })
     }), { timeout: 3000 })
 })
