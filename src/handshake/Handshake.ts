@@ -36,7 +36,8 @@ import {
   DeviceProofRejected,
   fromRefusal,
   GatewayRejected,
-  HelloTimeout
+  HelloTimeout,
+  ofHello
 } from "./HandshakeError.ts"
 import * as Timeline from "./Timeline.ts"
 
@@ -280,6 +281,8 @@ const makeExchange = (
       if (Result.isFailure(decoded)) {
         return fail(new GatewayRejected({ reason: "HelloUnreadable", code: "", gatewayMessage: "" }))
       }
+      const refused = ofHello(decoded.success, plan)
+      if (refused !== undefined) return fail(refused)
       phase = "session"
       limitLink?.({ messageBytes: FrameLimit.receiveLimitBytes(decoded.success.policy?.maxPayload) })
       return void Deferred.doneUnsafe(hello, Effect.succeed(decoded.success))

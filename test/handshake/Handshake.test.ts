@@ -547,6 +547,52 @@ describe("Handshake", () => {
       }
     }).pipe(Effect.provide(layer)))
 
+  it.effect("a hello-ok for a protocol or a role that was not offered is refused, with the reason", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const role = (role: unknown) => ({
+        auth: { role, scopes: ["operator.read", "operator.write"], deviceToken: "t" }
+      })
+      const mismatch = (expectedProtocol: number) => ({
+        _tag: "ProtocolMismatch",
+        reason: "Protocol",
+        expectedProtocol
+      })
+      const notOffered = { _tag: "GatewayRejected", reason: "RoleNotOffered" }
+      const hellos: ReadonlyArray<readonly [Readonly<Record<string, unknown>>, Readonly<Record<string, unknown>>]> = [
+        ...[0, 1, 2, 5, 99, Number.MAX_SAFE_INTEGER].map((protocol) => [{ protocol }, mismatch(protocol)] as const),
+        ...["node", "worker", "Operator", "operator ", "", null, 3, ["operator"]].map((wrong) =>
+          [role(wrong), notOffered] as const
+        )
+      ]
+      for (const [index, [hello, error]] of hellos.entries()) {
+        const { closes, handler, texts } = recorder()
+        const fiber = yield* attempt({ handler })
+        const link = yield* transport.nth(index + 1)
+        link.send(Wire.challenge())
+        yield* link.nthSent(1)
+        link.send(Wire.helloOk(hello))
+        link.send(Wire.helloOk())
+        assert.deepInclude({ ...(yield* failure(fiber)) }, error, JSON.stringify(hello))
+        assert.deepStrictEqual([texts, closes], [[], []])
+        assert.isTrue(link.released())
+      }
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a hello-ok for each offered protocol, and with the asked role or none, is taken", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const hellos = [{ protocol: 3 }, { protocol: 4 }, { auth: { role: "operator" } }, { auth: {} }, {}]
+      for (const [index, hello] of hellos.entries()) {
+        const fiber = yield* attempt()
+        const link = yield* transport.nth(index + 1)
+        link.send(Wire.challenge())
+        yield* link.nthSent(1)
+        link.send(Wire.helloOk(hello))
+        yield* Fiber.join(fiber)
+      }
+    }).pipe(Effect.provide(layer)))
+
   it.effect("F44: with a client clock ten minutes ahead the challenge's ts is signed", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport
