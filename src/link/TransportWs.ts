@@ -10,6 +10,7 @@ import { getProxyForUrl } from "proxy-from-env"
 import { type RawData, WebSocket } from "ws"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
 import { printable } from "../protocol/Refusal.ts"
+import * as DialFailure from "./DialFailure.ts"
 import { isLoopback } from "./Endpoint.ts"
 import * as FrontDoor from "./FrontDoor.ts"
 import * as Inbound from "./Inbound.ts"
@@ -78,7 +79,7 @@ const dial = Effect.fnUntraced(function*(
   const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
   const connection = yield* connect(target, handler, resources)
   if (connection.destroyed) {
-    return yield* new LinkError({ reason: "Unreachable", phase: "upgrade", errno: "ECONNRESET" })
+    return yield* new LinkError({ reason: "HungUp", phase: "upgrade", errno: "ECONNRESET" })
   }
   handler.onPhase?.("upgrade")
   const ws = yield* Effect.acquireRelease(
@@ -97,11 +98,11 @@ const dial = Effect.fnUntraced(function*(
       let cause: Error | undefined
       const broken = (closeCode: number, closeReason: string) =>
         new LinkError({
-          reason: state.open ? "Closed" : "Unreachable",
+          reason: state.open ? "Closed" : DialFailure.reasonOf("upgrade", cause),
           phase: state.open ? "session" : "upgrade",
           closeCode: state.open ? closeCode : undefined,
           closeReason: state.open ? printable(closeReason) : undefined,
-          errno: LinkSocket.errnoOf(cause),
+          errno: DialFailure.errnoOf(cause),
           // The HTTP parser attaches the packet that it could not read, which may hold secrets.
           cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause
         })
@@ -143,7 +144,7 @@ const dial = Effect.fnUntraced(function*(
       socket.on("error", (error) => {
         cause = error
         // The close of an open link waits for the peer, which has just shown that it does not keep to the protocol.
-        if (state.open) end(tooLargeCodes.has(LinkSocket.errnoOf(error) ?? "") ? tooLarge() : broken(1006, ""))
+        if (state.open) end(tooLargeCodes.has(DialFailure.errnoOf(error) ?? "") ? tooLarge() : broken(1006, ""))
       })
       socket.on("close", (closeCode, reason) => end(broken(closeCode, reason.toString())))
       return socket
