@@ -11,6 +11,7 @@ import { handshakeAdvice } from "../../src/advice/HandshakeAdvice.ts"
 import { taskAdvice } from "../../src/advice/TaskAdvice.ts"
 import { commandAdvice } from "../../src/cli/CommandAdvice.ts"
 import { GatewayRejected } from "../../src/handshake/HandshakeError.ts"
+import { EndpointInvalid } from "../../src/link/Endpoint.ts"
 import { UpgradeReason } from "../../src/link/FrontDoor.ts"
 import { LinkReason } from "../../src/link/LinkError.ts"
 import { UntrustedReason } from "../../src/link/TlsError.ts"
@@ -30,7 +31,7 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   ScopeUpgradeRefused: ["NotConnected", "UnderWay", "NeedsSharedCredential"],
   GatewayRejected: GatewayRejected.fields.reason.literals,
   DialogUnavailable: ["SiteMissing", "NoPort"],
-  EndpointInvalid: ["Malformed", "Scheme", "Credentials", "Query"],
+  EndpointInvalid: EndpointInvalid.fields.reason.literals,
   TaskRefused: TaskRefused.fields.reason.literals,
   Expired: ["sent", "kept"],
   Unknown: ["NoReply", "Absent", "Unavailable"]
