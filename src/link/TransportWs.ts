@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import { getProxyForUrl } from "proxy-from-env"
 import { type RawData, WebSocket } from "ws"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
 import { printable } from "../protocol/Refusal.ts"
@@ -16,6 +15,7 @@ import * as FrontDoor from "./FrontDoor.ts"
 import * as Inbound from "./Inbound.ts"
 import { LinkError, UpgradeRejected } from "./LinkError.ts"
 import * as LinkSocket from "./LinkSocket.ts"
+import * as ProxyEnvironment from "./ProxyEnvironment.ts"
 import * as ProxyTunnel from "./ProxyTunnel.ts"
 import * as TlsTrust from "./TlsTrust.ts"
 import type { LinkHandler, Target } from "./Transport.ts"
@@ -28,14 +28,14 @@ const upgradeBodyBytes = 2048
 
 export interface Options {
   /**
-   * Gives the URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the standard variables of the
-   * environment decide: HTTPS_PROXY (for `wss:`), HTTP_PROXY (for `ws:`), ALL_PROXY and NO_PROXY, in either case.
+   * Gives the URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the environment decides
+   * (`ProxyEnvironment`).
    */
   readonly proxyFor?: (url: string) => string
 }
 
 /** What all dials of a transport share. */
-interface Resources extends Required<Options> {
+interface Resources extends Options {
   readonly contextFor: ReturnType<typeof LinkSocket.makeContexts>
 }
 
@@ -47,7 +47,9 @@ const connect = Effect.fnUntraced(function*(
 ) {
   const { url } = target
   const handles = yield* LinkSocket.makeHandles
-  const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor(url.href.replace(/^ws/, "http"))
+  const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor === undefined
+    ? ProxyEnvironment.proxyFor(yield* ProxyEnvironment.variables, url) ?? ""
+    : proxyFor(url.href.replace(/^ws/, "http"))
   const proxy = proxyUrl === "" ? undefined : yield* Effect.fromResult(ProxyTunnel.parse(proxyUrl))
   const socket = yield* proxy === undefined
     ? LinkSocket.direct(url, handles)
@@ -191,9 +193,9 @@ const locationOf = (location: string | undefined, base: URL): URL | undefined =>
   location !== undefined && URL.canParse(location, base.href) ? new URL(location, base) : undefined
 
 /** Uses the proxies that the environment names, but never for this machine. */
-export const layerWith = ({ proxyFor = getProxyForUrl }: Options): Layer.Layer<Transport> =>
+export const layerWith = (options: Options): Layer.Layer<Transport> =>
   Layer.sync(Transport, () => {
-    const resources: Resources = { proxyFor, contextFor: LinkSocket.makeContexts() }
+    const resources: Resources = { ...options, contextFor: LinkSocket.makeContexts() }
     return { dial: (target, handler) => dial(target, handler, resources) }
   })
 
