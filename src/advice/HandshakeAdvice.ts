@@ -23,6 +23,14 @@ const proofRefused: Entry = {
   next: NextStep.stays
 }
 
+const helloRefused = (problem: string): Entry => ({
+  problem,
+  owner: "gateway host",
+  action: "Make sure that the address is that of an OpenClaw gateway; update this program if the gateway is newer.",
+  command: "openclaw --version",
+  next: NextStep.stays
+})
+
 export const handshakeAdvice = {
   PairingRequired: {
     "not-paired": {
@@ -176,11 +184,15 @@ export const handshakeAdvice = {
     next: "This program tries again when the gateway said that it may."
   },
   GatewayRejected: {
-    problem: "The gateway refused the connection for a reason that this program does not know.",
-    owner: "gateway host",
-    action: "Read the gateway's message and log; update this program if the gateway is newer.",
-    command: "openclaw logs",
-    next: NextStep.stays
+    Refused: {
+      problem: "The gateway refused the connection for a reason that this program does not know.",
+      owner: "gateway host",
+      action: "Read the gateway's message and log; update this program if the gateway is newer.",
+      command: "openclaw logs",
+      next: NextStep.stays
+    },
+    HelloUnreadable: helloRefused("The gateway accepted the connection with an answer that this program cannot read."),
+    RoleNotOffered: helloRefused("The gateway accepted the connection in a role that this program did not ask for.")
   },
   ScopesNarrowed: {
     problem: "The gateway let this device in without the scopes that it needs.",

@@ -23,6 +23,79 @@ export const linkAdvice = {
       command: "openclaw gateway run",
       next: NextStep.retries
     },
+    UnknownHost: {
+      problem: "The name of the gateway's host has no address.",
+      owner: "you",
+      action:
+        "Correct the host in OPENCLAW_GATEWAY_URL or --gateway-url. Names of a tailnet, of a container network or of the"
+        + " local network are known only there.",
+      command: "getent hosts <gateway host>",
+      next: NextStep.retries
+    },
+    HungUp: {
+      problem: "The other side took the connection and closed it without an answer.",
+      owner: "gateway host",
+      action:
+        "Nothing, if the gateway restarts. If the gateway has TLS and the URL begins with ws://, write wss://. Behind a"
+        + " tunnel or the published port of a container, make sure that the gateway runs there.",
+      command: "openclaw gateway status",
+      next: NextStep.retries
+    },
+    NotTls: {
+      problem: "The port at the gateway's address does not speak TLS, and the URL begins with wss://.",
+      owner: "you",
+      action:
+        "Correct the port. A gateway without TLS is reached by ws:// on its own machine, and from another one by a tunnel.",
+      command: "ssh -N -L 18789:127.0.0.1:18789 <gateway host>",
+      next: NextStep.retries
+    },
+    NeedsTls: {
+      problem: "The port at the gateway's address speaks TLS, and the URL begins with ws://.",
+      owner: "you",
+      action: "Write wss:// in OPENCLAW_GATEWAY_URL or --gateway-url.",
+      command: "openclaw-device run --gateway-url wss://<gateway host>:<port>",
+      next: NextStep.retries
+    },
+    TlsFailed: {
+      problem: "The other side speaks TLS, and the two could not agree on a connection.",
+      owner: "gateway host",
+      action:
+        "Look at the name of the error in the message: the server may be too old (this program speaks TLS 1.2 and 1.3),"
+        + " not know the host's name, or want a certificate of the client, which this program does not have.",
+      command: "openssl s_client -connect <gateway host>:<port>",
+      next: NextStep.retries
+    },
+    Ssh: {
+      problem: "An SSH server answers at the gateway's address.",
+      owner: "you",
+      action:
+        "Write the gateway's port into the URL: 18789, unless it was changed. To reach the gateway through that SSH server,"
+        + " open a tunnel.",
+      command: "ssh -N -L 18789:127.0.0.1:18789 <gateway host>",
+      next: NextStep.retries
+    },
+    NotWebSocket: {
+      problem: "What answers at the gateway's address does not speak the protocol of WebSockets.",
+      owner: "you",
+      action: "Correct the host and the port of the URL: the gateway's port is 18789, unless it was changed.",
+      command: "openclaw gateway status",
+      next: NextStep.retries
+    },
+    ProxyUnreachable: {
+      problem: "The proxy of this machine's environment does not answer, or answers as no proxy does.",
+      owner: "you",
+      action: "Correct HTTPS_PROXY (for wss://), HTTP_PROXY (for ws://) or ALL_PROXY, or name the gateway in NO_PROXY.",
+      command: "export NO_PROXY=<gateway host>",
+      next: NextStep.retries
+    },
+    TooLarge: {
+      problem: "What answers at the gateway's address sent more at once than a gateway does, so it was cut off.",
+      owner: "gateway host",
+      action:
+        "Make sure that the address is that of an OpenClaw gateway. If it is, report it with the gateway's release.",
+      command: "openclaw --version",
+      next: NextStep.retries
+    },
     Silent: {
       problem: "The gateway has said nothing for two tick intervals.",
       owner: "network",

@@ -36,7 +36,8 @@ import {
   DeviceProofRejected,
   fromRefusal,
   GatewayRejected,
-  HelloTimeout
+  HelloTimeout,
+  ofHello
 } from "./HandshakeError.ts"
 import * as Timeline from "./Timeline.ts"
 
@@ -123,7 +124,7 @@ const attempt = Effect.fnUntraced(function*(
     const text = Frame.encodeRequest(connectId, "connect", encodeConnectParams(params))
     const tooLarge = FrameLimit.check("connect", text, FrameLimit.connectLimitBytes)
     if (tooLarge !== undefined) return yield* tooLarge
-    exchange.enterHello(proof)
+    exchange.enterHello(proof, link)
     // If the link no longer takes the frame, wait: it reports its end, with code and reason, to the exchange.
     const sent = link.sendUnsafe(text)
     const hello = yield* Effect.timeoutOrElse(Deferred.await(exchange.hello), {
@@ -238,7 +239,7 @@ interface Exchange {
   /** Adds the elapsed time to a dial error, and the phase if the transport does not state one. */
   readonly withPhase: (error: LinkError) => LinkError
   /** Call it before `connect` is sent: the answer may arrive during the send. */
-  readonly enterHello: (proof: ProofVersion) => void
+  readonly enterHello: (proof: ProofVersion, link: Link) => void
   readonly clockDeltaMs: () => number | undefined
 }
 
@@ -253,12 +254,17 @@ const makeExchange = (
   const hello = Deferred.makeUnsafe<HelloOk, HandshakeError>()
   let phase: Phase = "dial"
   let proof: ProofVersion = plan.proof
+  let limitBytes = FrameLimit.greetingLimitBytes
+  let limitLink: Link["limitUnsafe"]
   let clockDeltaMs: number | undefined
 
   const fail = (error: HandshakeError) => {
     Deferred.doneUnsafe(challenge, Effect.fail(error))
     Deferred.doneUnsafe(hello, Effect.fail(error))
   }
+  /** Only an open link can end, even if the dialling fiber has not run since it opened. */
+  const lost = (error: LinkError) =>
+    new LinkError({ ...error, phase: phase === "hello" ? phase : "challenge", elapsedMs: timeline.elapsedMs() })
   const onChallenge = (payload: unknown) => {
     // A second challenge changes nothing: the first nonce is already signed. Neither does one after the legacy answer.
     if (phase === "hello" || Deferred.isDoneUnsafe(challenge)) return
@@ -275,7 +281,10 @@ const makeExchange = (
       if (Result.isFailure(decoded)) {
         return fail(new GatewayRejected({ reason: "HelloUnreadable", code: "", gatewayMessage: "" }))
       }
+      const refused = ofHello(decoded.success, plan)
+      if (refused !== undefined) return fail(refused)
       phase = "session"
+      limitLink?.({ messageBytes: FrameLimit.receiveLimitBytes(decoded.success.policy?.maxPayload) })
       return void Deferred.doneUnsafe(hello, Effect.succeed(decoded.success))
     }
     fail(fromRefusal(Refusal.read(frame.error), plan, proof))
@@ -296,24 +305,26 @@ const makeExchange = (
         phase: error.phase === "dial" ? phase : error.phase,
         elapsedMs: timeline.elapsedMs()
       }),
-    enterHello: (version) => {
+    enterHello: (version, link) => {
       phase = "hello"
       timeline.enter("hello")
       proof = version
+      limitBytes = FrameLimit.helloLimitBytes
+      limitLink = link.limitUnsafe
+      limitLink?.({ totalBytes: limitBytes })
     },
     clockDeltaMs: () => clockDeltaMs,
     handler: {
       onText: (text) => {
         if (phase === "session") return handler.onText(text)
+        if (text.length > limitBytes) return fail(lost(new LinkError({ reason: "TooLarge", phase })))
         const frame = Frame.parse(text)
         if (frame?.type === "event" && frame.event === "connect.challenge") onChallenge(frame.payload)
         else if (frame?.type === "res" && frame.id === connectId) onAnswer(frame)
       },
       onClose: (error) => {
         if (phase === "session") return handler.onClose(error)
-        // Only an open link can close, even if the dialling fiber has not run since it opened.
-        const reached = phase === "hello" ? phase : "challenge"
-        fail(new LinkError({ ...error, phase: reached, elapsedMs: timeline.elapsedMs() }))
+        fail(lost(error))
       },
       onPhase: (next) => {
         if (phase !== "dial" && phase !== "tls") return

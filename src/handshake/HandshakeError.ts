@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type { EndpointInvalid, InsecureUrl } from "../link/Endpoint.ts"
 import type { DialError } from "../link/LinkError.ts"
 import { Phase } from "../link/LinkError.ts"
+import type { HelloOk } from "../protocol/Connect.ts"
 import { ClientId, ClientMode, RequestId } from "../protocol/Connect.ts"
 import type { ProofVersion } from "../protocol/DeviceProof.ts"
 import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
@@ -152,17 +153,26 @@ export class GatewayUnavailable extends Schema.TaggedError<GatewayUnavailable>()
   }
 }
 
-/** A refusal that this version does not know, in the gateway's own words. */
+/** A refusal that this version does not know, in the gateway's own words, or a hello-ok that this version refuses. */
 export class GatewayRejected extends Schema.TaggedError<GatewayRejected>()("GatewayRejected", {
-  reason: Schema.Literals(["Refused", "HelloUnreadable"]),
+  /**
+   * `Refused`: the gateway's refusal. `HelloUnreadable`: the hello-ok cannot be read. `RoleNotOffered`: it is for another role
+   * than the one that this client asked for.
+   */
+  reason: Schema.Literals(["Refused", "HelloUnreadable", "RoleNotOffered"]),
   code: Schema.String,
   detailCode: Schema.optional(Schema.String),
   gatewayMessage: Schema.String
 }) {
   override get message(): string {
-    return this.reason === "HelloUnreadable"
-      ? "the gateway accepted the connection with a hello-ok that cannot be read"
-      : `the gateway refused the connection: ${this.gatewayMessage} (${this.detailCode ?? this.code})`
+    switch (this.reason) {
+      case "HelloUnreadable":
+        return "the gateway accepted the connection with a hello-ok that cannot be read"
+      case "RoleNotOffered":
+        return "the gateway accepted the connection in a role that this client did not ask for"
+      case "Refused":
+        return `the gateway refused the connection: ${this.gatewayMessage} (${this.detailCode ?? this.code})`
+    }
   }
 }
 
@@ -196,6 +206,19 @@ export type HandshakeError =
 
 /** Everything that can keep a session from beginning, bad settings included. */
 export type ConnectError = HandshakeError | EndpointInvalid | InsecureUrl
+
+/** Why a hello-ok is refused: it is for a protocol or a role that the client did not offer. */
+export const ofHello = (
+  { auth, protocol }: HelloOk,
+  { maxProtocol, minProtocol, role }: ConnectPlan
+): ProtocolMismatch | GatewayRejected | undefined => {
+  if (protocol < minProtocol || protocol > maxProtocol) {
+    return new ProtocolMismatch({ reason: "Protocol", minProtocol, maxProtocol, expectedProtocol: protocol })
+  }
+  return auth?.role === undefined || auth.role === role
+    ? undefined
+    : new GatewayRejected({ reason: "RoleNotOffered", code: "", gatewayMessage: "" })
+}
 
 /** Translates a refusal into the error of the attempt. `proof` is the version that was sent. */
 export const fromRefusal = (

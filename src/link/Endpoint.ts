@@ -16,18 +16,29 @@ export interface Endpoint {
 }
 
 export class EndpointInvalid extends Schema.TaggedError<EndpointInvalid>()("EndpointInvalid", {
-  reason: Schema.Literals(["Malformed", "Scheme", "Credentials", "Query"])
+  /**
+   * `NoScheme`: a host and a port alone. `Fragment`: a value after `#`, where the dashboard's address has the token. The others
+   * say what the URL has and must not have, or that it is none.
+   */
+  reason: Schema.Literals(["Malformed", "NoScheme", "Scheme", "Credentials", "Query", "Fragment"]),
+  /** What to write instead, where the input tells: scheme, host, port and path of it, and nothing that could be a secret. */
+  suggestion: Schema.optional(Schema.String)
 }) {
   override get message(): string {
     switch (this.reason) {
       case "Malformed":
         return "the gateway URL cannot be read; write it like ws://127.0.0.1:18789 or wss://gateway.example"
+      case "NoScheme":
+        return `the gateway URL must begin with ws:// or wss://; write ${this.suggestion ?? "ws://127.0.0.1:18789"}`
       case "Scheme":
         return "the gateway URL must begin with ws:// or wss://"
       case "Credentials":
         return "the gateway URL must not hold a user name or password; use OPENCLAW_GATEWAY_TOKEN or OPENCLAW_GATEWAY_PASSWORD"
       case "Query":
         return "the gateway URL must not hold a query, which would show in logs; a token belongs into OPENCLAW_GATEWAY_TOKEN"
+      case "Fragment":
+        return `the gateway URL must not hold a token after #, as the dashboard's address does; put the token into`
+          + ` OPENCLAW_GATEWAY_TOKEN, and write ${this.suggestion ?? "the URL without it"}`
     }
   }
 }
@@ -60,18 +71,32 @@ export const parse = (
   options?: { readonly plaintextHost?: string | undefined }
 ): Result.Result<Endpoint, EndpointInvalid | InsecureUrl> => {
   const trimmed = input.trim().replace(/^http(s?):/i, "ws$1:")
+  const suggestion = withScheme(trimmed)
+  if (suggestion !== undefined) return Result.fail(new EndpointInvalid({ reason: "NoScheme", suggestion }))
   if (!URL.canParse(trimmed)) return Result.fail(new EndpointInvalid({ reason: "Malformed" }))
   const url = new URL(trimmed)
   if (url.protocol !== "ws:" && url.protocol !== "wss:") return Result.fail(new EndpointInvalid({ reason: "Scheme" }))
   if (url.username !== "" || url.password !== "") return Result.fail(new EndpointInvalid({ reason: "Credentials" }))
   if (url.search !== "") return Result.fail(new EndpointInvalid({ reason: "Query" }))
+  if (/=|%3d|token|password/i.test(url.hash)) {
+    return Result.fail(new EndpointInvalid({ reason: "Fragment", suggestion: shown(`${url.origin}${url.pathname}`) }))
+  }
   url.hash = ""
+  url.hostname = canonical(url.hostname)
   const port = url.port === "" ? (url.protocol === "wss:" ? 443 : 80) : Number(url.port)
   const loopback = isLoopback(url.hostname)
   if (url.protocol === "ws:" && !loopback && url.hostname !== hostOf(options?.plaintextHost)) {
     return Result.fail(new InsecureUrl({ host: url.hostname, port }))
   }
   return Result.succeed({ url, gatewayScope: `${url.protocol}//${url.hostname}:${port}${url.pathname}`, loopback })
+}
+
+/** The URL that is meant by a host and a port: `ws:` to this machine, `wss:` to any other. Anything else may be a secret. */
+const withScheme = (text: string): string | undefined => {
+  const [, host, rest = ""] = /^([a-z\d][a-z\d.-]*|\[[\da-f:.]+\])(:\d{1,5}(?:\/[^?#]*)?)(?:[?#].*)?$/i.exec(text) ?? []
+  if (host === undefined || !URL.canParse(`ws://${host}${rest}`)) return undefined
+  const { hostname } = new URL(`ws://${host}${rest}`)
+  return shown(`${isLoopback(canonical(hostname)) ? "ws" : "wss"}://${host}${rest}`)
 }
 
 /** A warning for those who allow plaintext to an endpoint; `undefined` where nobody is in between. */
@@ -112,12 +137,32 @@ export const shown = (url: string): string => url.replace(/\/$/, "")
 /** A host name in the spelling of `URL`, to compare the two. */
 const hostOf = (host: string | undefined): string | undefined => {
   const url = `ws://${host?.trim() ?? ""}`
-  return URL.canParse(url) ? new URL(url).hostname : undefined
+  return URL.canParse(url) ? canonical(new URL(url).hostname) : undefined
 }
 
 /**
- * `URL` has already turned every spelling of an IPv4 address into dotted decimal. Names below `localhost` do not count,
- * because a resolver may find them on another machine.
+ * One spelling for the addresses that lead to the same socket: an IPv4 address as such, and this machine by its loopback
+ * address or as `localhost`. `0.0.0.0` and `[::]`, which servers print as where they listen, connect to this machine; a
+ * resolver could find `localhost.` elsewhere.
+ */
+const canonical = (hostname: string): string => {
+  const [, high, low] = /^\[::ffff:([\da-f]{1,4}):([\da-f]{1,4})\]$/.exec(hostname) ?? []
+  if (high !== undefined && low !== undefined) {
+    const bytes = [high, low].map((part) => Number.parseInt(part, 16)).flatMap((part) => [part >> 8, part & 0xff])
+    return canonical(bytes.join("."))
+  }
+  return sameMachine.get(hostname) ?? hostname
+}
+
+const sameMachine: ReadonlyMap<string, string> = new Map([
+  ["localhost.", "localhost"],
+  ["0.0.0.0", "127.0.0.1"],
+  ["[::]", "[::1]"]
+])
+
+/**
+ * Of a host in its canonical spelling: `URL` has turned every IPv4 address into dotted decimal. Names below `localhost` do not
+ * count, because a resolver may find them on another machine.
  */
 export const isLoopback = (hostname: string): boolean =>
   hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname)

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 
 /**
  * `CloudflareAccess`: requires a person's sign-in or a service token. `SignIn`: another sign-in page. `SecureOnly`: redirects
- * to https on the same host. `Tailscale`: Tailscale Serve or its sign-in. `ProxyAttribution`: the gateway does not trust the
+ * to https on the same host, or a port that speaks TLS says that it was asked without. `Tailscale`: Tailscale Serve or its sign-in. `ProxyAttribution`: the gateway does not trust the
  * proxy that forwards to it (OpenClaw from 2026.8 on). `GatewayFull`: too many sockets that have not authenticated.
  */
 export const UpgradeReason = Schema.Literals([
@@ -33,6 +33,7 @@ export const recognise = (answer: Answer, asked: URL): UpgradeReason => {
   if (isCloudflareAccess(answer)) return "CloudflareAccess"
   if (body.includes("proxy_attribution_required")) return "ProxyAttribution"
   if (status === 503 && /too many unauthenticated sockets/i.test(body)) return "GatewayFull"
+  if (asked.protocol === "ws:" && status === 400 && wantsTls.test(body)) return "SecureOnly"
   if (location !== undefined && status >= 300 && status < 400) {
     const { hostname, protocol } = location
     if (isAt(hostname, "tailscale.com") || (isAt(hostname, "ts.net") && hostname !== asked.hostname)) return "Tailscale"
@@ -43,6 +44,10 @@ export const recognise = (answer: Answer, asked: URL): UpgradeReason => {
   }
   return status === 401 && headers["www-authenticate"] !== undefined ? "SignIn" : "Other"
 }
+
+/** What nginx, Go's servers and Apache say of plain HTTP on a port with TLS. */
+const wantsTls =
+  /plain HTTP request was sent to HTTPS port|HTTP request to an HTTPS server|plain HTTP to an SSL-enabled/i
 
 /** Its redirect, its own headers, or a refusal of Cloudflare's edge, which numbers every answer in `cf-ray`. */
 const isCloudflareAccess = ({ headers, location, status }: Answer): boolean =>

@@ -13,13 +13,37 @@ import type { TlsPinMismatch, TlsUntrusted } from "./TlsError.ts"
 export const Phase = Schema.Literals(["dial", "tls", "upgrade", "challenge", "hello", "session"])
 export type Phase = typeof Phase.Type
 
+/**
+ * The link did not open: `Unreachable`: nothing answers. `UnknownHost`: the name has no address. `HungUp`: the other side
+ * took the connection and closed it without an answer. `NotTls`: `wss:` to a port without TLS. `NeedsTls`: `ws:` to a port
+ * with TLS. `TlsFailed`: both speak TLS and could not agree. `Ssh`: an SSH server answers. `NotWebSocket`: something else does.
+ * `ProxyUnreachable`: the environment's proxy does not answer, or not as one.
+ *
+ * It had opened: `Closed`: the other side, or something in between, ended it. `Silent`: nothing arrived for two tick
+ * intervals. `Ended`: this program closed it.
+ *
+ * Either: `TooLarge`: more arrived than a gateway sends (`FrameLimit`).
+ */
+export const LinkReason = Schema.Literals([
+  "Unreachable",
+  "UnknownHost",
+  "HungUp",
+  "NotTls",
+  "NeedsTls",
+  "TlsFailed",
+  "Ssh",
+  "NotWebSocket",
+  "ProxyUnreachable",
+  "Closed",
+  "Silent",
+  "Ended",
+  "TooLarge"
+])
+export type LinkReason = typeof LinkReason.Type
+
 /** The link did not open or has ended, and the gateway did not say why. */
 export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
-  /**
-   * `Unreachable`: the socket never opened. `Closed`: the other side, or something in between, ended it. `Silent`: nothing
-   * arrived for two tick intervals. `Ended`: this program closed it.
-   */
-  reason: Schema.Literals(["Unreachable", "Closed", "Silent", "Ended"]),
+  reason: LinkReason,
   phase: Phase,
   /** How long the attempt ran before it failed, in milliseconds. Absent when a session ended. */
   elapsedMs: Schema.optional(Schema.Finite),
@@ -46,12 +70,21 @@ export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
   }
 }
 
-const outcomes = {
+const outcomes: Readonly<Record<LinkReason, string>> = {
   Unreachable: "could not be opened",
+  UnknownHost: "could not be opened: the host's name has no address",
+  HungUp: "could not be opened: the other side hung up without an answer",
+  NotTls: "could not be opened: the port does not speak TLS, which wss:// needs",
+  NeedsTls: "could not be opened: the port speaks TLS, so that the URL must begin with wss://",
+  TlsFailed: "could not be opened: TLS was not agreed",
+  Ssh: "could not be opened: an SSH server answers at this port",
+  NotWebSocket: "could not be opened: what answers at this port is no WebSocket server",
+  ProxyUnreachable: "could not be opened: the proxy does not answer as one",
   Closed: "was closed",
   Silent: "went silent",
-  Ended: "was ended here"
-} as const
+  Ended: "was ended here",
+  TooLarge: "was ended here, as more arrived than a gateway sends"
+}
 
 /** The HTTP upgrade was answered with something other than 101: a proxy, a front door, or a gateway that is full. */
 export class UpgradeRejected extends Schema.TaggedError<UpgradeRejected>()("UpgradeRejected", {

@@ -9,9 +9,10 @@ import { createHash } from "node:crypto"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { field } from "../protocol/OutsideText.ts"
+import { errnoOf, reasonOf } from "./DialFailure.ts"
 import { withoutBrackets } from "./Endpoint.ts"
 import { LinkError } from "./LinkError.ts"
-import { reasonOf, TlsPinMismatch, TlsUntrusted } from "./TlsError.ts"
+import { reasonOf as untrustedReasonOf, TlsPinMismatch, TlsUntrusted } from "./TlsError.ts"
 import type { TlsTrust } from "./TlsTrust.ts"
 import { formatPin } from "./TlsTrust.ts"
 
@@ -31,15 +32,11 @@ export const makeHandles: Effect.Effect<Handles, never, Scope.Scope> = Effect.ac
     )
 )
 
-/** System error name such as `ECONNREFUSED`. */
-export const errnoOf = (cause: unknown): string | undefined =>
-  Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : undefined
-
 /** The port of a gateway's URL, with the default of its scheme. */
 export const portOf = (url: URL): number => url.port === "" ? (url.protocol === "wss:" ? 443 : 80) : Number(url.port)
 
 const unreachable = (phase: "dial" | "tls", cause: unknown) =>
-  new LinkError({ reason: "Unreachable", phase, errno: errnoOf(cause), cause })
+  new LinkError({ reason: reasonOf(phase, cause), phase, errno: errnoOf(cause), cause })
 
 /** Connects to the gateway's host, without a proxy. */
 export const direct = (url: URL, handles: Handles): Effect.Effect<Net.Socket, LinkError> =>
@@ -118,7 +115,7 @@ const problemOf = (
   const found: unknown = socket.authorizationError // the name of an error, although its type says Error
   const code = field(Predicate.isString(found) ? found : errnoOf(found) ?? "unknown")
   return new TlsUntrusted({
-    reason: reasonOf(code),
+    reason: untrustedReasonOf(code),
     ...seen,
     code,
     validFromMs: Date.parse(certificate.validFrom),

@@ -12,9 +12,10 @@ import * as Result from "effect/Result"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import type { Socket } from "node:net"
+import { errnoOf } from "./DialFailure.ts"
 import { withoutBrackets } from "./Endpoint.ts"
 import { LinkError, ProxyRejected } from "./LinkError.ts"
-import { errnoOf, type Handles } from "./LinkSocket.ts"
+import type { Handles } from "./LinkSocket.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 
 export interface Proxy {
@@ -86,7 +87,7 @@ export const open = (
     })
     request.on("error", (cause) =>
       resume(Effect.fail(
-        new LinkError({ reason: "Unreachable", phase: "dial", errno: errnoOf(cause), proxy: name, cause })
+        new LinkError({ reason: "ProxyUnreachable", phase: "dial", errno: errnoOf(cause), proxy: name, cause })
       )))
     request.end()
   })

@@ -20,6 +20,9 @@ export interface LinkHandler {
   readonly onPhase?: (phase: "tls" | "upgrade") => void
 }
 
+/** How much may arrive, in bytes: altogether from now on, whatever it is, or in one message. */
+export type InboundLimit = { readonly totalBytes: number } | { readonly messageBytes: number }
+
 export interface Link {
   /** Hands one text message to the socket. False when the link is no longer open; then nothing was sent. */
   readonly sendUnsafe: (text: string) => boolean
@@ -28,6 +31,11 @@ export interface Link {
   /** Stops reading from the socket, so that the peer is slowed down. */
   readonly pause: () => void
   readonly resume: () => void
+  /**
+   * Limits what arrives from now on, in place of the limit before. A link to which more comes ends with `TooLarge`, before the
+   * excess is read or parsed. Until this is called, 64 KiB may arrive altogether. A transport over memory need not have it.
+   */
+  readonly limitUnsafe?: (limit: InboundLimit) => void
 }
 
 export interface Target {

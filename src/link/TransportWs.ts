@@ -7,13 +7,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import { getProxyForUrl } from "proxy-from-env"
-import { WebSocket } from "ws"
+import { type RawData, WebSocket } from "ws"
+import * as FrameLimit from "../protocol/FrameLimit.ts"
 import { field } from "../protocol/OutsideText.ts"
+import * as DialFailure from "./DialFailure.ts"
 import { isLoopback } from "./Endpoint.ts"
 import * as FrontDoor from "./FrontDoor.ts"
+import * as Inbound from "./Inbound.ts"
 import { LinkError, UpgradeRejected } from "./LinkError.ts"
 import * as LinkSocket from "./LinkSocket.ts"
+import * as ProxyEnvironment from "./ProxyEnvironment.ts"
 import * as ProxyTunnel from "./ProxyTunnel.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 import * as TlsTrust from "./TlsTrust.ts"
@@ -21,22 +24,20 @@ import type { LinkHandler, Target } from "./Transport.ts"
 import { Transport } from "./Transport.ts"
 import * as UpgradeHeader from "./UpgradeHeader.ts"
 
-/** The largest message that gateways send after hello-ok. */
-const maxPayloadBytes = 25 * 1024 * 1024
 /** How long a peer may take to answer our close frame. Real time: the one timer of this library outside `Clock`. */
 const closeGraceMs = 250
 const upgradeBodyBytes = 2048
 
 export interface Options {
   /**
-   * Gives the URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the standard variables of the
-   * environment decide: HTTPS_PROXY (for `wss:`), HTTP_PROXY (for `ws:`), ALL_PROXY and NO_PROXY, in either case.
+   * Gives the URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the environment decides
+   * (`ProxyEnvironment`).
    */
   readonly proxyFor?: (url: string) => string
 }
 
 /** What all dials of a transport share. */
-interface Resources extends Required<Options> {
+interface Resources extends Options {
   readonly contextFor: ReturnType<typeof LinkSocket.makeContexts>
 }
 
@@ -48,7 +49,9 @@ const connect = Effect.fnUntraced(function*(
 ) {
   const { url } = target
   const handles = yield* LinkSocket.makeHandles
-  const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor(url.href.replace(/^ws/, "http"))
+  const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor === undefined
+    ? ProxyEnvironment.proxyFor(yield* ProxyEnvironment.variables, url) ?? ""
+    : proxyFor(url.href.replace(/^ws/, "http"))
   const proxy = proxyUrl === "" ? undefined : yield* Effect.fromResult(ProxyTunnel.parse(proxyUrl))
   const socket = yield* proxy === undefined
     ? LinkSocket.direct(url, handles)
@@ -66,35 +69,57 @@ const dial = Effect.fnUntraced(function*(
 ) {
   const clock = yield* Clock.Clock
   const opened = Deferred.makeUnsafe<void, LinkError | UpgradeRejected>()
-  const state = { open: false, ended: false }
+  const state = { open: false, ended: false, refused: false }
   // The first end counts. It goes to the dialling fiber or, once the link is open, to the handler.
   const end = (error: LinkError | UpgradeRejected) => {
     if (state.ended) return
     state.ended = true
     if (!Deferred.doneUnsafe(opened, Effect.fail(error)) && error._tag === "LinkError") handler.onClose(error)
   }
+  const tooLarge = () => new LinkError({ reason: "TooLarge", phase: state.open ? "session" : "upgrade" })
+  const inbound = Inbound.make(() => {
+    state.refused = true
+    end(tooLarge())
+  })
   const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
   const connection = yield* connect(target, handler, resources)
   if (connection.destroyed) {
-    return yield* new LinkError({ reason: "Unreachable", phase: "upgrade", errno: "ECONNRESET" })
+    return yield* new LinkError({ reason: "HungUp", phase: "upgrade", errno: "ECONNRESET" })
   }
   handler.onPhase?.("upgrade")
   const ws = yield* Effect.acquireRelease(
     Effect.sync(() => {
       const socket = new WebSocket(target.url, {
         perMessageDeflate: false,
-        maxPayload: maxPayloadBytes,
+        maxPayload: FrameLimit.receiveLimitBytes(undefined),
         createConnection: () => connection,
+        finishRequest: (request) => {
+          request.once("socket", inbound.watch)
+          request.end()
+        },
         headers: Object.fromEntries(headers.map(({ name, value }) => [name, Redacted.value(value)])),
         ...(target.origin === undefined ? {} : { origin: target.origin })
       })
       let cause: Error | undefined
+      const broken = (closeCode: number, closeReason: string) =>
+        new LinkError({
+          reason: state.open ? "Closed" : DialFailure.reasonOf("upgrade", cause),
+          phase: state.open ? "session" : "upgrade",
+          closeCode: state.open ? closeCode : undefined,
+          closeReason: state.open ? field(closeReason) : undefined,
+          errno: DialFailure.errnoOf(cause),
+          // The HTTP parser attaches the packet that it could not read, which may hold secrets.
+          cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause
+        })
       socket.on("open", () => {
         state.open = true
+        inbound.limit({ totalBytes: FrameLimit.greetingLimitBytes })
         Deferred.doneUnsafe(opened, Effect.void)
       })
       socket.on("message", (data, isBinary) => {
-        if (!state.ended) handler.onText(isBinary ? "" : data.toString())
+        if (state.ended) return
+        if (sizeOf(data) > inbound.messageBytes()) return inbound.refuse()
+        handler.onText(isBinary ? "" : data.toString())
       })
       socket.on("unexpected-response", (request, response) => {
         let body = ""
@@ -124,19 +149,10 @@ const dial = Effect.fnUntraced(function*(
       })
       socket.on("error", (error) => {
         cause = error
+        // The close of an open link waits for the peer, which has just shown that it does not keep to the protocol.
+        if (state.open) end(tooLargeCodes.has(DialFailure.errnoOf(error) ?? "") ? tooLarge() : broken(1006, ""))
       })
-      socket.on("close", (closeCode, reason) =>
-        end(
-          new LinkError({
-            reason: state.open ? "Closed" : "Unreachable",
-            phase: state.open ? "session" : "upgrade",
-            closeCode: state.open ? closeCode : undefined,
-            closeReason: state.open ? field(reason.toString()) : undefined,
-            errno: LinkSocket.errnoOf(cause),
-            // The HTTP parser attaches the packet that it could not read, which may hold secrets.
-            cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause
-          })
-        ))
+      socket.on("close", (closeCode, reason) => end(broken(closeCode, reason.toString())))
       return socket
     }),
     (socket) =>
@@ -149,29 +165,41 @@ const dial = Effect.fnUntraced(function*(
           clearTimeout(timer)
           resume(Effect.void)
         })
-        socket.close(1000)
+        if (state.refused) socket.terminate()
+        else socket.close(1000)
       })
   )
   yield* Deferred.await(opened)
   return {
     sendUnsafe: (text: string) => {
-      if (ws.readyState !== WebSocket.OPEN) return false
+      if (state.ended || ws.readyState !== WebSocket.OPEN) return false
       ws.send(text)
       return true
     },
     closeUnsafe: (code: number, reason: string) => ws.close(code, reason),
     pause: () => ws.pause(),
-    resume: () => ws.resume()
+    resume: () => ws.resume(),
+    limitUnsafe: inbound.limit
   }
 })
+
+/** What `ws` says of a message of too many bytes or too many pieces. */
+const tooLargeCodes: ReadonlySet<string> = new Set([
+  "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH",
+  "WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH",
+  "WS_ERR_TOO_MANY_BUFFERED_PARTS"
+])
+
+const sizeOf = (data: RawData): number =>
+  Array.isArray(data) ? data.reduce((sum, { byteLength }) => sum + byteLength, 0) : data.byteLength
 
 const locationOf = (location: string | undefined, base: URL): URL | undefined =>
   location !== undefined && URL.canParse(location, base.href) ? new URL(location, base) : undefined
 
 /** Uses the proxies that the environment names, but never for this machine. */
-export const layerWith = ({ proxyFor = getProxyForUrl }: Options): Layer.Layer<Transport> =>
+export const layerWith = (options: Options): Layer.Layer<Transport> =>
   Layer.sync(Transport, () => {
-    const resources: Resources = { proxyFor, contextFor: LinkSocket.makeContexts() }
+    const resources: Resources = { ...options, contextFor: LinkSocket.makeContexts() }
     return { dial: (target, handler) => dial(target, handler, resources) }
   })
 

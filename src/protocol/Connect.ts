@@ -164,6 +164,10 @@ const Name = Schema.String.pipe(Schema.decodeTo(
   SchemaTransformation.transform({ decode: (text) => field(text, { maxLength: lengths.name }), encode: (text) => text })
 ))
 
+/** A part that says what was granted. Left out, it says nothing; of an unexpected form, it grants what `nothing` says. */
+const granting = <S extends Schema.Constraint>(part: S, nothing: S["Type"]) =>
+  Schema.optionalKey(Schema.catchDecoding<S>(() => Effect.succeedSome(nothing))(part))
+
 /**
  * What a session keeps of `hello-ok`. The wire object has some fifteen kilobytes; the rest is dropped here. Every part but
  * the protocol number may be missing: old releases send no `auth`, and a local client may get no token.
@@ -178,12 +182,17 @@ export const HelloOk = Schema.Struct({
   features: lenient(Schema.Struct({
     methods: lenient(Schema.Array(Schema.String))
   })),
-  auth: lenient(Schema.Struct({
-    deviceToken: lenient(Schema.RedactedFromValue(DeviceToken, { label: "deviceToken" })),
-    role: lenient(Schema.String),
-    scopes: lenient(Schema.Array(Schema.String)),
-    issuedAtMs: lenient(Schema.Finite)
-  })),
+  auth: granting(
+    Schema.Struct({
+      deviceToken: lenient(Schema.RedactedFromValue(DeviceToken, { label: "deviceToken" })),
+      /** Empty, which is no role, when it is no text. */
+      role: granting(Schema.String, ""),
+      /** Empty when one of them is no text, or they are no list. Absent on releases that do not tell. */
+      scopes: granting(Schema.Array(Schema.String), []),
+      issuedAtMs: lenient(Schema.Finite)
+    }),
+    { scopes: [] }
+  ),
   snapshot: lenient(Schema.Struct({
     uptimeMs: lenient(Bounds.within(Bounds.uptimeMs))
   })),

@@ -5,6 +5,8 @@
  * `JSON.parse` does. Payloads stay `unknown` until their consumer decodes them with a schema.
  */
 import * as Predicate from "effect/Predicate"
+import * as Struct from "effect/Struct"
+import { isExcessive } from "./FrameShape.ts"
 
 export interface RequestFrame {
   readonly type: "req"
@@ -31,23 +33,31 @@ export interface EventFrame {
 
 export type Frame = RequestFrame | ResponseFrame | EventFrame
 
-/** The frame in a text message. `undefined` for bad JSON, for anything but an object, an unknown type or a missing field. */
+/**
+ * The frame in a text message, or `undefined` when it is none: bad JSON, no object, an unknown type, a missing field, or more
+ * depth or values than a frame needs (`FrameShape`). An event with a `seq` that is no safe integer is kept without it,
+ * because only the count of losses depends on it.
+ */
 export const parse = (text: string): Frame | undefined => {
+  if (isExcessive(text)) return undefined
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
     return undefined
   }
-  return isFrame(value) ? value : undefined
+  if (!isEnvelope(value)) return undefined
+  return value.type === "event" && "seq" in value && !Number.isSafeInteger(value.seq)
+    ? Struct.omit(value, ["seq"])
+    : value
 }
 
-const isFrame = (value: unknown): value is Frame => {
+/** Checks all but `seq`. */
+const isEnvelope = (value: unknown): value is Frame => {
   if (!Predicate.isObject(value) || !("type" in value)) return false
   switch (value.type) {
     case "event":
       return "event" in value && typeof value.event === "string"
-        && (!("seq" in value) || Number.isSafeInteger(value.seq))
     case "res":
       return "id" in value && typeof value.id === "string" && "ok" in value && typeof value.ok === "boolean"
     case "req":

@@ -1,9 +1,11 @@
 /**
- * How large a frame may be, and the refusal to send a larger one.
+ * How large frames may be in either direction, and the refusal to send a larger one.
  *
  * A gateway that is sent too much closes the link with 1009 and answers nothing, so that the limit is checked before a frame
- * leaves (OpenClaw docs, gateway protocol, policy).
+ * leaves (OpenClaw docs, gateway protocol, policy). What arrives is limited because the other side is not trusted: least
+ * before it has said hello, when it need not be a gateway at all.
  */
+import * as Num from "effect/Number"
 import * as Schema from "effect/Schema"
 
 /** UTF-8 bytes of the one frame before hello-ok: `connect`. */
@@ -11,6 +13,22 @@ export const connectLimitBytes = 64 * 1024
 
 /** UTF-8 bytes of a frame after it, where hello-ok does not say: `policy.maxPayload` of most releases. */
 export const sessionLimitBytes = 25 * 1024 * 1024
+
+/** Bytes of all that may arrive before our `connect` is sent. A gateway sends one challenge of some hundred bytes. */
+export const greetingLimitBytes = 64 * 1024
+
+/** Bytes of all that may arrive from then to hello-ok, which lists every client of the gateway. An empty one's has 15 kB. */
+export const helloLimitBytes = 4 * 1024 * 1024
+
+const receiveFloorBytes = 8 * 1024 * 1024
+const receiveCeilingBytes = 25 * 1024 * 1024
+
+/**
+ * UTF-8 bytes of one message that may arrive after hello-ok: as many as the gateway itself takes (`policy.maxPayload`), between
+ * 8 and 25 MiB. The floor is for old releases, which take 512 KiB and answer `chat.history` with more.
+ */
+export const receiveLimitBytes: (maxPayload: number | undefined) => number = (maxPayload = receiveCeilingBytes) =>
+  Num.clamp(maxPayload, { minimum: receiveFloorBytes, maximum: receiveCeilingBytes })
 
 /** The frame is larger than the gateway takes. Nothing was sent, and the link is as it was. */
 export class FrameTooLarge extends Schema.TaggedError<FrameTooLarge>()("FrameTooLarge", {

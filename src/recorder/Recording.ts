@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { UpgradeReason } from "../link/FrontDoor.ts"
+import { LinkReason } from "../link/LinkError.ts"
 import { UntrustedReason } from "../link/TlsError.ts"
 import { ClientId, ClientMode, PlatformName, ScopeName } from "../protocol/Connect.ts"
 
@@ -121,7 +122,7 @@ export type TaskEnd = typeof TaskEnd.Type
 export const LinkEnd = Schema.Union([
   Schema.Struct({
     error: Schema.Literal("LinkError"),
-    reason: Schema.Literals(["Unreachable", "Closed", "Silent", "Ended"]),
+    reason: LinkReason,
     phase: Schema.Literals(["dial", "tls", "upgrade", "challenge", "hello", "session"]),
     closeCode: maybe(Schema.Int),
     closeReason: maybe(Text),

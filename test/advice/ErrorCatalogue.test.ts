@@ -10,7 +10,10 @@ import { advice, catalogue, lookup } from "../../src/advice/ErrorCatalogue.ts"
 import { handshakeAdvice } from "../../src/advice/HandshakeAdvice.ts"
 import { taskAdvice } from "../../src/advice/TaskAdvice.ts"
 import { commandAdvice } from "../../src/cli/CommandAdvice.ts"
+import { GatewayRejected } from "../../src/handshake/HandshakeError.ts"
+import { EndpointInvalid } from "../../src/link/Endpoint.ts"
 import { UpgradeReason } from "../../src/link/FrontDoor.ts"
+import { LinkReason } from "../../src/link/LinkError.ts"
 import { UntrustedReason } from "../../src/link/TlsError.ts"
 import { AuthReason, DeviceProofReason, MismatchReason, PairingReason } from "../../src/protocol/Refusal.ts"
 import { TaskRefused } from "../../src/tasks/TaskError.ts"
@@ -20,15 +23,15 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   AuthRejected: AuthReason.literals,
   DeviceProofRejected: DeviceProofReason.literals,
   ProtocolMismatch: MismatchReason.literals,
-  LinkError: ["Unreachable", "Closed", "Silent", "Ended"],
+  LinkError: LinkReason.literals,
   UpgradeRejected: UpgradeReason.literals,
   ProxyRejected: ["Credentials", "Refused", "Unreachable", "Unusable"],
   TlsPinMismatch: ["Rotated", "Unknown"],
   TlsUntrusted: UntrustedReason.literals,
   ScopeUpgradeRefused: ["NotConnected", "UnderWay", "NeedsSharedCredential"],
-  GatewayRejected: ["Refused", "HelloUnreadable"],
+  GatewayRejected: GatewayRejected.fields.reason.literals,
   DialogUnavailable: ["SiteMissing", "NoPort"],
-  EndpointInvalid: ["Malformed", "Scheme", "Credentials", "Query"],
+  EndpointInvalid: EndpointInvalid.fields.reason.literals,
   TaskRefused: TaskRefused.fields.reason.literals,
   Expired: ["sent", "kept"],
   Unknown: ["NoReply", "Absent", "Unavailable"]

@@ -91,6 +91,65 @@ describe("Handshake", () => {
       assert.isTrue(link.released())
     }).pipe(Effect.provide(layer)))
 
+  it.effect("lets 4 MiB arrive once connect is sent, and messages of the policy's size after hello-ok", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const limitsAfter = Effect.fnUntraced(function*(generation: number, policy: unknown) {
+        const fiber = yield* attempt()
+        const link = yield* transport.nth(generation)
+        assert.deepStrictEqual(link.limits, [])
+        link.send(Wire.challenge())
+        yield* link.nthSent(1)
+        assert.deepStrictEqual(link.limits, [{ totalBytes: 4 * 1024 * 1024 }])
+        link.send(Wire.helloOk({ policy }))
+        yield* Fiber.join(fiber)
+        return link.limits.slice(1)
+      })
+      for (
+        const [index, [policy, messageBytes]] of [
+          [{ maxPayload: 10_000_000 }, 10_000_000],
+          [{ maxPayload: 524_288 }, 8 * 1024 * 1024],
+          [{ maxPayload: Number.MAX_SAFE_INTEGER }, 25 * 1024 * 1024],
+          [{ maxPayload: -1 }, 25 * 1024 * 1024],
+          [undefined, 25 * 1024 * 1024]
+        ].entries()
+      ) assert.deepStrictEqual<unknown>(yield* limitsAfter(index + 1, policy), [{ messageBytes }])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a message of more than 64 KiB before connect ends the attempt, and so does one of more than 4 MiB after it", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const noise = (length: number) => JSON.stringify("x".repeat(length - 2))
+      const early = yield* attempt()
+      const greeting = yield* transport.nth(1)
+      greeting.send(noise(64 * 1024))
+      greeting.send(noise(64 * 1024 + 1))
+      assert.deepInclude({ ...(yield* failure(early)) }, { _tag: "LinkError", reason: "TooLarge", phase: "challenge" })
+      assert.isTrue(greeting.released())
+      const late = yield* attempt()
+      const link = yield* transport.nth(2)
+      link.send(Wire.challenge())
+      yield* link.nthSent(1)
+      link.send(noise(4 * 1024 * 1024))
+      link.send(noise(4 * 1024 * 1024 + 1))
+      assert.deepInclude({ ...(yield* failure(late)) }, { _tag: "LinkError", reason: "TooLarge", phase: "hello" })
+      assert.isTrue(link.released())
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a hello-ok of 3 MiB, which lists thousands of clients, is taken", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const fiber = yield* attempt()
+      const link = yield* transport.nth(1)
+      link.send(Wire.challenge())
+      yield* link.nthSent(1)
+      const presence = Array.from({ length: 15_000 }, (_, index) => ({ host: `host-${index}`, text: "x".repeat(180) }))
+      const hello = Wire.helloOk({ snapshot: { presence } })
+      assert.isAbove(hello.length, 3 * 1024 * 1024)
+      link.send(hello)
+      yield* Fiber.join(fiber)
+    }).pipe(Effect.provide(layer)))
+
   it.effect("a challenge that comes before the dialling fiber runs is not lost", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport
@@ -485,6 +544,52 @@ describe("Handshake", () => {
         link.send(answer)
         const error = yield* failure(fiber)
         assert.isTrue(error._tag === "GatewayRejected" && error.reason === reason)
+      }
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a hello-ok for a protocol or a role that was not offered is refused, with the reason", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const role = (role: unknown) => ({
+        auth: { role, scopes: ["operator.read", "operator.write"], deviceToken: "t" }
+      })
+      const mismatch = (expectedProtocol: number) => ({
+        _tag: "ProtocolMismatch",
+        reason: "Protocol",
+        expectedProtocol
+      })
+      const notOffered = { _tag: "GatewayRejected", reason: "RoleNotOffered" }
+      const hellos: ReadonlyArray<readonly [Readonly<Record<string, unknown>>, Readonly<Record<string, unknown>>]> = [
+        ...[0, 1, 2, 5, 99, Number.MAX_SAFE_INTEGER].map((protocol) => [{ protocol }, mismatch(protocol)] as const),
+        ...["node", "worker", "Operator", "operator ", "", null, 3, ["operator"]].map((wrong) =>
+          [role(wrong), notOffered] as const
+        )
+      ]
+      for (const [index, [hello, error]] of hellos.entries()) {
+        const { closes, handler, texts } = recorder()
+        const fiber = yield* attempt({ handler })
+        const link = yield* transport.nth(index + 1)
+        link.send(Wire.challenge())
+        yield* link.nthSent(1)
+        link.send(Wire.helloOk(hello))
+        link.send(Wire.helloOk())
+        assert.deepInclude({ ...(yield* failure(fiber)) }, error, JSON.stringify(hello))
+        assert.deepStrictEqual([texts, closes], [[], []])
+        assert.isTrue(link.released())
+      }
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a hello-ok for each offered protocol, and with the asked role or none, is taken", () =>
+    Effect.gen(function*() {
+      const transport = yield* ScriptedTransport
+      const hellos = [{ protocol: 3 }, { protocol: 4 }, { auth: { role: "operator" } }, { auth: {} }, {}]
+      for (const [index, hello] of hellos.entries()) {
+        const fiber = yield* attempt()
+        const link = yield* transport.nth(index + 1)
+        link.send(Wire.challenge())
+        yield* link.nthSent(1)
+        link.send(Wire.helloOk(hello))
+        yield* Fiber.join(fiber)
       }
     }).pipe(Effect.provide(layer)))
 

@@ -14,6 +14,11 @@ const refused = (url: string, plaintextHost?: string): string => {
   return failure._tag === "EndpointInvalid" ? failure.reason : failure._tag
 }
 
+const advised = (url: string): string => {
+  const result = Endpoint.parse(url)
+  return Result.isFailure(result) ? result.failure.message : "accepted"
+}
+
 describe("Endpoint.parse", () => {
   it("reads http and https, which people paste, as ws and wss", () => {
     assert.strictEqual(read("http://127.0.0.1:18789").url.href, "ws://127.0.0.1:18789/")
@@ -54,7 +59,60 @@ describe("Endpoint.parse", () => {
   })
 
   it("a fragment is never part of the address", () => {
-    assert.strictEqual(read("wss://gateway.example/#token=sekrit").url.href, "wss://gateway.example/")
+    assert.strictEqual(read("wss://gateway.example/#/chat").url.href, "wss://gateway.example/")
+    assert.strictEqual(read("wss://gateway.example/#").url.href, "wss://gateway.example/")
+  })
+
+  it("G25: the dashboard's address, which has the token after #, is refused with what to write instead", () => {
+    for (
+      const [url, instead] of [
+        ["http://127.0.0.1:18789/#token=sekrit", "ws://127.0.0.1:18789"],
+        ["https://gateway.example/#token=sekrit", "wss://gateway.example"],
+        ["wss://gateway.example/base/#token=sekrit&session=main", "wss://gateway.example/base"],
+        ["ws://localhost:18789#password=sekrit", "ws://localhost:18789"],
+        ["ws://localhost:18789/#token%3Dsekrit", "ws://localhost:18789"],
+        ["ws://localhost:18789/#Token/sekrit", "ws://localhost:18789"]
+      ] as const
+    ) {
+      assert.strictEqual(refused(url), "Fragment", url)
+      assert.include(advised(url), `put the token into OPENCLAW_GATEWAY_TOKEN, and write ${instead}`)
+      assert.notMatch(advised(url), /sekrit/)
+    }
+  })
+
+  it("a host and a port without a scheme are refused with the URL that is meant", () => {
+    for (
+      const [input, meant] of [
+        ["127.0.0.1:18789", "ws://127.0.0.1:18789"],
+        ["localhost:18789", "ws://localhost:18789"],
+        ["LOCALHOST:18789/", "ws://LOCALHOST:18789"],
+        ["0.0.0.0:18789", "ws://0.0.0.0:18789"],
+        ["[::1]:18789", "ws://[::1]:18789"],
+        [" gateway.lan:18789 ", "wss://gateway.lan:18789"],
+        ["10.0.0.1:8443/team/a", "wss://10.0.0.1:8443/team/a"],
+        ["[fd00::1]:443", "wss://[fd00::1]:443"],
+        ["gateway.lan:18789/#token=sekrit", "wss://gateway.lan:18789"],
+        ["gateway.lan:18789/?token=sekrit", "wss://gateway.lan:18789"]
+      ] as const
+    ) {
+      assert.strictEqual(refused(input), "NoScheme", input)
+      assert.strictEqual(advised(input), `the gateway URL must begin with ws:// or wss://; write ${meant}`)
+      if (meant.startsWith("ws:")) assert.isTrue(read(meant).loopback)
+      else read(meant)
+    }
+  })
+
+  it("G25: what could be a secret is not repeated as a suggestion", () => {
+    for (
+      const input of [
+        "sekrit",
+        "user:sekrit@gateway.lan:18789",
+        "sekrit.sekrit.sekrit",
+        "sekrit:",
+        ":sekrit@h:1",
+        "sekrit:999999"
+      ]
+    ) assert.notMatch(advised(input), /sekrit/, input)
   })
 
   it("G12: plaintext to this machine is allowed, however its address is spelled", () => {
@@ -73,6 +131,38 @@ describe("Endpoint.parse", () => {
     ) assert.isTrue(read(url).loopback, url)
   })
 
+  it("other addresses of this machine are dialled by the one that leads nowhere else", () => {
+    for (
+      const [host, dialled] of [
+        ["0.0.0.0", "127.0.0.1"],
+        ["0", "127.0.0.1"],
+        ["[::]", "[::1]"],
+        ["localhost.", "localhost"],
+        ["LocalHost.", "localhost"],
+        ["[::ffff:127.0.0.1]", "127.0.0.1"],
+        ["[::ffff:7f00:1]", "127.0.0.1"],
+        ["[::ffff:127.255.0.3]", "127.255.0.3"],
+        ["[::ffff:0.0.0.0]", "127.0.0.1"],
+        ["127.0.0.1.", "127.0.0.1"]
+      ] as const
+    ) {
+      for (const scheme of ["ws", "wss"]) {
+        const { gatewayScope, loopback, url } = read(`${scheme}://${host}:18789/a`)
+        assert.isTrue(loopback, host)
+        assert.strictEqual(url.href, `${scheme}://${dialled}:18789/a`)
+        assert.strictEqual(gatewayScope, `${scheme}://${dialled}:18789/a`)
+      }
+    }
+  })
+
+  it("an IPv4 address that is written as IPv6 is the same host", () => {
+    assert.strictEqual(read("wss://[::ffff:10.0.0.1]").gatewayScope, "wss://10.0.0.1:443/")
+    assert.strictEqual(refused("ws://[::ffff:10.0.0.1]"), "InsecureUrl")
+    assert.isFalse(read("ws://[::ffff:10.0.0.1]", "10.0.0.1").loopback)
+    assert.isFalse(read("ws://10.0.0.1", "[::ffff:a00:1]").loopback)
+    assert.strictEqual(refused("ws://10.0.0.2", "[::ffff:10.0.0.1]"), "InsecureUrl")
+  })
+
   it("G12: plaintext to any other host is refused", () => {
     for (
       const url of [
@@ -80,8 +170,10 @@ describe("Endpoint.parse", () => {
         "http://gateway.example",
         "ws://10.0.0.1",
         "ws://192.168.1.2",
-        "ws://0.0.0.0",
-        "ws://[::]",
+        "ws://0.0.0.1",
+        "ws://[::2]",
+        "ws://[::ffff:8.8.8.8]",
+        "ws://[::ffff:128.0.0.1]",
         "ws://128.0.0.1",
         "ws://127.0.0.1.evil.example",
         "ws://localhost.evil.example",
@@ -132,22 +224,27 @@ describe("Endpoint.parse", () => {
 
   it("a text that is not a gateway URL is refused, with the reason", () => {
     for (
-      const url of ["", " ", "gateway", "127.0.0.1:18789", "ws://", "wss://gateway:99999", "ws://a b", "//gateway"]
+      const url of [
+        "",
+        " ",
+        "gateway",
+        "gateway.lan",
+        "127.0.0.1",
+        "ws://",
+        "wss://gateway:99999",
+        "ws://a b",
+        "//gateway"
+      ]
     ) {
       assert.strictEqual(refused(url), "Malformed", JSON.stringify(url))
     }
-    for (const url of ["ftp://gateway", "file:///etc/passwd", "localhost:18789", "javascript:alert(1)", "wss+x://h"]) {
+    for (const url of ["ftp://gateway", "file:///etc/passwd", "mailto:a@b", "javascript:alert(1)", "wss+x://h"]) {
       assert.strictEqual(refused(url), "Scheme", url)
     }
   })
 })
 
 describe("plaintext", () => {
-  const advised = (url: string): string => {
-    const result = Endpoint.parse(url)
-    return Result.isFailure(result) ? result.failure.message : "accepted"
-  }
-
   it("G12: a refusal tells how to use TLS, a tunnel, Tailscale and the opt-in", () => {
     const told = advised("ws://gateway.lan:18789")
     for (
@@ -289,9 +386,8 @@ describe("any URL", () => {
     }
     for (
       const host of [
-        "[::ffff:127.0.0.1]",
         "[::127.0.0.1]",
-        "localhost.",
+        "localhost..",
         "localhost.evil",
         "evil.localhost",
         "127.0.0.1.example.com",

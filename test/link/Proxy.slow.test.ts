@@ -179,7 +179,16 @@ describe("which proxy", () => {
       assert.strictEqual(yield* dial(secure), "ProxyRejected/Refused")
     }))
 
-  // 0.0.0.0 needs no look-up, refuses at once, and does not count as this machine.
+  it.live("a proxy without a scheme is asked in plain HTTP, for wss:// too", () =>
+    Effect.gen(function*() {
+      const front = yield* behindTls
+      const proxy = yield* HttpProxy.serve({ onward: front.port, credentials: "user:sekrit" })
+      yield* environment({ HTTPS_PROXY: `user:sekrit@127.0.0.1:${proxy.port}` })
+      assert.strictEqual(yield* dial(secure), "open")
+      assert.lengthOf(proxy.asked, 1)
+    }))
+
+  // 0.0.0.0 is reached without a look-up, is refused at once, and does not count as this machine.
   it.live.each(
     [
       ["0.0.0.0", 1],

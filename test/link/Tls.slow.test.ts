@@ -223,11 +223,11 @@ describe("phases and headers of a dial", () => {
     provided(Effect.gen(function*() {
       const plain = yield* Loopback.links(() => {})
       const spoken = yield* refused({ url: new URL(`wss://localhost:${plain.port}`), origin: undefined })
-      assert.deepInclude({ ...spoken.error }, { reason: "Unreachable", phase: "tls" })
+      assert.deepInclude({ ...spoken.error }, { reason: "NotTls", phase: "tls" })
       assert.deepStrictEqual(spoken.phases, ["tls"])
       const rude = yield* Front.serve(ownMade, yield* Loopback.upgrades((_, socket) => void socket.destroy()))
       const hungUp = yield* refused(target(rude, { pins: [ownMade.keyPin] }))
-      assert.deepInclude({ ...hungUp.error }, { reason: "Unreachable", phase: "upgrade" })
+      assert.deepInclude({ ...hungUp.error }, { reason: "HungUp", phase: "upgrade" })
       assert.deepStrictEqual(hungUp.phases, ["tls", "upgrade"])
     })))
 
@@ -235,8 +235,8 @@ describe("phases and headers of a dial", () => {
     provided(Effect.gen(function*() {
       const rude = yield* Front.serve(ownMade, yield* Loopback.upgrades((_, socket) => void socket.destroy()))
       const pinned = target(rude, { pins: [ownMade.keyPin] })
-      assert.strictEqual(yield* outcome(pinned), "LinkError/Unreachable")
-      assert.strictEqual(yield* outcome(pinned), "LinkError/Unreachable")
+      assert.strictEqual(yield* outcome(pinned), "LinkError/HungUp")
+      assert.strictEqual(yield* outcome(pinned), "LinkError/HungUp")
       const fine = yield* Loopback.links((link) => link.send("challenge"))
       const links = yield* Effect.forEach([1, 2, 3, 4], () => dialled({ url: fine, origin: undefined }), {
         concurrency: "unbounded"

@@ -108,11 +108,11 @@ describe("TransportWs", () => {
       assert.isUndefined(error.closeCode)
     })))
 
-  it.live("a connection dropped during the upgrade is Unreachable", () =>
+  it.live("a connection dropped during the upgrade is HungUp", () =>
     provided(Effect.gen(function*() {
       const url = yield* Loopback.upgrades((_, socket) => void socket.destroy())
       const error = yield* failure(url)
-      assert.isTrue(error._tag === "LinkError" && error.reason === "Unreachable" && error.errno === "ECONNRESET")
+      assert.isTrue(error._tag === "LinkError" && error.reason === "HungUp" && error.errno === "ECONNRESET")
     })))
 
   it.live("G28: a refused upgrade has status and body", () =>

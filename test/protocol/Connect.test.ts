@@ -144,7 +144,35 @@ describe("HelloOk", () => {
     }
     const decoded = Result.getOrThrow(hello({ auth: { deviceToken: "kept", scopes: null, role: 3 } }))
     assert.strictEqual(decoded.auth?.deviceToken === undefined ? "" : Redacted.value(decoded.auth.deviceToken), "kept")
-    assert.isUndefined(decoded.auth?.scopes)
+  })
+
+  it("a list of scopes grants all of its texts or nothing, and nothing where auth is no object", () => {
+    const granted = (auth: unknown) => Result.getOrThrow(hello({ auth })).auth?.scopes
+    assert.deepStrictEqual(granted({ scopes: ["operator.read", "x"] }), ["operator.read", "x"])
+    for (
+      const scopes of [
+        null,
+        ["operator.read", 5],
+        ["operator.read", null],
+        [["operator.read"]],
+        "operator.read",
+        { 0: "operator.read", length: 1 },
+        true
+      ]
+    ) assert.deepStrictEqual(granted({ scopes, role: "operator" }), [], JSON.stringify(scopes))
+    for (const auth of [null, 1, "operator", true, [], ["operator.read"]]) {
+      assert.deepStrictEqual(granted(auth), [], JSON.stringify(auth))
+    }
+    // Releases that tell nothing leave it out.
+    assert.isUndefined(granted({ role: "operator" }))
+    assert.isUndefined(Result.getOrThrow(hello({})).auth)
+  })
+
+  it("a role that is no text is none, and one that is left out is not told", () => {
+    const role = (auth: unknown) => Result.getOrThrow(hello({ auth })).auth?.role
+    assert.strictEqual(role({ role: "node" }), "node")
+    for (const wrong of [null, 3, ["operator"], {}]) assert.strictEqual(role({ role: wrong }), "")
+    assert.isUndefined(role({ scopes: [] }))
   })
 
   it("what is no hello is refused", () => {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { check } from "../../src/protocol/FrameLimit.ts"
+import { check, receiveLimitBytes } from "../../src/protocol/FrameLimit.ts"
 
 const bytesOf = (text: string) => new TextEncoder().encode(text).length
 
@@ -20,6 +20,21 @@ describe("FrameLimit", () => {
       }),
     { arbitrary: { seed: 1, runs: 500 } }
   )
+
+  it("a message from the gateway may be as large as those that it takes, between 8 and 25 MiB", () => {
+    const mib = 1024 * 1024
+    for (
+      const [maxPayload, limit] of [
+        [undefined, 25 * mib],
+        [25 * mib, 25 * mib],
+        [25 * mib + 1, 25 * mib],
+        [2 ** 53, 25 * mib],
+        [16 * mib, 16 * mib],
+        [524_288, 8 * mib],
+        [0, 8 * mib]
+      ] as const
+    ) assert.strictEqual(receiveLimitBytes(maxPayload), limit)
+  })
 
   it("says which method, how large and how much is taken", () => {
     assert.strictEqual(

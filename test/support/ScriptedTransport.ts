@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type DialError, LinkError } from "../../src/link/LinkError.ts"
-import type { LinkHandler, Target } from "../../src/link/Transport.ts"
+import type { InboundLimit, LinkHandler, Target } from "../../src/link/Transport.ts"
 import { Transport } from "../../src/link/Transport.ts"
 
 /** What the client sent, parsed. */
@@ -33,6 +33,8 @@ export interface ScriptedLink {
   readonly nthSent: (n: number) => Effect.Effect<SentFrame>
   /** Codes and reasons with which the client closed by itself. */
   readonly closedByClient: ReadonlyArray<readonly [code: number, reason: string]>
+  /** How much the client let arrive, in order. */
+  readonly limits: ReadonlyArray<InboundLimit>
   /** The client's scope has let go of the link. */
   readonly released: () => boolean
 }
@@ -89,6 +91,7 @@ const make = () => {
     const generation = links.length + 1
     const sent: Array<string> = []
     const closedByClient: Array<readonly [number, string]> = []
+    const limits: Array<InboundLimit> = []
     const state = { taking: true, ended: false, released: false }
     const link: ScriptedLink = {
       generation,
@@ -109,6 +112,7 @@ const make = () => {
           return text === undefined ? undefined : parse(text)
         }),
       closedByClient,
+      limits,
       released: () => state.released
     }
     const client = {
@@ -120,7 +124,8 @@ const make = () => {
       },
       closeUnsafe: (code: number, reason: string) => void closedByClient.push([code, reason]),
       pause: () => {},
-      resume: () => {}
+      resume: () => {},
+      limitUnsafe: (limit: InboundLimit) => void limits.push(limit)
     }
     links.push(link)
     changed()
