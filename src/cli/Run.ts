@@ -13,6 +13,7 @@ import { Supervisor } from "../connection/Supervisor.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./AgentLayer.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
+import * as HeldReplies from "./HeldReplies.ts"
 import { Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
 import { record, session } from "./Root.ts"
@@ -31,10 +32,11 @@ export const run = Command.make(
   ({ page, record, session }) =>
     withSettings(
       (checked, output) => {
+        const held = HeldReplies.make()
         const given = Effect.flatMap(chosenGateway(checked, "sharedToken"), ({ commands, gateway }) =>
           Effect.provide(
-            serve({ embedded: false, page }),
-            agent(checked, gateway, { embedded: false, commands, keepTasks: true, record })
+            serve({ embedded: false, page, held }),
+            agent(checked, gateway, { embedded: false, commands, keepTasks: true, held, record })
           ))
         const embedded = Effect.gen(function*() {
           const running = yield* EmbeddedGateway.start(checked.files.gateway, { port: 0 })
@@ -42,7 +44,7 @@ export const run = Command.make(
             checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )
           return yield* Effect.provide(
-            serve({ embedded: true, page }),
+            serve({ embedded: true, page, held }),
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record })
           )
         })
@@ -61,7 +63,9 @@ export const run = Command.make(
   ])
 )
 
-const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean; readonly page: boolean }) {
+const serve = Effect.fnUntraced(function*(
+  options: { readonly embedded: boolean; readonly page: boolean; readonly held: HeldReplies.HeldReplies }
+) {
   const output = yield* Output
   const events = yield* AgentEvents
   const supervisor = yield* Supervisor
@@ -75,7 +79,13 @@ const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean;
     (event) => event.event === "gateway" && page !== undefined ? Stream.make(event, page) : Stream.succeed(event)
   )
   yield* Effect.forkScoped(
-    Effect.ignoreCause(Stream.runForEach(told, output.event), { log: "Error", message: "output ended" })
+    Effect.ignoreCause(
+      Stream.runForEach(
+        told,
+        (event) => Effect.andThen(output.event(event), HeldReplies.toldTo(output, options.held, event))
+      ),
+      { log: "Error", message: "output ended" }
+    )
   )
   // A person waits at a terminal, and at standard input (below) until it ends. An embedded gateway serves this program alone,
   // so it may be asked often.
@@ -93,7 +103,8 @@ const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean;
     Effect.ignoreCause({ log: "Error", message: "standard input ended with an error" })
   )
   yield* Effect.forkScoped(Effect.scoped(Effect.andThen(supervisor.attend, lines)))
-  return yield* Effect.never
+  // Nobody is left to read what it does.
+  return yield* output.readerLeft
 })
 
 /** Shows every second what the connection waits for. */
