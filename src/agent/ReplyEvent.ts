@@ -135,6 +135,7 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
       return end(state, event.at, event.taskId, { reply_text: event.text })
     case "task.failed":
       return end(state, event.at, event.taskId, { error: wordsOf(event.error) })
+    case "task.refused": // for the person at standard input
     case "identity":
     case "gateway":
     case "page": // its URL is for the person who started the program

@@ -92,6 +92,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         case "task.failed":
           return end(event.taskId, event, keep)
         case "page":
+        case "task.refused":
         case "stopped":
           return
       }

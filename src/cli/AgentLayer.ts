@@ -22,6 +22,7 @@ import type { RunId } from "../tasks/Task.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { as } from "./CommandError.ts"
 import * as GatewayFile from "./GatewayFile.ts"
+import type { HeldReplies } from "./HeldReplies.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
@@ -109,6 +110,8 @@ export const agent = (
     readonly commands: Chosen["commands"]
     /** Open tasks outlive the command, and earlier ones without a living owner are taken over. */
     readonly keepTasks?: boolean
+    /** Tasks with a reply stay open until it has been told. */
+    readonly held?: HeldReplies
     /** Takes over this task and no other. */
     readonly only?: RunId
     /** A new file for the flight recorder. */
@@ -125,7 +128,9 @@ export const agent = (
     Layer.provide(options.commands),
     Layer.provide(
       options.keepTasks === true
-        ? journal(checked, options.only)
+        ? options.held === undefined
+          ? journal(checked, options.only)
+          : Layer.provide(options.held.layer, journal(checked, options.only))
         : TaskJournal.layerMemory
     ),
     Layer.provide(Layer.succeed(GatewayConfig, gateway)),

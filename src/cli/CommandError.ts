@@ -16,6 +16,8 @@ export const exitCodes = {
   usage: 64,
   /** No gateway answers at the URL. */
   unreachable: 69,
+  /** Standard output cannot be written: a full disk, for example. A reader that left is no failure. */
+  output: 74,
   /** The gateway or the task did not finish in time, or a person has to approve the device first: try again later. */
   pairing: 75,
   /** The gateway refused this client: protocol, client id, origin, proof. */
@@ -28,7 +30,7 @@ export const exitCodes = {
 export type ExitCode = keyof typeof exitCodes
 
 export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", {
-  exit: Schema.Literals(["failed", "usage", "unreachable", "pairing", "refused", "credential", "settings"]),
+  exit: Schema.Literals(["failed", "usage", "unreachable", "output", "pairing", "refused", "credential", "settings"]),
   /** The class of what failed, for `--json`. */
   error: Schema.String,
   problem: Schema.String

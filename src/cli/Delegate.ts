@@ -28,6 +28,8 @@ import type { ExitCode } from "./CommandError.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
 import { failureText, phaseText } from "./EventText.ts"
+import * as HeldReplies from "./HeldReplies.ts"
+import { toldTo } from "./HeldReplies.ts"
 import { Invocation } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import { onRoot, record, session } from "./Root.ts"
@@ -52,6 +54,7 @@ export const delegate = Command.make("delegate", {
     const checked = { ...usual, taskTimeout: Option.getOrElse(timeout, () => usual.taskTimeout) }
     const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
     const invocation = yield* Invocation
+    const held = HeldReplies.make()
     yield* Effect.gen(function*() {
       const events = yield* AgentEvents
       const tasks = yield* TaskRunner
@@ -67,7 +70,7 @@ export const delegate = Command.make("delegate", {
           if (event.event === "task.sent" && event.taskId === taskId) sent = true
           const end = ending(event, taskId, wait || sent)
           return Effect.andThen(
-            tell(output, event, end),
+            Effect.andThen(tell(output, event, end), toldTo(output, held, event)),
             end === undefined ? Effect.void : Deferred.succeed(done, end)
           )
         })
@@ -107,7 +110,7 @@ export const delegate = Command.make("delegate", {
     }).pipe(
       Effect.scoped,
       Effect.provide(
-        agent(checked, gateway, { embedded: false, commands, keepTasks: true, record }).pipe(
+        agent(checked, gateway, { embedded: false, commands, keepTasks: true, held, record }).pipe(
           Layer.provide(ownIdentity(checked))
         )
       )

@@ -104,6 +104,11 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
       const shown = OutsideText.reply(event.text, { lead: `${task} | `, columns: Math.max(0, columns - 1) })
       return [{ exact: `${style.good(task)}${shown.slice(task.length)}` }]
     }
+    case "task.refused":
+      return [
+        `${style.bad(`line ${event.line} was not taken`)}: ${text(event.error.message)}: ${text(event.summary)}`,
+        ...adviceOf(event.error)
+      ]
     case "stopped":
       return [style.dim("stopped")]
   }

@@ -22,7 +22,7 @@ export const gateway = Command.make("gateway", {
       yield* serving
       const { url } = yield* EmbeddedGateway.start(checked.files.gateway, { port, sharedToken: checked.gateway.token })
       yield* output.event({ at: yield* now, event: "gateway", url, embedded: true })
-      return yield* Effect.never
+      return yield* output.readerLeft
     }).pipe(Effect.scoped, Effect.ensuring(stopped(output)))
   )).pipe(
     Command.withDescription("Run a development gateway on this machine; the other commands find it by themselves"),

@@ -26,6 +26,7 @@ import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import { mcp } from "./Mcp.ts"
+import * as NodejsStdio from "./NodejsStdio.ts"
 import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
@@ -41,7 +42,10 @@ const platform = Layer.mergeAll(
     platform: process.platform,
     version: packageVersion
   })
-).pipe(Layer.provideMerge(Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto)))
+).pipe(Layer.provideMerge(Layer.mergeAll(
+  NodejsStdio.layer.pipe(Layer.provideMerge(NodeServices.layer)),
+  SecureRandom.layerWebCrypto
+)))
 
 const main = root.pipe(
   Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay]),
@@ -50,6 +54,12 @@ const main = root.pipe(
   Effect.provide(platform),
   Effect.provideService(Processes, nodejsProcesses),
   Effect.provideService(Serving, Effect.sync(() => void (ending.serving = true))),
+  // What no command has told: a defect, or a failure without a sentence.
+  Effect.tapCause((cause) =>
+    Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(Cause.squash(cause))
+      ? Effect.void
+      : Effect.logError(cause)
+  ),
   // By default people see only what they have to act on; `--log-level info` shows every attempt, one line each.
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   Effect.provideService(References.LogToStderr, true)
@@ -84,6 +94,13 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
  * Ends by letting go: no `process.exit`, so that output is flushed. Standard input is released, as an open one would keep the
  * process alive.
  */
+/** Help and the version are written without a look at how that went. */
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") process.once("exit", () => process.exitCode ||= exitCodes.output)
+})
+// Who reads the log may leave.
+process.stderr.on("error", () => {})
+
 const runMain = Runtime.makeRunMain(({ fiber }) => {
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
@@ -100,4 +117,4 @@ const runMain = Runtime.makeRunMain(({ fiber }) => {
   })
 })
 
-runMain(Effect.andThen(noticeNohup, main))
+runMain(Effect.andThen(noticeNohup, main), { disableErrorReporting: true })

@@ -7,9 +7,11 @@
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type { PlatformError } from "effect/PlatformError"
 import type * as Redacted from "effect/Redacted"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
@@ -17,6 +19,8 @@ import * as Terminal from "effect/Terminal"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
 import { columnsOf, fit } from "../protocol/TextColumns.ts"
+import { errnoOf } from "../storage/Errno.ts"
+import { CommandFailed } from "./CommandError.ts"
 import type { ReplyOfTask, Style } from "./EventText.ts"
 import { plain, render, replyText, withoutSecrets } from "./EventText.ts"
 
@@ -39,6 +43,12 @@ export class Output extends Context.Service<Output, {
   readonly conceal: (secrets: ReadonlyArray<Redacted.Redacted>) => Effect.Effect<void>
   /** Replaces the live line, or removes it when empty. Nothing on anything but a terminal. */
   readonly live: (text: string) => Effect.Effect<void>
+  /** Fails when standard output can no longer be written. A reader that left is no failure. */
+  readonly lost: Effect.Effect<never, CommandFailed>
+  /** Fails when something of the answer so far was lost. */
+  readonly delivered: Effect.Effect<void, CommandFailed>
+  /** Done when the reader of standard output has left. */
+  readonly readerLeft: Effect.Effect<void>
 }>()("effect-openclaw/cli/Output") {
   static readonly layer = (json: boolean): Layer.Layer<Output, never, Stdio.Stdio> => Layer.effect(this, make(json))
 }
@@ -61,17 +71,27 @@ const make = Effect.fnUntraced(function*(json: boolean) {
   const stdio = yield* Stdio.Stdio
   const kind = yield* Effect.orDie(Config.option(Config.String("TERM")))
   const noColor = yield* Effect.orDie(Config.option(Config.String("NO_COLOR")))
+  const lost = yield* Deferred.make<never, CommandFailed>()
+  const readerLeft = yield* Deferred.make<void>()
+  const onLost = (error: PlatformError) => {
+    const code = errnoOf(error)
+    return code === "EPIPE" || code === "ERR_STREAM_DESTROYED"
+      ? Deferred.succeed(readerLeft, undefined)
+      : Deferred.fail(lost, outputLost(code))
+  }
   const screen = (isTerminal: boolean, sink: () => ReturnType<typeof stdio.stdout>): Screen => {
     // A dumb terminal prints what would move the cursor.
     const terminal = !json && isTerminal && Option.getOrUndefined(kind) !== "dumb"
     return {
       terminal,
       style: terminal && Option.isNone(noColor) ? colored : plain,
-      // The agent goes on when its reader ends (`| head`).
       write: (text) => Effect.ignore(Stream.run(Stream.succeed(text), sink()))
     }
   }
-  const answer = screen(yield* stdio.stdoutIsTerminal, () => stdio.stdout())
+  const answer: Screen = {
+    ...screen(yield* stdio.stdoutIsTerminal, () => stdio.stdout()),
+    write: (text) => Effect.catch(Stream.run(Stream.succeed(text), stdio.stdout()), onLost)
+  }
   const beside = screen(yield* stdio.stderrIsTerminal, () => stdio.stderr())
   const liveScreen = answer.terminal ? answer : beside
   // Zero where the width is not known.
@@ -114,6 +134,9 @@ const make = Effect.fnUntraced(function*(json: boolean) {
     reply: (event) =>
       Effect.suspend(() => json || answer.terminal ? tell(event, answer) : lineOn(answer)(replyText(event, secrets))),
     conceal: (more) => Effect.sync(() => void (secrets = [...secrets, ...more])),
+    lost: Deferred.await(lost),
+    delivered: Effect.flatMap(Deferred.isDone(lost), (isLost) => isLost ? Deferred.await(lost) : Effect.void),
+    readerLeft: Deferred.await(readerLeft),
     live: (text) =>
       Effect.flatMap(columns, (width) => {
         const fitting = fitted(text, width)
@@ -123,6 +146,15 @@ const make = Effect.fnUntraced(function*(json: boolean) {
       })
   })
 })
+
+const outputLost = (code: string | undefined) =>
+  new CommandFailed({
+    exit: "output",
+    error: "OutputLost",
+    problem: `standard output cannot be written${
+      code === undefined ? "" : ` (${code})`
+    }: check where it goes, and its space`
+  })
 
 const erase = "\r\u001b[K"
 

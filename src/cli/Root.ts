@@ -40,7 +40,9 @@ export const onRoot = <E extends { readonly _tag: string; readonly message: stri
   Effect.gen(function*() {
     const { gatewayUrl, json, stateDir } = yield* root
     return yield* Output.pipe(
-      Effect.flatMap((output) => body({ gatewayUrl, stateDir }, output)),
+      Effect.flatMap((output) =>
+        Effect.andThen(Effect.raceFirst(body({ gatewayUrl, stateDir }, output), output.lost), output.delivered)
+      ),
       Effect.mapError(orSettings),
       Effect.provide(Output.layer(json))
     )

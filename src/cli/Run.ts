@@ -4,16 +4,22 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
-import { AgentEvents } from "../agent/AgentEvents.ts"
+import { taskAdvice } from "../advice/TaskAdvice.ts"
+import { AgentEvents, failure } from "../agent/AgentEvents.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import * as OutsideText from "../protocol/OutsideText.ts"
+import type { TaskRefused } from "../tasks/TaskError.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./AgentLayer.ts"
+import { CommandFailed, exitOf } from "./CommandError.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
-import { Output, stopped } from "./Output.ts"
+import * as HeldReplies from "./HeldReplies.ts"
+import { now, Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
 import { record, session } from "./Root.ts"
 import { serving } from "./Signals.ts"
@@ -31,10 +37,11 @@ export const run = Command.make(
   ({ page, record, session }) =>
     withSettings(
       (checked, output) => {
+        const held = HeldReplies.make()
         const given = Effect.flatMap(chosenGateway(checked, "sharedToken"), ({ commands, gateway }) =>
           Effect.provide(
-            serve({ embedded: false, page }),
-            agent(checked, gateway, { embedded: false, commands, keepTasks: true, record })
+            serve({ embedded: false, page, held }),
+            agent(checked, gateway, { embedded: false, commands, keepTasks: true, held, record })
           ))
         const embedded = Effect.gen(function*() {
           const running = yield* EmbeddedGateway.start(checked.files.gateway, { port: 0 })
@@ -42,7 +49,7 @@ export const run = Command.make(
             checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )
           return yield* Effect.provide(
-            serve({ embedded: true, page }),
+            serve({ embedded: true, page, held }),
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record })
           )
         })
@@ -61,7 +68,9 @@ export const run = Command.make(
   ])
 )
 
-const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean; readonly page: boolean }) {
+const serve = Effect.fnUntraced(function*(
+  options: { readonly embedded: boolean; readonly page: boolean; readonly held: HeldReplies.HeldReplies }
+) {
   const output = yield* Output
   const events = yield* AgentEvents
   const supervisor = yield* Supervisor
@@ -75,25 +84,83 @@ const serve = Effect.fnUntraced(function*(options: { readonly embedded: boolean;
     (event) => event.event === "gateway" && page !== undefined ? Stream.make(event, page) : Stream.succeed(event)
   )
   yield* Effect.forkScoped(
-    Effect.ignoreCause(Stream.runForEach(told, output.event), { log: "Error", message: "output ended" })
+    Effect.ignoreCause(
+      Stream.runForEach(
+        told,
+        (event) => Effect.andThen(output.event(event), HeldReplies.toldTo(output, options.held, event))
+      ),
+      { log: "Error", message: "output ended" }
+    )
   )
   // A person waits at a terminal, and at standard input (below) until it ends. An embedded gateway serves this program alone,
   // so it may be asked often.
   if (output.terminal || options.embedded) yield* supervisor.attend
   if (output.terminal) yield* Effect.forkScoped(Effect.ignoreCause(liveLine, { log: "Error" }))
 
+  const person = yield* stdio.stdinIsTerminal
+  const refused = Effect.fnUntraced(function*(line: number, text: string, error: TaskRefused) {
+    const summary = OutsideText.field(text, { maxLength: OutsideText.lengths.name })
+    const { message, reason } = error
+    const advice = taskAdvice.TaskRefused[reason].action
+    yield* output.event({
+      at: yield* now,
+      event: "task.refused",
+      line,
+      summary,
+      error: { error: error._tag, reason, message, advice }
+    })
+  })
+  let blocked = 0
+  /** A person is told at once that there is no room. A program waits, and so does whoever writes to it. */
+  const take = (text: string, line: number): Effect.Effect<void> =>
+    Effect.catch(Effect.asVoid(tasks.delegate(text)), (error) => {
+      if (person || error.reason !== "TooMany") return refused(line, text, error)
+      blocked++
+      return roomMade(tasks).pipe(
+        Effect.onInterrupt(() => refused(line, text, error)),
+        Effect.ensuring(Effect.sync(() => void blocked--)),
+        Effect.andThen(Effect.suspend(() => take(text, line)))
+      )
+    })
+  const ended = yield* Deferred.make<void>()
   const lines = stdio.stdin.pipe(
     Stream.decodeText,
     Stream.splitLines,
-    Stream.runForEach((line) =>
-      line.trim() === ""
-        ? supervisor.checkNow
-        : Effect.catch(tasks.delegate(line), (error) => output.warn(error.message))
-    ),
-    Effect.ignoreCause({ log: "Error", message: "standard input ended with an error" })
+    Stream.zipWithIndex,
+    Stream.runForEach(([line, index]) => line.trim() === "" ? supervisor.checkNow : take(line, index + 1)),
+    Effect.ignoreCause({ log: "Error", message: "standard input ended with an error" }),
+    Effect.ensuring(Deferred.succeed(ended, undefined))
   )
   yield* Effect.forkScoped(Effect.scoped(Effect.andThen(supervisor.attend, lines)))
-  return yield* Effect.never
+  // Nobody is left to read what it does.
+  if (output.terminal || person) return yield* output.readerLeft
+  const isDeaf = Effect.map(Deferred.isDone(ended), (over) => over || blocked > 0)
+  return yield* Effect.raceFirst(output.readerLeft, givenUp(supervisor, isDeaf))
+})
+
+/** Waits until a task is sent or ends. The time covers one that did so before this looked. */
+const roomMade = (tasks: TaskRunner["Service"]): Effect.Effect<void> =>
+  Effect.raceFirst(
+    Stream.runDrain(Stream.take(Stream.filter(tasks.events, ({ _tag }) => _tag !== "Queued" && _tag !== "Phase"), 1)),
+    Effect.sleep("1 second")
+  )
+
+/** Fails when the connection has been given up, and standard input cannot wake it: it has ended, or waits for room itself. */
+const givenUp = Effect.fnUntraced(function*(supervisor: Supervisor["Service"], isDeaf: Effect.Effect<boolean>) {
+  while (true) {
+    const status = yield* supervisor.status
+    if (status._tag === "Halted" && (yield* isDeaf)) {
+      const { error, message } = failure(status.cause)
+      return yield* new CommandFailed({
+        exit: exitOf(error),
+        error,
+        problem: `the connection was given up, and nobody can wake it: ${
+          OutsideText.field(message, { maxLength: OutsideText.lengths.text })
+        }`
+      })
+    }
+    yield* Effect.sleep("1 second")
+  }
 })
 
 /** Shows every second what the connection waits for. */

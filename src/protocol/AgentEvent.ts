@@ -111,6 +111,8 @@ export const AgentEvent = Schema.Union([
   /** `late`: the task had already ended as expired or unknown. */
   event("task.reply", { ...task, runId: Schema.String, text: Schema.String, late: Schema.optionalKey(Schema.Boolean) }),
   event("task.failed", { ...task, error: Failure }),
+  /** A line of standard input was not taken as a task. Lines are counted from 1; `summary` is the beginning of this one. */
+  event("task.refused", { line: Schema.Natural, summary: Schema.String, error: Failure }),
   event("stopped", {})
 ])
 export type AgentEvent = typeof AgentEvent.Type

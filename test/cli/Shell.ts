@@ -46,10 +46,10 @@ export const finished = Effect.fnUntraced(function*(script: string, options: Cli
 export const approved = Effect.gen(function*() {
   const stateDir = yield* Cli.temporaryDirectory
   const gateway = yield* Cli.start(["gateway", "--port", "0", "--json"], { stateDir })
-  yield* gateway.nextEvent("gateway")
+  const { url } = yield* gateway.nextEvent("gateway")
   const first = yield* Cli.start(["delegate", "first", "--wait", "--json"], { stateDir, stdin: [] })
   const { requestId } = yield* first.nextEvent("pairing.required")
   yield* Cli.finished(["devices", "approve", String(requestId)], { stateDir })
   assert.deepStrictEqual(yield* first.exit, { code: 0, signal: null })
-  return { stateDir, gateway }
+  return { stateDir, gateway, url: String(url) }
 })
