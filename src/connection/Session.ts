@@ -4,16 +4,13 @@
  * The frame path is synchronous. A frame is parsed once, in the socket's callback, and goes from there to the request that
  * waits for it or to the queues of those who subscribed. What is neither is noise: counted and ignored.
  */
-import * as Arr from "effect/Array"
-import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { Established } from "../handshake/Handshake.ts"
 import { tracerOf } from "../handshake/Timeline.ts"
 import { LinkError } from "../link/LinkError.ts"
@@ -24,6 +21,7 @@ import * as FrameLimit from "../protocol/FrameLimit.ts"
 import type { Method } from "../protocol/Method.ts"
 import { scopeOf } from "../protocol/Method.ts"
 import * as Deadlines from "./Deadlines.ts"
+import * as EventSubscribers from "./EventSubscribers.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Reading from "./Reading.ts"
 import type { RequestError } from "./RequestError.ts"
@@ -120,7 +118,6 @@ export interface Prepared {
   ) => Effect.Effect<Session, never, Scope.Scope>
 }
 
-const defaultCapacity = 1024
 /** The gateway ticks at a steady interval; two of them without any frame mean that the link is dead. */
 const silentIntervals = 2
 const silentCode = 4000
@@ -128,14 +125,6 @@ const silentCode = 4000
 interface PendingRequest extends Deadlines.Pending {
   readonly method: string
   readonly resume: (result: Effect.Effect<unknown, RequestError>) => void
-}
-
-interface Subscriber {
-  readonly names: ReadonlySet<string>
-  readonly queue: Queue.Queue<Frame.EventFrame, Cause.Done>
-  /** How many events may wait before the link is no longer read; never for a subscriber that may lose some. */
-  readonly holdsAt: number
-  lost: number
 }
 
 /** Typed calls on top of requests. */
@@ -155,18 +144,17 @@ export const callBy = (request: Session["request"]): Session["call"] => (method,
 export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   const clock = yield* Clock.Clock
   const pending = new Map<string, PendingRequest>()
-  const subscribers = new Set<Subscriber>()
   const ended = Deferred.makeUnsafe<LinkError>()
-  const counts = { noise: 0, missed: 0, dropped: 0 }
+  let noise = 0
   const meters = yield* Metrics.counters
   let end: LinkError | undefined
   let opened: Link | undefined
   const reading = Reading.make(clock, () => opened)
+  const subscribers = EventSubscribers.make(reading, meters)
   let lastFrameMs = reading.nowMs()
-  let lastSeq: number | undefined
 
   const onNoise = () => {
-    counts.noise++
+    noise++
     meters.noise()
   }
   const onResponse = (frame: Frame.ResponseFrame) => {
@@ -181,26 +169,6 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     meters.request(error._tag === "MissingScope" ? "missing_scope" : "refused")
     request.resume(Effect.fail(error))
   }
-  const onEvent = (frame: Frame.EventFrame) => {
-    const missed = frame.seq === undefined || lastSeq === undefined ? 0 : frame.seq - lastSeq - 1
-    if (frame.seq !== undefined) lastSeq = frame.seq
-    if (missed > 0) {
-      counts.missed += missed
-      meters.gap()
-      if (subscribers.size > 0) meters.lost("gap", missed)
-    }
-    for (const subscriber of subscribers) {
-      if (missed > 0) subscriber.lost += missed
-      if (!subscriber.names.has(frame.event)) continue
-      if (Queue.offerUnsafe(subscriber.queue, frame)) {
-        if (Queue.sizeUnsafe(subscriber.queue) >= subscriber.holdsAt) reading.hold(subscriber)
-        continue
-      }
-      subscriber.lost++
-      counts.dropped++
-      meters.lost("slow_subscriber", 1)
-    }
-  }
   const finish = (error: LinkError) => {
     if (end !== undefined) return
     end = error
@@ -210,7 +178,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
       meters.request("link_lost")
       request.resume(Effect.fail(error))
     }
-    for (const { queue } of subscribers) Queue.endUnsafe(queue)
+    subscribers.end()
     Deferred.doneUnsafe(ended, Effect.succeed(error))
   }
 
@@ -269,45 +237,6 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
         tracerOf(fiber) === undefined ? ask(method, params, options) : traced(method, ask(method, params, options))
       )
 
-    const subscribe: Session["subscribe"] = (names, { backpressure = false, capacity = defaultCapacity } = {}) =>
-      Effect.map(
-        Effect.acquireRelease(
-          // Some events are still to come when the reading stops: those that came in one piece with the last.
-          Effect.map(
-            Queue.make<Frame.EventFrame, Cause.Done>(backpressure ? {} : { capacity, strategy: "dropping" }),
-            (queue) => {
-              const holdsAt = backpressure ? capacity : Number.POSITIVE_INFINITY
-              const subscriber: Subscriber = { names: new Set(names), queue, holdsAt, lost: 0 }
-              if (end === undefined) subscribers.add(subscriber)
-              else Queue.endUnsafe(queue)
-              return subscriber
-            }
-          ),
-          (subscriber) =>
-            Effect.sync(() => {
-              subscribers.delete(subscriber)
-              Queue.endUnsafe(subscriber.queue)
-              reading.release(subscriber)
-            })
-        ),
-        (subscriber) => ({
-          events: backpressure ? unhurried(subscriber) : Stream.fromQueue(subscriber.queue),
-          lost: () => subscriber.lost
-        })
-      )
-    /** Takes no more at once than the link may bring again. */
-    const unhurried = (subscriber: Subscriber): Stream.Stream<Frame.EventFrame> => {
-      const half = Math.max(1, Math.floor(subscriber.holdsAt / 2))
-      const taken: Effect.Effect<Arr.NonEmptyReadonlyArray<Frame.EventFrame>, Cause.Done> = Effect.flatMap(
-        Queue.takeBetween(subscriber.queue, 1, half),
-        (frames) => {
-          if (Queue.sizeUnsafe(subscriber.queue) < half) reading.release(subscriber)
-          return Arr.isReadonlyArrayNonEmpty(frames) ? Effect.succeed(frames) : taken
-        }
-      )
-      return Stream.fromPull(Effect.succeed(taken))
-    }
-
     const tickMs = hello.policy?.tickIntervalMs
     if (tickMs !== undefined) {
       const limitMs = silentIntervals * tickMs
@@ -327,9 +256,9 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
       facts,
       request,
       call: callBy(request),
-      subscribe,
+      subscribe: subscribers.subscribe,
       ended: Deferred.await(ended),
-      counts: () => ({ ...counts, pending: pending.size })
+      counts: () => ({ noise, ...subscribers.counts, pending: pending.size })
     }
   })
 
@@ -338,7 +267,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
       onText: (text) => {
         lastFrameMs = reading.nowMs()
         const frame = Frame.parse(text)
-        if (frame?.type === "event") onEvent(frame)
+        if (frame?.type === "event") subscribers.offer(frame)
         else if (frame?.type === "res") onResponse(frame)
         else onNoise()
       },

@@ -1,0 +1,109 @@
+/**
+ * Who gets the events of one session, each through a queue of its own. The path of an event is synchronous.
+ */
+import * as Arr from "effect/Array"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type * as Frame from "../protocol/Frame.ts"
+import type { Counters } from "./Metrics.ts"
+import type * as Reading from "./Reading.ts"
+import type { Session } from "./Session.ts"
+
+export interface EventSubscribers {
+  readonly offer: (frame: Frame.EventFrame) => void
+  readonly subscribe: Session["subscribe"]
+  /** Ends every subscription, after what waits for it; one that comes later has no events. */
+  readonly end: () => void
+  readonly counts: {
+    /** Events that the connection's sequence numbers say are missing. */
+    readonly missed: number
+    /** Events dropped because a subscriber was too slow. */
+    readonly dropped: number
+  }
+}
+
+interface Subscriber {
+  readonly names: ReadonlySet<string>
+  readonly queue: Queue.Queue<Frame.EventFrame, Cause.Done>
+  /** How many events may wait before the link is no longer read; never for a subscriber that may lose some. */
+  readonly holdsAt: number
+  lost: number
+}
+
+const defaultCapacity = 1024
+
+export const make = (reading: Reading.Reading, meters: Counters): EventSubscribers => {
+  const subscribers = new Set<Subscriber>()
+  const counts = { missed: 0, dropped: 0 }
+  let lastSeq: number | undefined
+  let ended = false
+
+  /** Takes no more at once than the link may bring again. */
+  const unhurried = (subscriber: Subscriber): Stream.Stream<Frame.EventFrame> => {
+    const half = Math.max(1, Math.floor(subscriber.holdsAt / 2))
+    const taken: Effect.Effect<Arr.NonEmptyReadonlyArray<Frame.EventFrame>, Cause.Done> = Effect.flatMap(
+      Queue.takeBetween(subscriber.queue, 1, half),
+      (frames) => {
+        if (Queue.sizeUnsafe(subscriber.queue) < half) reading.release(subscriber)
+        return Arr.isReadonlyArrayNonEmpty(frames) ? Effect.succeed(frames) : taken
+      }
+    )
+    return Stream.fromPull(Effect.succeed(taken))
+  }
+
+  return {
+    counts,
+    offer: (frame) => {
+      const missed = frame.seq === undefined || lastSeq === undefined ? 0 : frame.seq - lastSeq - 1
+      if (frame.seq !== undefined) lastSeq = frame.seq
+      if (missed > 0) {
+        counts.missed += missed
+        meters.gap()
+        if (subscribers.size > 0) meters.lost("gap", missed)
+      }
+      for (const subscriber of subscribers) {
+        if (missed > 0) subscriber.lost += missed
+        if (!subscriber.names.has(frame.event)) continue
+        if (Queue.offerUnsafe(subscriber.queue, frame)) {
+          if (Queue.sizeUnsafe(subscriber.queue) >= subscriber.holdsAt) reading.hold(subscriber)
+          continue
+        }
+        subscriber.lost++
+        counts.dropped++
+        meters.lost("slow_subscriber", 1)
+      }
+    },
+    subscribe: (names, { backpressure = false, capacity = defaultCapacity } = {}) =>
+      Effect.map(
+        Effect.acquireRelease(
+          // Some events are still to come when the reading stops: those that came in one piece with the last.
+          Effect.map(
+            Queue.make<Frame.EventFrame, Cause.Done>(backpressure ? {} : { capacity, strategy: "dropping" }),
+            (queue) => {
+              const holdsAt = backpressure ? capacity : Number.POSITIVE_INFINITY
+              const subscriber: Subscriber = { names: new Set(names), queue, holdsAt, lost: 0 }
+              if (ended) Queue.endUnsafe(queue)
+              else subscribers.add(subscriber)
+              return subscriber
+            }
+          ),
+          (subscriber) =>
+            Effect.sync(() => {
+              subscribers.delete(subscriber)
+              Queue.endUnsafe(subscriber.queue)
+              reading.release(subscriber)
+            })
+        ),
+        (subscriber) => ({
+          events: backpressure ? unhurried(subscriber) : Stream.fromQueue(subscriber.queue),
+          lost: () => subscriber.lost
+        })
+      ),
+    end: () => {
+      ended = true
+      for (const { queue } of subscribers) Queue.endUnsafe(queue)
+    }
+  }
+}
