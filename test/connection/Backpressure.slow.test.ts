@@ -49,6 +49,8 @@ describe("a subscriber with backpressure", () => {
       const prepared = yield* Sessions.prepare
       const transport = yield* Transport
       const link = yield* transport.dial({ url, origin: undefined }, prepared.handler)
+      // As the handshake does after hello-ok.
+      link.limitUnsafe?.({ messageBytes: 1024 * 1024 })
       const session = yield* prepared.open(
         { link, hello: { type: "hello-ok", protocol: 4 }, clockDeltaMs: 0, elapsedMs: 0 },
         {

@@ -530,7 +530,7 @@ describe("Session", () => {
           "{}",
           `{"type":"mystery","id":"1"}`,
           `{"type":"event"}`,
-          `{"type":"event","event":"tick","seq":"1"}`,
+          `{"type":"event","event":7}`,
           `{"type":"res","id":1,"ok":true}`,
           `{"type":"res","id":"77","ok":true}`
         ]
