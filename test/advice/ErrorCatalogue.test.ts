@@ -27,7 +27,7 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   TlsUntrusted: UntrustedReason.literals,
   ScopeUpgradeRefused: ["NotConnected", "UnderWay", "NeedsSharedCredential"],
   GatewayRejected: ["Refused", "HelloUnreadable"],
-  DialogUnavailable: ["SiteMissing", "NoPort"],
+  DialogUnavailable: ["SiteMissing", "NoPort", "PortTaken", "PortForbidden"],
   EndpointInvalid: ["Malformed", "Scheme", "Credentials", "Query"],
   TaskRefused: TaskRefused.fields.reason.literals,
   Expired: ["sent", "kept"],
