@@ -37,5 +37,11 @@ export const deviceTable = {
     variable: "OPENCLAW_PAIRING_REMINDERS",
     default: 2,
     about: "how often to remind of one approval"
+  }),
+  pagePort: setting(count(0, 65_535), {
+    variable: "OPENCLAW_DEVICE_PAGE_PORT",
+    flag: "page-port",
+    default: 0,
+    about: "the port of the page on 127.0.0.1; 0 takes any that is free"
   })
 }

@@ -1,5 +1,5 @@
 /**
- * The page that `run` offers beside the terminal. Without it everything else goes on.
+ * The page that `run` offers beside the terminal. Without it everything else goes on, unless a person chose its port.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -9,6 +9,7 @@ import { find, sentences } from "../advice/Entry.ts"
 import { dialogAdvice } from "../dialog/DialogAdvice.ts"
 import type { Options } from "../dialog/DialogServer.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
+import { as } from "./CommandError.ts"
 import { now, Output } from "./Output.ts"
 
 /** Loaded where it is used, as an HTTP server would slow every other command's start. */
@@ -24,10 +25,13 @@ export const start = Effect.fnUntraced(
     const { url } = Context.get(yield* Layer.build(DialogServer.layer(options)), DialogServer)
     return { at: yield* now, event: "page", url: Redacted.value(url) } satisfies AgentEvent as AgentEvent | undefined
   },
-  Effect.catchTag("DialogUnavailable", (error) =>
-    Effect.flatMap(Output, (output) => {
-      const entry = find(dialogAdvice, error._tag, error.reason)
-      const told = entry === undefined ? error.message : `${sentences(entry)} ${entry.next}`
-      return Effect.as(output.warn(`warning: ${told}`), undefined)
-    }))
+  Effect.catchTag("DialogUnavailable", (error) => {
+    const entry = find(dialogAdvice, error._tag, error.reason)
+    // A port that a person chose is a setting that is wrong; otherwise the page is a convenience.
+    if (error.port !== undefined) {
+      return Effect.fail(as("settings")({ _tag: error._tag, message: `${error.message}. ${entry?.action ?? ""}` }))
+    }
+    const told = entry === undefined ? error.message : `${sentences(entry)} ${entry.next}`
+    return Effect.flatMap(Output, (output) => Effect.as(output.warn(`warning: ${told}`), undefined))
+  })
 )

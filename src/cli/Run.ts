@@ -6,6 +6,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { taskAdvice } from "../advice/TaskAdvice.ts"
@@ -17,11 +18,13 @@ import type { TaskRefused } from "../tasks/TaskError.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./AgentLayer.ts"
 import { CommandFailed, exitOf } from "./CommandError.ts"
+import { deviceTable } from "./DeviceTable.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import * as HeldReplies from "./HeldReplies.ts"
 import { now, Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
 import { record, session } from "./Root.ts"
+import { checkedFlag } from "./SettingFlag.ts"
 import { serving } from "./Signals.ts"
 
 export const run = Command.make(
@@ -32,12 +35,14 @@ export const run = Command.make(
       Flag.withDescription("Serve the pairing page on this machine; --no-page does without it"),
       Flag.withDefault(true)
     ),
+    pagePort: checkedFlag(deviceTable.pagePort),
     record
   },
-  ({ page, record, session }) =>
+  ({ page: wanted, pagePort, record, session }) =>
     withSettings(
       (checked, output) => {
         const held = HeldReplies.make()
+        const page = wanted ? { port: Option.getOrElse(pagePort, () => checked.pagePort) } : undefined
         const given = Effect.flatMap(chosenGateway(checked, "sharedToken"), ({ commands, gateway }) =>
           Effect.provide(
             serve({ embedded: false, page, held }),
@@ -68,16 +73,20 @@ export const run = Command.make(
   ])
 )
 
-const serve = Effect.fnUntraced(function*(
-  options: { readonly embedded: boolean; readonly page: boolean; readonly held: HeldReplies.HeldReplies }
-) {
+interface ServeOptions {
+  readonly embedded: boolean
+  readonly page: { readonly port: number } | undefined
+  readonly held: HeldReplies.HeldReplies
+}
+
+const serve = Effect.fnUntraced(function*(options: ServeOptions) {
   const output = yield* Output
   const events = yield* AgentEvents
   const supervisor = yield* Supervisor
   const tasks = yield* TaskRunner
   const stdio = yield* Stdio.Stdio
 
-  const page = options.page ? yield* Page.start({}) : undefined
+  const page = options.page === undefined ? undefined : yield* Page.start(options.page)
   // The page is told after the identity and the gateway.
   const told = Stream.flatMap(
     events.events,

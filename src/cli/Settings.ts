@@ -54,6 +54,7 @@ export interface Settings {
   readonly taskTimeout: Duration.Duration
   readonly reminderInterval: Duration.Duration
   readonly reminders: number
+  readonly pagePort: number
   /** What a person should know about the settings; one sentence each, no secrets. */
   readonly warnings: ReadonlyArray<string>
 }
@@ -108,6 +109,7 @@ export const read = Effect.fn("Settings.read")(function*(
     taskTimeout: values.taskTimeout,
     reminderInterval: values.reminderInterval,
     reminders: values.reminders,
+    pagePort: values.pagePort,
     warnings: [
       ...unknown.map(({ name, nearest }) =>
         `${name} is not a setting of this program and is ignored. The nearest setting is ${nearest}.`

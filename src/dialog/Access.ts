@@ -4,19 +4,15 @@
  * The server listens on loopback, where every page of every browser on the machine can reach it. A foreign name that resolves
  * to this address shows in `Host`, a page of another origin in `Origin` and `Sec-Fetch-Site`; other users and programs of the
  * machine lack the token. No answer repeats anything of its request.
+ *
+ * A forwarded port has another number on the side of the browser, so the names of loopback are accepted with any port. No
+ * browser resolves them by DNS.
  */
 import * as Redacted from "effect/Redacted"
+import type { Refusal } from "./Refusal.ts"
 
 /** Header names in lower case. */
 export type RequestHeaders = { readonly [name: string]: string | undefined }
-
-/** An answer other than success. */
-export interface Refusal {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 500
-  /** A name for programs. */
-  readonly error: string
-  readonly message: string
-}
 
 export interface Access {
   /** Lets requests of our own page pass, and those of no page. `opens`: the request loads a file of the page. */
@@ -27,7 +23,9 @@ export interface Access {
 const hostRefused: Refusal = {
   status: 403,
   error: "HostRefused",
-  message: "this server answers only to the address that it printed"
+  message:
+    "this page answers only at localhost, 127.0.0.1 or [::1]; from another machine, forward a port to this one, for example"
+    + " with ssh -L, and open the printed address there"
 }
 const originRefused: Refusal = {
   status: 403,
@@ -40,12 +38,13 @@ const tokenRefused: Refusal = {
   message: "the token is missing or not that of this run; open the URL that the running program printed"
 }
 
-export const make = (port: number, token: Redacted.Redacted): Access => {
-  const hosts = [`127.0.0.1:${port}`, `localhost:${port}`]
+const loopback = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i
+
+export const make = (token: Redacted.Redacted): Access => {
   const expected = `Bearer ${Redacted.value(token)}`
   return {
     source: ({ host, origin, "sec-fetch-mode": mode, "sec-fetch-site": site }, opens) => {
-      if (host === undefined || !hosts.includes(host)) return hostRefused
+      if (host === undefined || !loopback.test(host)) return hostRefused
       if (origin !== undefined && origin !== `http://${host}`) return originRefused
       // Any page may link here: the file that a link opens shows nothing without the token.
       if (site === undefined || site === "same-origin" || site === "none" || (opens && mode === "navigate")) {

@@ -1,7 +1,7 @@
 /**
  * Serves the pairing page on this machine, and what it shows: the agent's events, and a way to delegate tasks.
  *
- * It listens on a free port of 127.0.0.1. Its files hold no secret and need no token; everything else needs the token of this
+ * It listens on a port of 127.0.0.1. Its files hold no secret and need no token; everything else needs the token of this
  * run, which is in the fragment of the page's URL and so never part of a request line.
  *
  * | request | answer |
@@ -13,7 +13,8 @@
  * | `POST /tasks` `{"summary"}` | 202 `{"taskId","runId"}`; 422 when the task is refused |
  * | `DELETE /tasks/<task id>` | 202 when the task is being aborted; 404 when no such task is open |
  *
- * Every other answer is JSON with `error` and `message`: 401 without the token, 403 for another host or origin.
+ * Every other answer is JSON with `error` and `message`, or a page for who accepts HTML: 401 without the token, 403 for another
+ * host or origin.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
@@ -39,15 +40,18 @@ import type { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { TaskId } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
-import type { Refusal } from "./Access.ts"
 import * as Access from "./Access.ts"
 import { DialogUnavailable } from "./DialogUnavailable.ts"
 import { PageFeed } from "./PageFeed.ts"
+import type { Refusal } from "./Refusal.ts"
+import { toResponse } from "./Refusal.ts"
 import * as Site from "./Site.ts"
 
 export interface Options {
   /** The folder with the page's files; the one of this package's build unless set. */
   readonly site?: string
+  /** The port to listen on; 0, and any that is free, unless set. */
+  readonly port?: number
   /** How long a client may take to send a request; 10 seconds unless set. */
   readonly requestTimeout?: Duration.Input
 }
@@ -87,33 +91,33 @@ const headers = {
 type Response = HttpServerResponse.HttpServerResponse
 
 const json = (status: number, body: unknown): Response => HttpServerResponse.jsonUnsafe(body, { status })
-const refused = ({ error, message, status }: Refusal): Response => {
-  const response = json(status, { error, message })
-  return status === 401 ? HttpServerResponse.setHeader(response, "www-authenticate", "Bearer") : response
-}
-const failed = (error: { readonly _tag: string; readonly message: string; readonly reason?: unknown }): Response =>
-  json(422, {
-    error: error._tag,
-    ...(typeof error.reason === "string" ? { reason: error.reason } : {}),
-    message: error.message
-  })
-const notFound = (message: string): Response => refused({ status: 404, error: "NotFound", message })
-const notAllowed = (allowed: ReadonlyArray<string>): Response =>
-  HttpServerResponse.setHeader(
-    refused({ status: 405, error: "MethodNotAllowed", message: `use ${allowed.join(" or ")} here` }),
-    "allow",
-    allowed.join(", ")
-  )
-
+const failed = (error: { readonly _tag: string; readonly message: string; readonly reason?: unknown }): Refusal => ({
+  status: 422,
+  error: error._tag,
+  ...(typeof error.reason === "string" ? { reason: error.reason } : {}),
+  message: error.message
+})
+const notFound = (message: string): Refusal => ({ status: 404, error: "NotFound", message })
+const notAllowed = (allowed: ReadonlyArray<string>): Refusal => ({
+  status: 405,
+  error: "MethodNotAllowed",
+  message: `use ${allowed.join(" or ")} here`,
+  allowed
+})
+const notJson: Refusal = { status: 415, error: "MediaTypeRefused", message: "a task is sent as application/json" }
+const tooLarge: Refusal = { status: 413, error: "BodyTooLarge", message: "a task is at most 512 KiB of JSON" }
 const unreadable: Refusal = { status: 400, error: "BodyInvalid", message: 'a task is {"summary": "what to do"}' }
-
 const broken: Refusal = {
   status: 500,
   error: "InternalError",
   message: "the program has failed at this request; its log has the details"
 }
 
-type Handler = (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<Response, Response>
+/** A browser that opens an address wants HTML, and so does nobody else. */
+const acceptsHtml = ({ headers, method }: HttpServerRequest.HttpServerRequest): boolean =>
+  (method === "GET" || method === "HEAD") && /\btext\/html\b/i.test(headers["accept"] ?? "")
+
+type Handler = (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<Response, Refusal>
 type Methods = ReadonlyMap<string, Handler>
 
 const decodeTask = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct({ summary: Schema.String })))
@@ -121,32 +125,33 @@ const decodeTask = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struc
 const make = Effect.fnUntraced(function*(options: Options) {
   const random = yield* SecureRandom.SecureRandom
   const site = yield* Site.read(options.site)
+  const wanted = options.port ?? 0
   const token = Redacted.make(Base64Url.encode(yield* random.randomBytes(32)))
   const feed = yield* PageFeed
   const methodsOf = routes(feed, yield* Supervisor, yield* TaskRunner)
   const http = makeHttpServer(options)
   const server = yield* NodeHttpServer.make(() => http, {
     host: "127.0.0.1",
-    port: 0,
+    port: wanted,
     gracefulShutdownTimeout: "100 millis"
-  }).pipe(Effect.mapError((cause) => new DialogUnavailable({ reason: "NoPort", cause })))
+  }).pipe(Effect.mapError(({ cause }) => unavailable(wanted, cause)))
   // Finalizers run in reverse: streams end and answers get their time, then all that is still open is closed.
   yield* Effect.addFinalizer(() => Effect.sync(() => http.closeAllConnections()))
   const port = NetAddress.isInetAddress(server.address) ? server.address.port : 0
-  const access = Access.make(port, token)
+  const access = Access.make(token)
 
-  const answer = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Response, Response> => {
+  const answer = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Response, Refusal> => {
     const path = request.url.split("?", 1)[0] ?? ""
     const file = site.get(path)
     const sourceRefusal = access.source(request.headers, file !== undefined)
-    if (sourceRefusal !== undefined) return Effect.fail(refused(sourceRefusal))
+    if (sourceRefusal !== undefined) return Effect.fail(sourceRefusal)
     if (file !== undefined) {
       return request.method === "GET" || request.method === "HEAD"
         ? Effect.succeed(HttpServerResponse.uint8Array(file.bytes, { contentType: file.contentType }))
         : Effect.fail(notAllowed(["GET", "HEAD"]))
     }
     const tokenRefusal = access.token(request.headers)
-    if (tokenRefusal !== undefined) return Effect.fail(refused(tokenRefusal))
+    if (tokenRefusal !== undefined) return Effect.fail(tokenRefusal)
     const methods = methodsOf(path)
     if (methods === undefined) return Effect.fail(notFound("there is nothing here"))
     return methods.get(request.method)?.(request) ?? Effect.fail(notAllowed([...methods.keys()]))
@@ -154,10 +159,10 @@ const make = Effect.fnUntraced(function*(options: Options) {
   yield* server.serve(
     HttpServerRequest.HttpServerRequest.use((request) =>
       answer(request).pipe(
-        Effect.catch(Effect.succeed),
         Effect.catchDefect((defect) =>
-          Effect.as(Effect.logError("a request of the page failed", defect), refused(broken))
+          Effect.andThen(Effect.logError("a request of the page failed", defect), Effect.fail(broken))
         ),
+        Effect.catch((refusal) => Effect.succeed(toResponse(refusal, acceptsHtml(request)))),
         Effect.map(HttpServerResponse.setHeaders(headers))
       )
     )
@@ -170,6 +175,20 @@ const make = Effect.fnUntraced(function*(options: Options) {
     url: Redacted.make(`http://127.0.0.1:${port}/#token=${Redacted.value(token)}`)
   })
 })
+
+const unavailable = (port: number, cause: unknown): DialogUnavailable => {
+  const code: unknown = typeof cause === "object" && cause !== null ? Reflect.get(cause, "code") : undefined
+  const reason = port === 0
+    ? undefined
+    : code === "EADDRINUSE"
+    ? "PortTaken"
+    : code === "EACCES"
+    ? "PortForbidden"
+    : undefined
+  return reason === undefined
+    ? new DialogUnavailable({ reason: "NoPort", cause })
+    : new DialogUnavailable({ reason, port, cause })
+}
 
 /** The server of Nodejs, with a limit on everything that a client could prolong. */
 const makeHttpServer = (options: Options) => {
@@ -195,24 +214,21 @@ const routes = (feed: PageFeed["Service"], supervisor: Supervisor["Service"], ta
   }
   const delegate: Handler = Effect.fnUntraced(function*(request) {
     if (request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase() !== "application/json") {
-      return refused({ status: 415, error: "MediaTypeRefused", message: "a task is sent as application/json" })
+      return yield* Effect.fail(notJson)
     }
     const body = yield* Effect.mapError(
       request.text,
-      ({ reason }) =>
-        reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
-          ? refused({ status: 413, error: "BodyTooLarge", message: "a task is at most 512 KiB of JSON" })
-          : refused(unreadable)
+      ({ reason }) => reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge" ? tooLarge : unreadable
     )
-    const { summary } = yield* Effect.mapError(decodeTask(body), () => refused(unreadable))
+    const { summary } = yield* Effect.mapError(decodeTask(body), () => unreadable)
     const { runId, taskId } = yield* Effect.mapError(tasks.delegate(summary), failed)
     return json(202, { taskId, runId })
   })
   const abort = (taskId: string): Handler => () => {
     const notOpen = notFound("no task with this id is open")
     return tasks.abort(TaskId.make(taskId)).pipe(
-      Effect.map((aborting) => aborting ? json(202, { taskId }) : notOpen),
-      Effect.mapError((error) => error._tag === "TaskNotFound" ? notOpen : failed(error))
+      Effect.mapError((error) => error._tag === "TaskNotFound" ? notOpen : failed(error)),
+      Effect.flatMap((aborting) => aborting ? Effect.succeed(json(202, { taskId })) : Effect.fail(notOpen))
     )
   }
 

@@ -30,7 +30,7 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   TlsUntrusted: UntrustedReason.literals,
   ScopeUpgradeRefused: ["NotConnected", "UnderWay", "NeedsSharedCredential"],
   GatewayRejected: GatewayRejected.fields.reason.literals,
-  DialogUnavailable: ["SiteMissing", "NoPort"],
+  DialogUnavailable: ["SiteMissing", "NoPort", "PortTaken", "PortForbidden"],
   EndpointInvalid: EndpointInvalid.fields.reason.literals,
   TaskRefused: TaskRefused.fields.reason.literals,
   Expired: ["sent", "kept"],

@@ -9,8 +9,10 @@ import * as Metric from "effect/Metric"
 import { Server } from "node:net"
 import { fileURLToPath } from "node:url"
 import * as Agent from "../../src/agent/Agent.ts"
+import { orSettings } from "../../src/cli/CommandError.ts"
 import { Output } from "../../src/cli/Output.ts"
 import * as Page from "../../src/cli/Page.ts"
+import type { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import * as RecordedAgent from "../../src/recorder/RecordedAgent.ts"
 import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import { ask, decodeRecord, nextEvent, open, raw, site } from "../dialog/DialogServerClient.ts"
@@ -24,6 +26,24 @@ const servedAt = (url: unknown) => {
   assert.notStrictEqual(token, "")
   return { port: Number(port), token }
 }
+
+const addressOf = (event: AgentEvent | undefined) => servedAt(event?.event === "page" ? event.url : "")
+
+/** What an effect does while no port can be listened on. */
+const whenListening = <A, E, R>(code: string, effect: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
+    const listen = Server.prototype.listen
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        Server.prototype.listen = function(this: Server) {
+          queueMicrotask(() => this.emit("error", Object.assign(new Error(code), { code })))
+          return this
+        }
+      }),
+      () => effect,
+      () => Effect.sync(() => void (Server.prototype.listen = listen))
+    )
+  })
 
 /** Starts the page as `run` does, and what was said on standard error. */
 const started = Effect.fnUntraced(function*(
@@ -99,20 +119,29 @@ describe("Page.start", () => {
       assert.notInclude(warnings[0] ?? "", "/nowhere")
 
       const folder = yield* site
-      const listen = Server.prototype.listen
-      const refused = yield* Effect.acquireUseRelease(
-        Effect.sync(() => {
-          Server.prototype.listen = function(this: Server) {
-            queueMicrotask(() => this.emit("error", new Error("EMFILE")))
-            return this
-          }
-        }),
-        () => started({ site: folder }),
-        () => Effect.sync(() => void (Server.prototype.listen = listen))
-      )
+      const refused = yield* whenListening("EMFILE", started({ site: folder }))
       assert.isUndefined(refused.event)
       assert.match(refused.warnings[0] ?? "", /^warning: .*no port.*--no-page/)
     }).pipe(Effect.provide(Logger.layer([]))))
+
+  it.live("a port that was asked for is served, and one that another program has is an error that names it", () =>
+    Effect.gen(function*() {
+      const folder = yield* site
+      const free = yield* Effect.scoped(Effect.map(started({ site: folder }), ({ event }) => addressOf(event).port))
+      const first = yield* started({ site: folder, port: free })
+      assert.strictEqual(addressOf(first.event).port, free)
+      const error = orSettings(yield* Effect.flip(started({ site: folder, port: free })))
+      assert.deepStrictEqual([error.error, error.exit], ["DialogUnavailable", "settings"])
+      assert.strictEqual(
+        error.message,
+        `the page cannot be served: another program listens on port ${free} of 127.0.0.1.`
+          + " Choose another port with --page-port, or 0 for any that is free."
+      )
+      const forbidden = yield* Effect.flip(whenListening("EACCES", started({ site: folder, port: 80 })))
+      assert.match(forbidden.message, /may not listen on port 80 of 127\.0\.0\.1\. Choose a port above 1023/)
+      // Whatever else keeps it from listening is no wrong setting.
+      assert.isUndefined((yield* whenListening("EMFILE", started({ site: folder, port: free }))).event)
+    }))
 })
 
 describe.concurrent("the page of run", () => {
@@ -168,4 +197,36 @@ describe.concurrent("the page of run", () => {
       assert.notInclude(cli.stderr.join("\n"), "page")
       yield* Cli.endsAt(cli, "SIGINT", stateDir)
     }).pipe(Effect.provide(Cli.platform)), limit)
+
+  it.live(
+    "--page-port and its variable choose the port, and a port that is taken ends the program with what to do",
+    () =>
+      Effect.gen(function*() {
+        const stateDir = yield* Cli.temporaryDirectory
+        const first = yield* Cli.start(["run", "--json"], { stateDir })
+        yield* first.nextEvent("pairing.required")
+        const page = (yield* Cli.eventsOf(first)).find(({ event }) => event === "page")
+        if (page === undefined) return assert.include(first.stderr.join("\n"), "npm run build")
+        const { port } = addressOf(page)
+        for (
+          const [args, env] of [
+            [["--page-port", String(port)], {}],
+            [[], { OPENCLAW_DEVICE_PAGE_PORT: String(port) }]
+          ] as const
+        ) {
+          const second = yield* Cli.start(["run", ...args], { stateDir: yield* Cli.temporaryDirectory, env })
+          assert.deepStrictEqual(yield* second.exit, { code: 78, signal: null })
+          assert.include(second.stderr.join("\n"), `another program listens on port ${port} of 127.0.0.1`)
+          assert.include(second.stderr.join("\n"), "--page-port")
+        }
+        yield* first.signal("SIGINT")
+        yield* first.exit
+        const third = yield* Cli.start(["run", "--json", "--page-port", String(port)], { stateDir })
+        yield* third.nextEvent("pairing.required")
+        const again = (yield* Cli.eventsOf(third)).find(({ event }) => event === "page")
+        assert.strictEqual(addressOf(again).port, port)
+        yield* Cli.endsAt(third, "SIGINT", stateDir)
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
 })

@@ -124,11 +124,17 @@ describe("who may ask the dialog server what", () => {
         const host of [
           "evil.example",
           `evil.example:${port}`,
-          "127.0.0.1",
-          `127.0.0.1:${port + 1}`,
           `127.0.0.1.evil.example:${port}`,
-          `[::1]:${port}`,
+          `localhost.evil.example:${port}`,
+          `evil.example#localhost:${port}`,
+          `localhost:${port}@evil.example`,
+          `evil-localhost:${port}`,
+          `127.0.0.1:${port}:${port}`,
+          `127.0.0.1:${port}x`,
+          "localhost:",
+          `[::1:${port}`,
           `0.0.0.0:${port}`,
+          `127.0.0.2:${port}`,
           `LOCALHOST.evil:${port}`
         ]
       ) {
@@ -138,9 +144,6 @@ describe("who may ask the dialog server what", () => {
           assert.strictEqual(errorOf(body), "HostRefused")
         }
       }
-      for (const host of [`127.0.0.1:${port}`, `localhost:${port}`]) {
-        assert.strictEqual((yield* ask(served, "/check-now", { method: "POST", headers: { host } })).status, 204)
-      }
       // A host in the target of a request counts too.
       const nameless = yield* raw(port, "GET / HTTP/1.0\r\n\r\n")
       assert.match(yield* nameless.closed, /^HTTP\/1\.1 403 /)
@@ -149,6 +152,53 @@ describe("who may ask the dialog server what", () => {
         `GET http://evil.example/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`
       )
       assert.match(yield* closed, /^HTTP\/1\.1 403 /)
+    }))
+
+  it.live("over a forwarded port, whatever its number, the page and all that it asks for are answered at names of loopback", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      for (const name of ["127.0.0.1", "localhost", "[::1]"]) {
+        for (const host of [name, `${name}:${served.port}`, `${name}:80`, `${name}:9000`, `${name}:65535`]) {
+          assert.strictEqual((yield* ask(served, "/", { token: false, headers: { host } })).status, 200, host)
+          const headers = { host, origin: `http://${host}`, "sec-fetch-site": "same-origin" }
+          assert.strictEqual((yield* ask(served, "/check-now", { method: "POST", headers })).status, 204, host)
+          assert.strictEqual((yield* ask(served, "/check-now", { method: "POST", headers, token: false })).status, 401)
+          // Another program on this machine has another port.
+          for (const origin of [`http://${name}:1`, "http://127.0.0.1:9001", "http://localhost", `https://${host}`]) {
+            if (origin === `http://${host}`) continue
+            const from = yield* ask(served, "/check-now", { method: "POST", headers: { ...headers, origin } })
+            assert.strictEqual(from.status, 403, `${host} ${origin}`)
+          }
+        }
+      }
+    }))
+
+  it.live("a browser that opens an address gets a refusal that a person reads; a program gets JSON", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+      for (
+        const [path, host, status, says] of [
+          ["/", "device.example:9000", 403, /answers only at localhost.*forward a port/],
+          ["/nothing", `127.0.0.1:${served.port}`, 401, /open the URL that the running program printed/],
+          ["/events", "localhost:9000", 401, /open the URL that the running program printed/]
+        ] as const
+      ) {
+        const opened = yield* ask(served, path, { token: false, headers: { host, accept } })
+        assert.deepStrictEqual([opened.status, opened.headers["content-type"]], [status, "text/html; charset=utf-8"])
+        assert.match(opened.body, /^<!doctype html>\n<html lang="en">/)
+        assert.match(opened.body, says)
+        assert.match(opened.body, /<p>[A-Z][^<>]*\.<\/p>/)
+        assert.notInclude(opened.body, host)
+        assert.include(opened.headers["content-security-policy"], "default-src 'none'")
+        for (const other of [{ accept: "*/*" }, { accept: "application/json" }, {}]) {
+          const asked = yield* ask(served, path, { token: false, headers: { host, ...other } })
+          assert.deepStrictEqual([asked.status, asked.headers["content-type"]], [status, "application/json"])
+          assert.isString(errorOf(asked.body))
+        }
+      }
+      const posted = yield* ask(served, "/tasks", { method: "POST", headers: { accept }, token: false })
+      assert.strictEqual(posted.headers["content-type"], "application/json")
     }))
 
   it.live("a page of another origin can neither ask nor act, even if it knew the token; a link may open the page", () =>
@@ -300,7 +350,7 @@ describe("who may ask the dialog server what", () => {
 
   it("the comparison looks at the whole token, whichever part of it is wrong", () => {
     const token = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
-    const access = Access.make(1, Redacted.make(token))
+    const access = Access.make(Redacted.make(token))
     assert.isUndefined(access.token({ authorization: `Bearer ${token}` }))
     for (let at = 0; at < token.length; at++) {
       const wrong = `${token.slice(0, at)}-${token.slice(at + 1)}`

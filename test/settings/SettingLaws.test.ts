@@ -80,7 +80,8 @@ const ofDevice: Readonly<Record<string, Sample>> = {
   sessionKey: { good: "agent:a:b" },
   taskTimeout: { good: "2 seconds", bad: "15" },
   reminderInterval: { good: "2 seconds", bad: "never" },
-  reminders: { good: "3", bad: "11" }
+  reminders: { good: "3", bad: "11" },
+  pagePort: { good: "18790", bad: "65536" }
 }
 
 const samples = Effect.gen(function*() {

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { connect, createServer } from "node:net"
 import { listenForTrouble } from "../../support/PageTrouble.ts"
 import type { PairingHost } from "./support/PairingHost.ts"
 import { fakeHost } from "./support/PairingHost.ts"
@@ -46,4 +47,36 @@ describe("from request to reply", () => {
       }
     })
   }
+
+  it("the page works over a forwarded port, at every name of loopback", async () => {
+    const host = await realHost(site())
+    const behind = new URL(host.url)
+    const forward = createServer((near) => {
+      const far = connect({ host: "127.0.0.1", port: Number(behind.port) })
+      near.on("error", () => far.destroy())
+      far.on("error", () => near.destroy())
+      near.pipe(far).pipe(near)
+    })
+    await new Promise<void>((resolve) => forward.listen(0, "127.0.0.1", resolve))
+    const address = forward.address()
+    const port = typeof address === "object" ? address?.port : assert.fail()
+    const context = await browser().newContext({ locale: "en-GB" })
+    try {
+      for (const name of ["127.0.0.1", "localhost"]) {
+        const page = await context.newPage()
+        page.setDefaultTimeout(15_000)
+        const trouble = await listenForTrouble(page)
+        await page.goto(`http://${name}:${port}/${behind.hash}`)
+        await dialogIn(page).waitFor()
+        const answered = page.waitForResponse("**/check-now")
+        await dialogIn(page).getByRole("button", { name: "Check now" }).click()
+        assert.strictEqual((await answered).status(), 204)
+        assert.deepStrictEqual(trouble, [])
+      }
+    } finally {
+      await context.close()
+      forward.close()
+      await host.close()
+    }
+  })
 })
