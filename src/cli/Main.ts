@@ -2,6 +2,7 @@
 /**
  * The command line program: the one place that knows the platform and runs effects.
  */
+import "./NoDebugger.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
@@ -34,6 +35,7 @@ import type { Signal } from "./Signals.ts"
 import { Serving, statusOf } from "./Signals.ts"
 import { tasks } from "./Tasks.ts"
 import { presenter } from "./Usage.ts"
+import { asFlags } from "./Words.ts"
 
 const platform = Layer.mergeAll(
   PrivateFile.layer,
@@ -49,7 +51,7 @@ const platform = Layer.mergeAll(
 
 const main = root.pipe(
   Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay]),
-  Command.run({ version: packageVersion }),
+  (command) => Command.runWith(command, { version: packageVersion })(asFlags(process.argv.slice(2))),
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
   Effect.provideService(Processes, nodejsProcesses),

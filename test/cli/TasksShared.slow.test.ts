@@ -140,7 +140,7 @@ describe.concurrent("tasks of programs that share a state directory", () => {
         const cli = yield* start("delegate", "water the plants", "--wait", "--json")
         const taskId = yield* sentTask(cli)
         yield* cli.signal("SIGINT")
-        assert.deepStrictEqual(yield* Effect.timeout(cli.exit, "10 seconds"), { code: 0, signal: null })
+        assert.deepStrictEqual(yield* Effect.timeout(cli.exit, "10 seconds"), { code: 130, signal: null })
         assert.strictEqual(Cli.quiet(cli.stderr), `Task ${taskId} was aborted.`)
         assert.strictEqual((yield* run("tasks", "list")).stdout[0], "No task is open.")
         // Its session is free again.
@@ -159,7 +159,7 @@ describe.concurrent("tasks of programs that share a state directory", () => {
         yield* gateway.stop
         yield* cli.nextEvent("waiting")
         yield* cli.signal("SIGINT")
-        assert.deepStrictEqual(yield* Effect.timeout(cli.exit, "10 seconds"), { code: 0, signal: null })
+        assert.deepStrictEqual(yield* Effect.timeout(cli.exit, "10 seconds"), { code: 130, signal: null })
         const said = Cli.quiet(cli.stderr)
         assert.include(said, `Task ${taskId} could not be aborted now. It stays in the journal`)
         const show = /^To see it: (.*)$/m.exec(said)?.[1] ?? ""

@@ -206,6 +206,8 @@ const taskReaders: Readers<TaskName, TaskEvent> = {
     text: text(fields["text"]),
     late: fields["late"] === true
   }),
+  // It is told at standard input alone, and has no task.
+  "task.refused": () => undefined,
   "task.failed": (fields) => ({ event: "task.failed", taskId: taskId(fields), error: failure(fields["error"]) })
 }
 

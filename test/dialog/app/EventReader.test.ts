@@ -16,6 +16,8 @@ const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
   // The page shows what holds, not when it was said.
   "*": ["at"],
   page: ["url"],
+  // It is told at standard input alone.
+  "task.refused": ["error", "line", "summary"],
   // The program itself says this, on the machine where the files are.
   identity: ["created", "path"],
   gateway: ["embedded"],
@@ -44,7 +46,7 @@ describe("EventReader", () => {
         Effect.sync(() => {
           const json = encodeAgentEvent(value)
           const read = readAny(parseJson(json))
-          if (name === "page") return assert.isUndefined(read)
+          if (name === "page" || name === "task.refused") return assert.isUndefined(read)
           assert.strictEqual(read?.event, name)
           assert.strictEqual(readTaskEvent(parseJson(json)) !== undefined, name.startsWith("task."))
           const shown = JSON.stringify(read)
