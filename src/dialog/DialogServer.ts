@@ -21,7 +21,6 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
 import type * as FileSystem from "effect/FileSystem"
@@ -35,25 +34,23 @@ import type * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { createServer } from "node:http"
 import type { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { TaskId } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import * as Access from "./Access.ts"
+import * as Connections from "./Connections.ts"
 import { DialogUnavailable } from "./DialogUnavailable.ts"
 import { PageFeed } from "./PageFeed.ts"
 import type { Refusal } from "./Refusal.ts"
 import { toResponse } from "./Refusal.ts"
 import * as Site from "./Site.ts"
 
-export interface Options {
+export interface Options extends Connections.Options {
   /** The folder with the page's files; the one of this package's build unless set. */
   readonly site?: string
   /** The port to listen on; 0, and any that is free, unless set. */
   readonly port?: number
-  /** How long a client may take to send a request; 10 seconds unless set. */
-  readonly requestTimeout?: Duration.Input
 }
 
 export class DialogServer extends Context.Service<DialogServer, {
@@ -74,8 +71,6 @@ export class DialogServer extends Context.Service<DialogServer, {
 
 /** A task has at most 64 KiB, and JSON may need six characters for a byte. */
 const bodyLimit = ByteSize.kibibytes(512)
-/** A page holds two connections. Further connections are refused. */
-const maxConnections = 64
 
 const headers = {
   "cache-control": "no-store",
@@ -129,7 +124,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const token = Redacted.make(Base64Url.encode(yield* random.randomBytes(32)))
   const feed = yield* PageFeed
   const methodsOf = routes(feed, yield* Supervisor, yield* TaskRunner)
-  const http = makeHttpServer(options)
+  const connections = Connections.make(options)
+  const http = connections.server
   const server = yield* NodeHttpServer.make(() => http, {
     host: "127.0.0.1",
     port: wanted,
@@ -152,6 +148,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     }
     const tokenRefusal = access.token(request.headers)
     if (tokenRefusal !== undefined) return Effect.fail(tokenRefusal)
+    connections.tokenShown(NodeHttpServerRequest.toIncomingMessage(request).socket)
     const methods = methodsOf(path)
     if (methods === undefined) return Effect.fail(notFound("there is nothing here"))
     return methods.get(request.method)?.(request) ?? Effect.fail(notAllowed([...methods.keys()]))
@@ -170,6 +167,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
     Effect.provideService(HttpIncomingMessage.MaxBodySize, bodyLimit),
     Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true)
   )
+  // No other protocol is offered: a connection that was upgraded would be beyond the limits of this one.
+  http.removeAllListeners("upgrade")
   yield* Effect.addFinalizer(() => feed.end)
   return DialogServer.of({
     url: Redacted.make(`http://127.0.0.1:${port}/#token=${Redacted.value(token)}`)
@@ -188,19 +187,6 @@ const unavailable = (port: number, cause: unknown): DialogUnavailable => {
   return reason === undefined
     ? new DialogUnavailable({ reason: "NoPort", cause })
     : new DialogUnavailable({ reason, port, cause })
-}
-
-/** The server of Nodejs, with a limit on everything that a client could prolong. */
-const makeHttpServer = (options: Options) => {
-  const requestTimeout = Duration.toMillis(options.requestTimeout ?? "10 seconds")
-  const server = createServer({
-    requestTimeout,
-    headersTimeout: requestTimeout,
-    connectionsCheckingInterval: requestTimeout / 4,
-    maxHeaderSize: 16 * 1024
-  })
-  server.maxConnections = maxConnections
-  return server
 }
 
 const routes = (feed: PageFeed["Service"], supervisor: Supervisor["Service"], tasks: TaskRunner["Service"]) => {

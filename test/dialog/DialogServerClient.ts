@@ -267,15 +267,15 @@ export const decodeRecord = Schema.decodeUnknownSync(
   Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown))
 )
 
-/** A bare socket that sends `text` and listens until it is closed. */
-export const raw = Effect.fnUntraced(function*(port: number, text: string) {
+/** A bare socket that sends `text` and listens until it is closed. One that does not read notices that only while it sends. */
+export const raw = Effect.fnUntraced(function*(port: number, text: string, reads = true) {
   const closed = yield* Deferred.make<string>()
   yield* Effect.acquireRelease(
     Effect.callback<Socket>((resume) => {
       let heard = ""
       const socket = connect({ host: "127.0.0.1", port })
       socket.on("error", () => {})
-      socket.on("data", (chunk) => heard += chunk.toString("utf8"))
+      if (reads) socket.on("data", (chunk) => heard += chunk.toString("utf8"))
       socket.on("close", () => Deferred.doneUnsafe(closed, Effect.succeed(heard)))
       socket.on("connect", () => {
         socket.write(text)

@@ -262,7 +262,7 @@ describe("the streams of the dialog server", () => {
       assert.strictEqual((yield* ask({ port, token }, "/check-now", { method: "POST" })).status, 204)
     }))
 
-  it.live("a head that is too long is refused, and so are connections beyond the limit", () =>
+  it.live("a head that is too long is refused", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const long = yield* raw(
@@ -270,13 +270,63 @@ describe("the streams of the dialog server", () => {
         `GET / HTTP/1.1\r\nHost: 127.0.0.1:${served.port}\r\nX: ${"x".repeat(20_000)}`
       )
       assert.match(yield* long.closed, /^HTTP\/1\.1 431 /)
-      const streams = yield* Effect.forEach(Array.from({ length: 64 }), () => open(served, "/attend"))
-      yield* served.attended(64)
-      const refused = yield* raw(served.port, `GET / HTTP/1.1\r\nHost: 127.0.0.1:${served.port}\r\n\r\n`)
-      assert.strictEqual(yield* refused.closed, "")
-      yield* Effect.forEach(streams, ({ leave }) => leave)
+    }))
+
+  it.live("connections with the token have places of their own, and the oldest of its kind gives its place to a new one", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const oldest = yield* open(served, "/attend")
+      const others = yield* Effect.forEach(Array.from({ length: 47 }), () => open(served, "/attend"))
+      yield* served.attended(48)
+      const silent = yield* raw(served.port, "")
+      for (let index = 0; index < 15; index++) yield* raw(served.port, "")
+      assert.strictEqual((yield* ask(served, "/", { token: false })).status, 200)
+      assert.strictEqual(yield* silent.closed, "")
+      const newest = yield* open(served, "/attend")
+      assert.strictEqual(yield* newest.comment, "alive")
+      assert.strictEqual(yield* oldest.ended, "cut off")
+      yield* served.attended(48)
+      yield* Effect.forEach([newest, ...others], ({ leave }) => leave)
       yield* served.attended(0)
-      assert.strictEqual((yield* ask(served, "/")).status, 200)
+    }))
+
+  const manyRequests = (served: Served, path: string, count: number) =>
+    `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${served.port}\r\nAuthorization: Bearer ${served.token}\r\n\r\n`.repeat(
+      count
+    )
+
+  it.live("a client that asks for more and more and reads nothing is cut off", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ drainTimeout: "300 millis" })
+      for (const path of ["/", "/page.js", "/nothing"]) {
+        const stuck = yield* raw(served.port, manyRequests(served, path, 100_000), false)
+        assert.strictEqual(yield* stuck.closed, "", path)
+      }
+    }))
+
+  it.live("a page is served however many clients read nothing, with the token or without", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const others = { ...served, token: "none" }
+      for (let index = 0; index < 70; index++) {
+        yield* raw(served.port, manyRequests(others, "/page.js", 1000), false)
+        yield* raw(served.port, manyRequests(served, "/events", 3), false)
+      }
+      for (const path of ["/", "/page.js"]) {
+        assert.strictEqual((yield* ask(served, path, { token: false })).status, 200)
+      }
+      const page = yield* open(served, "/events")
+      assert.strictEqual((yield* page.next).event, "check")
+      assert.strictEqual((yield* ask(served, "/check-now", { method: "POST" })).status, 204)
+    }))
+
+  it.live("no other protocol is offered on a connection: a request for one is answered like any other, and its limits hold", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      for (const upgrade of ["websocket", "h2c"]) {
+        const { headers, status } = yield* ask(served, "/", { headers: { connection: "Upgrade", upgrade } })
+        assert.deepStrictEqual([status, headers["keep-alive"]], [200, "timeout=5"], upgrade)
+      }
     }))
 
   it.live("it stops within 300 ms whatever is open, and leaves no fiber, socket or timer", () =>
