@@ -66,7 +66,10 @@ export class LinkError extends Schema.TaggedError<LinkError>()("LinkError", {
       this.errno ?? "",
       this.proxy === undefined ? "" : `through the proxy ${this.proxy}`
     ].filter((fact) => fact !== "")
-    return `gateway link ${outcomes[this.reason]} (${facts.join(", ")})`
+    const hint = this.reason === "HungUp" && this.phase === "upgrade"
+      ? "; a port with TLS does that when the URL begins with ws://"
+      : ""
+    return `gateway link ${outcomes[this.reason]}${hint} (${facts.join(", ")})`
   }
 }
 

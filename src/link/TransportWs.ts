@@ -91,7 +91,7 @@ const dial = Effect.fnUntraced(function*(
     Effect.sync(() => {
       const socket = new WebSocket(target.url, {
         perMessageDeflate: false,
-        maxPayload: FrameLimit.receiveLimitBytes(undefined),
+        maxPayload: FrameLimit.receiveLimitBytes(),
         createConnection: () => connection,
         finishRequest: (request) => {
           request.once("socket", inbound.watch)

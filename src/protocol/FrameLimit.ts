@@ -5,8 +5,8 @@
  * leaves (OpenClaw docs, gateway protocol, policy). What arrives is limited because the other side is not trusted: least
  * before it has said hello, when it need not be a gateway at all.
  */
-import * as Num from "effect/Number"
 import * as Schema from "effect/Schema"
+import * as Bounds from "./Bounds.ts"
 
 /** UTF-8 bytes of the one frame before hello-ok: `connect`. */
 export const connectLimitBytes = 64 * 1024
@@ -20,15 +20,12 @@ export const greetingLimitBytes = 64 * 1024
 /** Bytes of all that may arrive from then to hello-ok, which lists every client of the gateway. An empty one's has 15 kB. */
 export const helloLimitBytes = 4 * 1024 * 1024
 
-const receiveFloorBytes = 8 * 1024 * 1024
-const receiveCeilingBytes = 25 * 1024 * 1024
+/** UTF-8 bytes of a message from a gateway. The floor is for old releases, which take 512 KiB and send more. */
+const receivedBytes: Bounds.Range = { floor: 8 * 1024 * 1024, ceiling: Bounds.frameBytes.ceiling }
 
-/**
- * UTF-8 bytes of one message that may arrive after hello-ok: as many as the gateway itself takes (`policy.maxPayload`), between
- * 8 and 25 MiB. The floor is for old releases, which take 512 KiB and answer `chat.history` with more.
- */
-export const receiveLimitBytes: (maxPayload: number | undefined) => number = (maxPayload = receiveCeilingBytes) =>
-  Num.clamp(maxPayload, { minimum: receiveFloorBytes, maximum: receiveCeilingBytes })
+/** UTF-8 bytes of one message that may arrive after hello-ok: as many as the gateway takes itself, between 8 and 25 MiB. */
+export const receiveLimitBytes = (maxPayload: number = receivedBytes.ceiling): number =>
+  Bounds.clamp(maxPayload, receivedBytes)
 
 /** The frame is larger than the gateway takes. Nothing was sent, and the link is as it was. */
 export class FrameTooLarge extends Schema.TaggedError<FrameTooLarge>()("FrameTooLarge", {

@@ -9,10 +9,12 @@
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { readDescriptor, readRegularFile } from "../storage/RegularFile.ts"
+import type { StorageError } from "../storage/StorageError.ts"
 import type { Decoded, Problem, Setting, Table } from "./Setting.ts"
 import { decode, suffixes } from "./Setting.ts"
 
@@ -183,17 +185,28 @@ const descriptorPath = ({ name, text }: Text): Result.Result<string, Fault> => {
 }
 
 const contentOf = Effect.fnUntraced(function*(named: Text, path: string, options: { readonly fatal: boolean }) {
-  const fs = yield* FileSystem.FileSystem
   const what = named.name.endsWith("_FD") ? "a file descriptor" : "a file"
   const fault = (reason: Fault["reason"], problem: string): Result.Result<never, Fault> =>
     Result.fail({ name: named.name, reason, problem: hinted(`names ${what} that ${problem}`, named) })
-  const bytes = yield* Effect.option(fs.readFile(path))
-  if (Option.isNone(bytes)) return fault("Unreadable", "cannot be read")
-  const text = Result.try(() => new TextDecoder("utf-8", options).decode(bytes.value))
+  // A shell gives the path of a descriptor for the output of a command: `<(command)`.
+  const read = path.startsWith("/dev/fd/") ? readDescriptor : readRegularFile
+  const bytes = yield* Effect.result(read(path, maxBytes))
+  if (Result.isFailure(bytes)) return fault("Unreadable", whyUnreadable(bytes.failure))
+  const text = Result.try(() => new TextDecoder("utf-8", options).decode(bytes.success))
   if (Result.isFailure(text)) return fault("NotUtf8", "does not hold UTF-8 text")
   const value = withoutLineEnd(text.success)
   return value.trim() === "" ? fault("Empty", "holds nothing") : Result.succeed(Redacted.make(value))
 })
+
+/** More than any bundle of authorities has. */
+const maxBytes = 4 * 1024 * 1024
+
+const whyUnreadable = ({ errno, reason }: StorageError): string =>
+  reason === "NotRegularFile"
+    ? "is no regular file"
+    : errno === "EFBIG"
+    ? `holds more than ${maxBytes / 1024 / 1024} MiB`
+    : "cannot be read"
 
 const withoutLineEnd = (text: string): string => text.replace(/(?:\r?\n|\r)$/, "")
 

@@ -102,6 +102,13 @@ describe("a dial that fails says what is there", () => {
       assert.strictEqual(yield* Effect.provide(outcome(at(scheme, port)), TransportWs.layer), expected)
     }))
 
+  it.live("a TLS port that hangs up on ws:// is hinted at, and one that hangs up on TLS is not", () =>
+    Effect.gen(function*() {
+      const hint = /a port with TLS does that when the URL begins with ws:\/\//
+      assert.match((yield* refused(at("ws", yield* https))).error.message, hint)
+      assert.notMatch((yield* refused(at("wss", yield* silentClose))).error.message, hint)
+    }).pipe(Effect.provide(TransportWs.layer)))
+
   it.live("a name without an address, in any spelling", () =>
     Effect.gen(function*() {
       for (const host of ["gateway.invalid", "gateway.invalid.", "a..b", "-.invalid", `${"x".repeat(64)}.invalid`]) {
