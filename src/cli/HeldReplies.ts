@@ -30,7 +30,7 @@ export const make = (): HeldReplies => {
               if (ended !== "Completed" || toldRuns.delete(runId)) return remove
               held.set(
                 runId,
-                Effect.ignore(remove, { log: "Warn", message: "a task that is done stays in the journal" })
+                Effect.ignore(remove, { log: "Warn", message: "a task whose reply was delivered stays in the journal" })
               )
               return Effect.void
             })

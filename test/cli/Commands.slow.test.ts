@@ -322,7 +322,13 @@ describe("help", () => {
         event._tag === "Help" ? [...event.helpDoc.flags, ...(event.helpDoc.globalFlags ?? [])] : []
       )
       const rows = table.filter(({ flag }) => flag !== undefined)
-      assert.deepStrictEqual(rows.map(({ flag }) => flag), ["gateway-url", "state-dir", "session", "timeout"])
+      assert.deepStrictEqual(rows.map(({ flag }) => flag), [
+        "gateway-url",
+        "state-dir",
+        "session",
+        "timeout",
+        "page-port"
+      ])
       for (const { flag, range } of rows) {
         const found = offered.filter(({ name }) => name === flag)
         assert.isNotEmpty(found, flag)
