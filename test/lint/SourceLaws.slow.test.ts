@@ -11,8 +11,8 @@ import { projectOf, run } from "../support/Tool.ts"
 const reach: Readonly<Record<string, string>> = {
   protocol: "",
   broadcast: "",
-  settings: "",
-  storage: "protocol broadcast settings",
+  settings: "protocol broadcast storage",
+  storage: "protocol broadcast",
   identity: "protocol broadcast settings storage",
   link: "protocol broadcast settings",
   handshake: "protocol broadcast settings storage identity link",
