@@ -195,10 +195,10 @@ describe("the page", () => {
         "lists in lists on a line": 20_000,
         "no direction": 1_000_000
       }
-      for (const [name, length] of Object.entries(lengths)) {
+      for (const [index, [name, length]] of Object.entries(lengths).entries()) {
         const text = hostileTexts[name]?.(length) ?? assert.fail(name)
-        agent.emit(reply(name, text))
-        const task = page.getByRole("listitem").first()
+        agent.emit(reply(`h${index}`, text))
+        const task = item(page, `Task h${index}`)
         await task.locator(".detail", { hasText: "Shown as plain text" }).waitFor()
         assert.isTrue(await task.locator(".reply").evaluate((shown, whole) => shown.textContent === whole, text), name)
         await task.getByRole("button", { name: "Show all" }).click()
