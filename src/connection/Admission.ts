@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
+import * as Monotonic from "../handshake/Monotonic.ts"
 
 export const limits = {
   /** A quarter of the silent sockets that a gateway accepts from one address. */
@@ -22,7 +23,7 @@ export const limits = {
 
 interface Gate {
   readonly permits: Semaphore.Semaphore
-  /** When credentials were refused, oldest first, on this process's clock. */
+  /** When credentials were refused, oldest first, in monotonic milliseconds. */
   refusedAtMs: ReadonlyArray<number>
 }
 
@@ -45,7 +46,7 @@ export class Admission extends Context.Service<Admission, {
         return gate
       }
       const recent = (gate: Gate): ReadonlyArray<number> => {
-        const sinceMs = clock.currentTimeMillisUnsafe() - limits.windowMs
+        const sinceMs = Monotonic.nowMs(clock) - limits.windowMs
         gate.refusedAtMs = gate.refusedAtMs.filter((at) => at > sinceMs)
         return gate.refusedAtMs
       }
@@ -54,7 +55,7 @@ export class Admission extends Context.Service<Admission, {
           const refusals = recent(gate)
           const blocking = refusals[refusals.length - limits.refusals]
           if (blocking === undefined) return Effect.void
-          const leftMs = blocking + limits.windowMs - clock.currentTimeMillisUnsafe()
+          const leftMs = blocking + limits.windowMs - Monotonic.nowMs(clock)
           return Effect.andThen(Effect.sleep(Duration.millis(leftMs)), withinBudget(gate))
         })
       return Admission.of({
@@ -65,7 +66,7 @@ export class Admission extends Context.Service<Admission, {
         refused: (gatewayScope) =>
           Effect.sync(() => {
             const gate = gateOf(gatewayScope)
-            gate.refusedAtMs = [...recent(gate), clock.currentTimeMillisUnsafe()]
+            gate.refusedAtMs = [...recent(gate), Monotonic.nowMs(clock)]
           })
       })
     })

@@ -14,6 +14,7 @@ import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import type { Established } from "../handshake/Handshake.ts"
 import { Handshake } from "../handshake/Handshake.ts"
 import { ScopesNarrowed } from "../handshake/HandshakeError.ts"
+import * as Monotonic from "../handshake/Monotonic.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { StoredToken, TokenKey } from "../identity/TokenStore.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
@@ -53,6 +54,8 @@ export interface Live {
   /** The gateway takes a request for wider scopes over the session. */
   readonly takesUpgrade: boolean
   readonly credential: Offer["credential"]["_tag"]
+  /** When it began, in monotonic milliseconds. */
+  readonly sinceMs: number
 }
 
 const upgradeMethods = ["device.scopes.requestUpgrade", "device.scopes.waitUpgrade"]
@@ -122,7 +125,7 @@ const open = Effect.fnUntraced(function*(
     settings.endpoint.gatewayScope,
     handshake.connect(plan, settings, prepared.handler)
   )
-  const connectedAtMs = clock.currentTimeMillisUnsafe()
+  const [connectedAtMs, sinceMs] = [clock.currentTimeMillisUnsafe(), Monotonic.nowMs(clock)]
   const { hello } = established
   const granted = hello.auth?.scopes ?? offer.scopes
   // Gateways replace device tokens without notice, so the one of every hello-ok is kept, before anything uses it.
@@ -149,7 +152,8 @@ const open = Effect.fnUntraced(function*(
     sessionScope,
     linkScope,
     takesUpgrade: upgradeMethods.every((method) => hello.features?.methods?.includes(method) === true),
-    credential: offer.credential._tag
+    credential: offer.credential._tag,
+    sinceMs
   } satisfies Live
 })
 

@@ -3,6 +3,9 @@
  *
  * Somebody looks while a scope of `attend` is open and for half a minute after `checkNow`. Waits for an approval are shorter
  * meanwhile. `checkNow` ends every wait, but never before a time that the gateway has set.
+ *
+ * Waits are by monotonic time, so that nothing is early or late when somebody sets the clock. Timers stand still while the
+ * machine sleeps; that it slept shows in the wall clock, which is ahead afterwards, and then a wait is over too.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -10,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import * as Monotonic from "../handshake/Monotonic.ts"
 import type { Approval } from "./ConnectionStatus.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 
@@ -25,6 +29,10 @@ export interface Attendance {
   checkedUntilMs: number
   /** `checkNow` was called and nothing has answered it yet. */
   checkAsked: boolean
+  /** By how much the wall clock was ahead of the monotonic one when last looked at. */
+  wallAheadMs: number
+  /** For how long this machine has slept since the start, as far as its wall clock tells. */
+  sleptMs: number
 }
 
 export const make = (clock: Clock.Clock, random: typeof Random.Random.Service): Attendance => ({
@@ -34,10 +42,35 @@ export const make = (clock: Clock.Clock, random: typeof Random.Random.Service): 
   watchers: 0,
   lastWatchedMs: Number.NEGATIVE_INFINITY,
   checkedUntilMs: Number.NEGATIVE_INFINITY,
-  checkAsked: false
+  checkAsked: false,
+  wallAheadMs: clock.currentTimeMillisUnsafe() - Monotonic.nowMs(clock),
+  sleptMs: 0
 })
 
-export const nowMs = (self: Attendance): number => self.clock.currentTimeMillisUnsafe()
+/** Monotonic milliseconds. */
+export const nowMs = (self: Attendance): number => Monotonic.nowMs(self.clock)
+
+/** A wall clock that is less out of step than this runs as it did. */
+const steadyMs = 1000
+/** A wall clock that is ahead by this has not been corrected: the machine slept. */
+const sleepMs = 60_000
+/** How often a long wait looks whether the machine slept. */
+const lookMs = 30_000
+
+/** For how long this machine has slept since the start, as far as its wall clock tells. */
+const sleptMs = (self: Attendance): number => {
+  const aheadMs = self.clock.currentTimeMillisUnsafe() - nowMs(self)
+  const movedMs = aheadMs - self.wallAheadMs
+  if (Math.abs(movedMs) >= steadyMs) self.wallAheadMs = aheadMs
+  if (movedMs >= sleepMs) self.sleptMs += movedMs
+  return self.sleptMs
+}
+
+/** By how much the wall clock is ahead of the monotonic one. The same until somebody sets the clock. */
+export const wallAheadMs = (self: Attendance): number => {
+  sleptMs(self)
+  return self.wallAheadMs
+}
 
 const attended = (self: Attendance): boolean => self.watchers > 0 || self.checkedUntilMs > nowMs(self)
 
@@ -52,11 +85,13 @@ export const moment = (self: Attendance): RetryPolicy.Moment => new Present(self
 
 class Present implements RetryPolicy.Moment {
   readonly nowMs: number
+  readonly sleptMs: number
   readonly seenAtMs: number
   readonly #random: typeof Random.Random.Service
   #unit: number | undefined
   constructor(attendance: Attendance) {
     this.nowMs = nowMs(attendance)
+    this.sleptMs = sleptMs(attendance)
     this.seenAtMs = seenAtMs(attendance)
     this.#random = attendance.random
   }
@@ -95,7 +130,8 @@ export const answered = (self: Attendance): void => {
 
 /** Waits until a time, or until `checkNow`, then at least until the gateway allows it. */
 export const waitUntil = Effect.fnUntraced(function*(self: Attendance, untilMs: number, notBeforeMs: number) {
-  while (!(yield* waitForChange(self, untilMs, notBeforeMs))) { /* who comes or leaves changes no back-off */ }
+  const before = sleptMs(self)
+  while (!(yield* waitForChange(self, untilMs, notBeforeMs, before))) { /* who comes or leaves changes no back-off */ }
 })
 
 /** Waits until `checkNow`. */
@@ -108,26 +144,43 @@ export const waitForNextAsk = Effect.fnUntraced(function*(
   notBeforeMs: number,
   tell: (nextCheckAtMs: number) => Effect.Effect<void>
 ) {
-  const { unit } = moment(self)
+  const { sleptMs: before, unit } = moment(self)
   while (true) {
     const now = { nowMs: nowMs(self), unit }
     const nextCheckAtMs = RetryPolicy.nextCheckAtMs(approval, attended(self), notBeforeMs, now)
     yield* tell(nextCheckAtMs)
-    if (yield* waitForChange(self, nextCheckAtMs, notBeforeMs)) return
+    if (yield* waitForChange(self, nextCheckAtMs, notBeforeMs, before)) return
   }
 })
 
-/** Waits until a time or until somebody comes, leaves or asks; answers whether the wait is over. */
-const waitForChange = Effect.fnUntraced(function*(self: Attendance, untilMs: number, notBeforeMs: number) {
+/**
+ * Waits until a time or until somebody comes, leaves or asks; answers whether the wait is over. `before` is for how long the
+ * machine had slept when it began.
+ */
+const waitForChange = Effect.fnUntraced(function*(
+  self: Attendance,
+  untilMs: number,
+  notBeforeMs: number,
+  before: number
+) {
   self.changed.closeUnsafe()
-  if (!self.checkAsked) yield* Effect.raceFirst(sleepUntil(self, untilMs), self.changed.await)
-  if (!self.checkAsked) return nowMs(self) >= untilMs
+  if (!self.checkAsked) yield* Effect.raceFirst(sleepInTurns(self, untilMs, before), self.changed.await)
+  if (!self.checkAsked && !hasSlept(self, untilMs, before)) return nowMs(self) >= untilMs
   self.checkAsked = false
-  yield* sleepUntil(self, notBeforeMs)
+  yield* Effect.sleep(Duration.millis(Math.max(0, notBeforeMs - nowMs(self))))
   return true
 })
 
-const sleepUntil = (self: Attendance, untilMs: number): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    Number.isFinite(untilMs) ? Effect.sleep(Duration.millis(Math.max(0, untilMs - nowMs(self)))) : Effect.never
-  )
+/** Whether a sleep of the machine ends a wait: not one that only somebody can end. */
+const hasSlept = (self: Attendance, untilMs: number, before: number): boolean =>
+  Number.isFinite(untilMs) && sleptMs(self) > before
+
+/** Sleeps until a time, in turns after which it looks whether the machine slept. */
+const sleepInTurns = Effect.fnUntraced(function*(self: Attendance, untilMs: number, before: number) {
+  if (!Number.isFinite(untilMs)) return yield* Effect.never
+  while (!hasSlept(self, untilMs, before)) {
+    const leftMs = untilMs - nowMs(self)
+    if (leftMs <= 0) return
+    yield* Effect.sleep(Duration.millis(Math.min(leftMs, lookMs)))
+  }
+})

@@ -1,7 +1,7 @@
 /**
  * Where a supervised connection stands. Supervisor is the only writer; everybody else reads.
  *
- * Times are milliseconds on this process's clock.
+ * Times are milliseconds of this machine's wall clock, for people. What decides about them is in monotonic time.
  */
 import type { ConnectError, HandshakeError } from "../handshake/HandshakeError.ts"
 import type { RequestId } from "../protocol/Connect.ts"
@@ -89,3 +89,35 @@ export const connected = (session: Session, request: Request): ConnectionStatus 
     }
   }
 }
+
+/** A status with its times moved by so many milliseconds. */
+export const moved = (status: ConnectionStatus, byMs: number): ConnectionStatus => {
+  switch (status._tag) {
+    case "AwaitingApproval":
+      return {
+        ...status,
+        approval: movedApproval(status.approval, byMs),
+        nextCheckAtMs: status.nextCheckAtMs + byMs
+      }
+    case "Waiting":
+      return {
+        ...status,
+        retryAtMs: status.retryAtMs + byMs,
+        approval: status.approval && movedApproval(status.approval, byMs)
+      }
+    case "Connected":
+      return status.upgrade === undefined ? status : { ...status, upgrade: movedApproval(status.upgrade, byMs) }
+    case "Halted":
+      return status.approval === undefined ? status : { ...status, approval: movedApproval(status.approval, byMs) }
+    case "Connecting":
+    case "Paused":
+    case "Stopped":
+      return status
+  }
+}
+
+const movedApproval = (approval: Approval, byMs: number): Approval => ({
+  ...approval,
+  sinceMs: approval.sinceMs + byMs,
+  lastAskedAtMs: approval.lastAskedAtMs + byMs
+})

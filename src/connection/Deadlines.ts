@@ -8,10 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
-import type { Reading } from "./Reading.ts"
+import * as ReadGate from "./ReadGate.ts"
 
 export interface Pending {
-  /** Milliseconds of `Reading.nowMs`. */
+  /** Milliseconds of `ReadGate.nowMs`. */
   readonly deadlineMs: number
   readonly expire: () => void
 }
@@ -24,16 +24,16 @@ export interface Deadlines {
 /** Watches `register`, whose entries leave it by themselves when they are done. */
 export const watch = Effect.fnUntraced(function*(
   register: ReadonlyMap<string, Pending>,
-  reading: Reading
+  gate: ReadGate.ReadGate
 ): Effect.fn.Return<Deadlines, never, Scope.Scope> {
   const earlier = Latch.makeUnsafe(false)
   let sleepsUntilMs = Number.POSITIVE_INFINITY
 
   const sweep = Effect.suspend(() => {
-    const nowMs = reading.nowMs()
+    const nowMs = ReadGate.nowMs(gate)
     earlier.closeUnsafe()
     sleepsUntilMs = Number.POSITIVE_INFINITY
-    if (reading.stopped()) return reading.again
+    if (ReadGate.isClosed(gate)) return ReadGate.awaitOpen(gate)
     for (const pending of register.values()) {
       if (pending.deadlineMs <= nowMs) pending.expire()
       else sleepsUntilMs = Math.min(sleepsUntilMs, pending.deadlineMs)

@@ -8,7 +8,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type * as Frame from "../protocol/Frame.ts"
 import type { Counters } from "./Metrics.ts"
-import type * as Reading from "./Reading.ts"
+import * as ReadGate from "./ReadGate.ts"
 import type { Session } from "./Session.ts"
 
 export interface EventSubscribers {
@@ -34,7 +34,7 @@ interface Subscriber {
 
 const defaultCapacity = 1024
 
-export const make = (reading: Reading.Reading, meters: Counters): EventSubscribers => {
+export const make = (gate: ReadGate.ReadGate, meters: Counters): EventSubscribers => {
   const subscribers = new Set<Subscriber>()
   const counts = { missed: 0, dropped: 0 }
   let lastSeq: number | undefined
@@ -46,7 +46,7 @@ export const make = (reading: Reading.Reading, meters: Counters): EventSubscribe
     const taken: Effect.Effect<Arr.NonEmptyReadonlyArray<Frame.EventFrame>, Cause.Done> = Effect.flatMap(
       Queue.takeBetween(subscriber.queue, 1, half),
       (frames) => {
-        if (Queue.sizeUnsafe(subscriber.queue) < half) reading.release(subscriber)
+        if (Queue.sizeUnsafe(subscriber.queue) < half) ReadGate.open(gate, subscriber)
         return Arr.isReadonlyArrayNonEmpty(frames) ? Effect.succeed(frames) : taken
       }
     )
@@ -67,7 +67,7 @@ export const make = (reading: Reading.Reading, meters: Counters): EventSubscribe
         if (missed > 0) subscriber.lost += missed
         if (!subscriber.names.has(frame.event)) continue
         if (Queue.offerUnsafe(subscriber.queue, frame)) {
-          if (Queue.sizeUnsafe(subscriber.queue) >= subscriber.holdsAt) reading.hold(subscriber)
+          if (Queue.sizeUnsafe(subscriber.queue) >= subscriber.holdsAt) ReadGate.close(gate, subscriber)
           continue
         }
         subscriber.lost++
@@ -93,7 +93,7 @@ export const make = (reading: Reading.Reading, meters: Counters): EventSubscribe
             Effect.sync(() => {
               subscribers.delete(subscriber)
               Queue.endUnsafe(subscriber.queue)
-              reading.release(subscriber)
+              ReadGate.open(gate, subscriber)
             })
         ),
         (subscriber) => ({

@@ -1,7 +1,7 @@
 /**
  * What follows from a failed attempt or a lost link: a pure function from cause and history to a decision.
  *
- * The rules are the table `rules`, one row for each class of failure. Times are milliseconds on this process's clock.
+ * The rules are the table `rules`, one row for each class of failure. Times are monotonic milliseconds.
  */
 import type { HandshakeError, PairingRequired } from "../handshake/HandshakeError.ts"
 import * as Bounds from "../protocol/Bounds.ts"
@@ -57,6 +57,8 @@ export interface Situation {
 export interface Moment extends Situation {
   /** When somebody last looked; minus infinity when nobody ever did. */
   readonly seenAtMs: number
+  /** For how long this machine has slept so far. The gateway's time went on, and `nowMs` did not. */
+  readonly sleptMs: number
 }
 
 /** Every number of the policy, in milliseconds unless its name says otherwise. */

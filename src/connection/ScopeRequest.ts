@@ -22,6 +22,8 @@ export interface Open {
   readonly history: History
   /** The gateway does not want to be asked before. */
   readonly notBeforeMs: number
+  /** For how long this machine had slept at the last ask. */
+  readonly sleptMs: number
 }
 
 export type Request =
@@ -54,7 +56,10 @@ export const approvedOf = (
 export const open = (scopes: Scopes, goal: ReadonlyArray<ScopeName>, nowMs: number): Scopes =>
   scopes.request._tag === "Open"
     ? scopes
-    : { ...scopes, request: { _tag: "Open", scopes: goal, history: RetryPolicy.begin(nowMs), notBeforeMs: 0 } }
+    : {
+      ...scopes,
+      request: { _tag: "Open", scopes: goal, history: RetryPolicy.begin(nowMs), notBeforeMs: 0, sleptMs: 0 }
+    }
 
 export interface Noted {
   readonly request: Open
@@ -87,12 +92,13 @@ export const noted = (
     approvedScopes: answer.approvedScopes ?? held
   }
   const replacedAlive = before !== undefined && before.requestId !== approval.requestId
-    && moment.nowMs < before.lastAskedAtMs + requestLifeMs
+    && moment.nowMs - before.lastAskedAtMs + moment.sleptMs - request.sleptMs < requestLifeMs
   return {
     request: {
       ...request,
       history: { ...history, approval },
-      notBeforeMs: decision._tag === "AskAgain" ? decision.notBeforeMs : 0
+      notBeforeMs: decision._tag === "AskAgain" ? decision.notBeforeMs : 0,
+      sleptMs: moment.sleptMs
     },
     end: replacedAlive && !tells ? "replaced" : endOf(decision, approval)
   }

@@ -14,7 +14,7 @@ import type * as Stream from "effect/Stream"
 import type { Established } from "../handshake/Handshake.ts"
 import { tracerOf } from "../handshake/Timeline.ts"
 import { LinkError } from "../link/LinkError.ts"
-import type { Link, LinkHandler } from "../link/Transport.ts"
+import type { LinkHandler } from "../link/Transport.ts"
 import { covers } from "../protocol/Connect.ts"
 import * as Frame from "../protocol/Frame.ts"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
@@ -23,7 +23,7 @@ import { scopeOf } from "../protocol/Method.ts"
 import * as Deadlines from "./Deadlines.ts"
 import * as EventSubscribers from "./EventSubscribers.ts"
 import * as Metrics from "./Metrics.ts"
-import * as Reading from "./Reading.ts"
+import * as ReadGate from "./ReadGate.ts"
 import type { RequestError } from "./RequestError.ts"
 import { AnswerInvalid, fromError, MissingScope, RequestTimeout } from "./RequestError.ts"
 
@@ -148,10 +148,8 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   let noise = 0
   const meters = yield* Metrics.counters
   let end: LinkError | undefined
-  let opened: Link | undefined
-  const reading = Reading.make(clock, () => opened)
-  const subscribers = EventSubscribers.make(reading, meters)
-  let lastFrameMs = reading.nowMs()
+  const gate = ReadGate.make(clock)
+  const subscribers = EventSubscribers.make(gate, meters)
 
   const onNoise = () => {
     noise++
@@ -183,13 +181,13 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   }
 
   const open: Prepared["open"] = Effect.fnUntraced(function*({ hello, link }, facts, { requestTimeout }) {
-    const deadlines = yield* Deadlines.watch(pending, reading)
+    const deadlines = yield* Deadlines.watch(pending, gate)
     const limitBytes = hello.policy?.maxPayload ?? FrameLimit.sessionLimitBytes
     const scopesTold = hello.auth?.scopes !== undefined
     let lastId = 0
-    opened = link
+    gate.link = link
     // The handshake, however long it took, is no silence of this session.
-    lastFrameMs = reading.nowMs()
+    ReadGate.hear(gate)
 
     const ask: Session["request"] = (method, params, options) =>
       Effect.callback((resume) => {
@@ -203,7 +201,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
           return resume(Effect.fail(new MissingScope({ method, scope })))
         }
         const timeoutMs = Duration.toMillis(options?.timeout ?? requestTimeout)
-        const deadlineMs = reading.nowMs() + timeoutMs
+        const deadlineMs = ReadGate.nowMs(gate) + timeoutMs
         const id = String(++lastId)
         // Before the registration: parameters that are no JSON must not leave one behind.
         const text = Frame.encodeRequest(id, method, params)
@@ -241,8 +239,8 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     if (tickMs !== undefined) {
       const limitMs = silentIntervals * tickMs
       const watch = Effect.suspend(() => {
-        if (reading.stopped()) return Effect.as(reading.again, true)
-        const leftMs = lastFrameMs + limitMs - reading.nowMs()
+        if (ReadGate.isClosed(gate)) return Effect.as(ReadGate.awaitOpen(gate), true)
+        const leftMs = ReadGate.heardAtMs(gate) + limitMs - ReadGate.nowMs(gate)
         if (leftMs > 0) return Effect.as(Effect.sleep(Duration.millis(leftMs)), true)
         finish(new LinkError({ reason: "Silent", phase: "session", closeCode: silentCode }))
         link.closeUnsafe(silentCode, "tick timeout")
@@ -265,7 +263,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   return {
     handler: {
       onText: (text) => {
-        lastFrameMs = reading.nowMs()
+        ReadGate.hear(gate)
         const frame = Frame.parse(text)
         if (frame?.type === "event") subscribers.offer(frame)
         else if (frame?.type === "res") onResponse(frame)

@@ -25,7 +25,7 @@ import type { Admission } from "./Admission.ts"
 import * as Attempt from "./Attempt.ts"
 import * as Attendance from "./Attendance.ts"
 import type { ConnectionStatus, GatewayStatus } from "./ConnectionStatus.ts"
-import { connected } from "./ConnectionStatus.ts"
+import { connected, moved } from "./ConnectionStatus.ts"
 import * as ConnectStep from "./ConnectStep.ts"
 import type { Offer } from "./Credentials.ts"
 import * as Metrics from "./Metrics.ts"
@@ -81,8 +81,14 @@ interface Connection {
 
 const scopeOf = (self: Connection): string => self.settings.endpoint.gatewayScope
 
+/** Tells a status, whose times are monotonic, by the wall clock. */
 const tell = (self: Connection, status: ConnectionStatus): Effect.Effect<void> =>
-  Effect.suspend(() => SubscriptionRef.set(self.told, { gatewayScope: scopeOf(self), status }))
+  Effect.suspend(() =>
+    SubscriptionRef.set(self.told, {
+      gatewayScope: scopeOf(self),
+      status: moved(status, Attendance.wallAheadMs(self.attendance))
+    })
+  )
 
 const decide = (self: Connection, input: ConnectStep.Input): ConnectStep.Decision => {
   const { scopes } = self.widening
@@ -93,19 +99,20 @@ const decide = (self: Connection, input: ConnectStep.Input): ConnectStep.Decisio
   return decision
 }
 
-const tellRequest = (told: Connection["told"], request: Request): Effect.Effect<void> =>
-  SubscriptionRef.update(
-    told,
-    (now) => now.status._tag === "Connected" ? { ...now, status: connected(now.status.session, request) } : now
-  )
+const tellRequest = (
+  { attendance, told }: Pick<Connection, "attendance" | "told">,
+  request: Request
+): Effect.Effect<void> =>
+  SubscriptionRef.update(told, (now) => {
+    if (now.status._tag !== "Connected") return now
+    return { ...now, status: moved(connected(now.status.session, request), Attendance.wallAheadMs(attendance)) }
+  })
 
 /** Tells of a session, with the request beside it, or as the one that a request led to. */
 const tellSession = Effect.fnUntraced(function*(self: Connection, live: Attempt.Live, ways: Widening.Ways) {
-  const { clock, meters } = self.means
-  const { connectedAtMs } = live.session.facts
   yield* Scope.addFinalizer(
     live.sessionScope,
-    Effect.sync(() => meters.sessionEnded(clock.currentTimeMillisUnsafe() - connectedAtMs))
+    Effect.sync(() => self.means.meters.sessionEnded(Attendance.nowMs(self.attendance) - live.sinceMs))
   )
   const scopes = Widening.held(self.widening, live, ways)
   if (scopes !== undefined) {
@@ -124,10 +131,10 @@ const live = Effect.fnUntraced(function*(self: Connection, offer: Offer) {
   yield* Widening.begunWithToken(self.widening, current)
   yield* tellSession(self, current, ways())
   while (true) {
-    const { linkScope, session, sessionScope } = current
+    const { linkScope, session, sessionScope, sinceMs } = current
     const next = yield* Effect.raceFirst(session.ended, Widening.widen(self.widening, current, ways()))
     if (next._tag === "LinkError") {
-      const livedMs = means.clock.currentTimeMillisUnsafe() - session.facts.connectedAtMs
+      const livedMs = Attendance.nowMs(self.attendance) - sinceMs
       return { _tag: "LinkLost", error: next, livedMs } satisfies ConnectStep.Input
     }
     // The old session ends before the new one is told, so that nobody gets an event twice; its link may take its time.
@@ -259,7 +266,7 @@ const make = Effect.gen(function*() {
     means,
     attendance,
     told,
-    widening: Widening.make(means, attendance, (request) => tellRequest(told, request)),
+    widening: Widening.make(means, attendance, (request) => tellRequest({ attendance, told }, request)),
     known,
     settings,
     memory: beginning({ attendance, settings, known }),

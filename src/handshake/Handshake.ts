@@ -39,6 +39,7 @@ import {
   HelloTimeout,
   ofHello
 } from "./HandshakeError.ts"
+import * as Monotonic from "./Monotonic.ts"
 import * as Timeline from "./Timeline.ts"
 
 /** How long an attempt may take, and whether a gateway may leave out the challenge. */
@@ -94,7 +95,7 @@ const attempt = Effect.fnUntraced(function*(
   handler: LinkHandler
 ) {
   const clock = yield* Clock.Clock
-  const startedMs = clock.currentTimeMillisUnsafe()
+  const startedMs = Monotonic.nowMs(clock)
   const timeline = Timeline.make(clock)
   const exchange = makeExchange(plan, clock, timeline, handler)
   // A scope of its own: a failed attempt closes its link before its caller sees the error.
@@ -102,7 +103,7 @@ const attempt = Effect.fnUntraced(function*(
 
   const negotiate = Effect.gen(function*() {
     const link = yield* dial(transport, plan, limits, exchange)
-    const spentMs = clock.currentTimeMillisUnsafe() - startedMs
+    const spentMs = Monotonic.nowMs(clock) - startedMs
     const answered = yield* Deferred.await(exchange.challenge).pipe(
       Effect.map((challenge) => ({ proof: Plan.proofVersion(plan, true), answer: Plan.answer(plan, challenge) })),
       Effect.timeoutOrElse({
@@ -136,7 +137,7 @@ const attempt = Effect.fnUntraced(function*(
             : new LinkError({ reason: "Closed", phase: "hello", elapsedMs: timeline.elapsedMs() })
         )
     })
-    const elapsedMs = clock.currentTimeMillisUnsafe() - startedMs
+    const elapsedMs = Monotonic.nowMs(clock) - startedMs
     return { link, hello, clockDeltaMs: exchange.clockDeltaMs(), elapsedMs } satisfies Established
   })
 
@@ -147,7 +148,7 @@ const attempt = Effect.fnUntraced(function*(
         error: error._tag,
         reason: "reason" in error ? error.reason : undefined,
         phase: error._tag === "LinkError" ? error.phase : exchange.phase(),
-        elapsedMs: clock.currentTimeMillisUnsafe() - startedMs,
+        elapsedMs: Monotonic.nowMs(clock) - startedMs,
         closeCode: error._tag === "LinkError" ? error.closeCode : undefined,
         closeReason: error._tag === "LinkError" ? error.closeReason : undefined,
         status: error._tag === "UpgradeRejected" ? error.status : undefined,

@@ -35,7 +35,9 @@ const nanosInMs = 1_000_000
 export const make = (clock: Clock.Clock): Timeline => {
   const begun: Array<{ readonly step: Step; readonly at: bigint }> = []
   let endedAt: bigint | undefined
-  const now = () => clock.currentTimeNanosUnsafe()
+  const now = () => clock.monotonicTimeNanosUnsafe()
+  // Spans are for people, so they begin and end by the wall clock, as it stood at the start.
+  const aheadNanos = clock.currentTimeNanosUnsafe() - now()
   const current = (): Step => begun.at(-1)?.step ?? "dial"
   const endOf = (index: number): bigint => begun[index + 1]?.at ?? endedAt ?? now()
   const ms = (from: bigint, to: bigint): number => Math.round(Number(to - from) / nanosInMs)
@@ -57,12 +59,12 @@ export const make = (clock: Clock.Clock): Timeline => {
           parent: Option.some(parent),
           annotations: Context.empty(),
           links: [],
-          startTime: at,
+          startTime: at + aheadNanos,
           kind: step === "connect" ? "internal" : "client",
           root: false,
           sampled: parent.sampled
         })
-        span.end(endOf(index), index === begun.length - 1 ? exit : Exit.void)
+        span.end(endOf(index) + aheadNanos, index === begun.length - 1 ? exit : Exit.void)
       }
     }
   }

@@ -74,12 +74,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
     nowMs: clock.currentTimeMillisUnsafe()
   }))
 
-  const at = (dueMs: number, event: PairingEvent) =>
-    Effect.suspend(() =>
-      Number.isFinite(dueMs)
-        ? Effect.as(Effect.sleep(Duration.millis(Math.max(0, dueMs - clock.currentTimeMillisUnsafe()))), event)
-        : Effect.never
-    )
+  // By durations, so that a wall clock that is set delays nothing.
+  const after = (ms: number, event: PairingEvent) => Effect.as(Effect.sleep(Duration.millis(ms)), event)
   const clockOf = (
     same: (one: LiveNotice, other: LiveNotice) => boolean,
     ticks: (live: LiveNotice) => Iterable<Effect.Effect<PairingEvent>>
@@ -95,7 +91,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     (one, other) => one.key === other.key && one.noticedAtMs === other.noticedAtMs,
     function*({ key, noticedAtMs }) {
       for (let reminder = 1; reminder <= reminders; reminder++) {
-        yield at(noticedAtMs + reminder * intervalMs, { _tag: "ReminderDue", key, noticedAtMs, reminder })
+        yield after(intervalMs, { _tag: "ReminderDue", key, noticedAtMs, reminder })
       }
     }
   )
@@ -103,8 +99,11 @@ const make = Effect.fnUntraced(function*(options: Options) {
     (one, other) => one.key === other.key && one.dropsAtMs === other.dropsAtMs,
     function*({ dropsAtMs, key }) {
       if (dropsAtMs === undefined) return
+      const leftMs = Math.max(0, dropsAtMs - clock.currentTimeMillisUnsafe())
+      const openMs = Math.max(0, leftMs - expiryLeadMs)
       // The due time rather than the present time, as a timer may fire a moment early.
-      for (const nowMs of [dropsAtMs - expiryLeadMs, dropsAtMs]) yield at(nowMs, { _tag: "ExpiryDue", key, nowMs })
+      yield after(openMs, { _tag: "ExpiryDue", key, nowMs: dropsAtMs - expiryLeadMs })
+      yield after(leftMs - openMs, { _tag: "ExpiryDue", key, nowMs: dropsAtMs })
     }
   )
 

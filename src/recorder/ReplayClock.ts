@@ -20,7 +20,9 @@ export interface ReplayClock {
   readonly until: (holds: () => boolean) => Effect.Effect<boolean>
 }
 
-const nanosInMs = 1_000_000
+const microsInMs = 1000
+/** A date in nanoseconds is too long for a number. */
+const nanosInMicro = 1000n
 /** Less than any difference between two times in a recording. */
 const epsilonMs = 0.01
 /** Turns of the event loop that the client gets to do what follows from an entry. */
@@ -36,13 +38,16 @@ const settle = Effect.gen(function*() {
 export const make = (startMs: number): Effect.Effect<ReplayClock> =>
   TestClock.testClockWith((inner) => {
     let nowMs = startMs
-    const nowNanos = () => BigInt(Math.round(nowMs * nanosInMs))
+    const nowNanos = () => BigInt(Math.round(nowMs * microsInMs)) * nanosInMicro
     const clock: Clock.Clock = {
       ...inner,
       currentTimeMillisUnsafe: () => nowMs,
       currentTimeMillis: Effect.sync(() => nowMs),
       currentTimeNanosUnsafe: nowNanos,
       currentTimeNanos: Effect.sync(nowNanos),
+      // It never goes back, so that it is monotonic too.
+      monotonicTimeNanosUnsafe: nowNanos,
+      monotonicTimeNanos: Effect.sync(nowNanos),
       // The inner clock may still be on its way to the present time.
       sleep: (duration) =>
         inner.sleep(Duration.millis(Duration.toMillis(duration) + nowMs - inner.currentTimeMillisUnsafe()))

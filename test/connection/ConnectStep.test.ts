@@ -177,7 +177,7 @@ const lived = (world: World, happenings: ReadonlyArray<Happening>): ReadonlyArra
         offer,
         stored: token
       }
-    const moment = { nowMs, unit, seenAtMs: seen ? nowMs : Number.NEGATIVE_INFINITY }
+    const moment = { nowMs, unit, seenAtMs: seen ? nowMs : Number.NEGATIVE_INFINITY, sleptMs: 0 }
     const before = memory
     const [after, next] = ConnectStep.step(memory, input, { moment, settings, scopes })
     made.push({
@@ -245,7 +245,7 @@ describe("ConnectStep, whatever happens in whatever order", () => {
   law("there is no halt without an input that resumes it, and then everything may be tried again", (made) => {
     for (const { after, decision, nowMs } of made) {
       if (decision._tag !== "Halt") continue
-      const moment = { nowMs, unit: 0, seenAtMs: nowMs }
+      const moment = { nowMs, unit: 0, seenAtMs: nowMs, sleptMs: 0 }
       const settings = Device.settings({ token: secret, scopes: wide })
       const scopes = ScopeRequest.begin(settings.scopes)
       const [resumed, next] = ConnectStep.step(after, { _tag: "Resumed" }, { moment, settings, scopes })

@@ -33,7 +33,12 @@ const Happening = Schema.Struct({
 const granted = { narrow: [read], wide: [read, write], all: [read, write, approvals] }
 const answerOf = (request: string, retryAfterMs?: number) =>
   new PairingRequired({ reason: "scope-upgrade", requestId: RequestId.make(request), retryAfterMs })
-const at = (nowMs: number, seen = false) => ({ nowMs, unit: 0, seenAtMs: seen ? nowMs : Number.NEGATIVE_INFINITY })
+const at = (nowMs: number, seen = false, sleptMs = 0) => ({
+  nowMs,
+  unit: 0,
+  seenAtMs: seen ? nowMs : Number.NEGATIVE_INFINITY,
+  sleptMs
+})
 
 interface Made {
   readonly before: Scopes
@@ -123,17 +128,21 @@ describe("ScopeRequest, whatever happens in whatever order", () => {
 })
 
 describe("another request id", () => {
-  const asked = (passMs: number, tells: boolean) => {
+  const asked = (passMs: number, tells: boolean, sleptMs = 0) => {
     const { request } = ScopeRequest.open(ScopeRequest.begin([read]), [read, write], 0)
     if (request._tag !== "Open") return assert.fail(request._tag)
     const first = ScopeRequest.noted(request, answerOf("r1"), [read], at(0), tells)
-    return ScopeRequest.noted(first.request, answerOf("r2"), [read], at(passMs), tells).end
+    return ScopeRequest.noted(first.request, answerOf("r2"), [read], at(passMs, false, sleptMs), tells).end
   }
   it("means a rejection while the first request was alive, where the gateway does not tell", () => {
     assert.strictEqual(asked(299_999, false), "replaced")
   })
   it("means an expiry after that, and then goes on", () => {
     assert.isUndefined(asked(300_000, false))
+  })
+  it("means an expiry if this machine slept while the first request ran out", () => {
+    assert.isUndefined(asked(1000, false, 300_000))
+    assert.strictEqual(asked(1000, false, 60_000), "replaced")
   })
   it("means no more than another request, where the gateway tells how one ended", () => {
     assert.isUndefined(asked(1000, true))

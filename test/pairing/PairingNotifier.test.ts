@@ -23,6 +23,7 @@ import { idle, step } from "../../src/pairing/PairingStep.ts"
 import { PlatformName } from "../../src/protocol/Connect.ts"
 import type { PairingNotice } from "../../src/protocol/PairingNotice.ts"
 import * as Census from "../support/Census.ts"
+import * as WallClock from "../support/WallClock.ts"
 import * as NoticeLaw from "./NoticeLaw.ts"
 import * as Statuses from "./Statuses.ts"
 import { approval, awaiting, connected, connecting, waiting } from "./Statuses.ts"
@@ -102,6 +103,30 @@ describe("PairingNotifier", () => {
       ])
       assert.deepStrictEqual(told.flatMap(({ notice }) => notice._tag === "Reminder" ? [notice.reminder] : []), [1, 2])
     }))
+
+  it.effect.each([["back", -3_600_000], ["on", 3_600_000]] as const)(
+    "a wall clock that is set an hour %s delays and hurries no reminder, nor what is told of an expiry",
+    ([, byMs]) =>
+      WallClock.settable((wall) =>
+        Effect.gen(function*() {
+          const { report, tags } = yield* start({ reminderInterval: "90 seconds", reminders: 2 })
+          yield* report(waiting(approval({ id: "one" })))
+          yield* TestClock.adjust("150 seconds")
+          assert.deepStrictEqual(tags(), ["Required", "Reminder"])
+          wall.step(byMs)
+          yield* TestClock.adjust("29999 millis")
+          assert.lengthOf(tags(), 2)
+          yield* TestClock.adjust(1)
+          assert.deepStrictEqual(tags().slice(2), ["Reminder"])
+          yield* TestClock.adjust("59999 millis")
+          assert.lengthOf(tags(), 3)
+          yield* TestClock.adjust(1)
+          assert.deepStrictEqual(tags().slice(3), ["Expiring"])
+          yield* TestClock.adjust("60 seconds")
+          assert.deepStrictEqual(tags().slice(4), ["Expired"])
+        })
+      )
+  )
 
   it.effect("F25: an approval between two reminders leaves exactly one Resolved and nothing after it", () =>
     Effect.gen(function*() {

@@ -1,0 +1,74 @@
+/**
+ * Whether a link is read, and the time for which it was.
+ *
+ * A subscriber that must lose nothing closes the gate while it is behind. What the gateway answered meanwhile lies unread, so
+ * that neither a request nor the gateway may be given up for it: deadlines and silence are measured in the time for which the
+ * link was read.
+ */
+import type * as Clock from "effect/Clock"
+import type * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Monotonic from "../handshake/Monotonic.ts"
+import type { Link } from "../link/Transport.ts"
+
+/** State of one link. Only the functions of this module change it. */
+export interface ReadGate {
+  readonly clock: Clock.Clock
+  readonly closers: Set<object>
+  readonly opened: Latch.Latch
+  link: Pick<Link, "pause" | "resume"> | undefined
+  /** For how long the gate was closed, without the time for which it is now. */
+  closedForMs: number
+  closedAtMs: number
+  /** When the last message came, as the clock gave it, and `closedForMs` at that time. */
+  heardAt: bigint
+  closedForWhenHeardMs: number
+}
+
+export const make = (clock: Clock.Clock): ReadGate => ({
+  clock,
+  closers: new Set(),
+  opened: Latch.makeUnsafe(true),
+  link: undefined,
+  closedForMs: 0,
+  closedAtMs: 0,
+  heardAt: clock.monotonicTimeNanosUnsafe(),
+  closedForWhenHeardMs: 0
+})
+
+export const isClosed = (self: ReadGate): boolean => self.closers.size > 0
+
+/** Monotonic milliseconds, less those for which the gate was closed. Stands still while it is. */
+export const nowMs = (self: ReadGate): number =>
+  (isClosed(self) ? self.closedAtMs : Monotonic.nowMs(self.clock)) - self.closedForMs
+
+/** Notes that a message came. On the path of every frame, so it only reads the clock. While the gate is closed, time stands. */
+export const hear = (self: ReadGate): void => {
+  if (isClosed(self)) return
+  self.heardAt = self.clock.monotonicTimeNanosUnsafe()
+  self.closedForWhenHeardMs = self.closedForMs
+}
+
+/** When the last message came, on the clock of `nowMs`. */
+export const heardAtMs = (self: ReadGate): number => Monotonic.millis(self.heardAt) - self.closedForWhenHeardMs
+
+/** Waits until the link is read. */
+export const awaitOpen = (self: ReadGate): Effect.Effect<void> => self.opened.await
+
+/** Stops the reading for a holder, until it and all others open the gate. */
+export const close = (self: ReadGate, closer: object): void => {
+  if (!isClosed(self)) {
+    self.closedAtMs = Monotonic.nowMs(self.clock)
+    self.opened.closeUnsafe()
+    self.link?.pause()
+  }
+  self.closers.add(closer)
+}
+
+export const open = (self: ReadGate, closer: object): void => {
+  if (!self.closers.delete(closer) || isClosed(self)) return
+  self.closedForMs += Monotonic.nowMs(self.clock) - self.closedAtMs
+  // A link that resumes may deliver at once, and what it delivers may close the gate again.
+  self.opened.openUnsafe()
+  self.link?.resume()
+}
