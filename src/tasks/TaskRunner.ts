@@ -118,12 +118,10 @@ const keyOf = ({ _tag, taskId }: TaskEvent, count: number): string | undefined =
 const make = Effect.fnUntraced(function*(options: Options = {}) {
   const supervisor = yield* Supervisor
   const journal = yield* TaskJournal
-  const present: Effect.Effect<GatewayStatus> = Effect.map(
-    Stream.runHead(supervisor.changes),
-    // A supervisor without a status has stopped.
-    Option.getOrElse((): GatewayStatus => ({ gatewayScope: "", status: { _tag: "Stopped" } }))
-  )
-  const state = RunnerState.make(yield* present)
+  const first = yield* Stream.runHead(supervisor.changes)
+  // A supervisor without a status has stopped.
+  const stopped: GatewayStatus = { gatewayScope: "", status: { _tag: "Stopped" } }
+  const state = RunnerState.make(Option.getOrElse(first, () => stopped))
   const broadcast = Broadcast.make<TaskUpdate>({
     snapshot: function*() {
       for (const { life } of state.cells.values()) for (const event of snapshotOf(life)) yield updateOf(event)
@@ -215,7 +213,6 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
     journal,
     isStopped,
     accept: (entry) => accept(entry, false),
-    update: Effect.map(present, onConnection),
     nextPosition: () => ++lastPosition
   })
 
@@ -256,14 +253,12 @@ interface Reception {
   readonly journal: TaskJournal["Service"]
   readonly isStopped: () => boolean
   readonly accept: (entry: JournalEntry) => TaskReceipt
-  /** Notes the present status. */
-  readonly update: Effect.Effect<void>
   readonly nextPosition: () => number
 }
 
 /** Checks a task, writes it to the journal, and accepts it. */
 const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Reception) {
-  const { accept, isStopped, journal, nextPosition, state, update } = reception
+  const { accept, isStopped, journal, nextPosition, state } = reception
   const random = yield* SecureRandom.SecureRandom
   const clock = yield* Clock.Clock
   const maxQueued = options.maxQueued ?? 100
@@ -301,7 +296,6 @@ const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Re
       }
       const runId = RunId.make(yield* random.uuidV4())
       const taskId = yield* freshTaskId
-      yield* update
       const { gatewayScope, status } = state.connection
       if (isStopped() || status._tag === "Stopped") return yield* new TaskRefused({ reason: "Stopped" })
       let waiting = arriving

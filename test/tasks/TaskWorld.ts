@@ -14,7 +14,7 @@ import type { RunEnd } from "../../src/tasks/HistoryVerdict.ts"
 import type { TaskOutcome, TaskState } from "../../src/tasks/Task.ts"
 import { RunId, stateAfter, TaskId } from "../../src/tasks/Task.ts"
 import type { Action, Activity, Input, Rules, Stepped, TaskLife, Timer } from "../../src/tasks/TaskLife.ts"
-import { begin, isOpen, stateOf } from "../../src/tasks/TaskLife.ts"
+import { begin, isMerged, isOpen, stateOf } from "../../src/tasks/TaskLife.ts"
 
 /** A number picks one of the moves that are possible, and what about it is left open. Nothing happens with 0. */
 export const Moves = Arbitrary.array(
@@ -468,7 +468,10 @@ export class TaskWorld {
     const [life, actions] = this.step(this.rules, before, input, this.nowMs)
     subject.life = life
     this.checkStepped(subject, before, actions)
-    for (const action of actions) this.perform(subject, action)
+    for (const action of actions) {
+      must(action._tag !== "Claim" || !isMerged(before), "the reply of another run may answer others, too")
+      this.perform(subject, action)
+    }
     this.check(subject)
   }
 
