@@ -1,5 +1,5 @@
 /**
- * What follows for an open task from an answer: of the journal to a write, and of the gateway to a request.
+ * What follows for an open task from an answer: the journal's to a write, or the gateway's to a request.
  */
 import * as Hash from "effect/Hash"
 import * as Result from "effect/Result"
@@ -14,10 +14,10 @@ import {
   factsOf,
   goOn,
   idle,
-  lookLater,
   nothing,
   pause,
   proceed,
+  readLater,
   receive,
   recheckMs,
   stay,
@@ -40,14 +40,14 @@ import type {
 } from "./TaskLife.ts"
 import { entryOf, unanswered } from "./TaskLife.ts"
 
-/** A gateway that goes on with what its own restart interrupted has begun by then, counted from the start of its process. */
+/** A gateway that continues what its own restart interrupted begins within this time after the start of its process. */
 const resumptionMs = 60_000
 
 export const onSaved = (life: TaskLife, stage: ActiveStage, ok: boolean, nowMs: number): Stepped => {
   const { activity } = stage
   if (activity._tag !== "Saving") return stay(life)
-  // An event told meanwhile that another process has sent it.
-  if (stage._tag !== "Waiting") return proceed(withActivity(life, stage, due.Look), nowMs)
+  // Meanwhile an event showed that another process has sent it.
+  if (stage._tag !== "Waiting") return proceed(withActivity(life, stage, due.ReadHistory), nowMs)
   if (!ok) return pause(life, stage, "Send", recheckMs)
   if (!life.linked) return stay(withActivity(life, stage, due.Send))
   const given = unanswered(stage, { _tag: "Sending", news: false }, activity.sentAtMs, nowMs)
@@ -74,7 +74,7 @@ export const onSendAnswered = (
     case "LinkError":
       return goOn(life, stage, idle, nowMs)
     case "RequestTimeout":
-      return goOn(life, stage, due.Look, nowMs)
+      return goOn(life, stage, due.ReadHistory, nowMs)
     case "AnswerInvalid":
       return onReceipt(life, stage, {}, shared, nowMs)
     case "FrameTooLarge":
@@ -85,25 +85,25 @@ export const onSendAnswered = (
         return ended(rules, life, stage, { _tag: "Failed", error: refusalError(life.subject.runId, error) })
       }
       return stage._tag === "Answered"
-        ? goOn(life, stage, due.Look, nowMs)
+        ? goOn(life, stage, due.ReadHistory, nowMs)
         : unlessAborted(rules, life, stage, onRefusedForNow(life, stage, error))
   }
 }
 
 const onRefusedForNow = (life: TaskLife, stage: Unanswered, error: RequestRejected): Stepped => {
-  const times = (stage.refused?.times ?? 0) + 1
-  return pause(life, { ...stage, refused: { error, times } }, "Send", backOffMs(life.subject.runId, error, times))
+  const times = (stage.refusal?.times ?? 0) + 1
+  return pause(life, { ...stage, refusal: { error, times } }, "Send", backOffMs(life.subject.runId, error, times))
 }
 
-/** The ladder of waits before a refused task is given to the gateway again. */
+/** Waits before a refused task is sent again double from the one to the other. */
 const backOffBaseMs = 1000
 const backOffTopMs = 30_000
-/** Waits of the ladder are prolonged by up to this share, so that tasks that were refused together do not come back so. */
+/** They are longer by up to this share, so that tasks that were refused together do not come back together. */
 const backOffSpread = 0.1
 
 /**
- * What the gateway named is waited for the first time; with each further refusal, and where it named no time, the ladder
- * counts as well.
+ * How long to wait after a refusal: never less than the gateway named, and after the first such refusal never less than the
+ * ladder says.
  */
 const backOffMs = (runId: string, { retryAfterMs }: RequestRejected, times: number): number => {
   const rung = retryAfterMs === undefined ? times : times - 1
@@ -112,13 +112,13 @@ const backOffMs = (runId: string, { retryAfterMs }: RequestRejected, times: numb
   return Math.max(retryAfterMs ?? 0, Math.ceil(ladderMs * (1 + backOffSpread * unit)))
 }
 
-/** What is to be aborted and is not with the gateway, is not given to it again. */
+/** A task that is to be aborted, and that the gateway does not have, ends instead of being sent again. */
 const unlessAborted = (rules: Rules, life: TaskLife, stage: ActiveStage, again: Stepped): Stepped =>
   stage._tag === "Unanswered" && stage.abort !== "NotWanted"
     ? ended(rules, life, stage, { _tag: "Aborted", text: "" })
     : again
 
-/** The gateway answers a key whose run came to nothing with what that run said. */
+/** For a key whose run came to nothing, the gateway repeats the error of that run. */
 export const refusalError = (runId: string, error: RequestRejected): RequestRejected | SessionConflicted => {
   const said = runError(runId, error.gatewayMessage)
   return said._tag === "SessionConflicted" ? said : error
@@ -143,7 +143,7 @@ const onReceipt = (
       ...told,
       { _tag: "Save", entry: entryOf(named, next.sentAtMs) }
     ],
-    goOn(named, next, over || merged ? due.Look : idle, nowMs)
+    goOn(named, next, over || merged ? due.ReadHistory : idle, nowMs)
   )
 }
 
@@ -169,13 +169,13 @@ const judgement = (
 ): Verdict => {
   const lastSentAtMs = stage._tag === "Waiting" ? undefined : stage.lastSentAtMs
   const restarted = gatewayStartedAtMs > (lastSentAtMs ?? Infinity)
-  // What was at work then is not any more; releases before 2026.6 never say so.
+  // A restart ended what was at work before it. Releases before 2026.6 never say so.
   const settled = restarted && nowMs - gatewayStartedAtMs > resumptionMs
   return judge(
     { ...factsOf(life, stage), renamed, end },
     finding,
     busy ?? (settled ? false : undefined),
-    // It has forgotten our key, too, so that a message that it may have had is not given to it again.
+    // It has also forgotten the key, so that a message that it may have had must not be sent again.
     restarted && unkept
   )
 }
@@ -198,12 +198,12 @@ const follow = (
       const asking: Activity = { _tag: "Asking", news: "news" in activity && activity.news, history }
       const next: ActiveStage = stage._tag === "Waiting" ? stage : { ...stage, evidence: verdict.evidence }
       const runId = stage._tag === "Answered" ? stage.answeredRunId : undefined
-      return [withActivity(life, next, asking), [{ _tag: "Ask", runId: runId ?? life.subject.runId }]]
+      return [withActivity(life, next, asking), [{ _tag: "AskHowItEnded", runId: runId ?? life.subject.runId }]]
     }
     case "LookAgain": {
-      const { evidence, idleLooks } = verdict
-      const next: ActiveStage = stage._tag === "Waiting" ? stage : { ...stage, evidence, idleLooks }
-      return verdict.when === "Soon" ? lookLater(life, next, nowMs) : goOn(life, next, idle, nowMs)
+      const { evidence, idleReads } = verdict
+      const next: ActiveStage = stage._tag === "Waiting" ? stage : { ...stage, evidence, idleReads }
+      return verdict.when === "Soon" ? readLater(life, next, nowMs) : goOn(life, next, idle, nowMs)
     }
   }
 }
@@ -230,7 +230,7 @@ export const onHistoryFailed = (
   const next: ActiveStage = stage._tag === "Waiting" || stage.evidence !== undefined
     ? stage
     : { ...stage, evidence: unavailable(factsOf(life, stage)) }
-  return linkLost ? goOn(life, next, idle, nowMs) : lookLater(life, next, nowMs)
+  return linkLost ? goOn(life, next, idle, nowMs) : readLater(life, next, nowMs)
 }
 
 export const onAbortAnswered = (
@@ -246,11 +246,11 @@ export const onAbortAnswered = (
   const told = [answerAbort(toCaller(answer))]
   if (activity._tag !== "Aborting") return [{ ...life, stage: next }, told]
   return life.linked
-    ? [withActivity(life, next, { _tag: "Looking", news: false }), [...told, { _tag: "Look" }]]
-    : [withActivity(life, next, due.Look), told]
+    ? [withActivity(life, next, { _tag: "ReadingHistory", news: false }), [...told, { _tag: "ReadHistory" }]]
+    : [withActivity(life, next, due.ReadHistory), told]
 }
 
-/** What was lost on the way is asked again when history is looked into. */
+/** A request that was lost on the way is made again before the next read of history. */
 export const toCaller = (answer: Result.Result<boolean, RequestError>): Result.Result<boolean, AbortError> => {
   if (Result.isSuccess(answer)) return Result.succeed(answer.success)
   const error = answer.failure

@@ -1,6 +1,6 @@
 /**
- * What a look into the history of a session means for a task: a pure function from what is known of its run, and what the
- * history shows, to what follows.
+ * What the history of a session means for a task: a pure function from what is known of its run, and what the history shows,
+ * to what follows.
  */
 import type { Finding } from "./ChatHistory.ts"
 import type { Evidence, TaskOutcome } from "./Task.ts"
@@ -21,17 +21,17 @@ export interface Facts {
   readonly aborted: boolean
   /** What the agent had written when it was last heard. */
   readonly partial: string
-  /** How many looks in a row showed no reply and nothing at work. */
-  readonly idleLooks: number
-  /** The session was just found to have another name; what was told under that one was not listened to. */
+  /** How many reads in a row showed no reply and nothing at work. */
+  readonly idleReads: number
+  /** The session was just found to have another name. Events under that name were not read until now. */
   readonly renamed: boolean
   /** What the gateway remembers of the end of the run; absent as long as it was not asked. */
   readonly end?: RunEnd | undefined
 }
 
 /**
- * How the gateway says that a run ended. It remembers for some minutes, unless it was started anew; releases that do not tell,
- * or do not let us ask, know nothing.
+ * How the gateway says that a run ended. It remembers that for some minutes and not over a restart. `NotKnown` also stands for
+ * releases that do not answer.
  */
 export type RunEnd =
   | { readonly _tag: "Ended" }
@@ -49,35 +49,35 @@ export type Verdict =
     readonly _tag: "LookAgain"
     /** `Soon`: after a few seconds. `OnNews`: the run is at work, and its events tell when. */
     readonly when: "Soon" | "OnNews"
-    /** What a task has to show that ends before the next look; nothing while its run is seen at work. */
+    /** The evidence of a task that ends before the next read; nothing while its run is seen at work. */
     readonly evidence: Evidence | undefined
-    readonly idleLooks: number
+    readonly idleReads: number
   }
 
-/** Looks without a reply that it takes: gateways say that a run is over a moment before its message is in history. */
-const idleLooksAtLeast = 2
+/** How many idle reads end a task. Gateways say that a run is over a moment before its message is in history. */
+const idleReadsAtLeast = 2
 
 /**
- * `busy` says whether anything of the session is at work, as far as the gateway tells. `restarted` means that the gateway began
- * since it was given the message and kept nothing of the session, so that it may have begun the message and forgotten it.
+ * `busy` says whether anything of the session is at work, as far as the gateway tells. `restarted` means that the gateway was
+ * restarted since it got the message and kept nothing of the session: it may have begun the run and forgotten it.
  */
 export const judge = (facts: Facts, finding: Finding, busy: boolean | undefined, restarted: boolean): Verdict => {
   switch (finding._tag) {
     case "Running":
       return facts.merged || facts.renamed
-        ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleLooks: 0 }
-        : { _tag: "LookAgain", when: "OnNews", evidence: undefined, idleLooks: 0 }
+        ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleReads: 0 }
+        : { _tag: "LookAgain", when: "OnNews", evidence: undefined, idleReads: 0 }
     case "Replied":
-      // What is there may be the end of the run before, with the one that answers us still at work.
+      // It may be the reply of the run before, while the one that answers this task is at work.
       return facts.merged && busy === true
-        ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleLooks: facts.idleLooks }
+        ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleReads: facts.idleReads }
         : finish({ _tag: "Completed", text: finding.text, atMs: finding.atMs })
     case "Failed":
       return failed(facts, finding.text)
     case "Aborted":
       return finish({ _tag: "Aborted", text: finding.text })
     case "Unreadable":
-      return { _tag: "LookAgain", when: "Soon", evidence: unavailable(facts), idleLooks: facts.idleLooks }
+      return { _tag: "LookAgain", when: "Soon", evidence: unavailable(facts), idleReads: facts.idleReads }
     case "NoReply":
     case "Absent":
       return judgeSilence(facts, finding._tag, busy, restarted)
@@ -105,10 +105,10 @@ const judgeSilence = (
   const silent = over && !merged
   const shown = merged ? undefined : evidence
   if (busy === true || (busy === undefined && !silent)) {
-    return { _tag: "LookAgain", when: "Soon", evidence: shown, idleLooks: 0 }
+    return { _tag: "LookAgain", when: "Soon", evidence: shown, idleReads: 0 }
   }
-  const idleLooks = facts.idleLooks + 1
-  if (idleLooks < idleLooksAtLeast) return { _tag: "LookAgain", when: "Soon", evidence: shown, idleLooks }
+  const idleReads = facts.idleReads + 1
+  if (idleReads < idleReadsAtLeast) return { _tag: "LookAgain", when: "Soon", evidence: shown, idleReads }
   return silent && history === "NoReply"
     ? finish({ _tag: "Completed", text: "", atMs: undefined }, true)
     : finish({ _tag: "Unknown", evidence }, true)

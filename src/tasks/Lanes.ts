@@ -1,8 +1,8 @@
 /**
- * In which order the tasks of each session go, and what a gateway calls its sessions. Pure.
+ * The order of tasks in each session, and the names that gateways have for sessions. Pure.
  *
  * Tasks of one session key run one at a time, because releases treat a message to a busy session differently. A session has
- * many spellings; those of gateways with the usual settings are known, and another one is learned from history.
+ * many spellings: those of gateways with the usual settings are known, others are learned from history.
  */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
@@ -18,7 +18,7 @@ export interface Address {
 interface Place {
   readonly taskId: TaskId
   readonly session: string
-  /** Earlier tasks have lower numbers, whatever their lane was when they came. */
+  /** Lower for earlier tasks, over all lanes. */
   readonly number: number
 }
 
@@ -58,14 +58,14 @@ const withPlaces = (lanes: Lanes, lane: string, places: ReadonlyArray<Place>): L
 export const first = (lanes: Lanes, address: Address): TaskId | undefined =>
   placesIn(lanes, laneOf(lanes, address))[0]?.taskId
 
-/** Whether an event or a history that names this session is about the one that was asked for. */
+/** Whether `told`, a session key from the gateway, names the session of `address`. */
 export const isSession = (lanes: Lanes, address: Address, told: string | undefined): boolean =>
   told === undefined || told === address.sessionKey || sameSession(address.sessionKey, told)
   || Option.contains(HashMap.get(lanes.aliases, sessionOf(address)), spelled(told))
 
 /**
- * Takes note of what the gateway calls a session. `renamed` when that is no spelling of its key. Tasks that are in its lane
- * join the lane of the other name, in the order in which they came.
+ * Notes what the gateway calls a session. `renamed` when that is not a spelling of its key. The session's tasks move to the lane
+ * of that name, in their order of arrival.
  */
 export const learn = (
   lanes: Lanes,

@@ -67,7 +67,7 @@ const runAfter = (
   return { _tag: "Holding", stop }
 }
 
-/** Gives up what is under way for an open task. An abort goes on: its answer is owed to whoever wanted it. */
+/** Ends what is under way for an open task, but not a request to abort: its answer is owed to callers. */
 const release = ({ timed }: TaskLife, stage: OpenStage): ReadonlyArray<Action> => {
   const activity = "activity" in stage ? stage.activity._tag : undefined
   const timers: ReadonlyArray<Timer> = [
@@ -76,12 +76,14 @@ const release = ({ timed }: TaskLife, stage: OpenStage): ReadonlyArray<Action> =
     ...(stage._tag === "Failing" ? ["secondError" as const] : [])
   ]
   return [
-    ...(activity === "Sending" || activity === "Looking" || activity === "Asking" ? [{ _tag: "Cancel" } as const] : []),
+    ...(activity === "Sending" || activity === "ReadingHistory" || activity === "Asking"
+      ? [{ _tag: "Cancel" } as const]
+      : []),
     ...timers.map((timer) => ({ _tag: "Disarm" as const, timer }))
   ]
 }
 
-/** A reply of a run of its own answers no other task. */
+/** The reply of a task's own run answers no other task. */
 const claim = ({ subject }: TaskLife, stage: OpenStage, outcome: TaskOutcome): ReadonlyArray<Action> =>
   outcome._tag === "Completed" && stage._tag === "Answered" && !stage.merged
     ? [{ _tag: "Claim", runId: stage.answeredRunId ?? subject.runId }]
@@ -171,7 +173,7 @@ const answer = (stopped: boolean): Action => ({ _tag: "AnswerAbort", answer: Res
 const onAbortWanted = (life: TaskLife, stage: Ended): Stepped => {
   const { run } = stage
   if (run._tag === "Over" || (run._tag === "Listening" && run.stopped)) return [life, [answer(false)]]
-  // The answer to the request under way is for everybody.
+  // The answer to the request under way is for all callers.
   if (isAsked(run)) return [life, nothing]
   if (!life.linked) return [life, [answer(false)]]
   return run._tag === "Holding"
@@ -204,7 +206,7 @@ const onAbortAnswered = (
     : [withStop(life, stage, "Due"), [told]]
 }
 
-/** A request that was lost on the way stopped nothing. */
+/** Lost requests stopped nothing, as far as is known. */
 const answerToCaller = (answered: Result.Result<boolean, RequestError>): Result.Result<boolean, AbortError> => {
   if (Result.isSuccess(answered)) return Result.succeed(answered.success)
   const error = answered.failure

@@ -17,8 +17,8 @@ export const onChat = (rules: Rules, life: TaskLife, stage: ActiveStage, event: 
     case "Delta":
       return [{ ...life, stage: { ...known, begun: true, partial: event.text } }, told]
     case "Final":
-      // Gateways tell that a run ended a moment before its session is free, so that even the next own task can meet a
-      // busy one.
+      // Gateways report the end of a run a moment before its session is free, so that the next task can meet a busy
+      // session.
       return after(
         told,
         event.text === "" && !known.begun
@@ -35,7 +35,7 @@ export const onChat = (rules: Rules, life: TaskLife, stage: ActiveStage, event: 
   }
 }
 
-/** The answer comes in a run that nobody was told of. */
+/** The answer comes in a run whose id nobody was told. */
 const onMerged = (life: TaskLife, stage: Answered, nowMs: number): Stepped => {
   const merged: Answered = { ...stage, merged: true, over: true }
   const next: TaskLife = { ...life, stage: merged }
@@ -45,10 +45,10 @@ const onMerged = (life: TaskLife, stage: Answered, nowMs: number): Stepped => {
   )
 }
 
-/** Nothing more is asked of the gateway: a second error is all that may come. */
+/** Asks nothing more of the gateway and waits for a second error. */
 const onError = (life: TaskLife, stage: Answered, text: string): Stepped => {
   const { activity, shown } = stage
-  const given = activity._tag === "Sending" || activity._tag === "Looking" || activity._tag === "Asking"
+  const given = activity._tag === "Sending" || activity._tag === "ReadingHistory" || activity._tag === "Asking"
   return [
     { ...life, stage: { _tag: "Failing", shown, text } },
     [

@@ -1,6 +1,5 @@
 /**
- * What a runner has in memory: the connection, its tasks, and where to find them by run and by session. It keeps the books and
- * decides nothing.
+ * What a runner has in memory: the connection, its tasks, and indexes of them by run and by session. It decides nothing.
  */
 import type * as Deferred from "effect/Deferred"
 import type * as Semaphore from "effect/Semaphore"
@@ -23,11 +22,11 @@ export interface Cell {
   life: TaskLife
   /** Only one write of its journal entry at a time, as each writes all of it. Made with the first. */
   writing: Semaphore.Semaphore | undefined
-  /** For those who wait for its end. */
+  /** Completed with the end; made for the first caller of `await`. */
   ended: Deferred.Deferred<TaskOutcome> | undefined
-  /** For those who want it aborted. */
+  /** Completed with the answer to an abort; made for its first caller. */
   aborted: Deferred.Deferred<boolean, AbortError> | undefined
-  /** The run that answers it, where that is another than its own. */
+  /** The run that answers it, if that is not its own. */
   answeredRunId: string | undefined
   /** How many events of it were published. */
   published: number
@@ -48,25 +47,25 @@ export interface RunnerState {
   readonly claimed: ReadonlySet<string>
   readonly add: (record: JournalRecord, inherited: boolean) => Cell
   readonly update: (cell: Cell, life: TaskLife) => void
-  /** Lets go of the oldest of many ended tasks. Those whose run keeps a session busy stay. */
+  /** Drops the oldest of too many ended tasks, but none whose run keeps a session busy. */
   readonly trim: () => void
   readonly claim: (cell: Cell, runId: string) => void
   /** The task that gets the events of a run. */
   readonly ofRun: (runId: string) => Cell | undefined
   readonly listen: (cell: Cell, runId: string) => void
   readonly unlisten: (cell: Cell) => void
-  /** Takes a task out of its lane. Answers the task whose turn it is then. */
+  /** Takes a task out of its lane and returns the task whose turn it is then. */
   readonly leaveLane: (cell: Cell) => Cell | undefined
   /** Whether a session key that the gateway told is that of the task. */
   readonly isSession: (cell: Cell, told: string | undefined) => boolean
-  /** Takes note of what the gateway calls the task's session; true when that is no spelling of its key. */
+  /** Notes what the gateway calls the task's session; true when that is not a spelling of its key. */
   readonly learnName: (cell: Cell, told: string | undefined) => boolean
 }
 
 /** How many ended tasks are listed. */
 const listedAtMost = 200
 
-/** Where a task of this gateway stands with regard to the connection. */
+/** How the connection is for tasks of one gateway. */
 export const placeOf = ({ gatewayScope, status }: GatewayStatus, ownScope: string) => ({
   waitsFor: queuedReason(status),
   away: ownScope !== gatewayScope

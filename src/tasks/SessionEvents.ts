@@ -1,6 +1,6 @@
 /**
- * Reads the events of a session and gives each to the task whose run it is. Synchronous for a whole batch of events; every
- * run of every client arrives here.
+ * Reads the events of a session and posts each to the task of its run. A batch is read synchronously: the events of every run
+ * of every client arrive here.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -15,8 +15,8 @@ import type { TaskMailbox } from "./TaskMailbox.ts"
 const capacity = 8192
 
 /**
- * Reads to the end of the session, whose link is the tasks' link meanwhile. What came before the link died is read before any
- * task is told of its death. Events that were lost count as a lost link and a new one.
+ * Reads until the session ends. Meanwhile it is the link of its gateway's tasks. Events from before the end of the link are read
+ * before tasks learn of that end. Lost events count as a lost link and a new one.
  */
 export const follow = Effect.fnUntraced(function*(
   state: RunnerState,
@@ -58,7 +58,7 @@ const route = (state: RunnerState, { post }: TaskMailbox, frame: EventFrame) => 
   if (cell === undefined) {
     if (frame.event === "chat" && state.merged.size > 0) routeOther(state, post, frame.payload, address.sessionKey)
   } else if (!state.isSession(cell, address.sessionKey)) {
-    // Ours under a key that only this gateway's settings explain, or not ours at all.
+    // The gateway's settings may give our session another key. Otherwise the event is not ours.
     post(cell, { _tag: "Misaddressed" })
   } else if (frame.event === "chat") {
     const event = Option.getOrUndefined(decodeChat(frame.payload))
@@ -68,7 +68,7 @@ const route = (state: RunnerState, { post }: TaskMailbox, frame: EventFrame) => 
   }
 }
 
-/** The end of another run may be that of the one that answers a task of ours. */
+/** Another run that ended may be the one that answers a merged task. */
 const routeOther = (
   state: RunnerState,
   post: TaskMailbox["post"],

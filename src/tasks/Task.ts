@@ -14,7 +14,7 @@ export type RunId = typeof RunId.Type
 
 /**
  * Why a task is kept instead of sent. `AwaitingApproval`: a person has to approve the device. `Offline`: no link at the
- * moment. `Paused` and `Halted`: no link until somebody acts. `Busy`: an earlier own task of the same session is not done.
+ * moment. `Paused` and `Halted`: no link until a person acts. `Busy`: an earlier task of the same session is not done.
  * `OtherGateway`: the settings name another gateway now. The task, sent or not, goes on when they name its own again, in
  * this process or a later one.
  */
@@ -25,8 +25,8 @@ export interface Evidence {
   /** The gateway answered `chat.send`, so it had the task. */
   readonly answered: boolean
   /**
-   * What the last look into the session's history showed: the message without a reply, no such message, or nothing, because
-   * the history was not to be had.
+   * What the session's history showed when it was last read: the message without a reply, no such message, or nothing, because
+   * it could not be read.
    */
   readonly history: "NoReply" | "Absent" | "Unavailable"
 }
@@ -41,8 +41,8 @@ export type TaskOutcome =
   /** Not done in time. It was never sent, or the run may still be at work. */
   | { readonly _tag: "Expired"; readonly sent: boolean }
   /**
-   * A link was lost while the run was at work, and what became of it was not to be found out: in time, or at all, as the
-   * gateway has no such run any more.
+   * A link was lost while the run was at work, and its end could not be learned in time, or at all because the gateway has
+   * no such run any more.
    */
   | { readonly _tag: "Unknown"; readonly evidence: Evidence }
 
@@ -90,7 +90,7 @@ export type TaskEvent =
 export const isEnd = (state: TaskState): state is TaskOutcome =>
   state._tag !== "Queued" && state._tag !== "Sent" && state._tag !== "Running"
 
-/** How a task stands after something happened to it. A late reply is taken as what it says. */
+/** The state of a task after an event. A late reply gives `Completed`, although the outcome stays what it was. */
 export const stateAfter = (event: TaskEvent): TaskState => {
   switch (event._tag) {
     case "Queued":

@@ -1,5 +1,5 @@
 /**
- * What an open task does next: the moves that the answers, events and timers of its life have in common.
+ * What an open task does next: the parts of the step that answers, events and timers share.
  */
 import type * as Result from "effect/Result"
 import type { Facts } from "./HistoryVerdict.ts"
@@ -12,23 +12,23 @@ import type {
   ActiveStage,
   Activity,
   Answered,
-  Looks,
   Next,
   OpenStage,
+  Reads,
   Rules,
   Stepped,
   TaskLife
 } from "./TaskLife.ts"
 import { answered, entryOf, queued, reasonOf, sent } from "./TaskLife.ts"
 
-/** How often history is looked into again, for a run whose end may have been missed. */
+/** How often history is read again for a run whose end may have been missed. */
 export const recheckMs = 5000
 
 export const nothing: ReadonlyArray<Action> = []
 export const stay = (life: TaskLife): Stepped => [life, nothing]
 export const andThen = ([life, actions]: Stepped, next: (life: TaskLife) => Stepped): Stepped =>
   after(actions, next(life))
-/** What comes after other actions. */
+/** Puts actions before those of a step. */
 export const after = (before: ReadonlyArray<Action>, [life, actions]: Stepped): Stepped =>
   before.length === 0 ? [life, actions] : actions.length === 0 ? [life, before] : [life, [...before, ...actions]]
 
@@ -42,7 +42,7 @@ export const withActivity = (life: TaskLife, stage: ActiveStage, activity: Activ
 export const idle: Activity = { _tag: "Idle" }
 export const due: Readonly<Record<Next, Activity>> = {
   Send: { _tag: "Due", next: "Send" },
-  Look: { _tag: "Due", next: "Look" }
+  ReadHistory: { _tag: "Due", next: "ReadHistory" }
 }
 
 export const ended = (
@@ -58,7 +58,7 @@ export const failed = (rules: Rules, life: TaskLife, stage: OpenStage, text: str
 
 export const answerAbort = (answer: Result.Result<boolean, AbortError>): Action => ({ _tag: "AnswerAbort", answer })
 
-/** Tells others why the task waits. One that a link has waits for nothing, unless its gateway is not the connection's. */
+/** Publishes why the task waits. A task that was given to a link waits only if the connection is for another gateway. */
 export const show = (life: TaskLife, stage: OpenStage): Stepped => {
   const { shown } = stage
   const moved = life.away || (shown._tag === "Queued" && shown.reason === "OtherGateway")
@@ -76,7 +76,7 @@ export const show = (life: TaskLife, stage: OpenStage): Stepped => {
 export const proceed = (life: TaskLife, nowMs: number): Stepped => {
   const { stage } = life
   if (!isActive(stage) || stage.activity._tag !== "Due" || !life.linked || !life.turn) return stay(life)
-  return stage.activity.next === "Look" ? look(life, stage, nowMs) : send(life, stage, nowMs)
+  return stage.activity.next === "ReadHistory" ? readHistory(life, stage, nowMs) : send(life, stage, nowMs)
 }
 
 const send = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
@@ -93,26 +93,26 @@ const send = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
         [{ _tag: "Send" }]
       ]
     case "Answered":
-      return look(life, stage, nowMs)
+      return readHistory(life, stage, nowMs)
   }
 }
 
-/** How often a task looks into history within `recheckMs`, whatever happens. */
-const looksAtMost = 10
+/** How often a task reads history within `recheckMs`, whatever happens. */
+const readsAtMost = 10
 
-/** The looks with one more; nothing when there were too many of late. */
-const oneMore = ({ looks }: TaskLife, nowMs: number): Looks | undefined => {
+/** The reads with one more; nothing when that would be too many. */
+const oneMore = ({ reads }: TaskLife, nowMs: number): Reads | undefined => {
   // The clock may have been set back.
-  if (nowMs < looks.sinceMs || nowMs >= looks.sinceMs + recheckMs) return { sinceMs: nowMs, count: 1 }
-  return looks.count < looksAtMost ? { ...looks, count: looks.count + 1 } : undefined
+  if (nowMs < reads.sinceMs || nowMs >= reads.sinceMs + recheckMs) return { sinceMs: nowMs, count: 1 }
+  return reads.count < readsAtMost ? { ...reads, count: reads.count + 1 } : undefined
 }
 
-const look = (before: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
-  const looks = oneMore(before, nowMs)
-  if (looks === undefined) return pause(before, stage, "Look", recheckMs)
-  const life: TaskLife = { ...before, looks }
+const readHistory = (before: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
+  const reads = oneMore(before, nowMs)
+  if (reads === undefined) return pause(before, stage, "ReadHistory", recheckMs)
+  const life: TaskLife = { ...before, reads }
   if (stage._tag === "Waiting" || (stage.abort !== "Wanted" && stage.abort !== "Asked")) {
-    return [withActivity(life, stage, { _tag: "Looking", news: false }), [{ _tag: "Look" }]]
+    return [withActivity(life, stage, { _tag: "ReadingHistory", news: false }), [{ _tag: "ReadHistory" }]]
   }
   return [
     { ...life, stage: { ...stage, abort: "Asked", activity: { _tag: "Aborting", news: false } } },
@@ -120,16 +120,16 @@ const look = (before: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
   ]
 }
 
-/** History is worth a look now, or as soon as the request under way is answered. */
+/** Reads history now, or as soon as the request under way is answered. */
 export const onNews = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
   const { activity } = stage
   switch (activity._tag) {
     case "Idle":
-      return proceed(withActivity(life, stage, due.Look), nowMs)
+      return proceed(withActivity(life, stage, due.ReadHistory), nowMs)
     case "Paused":
       return activity.next === "Send" || oneMore(life, nowMs) === undefined ? stay(life) : after(
         [{ _tag: "Disarm", timer: "pause" }],
-        proceed(withActivity(life, stage, due.Look), nowMs)
+        proceed(withActivity(life, stage, due.ReadHistory), nowMs)
       )
     case "Due":
     case "Saving":
@@ -139,10 +139,10 @@ export const onNews = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepp
   }
 }
 
-/** Goes on after a request: with a look if there was news meanwhile, else as the answer says. */
+/** Goes on after a request: with a read of history if there was news meanwhile, else as the answer says. */
 export const goOn = (life: TaskLife, stage: ActiveStage, answer: Activity, nowMs: number): Stepped => {
   const { activity } = stage
-  if ("news" in activity && activity.news) return proceed(withActivity(life, stage, due.Look), nowMs)
+  if ("news" in activity && activity.news) return proceed(withActivity(life, stage, due.ReadHistory), nowMs)
   return proceed(withActivity(life, stage, answer), nowMs)
 }
 
@@ -151,14 +151,15 @@ export const pause = (life: TaskLife, stage: ActiveStage, next: Next, ms: number
   [{ _tag: "Arm", timer: "pause", ms }]
 ]
 
-export const lookLater = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
+/** Reads history again after a while, or at once if there was news meanwhile. */
+export const readLater = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
   const { activity } = stage
   return "news" in activity && activity.news
-    ? goOn(life, stage, due.Look, nowMs)
-    : pause(life, stage, "Look", recheckMs)
+    ? goOn(life, stage, due.ReadHistory, nowMs)
+    : pause(life, stage, "ReadHistory", recheckMs)
 }
 
-/** The gateway has the task: it answered, or told something of the run. */
+/** Notes that the gateway has the task: it answered, or told something of the run. */
 export const receive = ({ subject }: TaskLife, stage: ActiveStage): readonly [Answered, ReadonlyArray<Action>] => {
   const known: Answered = stage._tag !== "Answered"
     ? answered(stage, subject)
@@ -181,7 +182,7 @@ export const factsOf = ({ subject }: TaskLife, stage: OpenStage): Facts => {
     merged: run?.merged ?? false,
     aborted: given?.abort === "Confirmed",
     partial: run?.partial ?? "",
-    idleLooks: given?.idleLooks ?? 0,
+    idleReads: given?.idleReads ?? 0,
     renamed: false
   }
 }

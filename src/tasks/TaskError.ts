@@ -31,7 +31,7 @@ export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused"
   }
 }
 
-/** No task of this name, or one that ended so long ago that it was forgotten. */
+/** No task has this id, or it ended so long ago that it is not listed any more. */
 export class TaskNotFound extends Schema.TaggedError<TaskNotFound>()("TaskNotFound", {
   taskId: Schema.String
 }) {

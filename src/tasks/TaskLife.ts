@@ -12,14 +12,14 @@ import type { RunEnd } from "./HistoryVerdict.ts"
 import type { Evidence, QueuedReason, RunId, Task, TaskEvent, TaskId, TaskOutcome, TaskState } from "./Task.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 
-/** The settings that a life goes by. */
+/** The settings of a runner that the step reads. */
 export interface Rules {
   readonly timeoutMs: number
   /** The run of a task whose time is up is stopped at the gateway. */
   readonly abortExpired: boolean
 }
 
-/** What never changes of a task. */
+/** What does not change during the life of a task. */
 export interface Subject {
   readonly taskId: TaskId
   readonly runId: RunId
@@ -44,12 +44,13 @@ export interface TaskLife {
   readonly turn: boolean
   /** Its time runs: the timer `deadline` is armed. */
   readonly timed: boolean
-  /** The looks into history of the last seconds, which are limited: a gateway can give reason for one at any time. */
-  readonly looks: Looks
+  /** Recent reads of history. They are limited, because a gateway can give reason for one at any time. */
+  readonly reads: Reads
   readonly stage: Stage
 }
 
-export interface Looks {
+/** Reads since a moment on this process's clock. */
+export interface Reads {
   readonly sinceMs: number
   readonly count: number
 }
@@ -69,8 +70,8 @@ export interface Waiting {
   readonly activity: Activity
 }
 
-/** What is known of a task that a link has, or had. */
-interface Given {
+/** What is known of a task that was given to a link. */
+interface Delivery {
   readonly shown: OpenState
   readonly activity: Activity
   /** When it was first given to a link, or about to be. No message of its run is older. */
@@ -78,7 +79,7 @@ interface Given {
   /** When this process last gave it to a link. */
   readonly lastSentAtMs: number | undefined
   readonly abort: Abort
-  /** An abort that another process asked for was seen to. It goes on asking until the task has ended. */
+  /** The abort that another process asks for was begun. The request stays in the journal until the task has ended. */
   readonly requestSeen: boolean
   /** An event of the run named a session that is not known to be ours. */
   readonly misaddressed: boolean
@@ -86,25 +87,25 @@ interface Given {
   readonly evidence: Evidence | undefined
   /** The gateway said that the run is over. */
   readonly over: boolean
-  /** How many looks into history in a row showed no reply and nothing at work. */
-  readonly idleLooks: number
+  /** How many reads of history in a row showed no reply and nothing at work. */
+  readonly idleReads: number
 }
 
-/** It was given to a link, and no word of the gateway says that it arrived. */
-export interface Unanswered extends Given {
+/** It was given to a link, and nothing from the gateway says that it arrived. */
+export interface Unanswered extends Delivery {
   readonly _tag: "Unanswered"
   /** The gateway refused it for now. */
-  readonly refused: Refused | undefined
+  readonly refusal: SendRefusal | undefined
 }
 
-export interface Refused {
+export interface SendRefusal {
   readonly error: RequestRejected
   /** How often in all. */
   readonly times: number
 }
 
 /** The gateway has it. */
-export interface Answered extends Given {
+export interface Answered extends Delivery {
   readonly _tag: "Answered"
   /** The run that the answer to `chat.send` named; absent as long as only events or history tell of it. */
   readonly answeredRunId: string | undefined
@@ -142,33 +143,33 @@ export interface LateReply {
 export type RunAfterEnd =
   /** Nothing more comes of it. */
   | { readonly _tag: "Over" }
-  /** It may be at work, so that it keeps the session busy and the next task of it waiting, until the timer `hold`. */
+  /** It may be at work and keep the session busy. The next task of the session waits for it, until the timer `hold`. */
   | { readonly _tag: "Holding"; readonly stop: Stop }
-  /** It is not waited for. A late answer is told all the same. With `stopped` nothing of it is left to be stopped. */
+  /** Nothing waits for it, and a late answer is still told. With `stopped` there is nothing left to stop. */
   | { readonly _tag: "Listening"; readonly stopped: boolean; readonly asked: boolean }
 
 /** The request to stop a run that outlived its task. `Paused`: it is made again with the timer `pause`. */
 export type Stop = "NotWanted" | "Due" | "Asked" | "Paused"
 
 /** What is done next, as soon as there is a link and it is the task's turn. */
-export type Next = "Send" | "Look"
+export type Next = "Send" | "ReadHistory"
 
 /** What is under way for an open task: one thing at a time. */
 export type Activity =
-  /** Events of the run are waited for. When the link is lost, a look is due. */
+  /** Waits for events of the run. A lost link makes a read of history due. */
   | { readonly _tag: "Idle" }
   | { readonly _tag: "Due"; readonly next: Next }
   /** Until the timer `pause`. */
   | { readonly _tag: "Paused"; readonly next: Next }
-  /** The journal is told that it is about to be sent. */
+  /** The journal is being told that the task is about to be sent. */
   | { readonly _tag: "Saving"; readonly sentAtMs: number }
   | { readonly _tag: "Sending"; readonly news: boolean }
-  /** The gateway is asked to abort, and then for the history. */
+  /** The gateway is asked to abort. The read of history follows. */
   | { readonly _tag: "Aborting"; readonly news: boolean }
-  | { readonly _tag: "Looking"; readonly news: boolean }
+  | { readonly _tag: "ReadingHistory"; readonly news: boolean }
   /** The gateway is asked how the run ended, as the history does not say. */
   | { readonly _tag: "Asking"; readonly news: boolean; readonly history: HistoryRead }
-// `news`: something happened since the request was made that makes a look worth it.
+// `news`: since the request was made, something happened that only history explains.
 
 /** `Denied`: the gateway said that nothing runs. */
 export type Abort = "NotWanted" | "Wanted" | "Asked" | "Confirmed" | "Denied"
@@ -190,7 +191,7 @@ export interface HistoryRead {
 export type Timer = "deadline" | "pause" | "secondError" | "hold"
 
 export type Input =
-  /** The first of all: the task is in the journal. */
+  /** The first input: the task is in the journal. */
   | { readonly _tag: "Accepted" }
   | { readonly _tag: "ConnectionChanged"; readonly waitsFor: QueuedReason | undefined; readonly away: boolean }
   | { readonly _tag: "LinkUp" }
@@ -215,7 +216,7 @@ export type Input =
   | { readonly _tag: "TimerDue"; readonly timer: Timer }
   | { readonly _tag: "AbortWanted"; readonly by: "Caller" | "OtherProcess" }
   | { readonly _tag: "AbortAnswered"; readonly answer: Result.Result<boolean, RequestError> }
-  /** What was asked for it ended in a defect, and never answers. */
+  /** An effect of the task ended in a defect and will not answer. */
   | { readonly _tag: "Broken" }
 
 export type AbortError = FrameTooLarge | MissingScope | RequestRejected
@@ -224,12 +225,12 @@ export type Action =
   /** `chat.send`, answered by `SendAnswered`. */
   | { readonly _tag: "Send" }
   /** `chat.history`, answered by `HistoryRead` or `HistoryFailed`. */
-  | { readonly _tag: "Look" }
+  | { readonly _tag: "ReadHistory" }
   /** `agent.wait`, answered by `EndAnswered`. */
-  | { readonly _tag: "Ask"; readonly runId: string }
+  | { readonly _tag: "AskHowItEnded"; readonly runId: string }
   /** `chat.abort`, answered by `AbortAnswered`. */
   | { readonly _tag: "Abort" }
-  /** Gives up the request under way, other than one to abort. */
+  /** Interrupts the request under way, but not one to abort. */
   | { readonly _tag: "Cancel" }
   /** Writes the entry to the journal, after earlier writes of the task; answered by `Saved`. */
   | { readonly _tag: "Save"; readonly entry: JournalEntry }
@@ -244,10 +245,10 @@ export type Action =
   | { readonly _tag: "Unlisten" }
   /** The reply of this run is the task's, and answers no other one. */
   | { readonly _tag: "Claim"; readonly runId: string }
-  /** Answers whoever wanted the abort: whether it was, or is being, stopped. */
+  /** Answers the callers of `abort`: true when the run was, or is being, stopped. */
   | { readonly _tag: "AnswerAbort"; readonly answer: Result.Result<boolean, AbortError> }
 
-/** A life after an input, and what has to be done, in order. */
+/** The life after an input, and the actions that are due, in order. */
 export type Stepped = readonly [TaskLife, ReadonlyArray<Action>]
 
 /** The life of a task that was just accepted, or of one that an earlier process left in the journal. */
@@ -263,38 +264,38 @@ export const begin = (
   const subject = { taskId, runId, gatewayScope, sessionKey, summary, position, acceptedAtMs, inherited }
   const shown: OpenState = answeredRunId === undefined ? queued(undefined) : sent
   // Another process may have sent it since it was accepted.
-  const activity: Activity = { _tag: "Due", next: inherited ? "Look" : "Send" }
+  const activity: Activity = { _tag: "Due", next: inherited ? "ReadHistory" : "Send" }
   return {
     subject,
     ...place,
     linked: false,
     timed: false,
-    looks: { sinceMs: 0, count: 0 },
+    reads: { sinceMs: 0, count: 0 },
     stage: sentAtMs === undefined && answeredRunId === undefined
       ? { _tag: "Waiting", shown, activity }
-      : givenBefore(record, shown, activity, shared)
+      : fromJournal(record, shown, activity, shared)
   }
 }
 
-const givenBefore = (
+const fromJournal = (
   record: JournalRecord,
   shown: OpenState,
   activity: Activity,
   shared: boolean
 ): Unanswered | Answered => {
   const { acceptedAtMs, answeredRunId, merged = false, sentAtMs = acceptedAtMs } = record
-  const given: Given = { ...givenFirst(shown, activity, sentAtMs, undefined), lastSentAtMs: record.sentAtMs }
+  const delivery: Delivery = { ...firstDelivery(shown, activity, sentAtMs, undefined), lastSentAtMs: record.sentAtMs }
   return answeredRunId === undefined && !merged
-    ? { ...given, _tag: "Unanswered", refused: undefined }
-    : { ...given, ...silentRun, _tag: "Answered", answeredRunId, merged: merged || shared }
+    ? { ...delivery, _tag: "Unanswered", refusal: undefined }
+    : { ...delivery, ...silentRun, _tag: "Answered", answeredRunId, merged: merged || shared }
 }
 
-const givenFirst = (
+const firstDelivery = (
   shown: OpenState,
   activity: Activity,
   sentAtMs: number,
   lastSentAtMs: number | undefined
-): Given => ({
+): Delivery => ({
   shown,
   activity,
   sentAtMs,
@@ -304,23 +305,24 @@ const givenFirst = (
   misaddressed: false,
   evidence: undefined,
   over: false,
-  idleLooks: 0
+  idleReads: 0
 })
 const silentRun = { begun: false, hasStatus: false, merged: false, partial: "" }
 
 /** The stage of a task that is given to a link for the first time. */
 export const unanswered = ({ shown }: Waiting, activity: Activity, sentAtMs: number, nowMs: number): Unanswered => ({
-  ...givenFirst(shown, activity, sentAtMs, nowMs),
+  ...firstDelivery(shown, activity, sentAtMs, nowMs),
   _tag: "Unanswered",
-  refused: undefined
+  refusal: undefined
 })
 
 /** The stage of a task that the gateway is found to have. It is not sent again. */
 export const answered = (stage: Waiting | Unanswered, { acceptedAtMs }: Subject): Answered => {
-  const { activity } = stage
-  const kept: Activity = "next" in activity ? { ...activity, next: "Look" } : activity
-  const given = stage._tag === "Waiting" ? givenFirst(stage.shown, kept, acceptedAtMs, undefined) : stage
-  return { ...given, ...silentRun, _tag: "Answered", activity: kept, evidence: undefined, answeredRunId: undefined }
+  const activity: Activity = "next" in stage.activity ? { ...stage.activity, next: "ReadHistory" } : stage.activity
+  const run = { ...silentRun, _tag: "Answered", activity, evidence: undefined, answeredRunId: undefined } as const
+  if (stage._tag === "Waiting") return { ...firstDelivery(stage.shown, activity, acceptedAtMs, undefined), ...run }
+  const { refusal: _, ...delivery } = stage
+  return { ...delivery, ...run }
 }
 
 export const queued = (reason: QueuedReason | undefined): OpenState => ({ _tag: "Queued", reason })
@@ -353,8 +355,8 @@ export const lateEvent = ({ runId, taskId }: Subject, { atMs, text }: LateReply)
 })
 
 /**
- * What a subscriber is told of a task that it did not see from the start. Of those that have ended only what an earlier process
- * accepted: nobody could see that end.
+ * What a subscriber that comes now is told of a task. Of ended tasks only those of an earlier process: its subscribers are
+ * gone, so that nobody may have seen the end.
  */
 export const snapshotOf = ({ stage, subject }: TaskLife): ReadonlyArray<TaskEvent> => {
   const { inherited, runId, summary, taskId } = subject
@@ -366,7 +368,7 @@ export const snapshotOf = ({ stage, subject }: TaskLife): ReadonlyArray<TaskEven
   const { shown } = stage
   switch (shown._tag) {
     case "Queued":
-      // What is about to be sent tells so in a moment.
+      // It is about to be sent, and `Sent` follows.
       return shown.reason === undefined ? [] : [{ _tag: "Queued", taskId, runId, summary, reason: shown.reason }]
     case "Sent":
       return [{ _tag: "Sent", taskId, runId, summary }]
@@ -375,14 +377,14 @@ export const snapshotOf = ({ stage, subject }: TaskLife): ReadonlyArray<TaskEven
   }
 }
 
-/** Why it would be kept at this moment; nothing when it may be sent. */
+/** Why it has to wait at this moment; nothing when it may be sent. */
 export const reasonOf = ({ away, turn, waitsFor }: TaskLife): QueuedReason | undefined =>
   away ? "OtherGateway" : waitsFor ?? (turn ? undefined : "Busy")
 
 /** Whether it waits for its reply in another run, whose end is news for it. */
 export const isMerged = ({ stage }: TaskLife): boolean => stage._tag === "Answered" && stage.merged
 
-/** What the journal has to know of an open task. */
+/** The journal's entry of an open task. */
 export const entryOf = ({ stage, subject }: TaskLife, sentAtMs: number | undefined): JournalEntry => {
   const { acceptedAtMs, gatewayScope, position, runId, sessionKey, summary, taskId } = subject
   const isAnswered = stage._tag === "Answered"

@@ -1,6 +1,6 @@
 /**
- * Takes what happens to the tasks of a runner, one input at a time, and does what `TaskStep` says: it owns the fibers of
- * requests, timers and journal writes, and decides nothing.
+ * Feeds `TaskStep` with one input at a time and performs its actions. It owns the fibers of requests, timers and journal writes,
+ * and decides nothing.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -32,7 +32,7 @@ export interface TaskMailbox {
   readonly post: (cell: Cell, input: Input) => void
   /** To all tasks of a gateway. */
   readonly postAll: (gatewayScope: string, input: Input) => void
-  /** Runs something beside the tasks, to the end of the runner at the latest. */
+  /** Runs an effect that belongs to no task, until the runner ends. */
   readonly run: (what: string, effect: Effect.Effect<void>) => void
   readonly isStopped: () => boolean
   /** Waits until a task is open. */
@@ -46,7 +46,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
   const fork = yield* FiberMap.runtime(fibers)()
   let forked = 0
   let stopped = false
-  // Runs before the fibers are interrupted, as finalizers run in reverse. What is open then is for the next runner.
+  // Runs before the fibers are interrupted, as finalizers run in reverse. Open tasks stay in the journal for the next runner.
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       stopped = true
@@ -59,7 +59,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
 
   const inbox: Array<{ readonly cell: Cell; readonly input: Input }> = []
   let busy = false
-  // An action may run a fiber that waited for it before the call returns, and what that one does is an input, too.
+  // An action may resume a fiber that posts an input before the action returns. That input waits for the other actions.
   const post = (cell: Cell, input: Input) => {
     if (stopped) return
     if (busy) {
@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
     }
   }
 
-  /** Runs what answers with an input, in place of what runs under that name. */
+  /** Runs an effect whose result is an input, in place of the one with the same name. */
   const ask = (cell: Cell, what: string, answer: Effect.Effect<Input>) => {
     fork(
       `${cell.life.subject.taskId} ${what}`,
@@ -119,7 +119,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
     )
     ask(cell, `save ${++forked}`, saved)
   }
-  /** Also when the runner ends meanwhile. Subscribers have the end before the journal has let go of the task. */
+  /** Not interrupted when the runner ends. Subscribers get the end before the entry is removed. */
   const forget = (cell: Cell, ended: TaskOutcome["_tag"]) => {
     const remove = writes(cell).withPermit(journal.remove(cell.life.subject.runId, ended))
     const removed = Effect.ignore(remove, { log: "Warn", message: "a task that is done stays in the journal" })
@@ -132,9 +132,9 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
         return publish(action.event, cell.published++)
       case "Send":
         return ask(cell, "request", TaskRequests.send(state, cell))
-      case "Look":
-        return ask(cell, "request", TaskRequests.look(state, cell))
-      case "Ask":
+      case "ReadHistory":
+        return ask(cell, "request", TaskRequests.readHistory(state, cell))
+      case "AskHowItEnded":
         return ask(cell, "request", TaskRequests.askHowItEnded(state, cell, action.runId))
       case "Abort":
         return ask(cell, "abort", TaskRequests.abort(state, cell))

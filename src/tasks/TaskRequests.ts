@@ -1,5 +1,5 @@
 /**
- * What a task asks of the gateway, each as an effect that answers with an input of the task's life.
+ * The requests of a task, each as an effect whose result is an input of the task's life.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -48,7 +48,7 @@ export const send = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
 }
 
 /** Reads the history of the task's session. */
-export const look = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
+export const readHistory = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
   const { sessionKey } = cell.life.subject
   const { clockDeltaMs = 0, gatewayStartedAtMs } = linkTo(state, cell)?.session.facts ?? {}
   const read = call(state, cell, Method.chatHistory, { sessionKey, limit: historyLimit })

@@ -36,12 +36,12 @@ export interface Options {
   /** The session that gets tasks without one of their own. `agent:main:main` unless set. */
   readonly sessionKey?: string | undefined
   /**
-   * How long a task may take, 180 s unless set. The time begins when the task was accepted or, if there was no link then, with
-   * the next link: a wait for a person's approval is no reason to throw a task away. From then on it runs, link or no link.
-   * A task of an earlier process gets all of it once more.
+   * How long a task may take, 180 s unless set. The time begins when the task is accepted or, if there is no link then, with
+   * the next link, so that a wait for approval does not use it up. A lost link does not stop it. For a task of an earlier
+   * process it begins anew.
    */
   readonly taskTimeout?: Duration.Input | undefined
-  /** Whether the run of a task whose time is up is stopped at the gateway. Unless set it goes on, and may be told as late. */
+  /** Whether the run of a task whose time is up is stopped. Unless set it goes on, and its reply is published as late. */
   readonly abortExpired?: boolean | undefined
   /** How many tasks may wait to be sent, 100 unless set. */
   readonly maxQueued?: number | undefined
@@ -51,18 +51,19 @@ export interface Options {
 
 export class TaskRunner extends Context.Service<TaskRunner, {
   /**
-   * Takes a task and answers as soon as the journal has it, link or no link. White space around the summary is not sent.
+   * Accepts a task and returns as soon as the journal has it, with or without a link. White space around the summary is not
+   * sent.
    */
   readonly delegate: (
     summary: string,
     options?: { readonly sessionKey?: string }
   ) => Effect.Effect<TaskReceipt, TaskRefused>
   /**
-   * What holds, then what happens from the moment that the stream runs. What holds is, in the order of acceptance: each open
-   * task as the event of its state, unless it is about to be sent; and the ends of tasks that an earlier process accepted, as
-   * long as they are listed. Each subscriber has a queue of its own. One that is slow has only the last sixteen phases of each
-   * task, and no end is ever left out. It ends with the runner. An end is told before the journal forgets the task: a program that is killed between the two is told it once more
-   * after the restart.
+   * A snapshot, then every event from the moment that the stream runs. The snapshot has, in the order of acceptance, each open
+   * task as the event of its state, unless it is about to be sent, and the ends of tasks that an earlier process accepted, as
+   * long as they are listed. Each subscriber has a queue of its own; a slow one gets the last sixteen phases of each task and
+   * every end. The stream ends with the runner. An end is published before the journal forgets the task: after a kill between
+   * the two, it is published again by the next process.
    */
   readonly events: Stream.Stream<TaskEvent>
   /** The replies among `events`, late ones too. */
@@ -93,34 +94,37 @@ export class TaskRunner extends Context.Service<TaskRunner, {
 /** How often the journal is asked, while tasks are open, whether another process wants one of them aborted. */
 const abortPollMs = 1000
 
-/** What subscribers get. Only the snapshot for who follows one task has no event. */
-interface Told {
+/** What subscribers get. Only the snapshot of `follow` has no event. */
+interface TaskUpdate {
   readonly taskId: TaskId
   readonly state: TaskState
   readonly event: TaskEvent | undefined
-  /** Of those with the same key only the last is kept for a subscriber that is slow. */
+  /** For a slow subscriber, a later update replaces an earlier one with the same key. */
   readonly key?: string | undefined
 }
-const told = (event: TaskEvent, key?: string): Told => ({ taskId: event.taskId, state: stateAfter(event), event, key })
+const updateOf = (event: TaskEvent, key?: string): TaskUpdate => ({
+  taskId: event.taskId,
+  state: stateAfter(event),
+  event,
+  key
+})
 
-/** How many events of the same kind wait for a slow subscriber, for each task that has not ended. */
+/** How many events of one kind and one task wait for a slow subscriber. */
 const waitingAtMost = 16
-/** An end waits however long it takes: there is one for each task. */
+/** An end has no key, so that it is never replaced. */
 const keyOf = ({ _tag, taskId }: TaskEvent, count: number): string | undefined =>
   _tag === "Queued" || _tag === "Sent" || _tag === "Phase" ? `${taskId} ${_tag} ${count % waitingAtMost}` : undefined
 
 const make = Effect.fnUntraced(function*(options: Options = {}) {
   const supervisor = yield* Supervisor
   const journal = yield* TaskJournal
-  const present: Effect.Effect<GatewayStatus> = Effect.map(
-    Stream.runHead(supervisor.changes),
-    // A supervisor that has nothing to say any more has stopped.
-    Option.getOrElse((): GatewayStatus => ({ gatewayScope: "", status: { _tag: "Stopped" } }))
-  )
-  const state = RunnerState.make(yield* present)
-  const broadcast = Broadcast.make<Told>({
+  const first = yield* Stream.runHead(supervisor.changes)
+  // A supervisor without a status has stopped.
+  const stopped: GatewayStatus = { gatewayScope: "", status: { _tag: "Stopped" } }
+  const state = RunnerState.make(Option.getOrElse(first, () => stopped))
+  const broadcast = Broadcast.make<TaskUpdate>({
     snapshot: function*() {
-      for (const { life } of state.cells.values()) for (const event of snapshotOf(life)) yield told(event)
+      for (const { life } of state.cells.values()) for (const event of snapshotOf(life)) yield updateOf(event)
     },
     coalesceKey: ({ key }) => key
   })
@@ -132,7 +136,7 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
     },
     state,
     journal,
-    publish: (event, count) => broadcast.publish(told(event, keyOf(event, count)))
+    publish: (event, count) => broadcast.publish(updateOf(event, keyOf(event, count)))
   })
   const { isStopped, post, run } = mailbox
   let lastPosition = 0
@@ -155,7 +159,7 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
       Effect.map((records) => {
         for (const record of records) {
           lastPosition = Math.max(lastPosition, record.position)
-          // A journal in memory tells of our own too.
+          // A journal in memory also returns own tasks.
           if (!state.cells.has(record.taskId)) accept(record, true)
         }
       })
@@ -176,7 +180,7 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
     if (next.gatewayScope !== before.gatewayScope) run("inherit", inherit(next.gatewayScope))
     follow(next)
   }
-  /** Looks for tasks of ours that another process wants aborted. */
+  /** Looks for own tasks that another process wants aborted. */
   const abortRequests = Effect.gen(function*() {
     while (true) {
       yield* mailbox.someOpen
@@ -209,7 +213,6 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
     journal,
     isStopped,
     accept: (entry) => accept(entry, false),
-    update: Effect.map(present, onConnection),
     nextPosition: () => ++lastPosition
   })
 
@@ -221,8 +224,8 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
       Stream.unwrap(
         Effect.map(cellOf(taskId), (cell) =>
           broadcast.subscribe({ snapshot: () => [{ taskId, state: stateOf(cell.life), event: undefined }] }).pipe(
-            Stream.filter((told) =>
-              told.taskId === taskId
+            Stream.filter((update) =>
+              update.taskId === taskId
             ),
             Stream.map(({ state }) => state),
             Stream.takeUntil(isEnd)
@@ -250,14 +253,12 @@ interface Reception {
   readonly journal: TaskJournal["Service"]
   readonly isStopped: () => boolean
   readonly accept: (entry: JournalEntry) => TaskReceipt
-  /** Takes note of the present status. */
-  readonly update: Effect.Effect<void>
   readonly nextPosition: () => number
 }
 
-/** Takes a task from a caller: checks it, keeps it, and accepts it. */
+/** Checks a task, writes it to the journal, and accepts it. */
 const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Reception) {
-  const { accept, isStopped, journal, nextPosition, state, update } = reception
+  const { accept, isStopped, journal, nextPosition, state } = reception
   const random = yield* SecureRandom.SecureRandom
   const clock = yield* Clock.Clock
   const maxQueued = options.maxQueued ?? 100
@@ -272,7 +273,7 @@ const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Re
       if (!state.cells.has(taskId)) return taskId
     }
   })
-  /** What the journal has, is accepted: also from a caller who does not wait for the receipt. */
+  /** Uninterruptible: a task that the journal has is accepted, even if its caller does not wait for the receipt. */
   const keep = Effect.fnUntraced(function*(entry: JournalEntry) {
     arriving++
     const kept = yield* Effect.result(journal.put(entry))
@@ -295,7 +296,6 @@ const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Re
       }
       const runId = RunId.make(yield* random.uuidV4())
       const taskId = yield* freshTaskId
-      yield* update
       const { gatewayScope, status } = state.connection
       if (isStopped() || status._tag === "Stopped") return yield* new TaskRefused({ reason: "Stopped" })
       let waiting = arriving

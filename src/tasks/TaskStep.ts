@@ -1,6 +1,6 @@
 /**
- * What follows for a task from something that happened: a pure function from its life so far and one input to its life after
- * it and the actions that are due, in order.
+ * What follows for a task from one input: a pure function from its life and the input to the next life and the actions that are
+ * due, in order.
  *
  * Total: every input has an answer in every stage, and one that comes too late changes nothing. Times are milliseconds on this
  * process's clock.
@@ -68,12 +68,12 @@ const onLinkLost = (life: TaskLife, stage: OpenStage): Stepped => {
   const { activity } = stage
   switch (activity._tag) {
     case "Idle":
-      return stay(withActivity(life, stage, due.Look))
+      return stay(withActivity(life, stage, due.ReadHistory))
     case "Paused":
       // A wait that the gateway asked for goes on.
       return activity.next === "Send"
         ? stay(life)
-        : [withActivity(life, stage, due.Look), [{ _tag: "Disarm", timer: "pause" }]]
+        : [withActivity(life, stage, due.ReadHistory), [{ _tag: "Disarm", timer: "pause" }]]
     case "Due":
     case "Saving":
       return stay(life)
@@ -98,13 +98,13 @@ const onTimer = (rules: Rules, life: TaskLife, stage: OpenStage, timer: Timer, n
 }
 
 const onDeadline = (rules: Rules, life: TaskLife, stage: OpenStage): Stepped => {
-  // Nothing can be found out about it for now. It has all of its time once more with the next link to its gateway.
+  // Nothing can be learned about it now. With the next link to its gateway its time begins anew.
   if (life.away) return stay(life)
   if (stage._tag === "Failing") return failed(rules, life, stage, stage.text)
   if (stage._tag === "Waiting") return ended(rules, life, stage, { _tag: "Expired", sent: false })
-  // The gateway does not have it: it said why, and nothing of it is at work.
-  if (stage._tag === "Unanswered" && stage.refused !== undefined && isToBeSent(stage)) {
-    const error = GatewayAnswer.refusalError(life.subject.runId, stage.refused.error)
+  // The gateway refused it, so that nothing of it is at work.
+  if (stage._tag === "Unanswered" && stage.refusal !== undefined && isToBeSent(stage)) {
+    const error = GatewayAnswer.refusalError(life.subject.runId, stage.refusal.error)
     return ended(rules, life, stage, { _tag: "Failed", error })
   }
   const evidence = stage.evidence ?? (life.linked ? undefined : unavailable(factsOf(life, stage)))
@@ -121,7 +121,7 @@ const isToBeSent = ({ activity }: ActiveStage): boolean => "next" in activity &&
 const onAbortWanted = (rules: Rules, life: TaskLife, stage: OpenStage, by: "Caller" | "OtherProcess"): Stepped => {
   const stopped: ReadonlyArray<Action> = [answerAbort(Result.succeed(true))]
   if (stage._tag === "Failing") return [life, [answerAbort(Result.succeed(false))]]
-  // The gateway does not have it, or has just refused it.
+  // The gateway does not have it.
   if (stage._tag === "Waiting" || isToBeSent(stage)) {
     const [next, actions] = ended(rules, life, stage, { _tag: "Aborted", text: "" })
     return [next, [...actions, ...stopped]]
@@ -160,11 +160,11 @@ const whileActive = (rules: Rules, life: TaskLife, stage: ActiveStage, input: In
         ? stay(life)
         : GatewayAnswer.onSendAnswered(rules, life, stage, input, nowMs)
     case "HistoryRead":
-      return stage.activity._tag === "Looking"
+      return stage.activity._tag === "ReadingHistory"
         ? GatewayAnswer.onHistory(rules, life, stage, input.history, nowMs)
         : stay(life)
     case "HistoryFailed":
-      return stage.activity._tag === "Looking"
+      return stage.activity._tag === "ReadingHistory"
         ? GatewayAnswer.onHistoryFailed(life, stage, input.linkLost, nowMs)
         : stay(life)
     case "EndAnswered":

@@ -11,7 +11,7 @@ const unknownRun: Facts = {
   merged: false,
   aborted: false,
   partial: "so far",
-  idleLooks: 0,
+  idleReads: 0,
   renamed: false
 }
 const findings: ReadonlyArray<Finding> = [
@@ -46,8 +46,8 @@ const combinations = function*() {
     for (const finding of findings) {
       for (const busy of [undefined, false, true]) {
         for (const end of ends) {
-          for (const idleLooks of [0, 1, 2]) {
-            const facts: Facts = { ...known, end, idleLooks }
+          for (const idleReads of [0, 1, 2]) {
+            const facts: Facts = { ...known, end, idleReads }
             yield { facts, finding, busy, restarted, verdict: judge(facts, finding, busy, restarted) }
           }
         }
@@ -83,8 +83,8 @@ describe("HistoryVerdict", () => {
   })
 
   it("a task ends as Unknown or without text only at the second idle look in a row", () => {
-    check(({ facts, verdict }) => verdict._tag !== "Finish" || !verdict.runOver || facts.idleLooks > 0)
-    check(({ verdict }) => verdict._tag !== "LookAgain" || verdict.idleLooks < 3)
+    check(({ facts, verdict }) => verdict._tag !== "Finish" || !verdict.runOver || facts.idleReads > 0)
+    check(({ verdict }) => verdict._tag !== "LookAgain" || verdict.idleReads < 3)
   })
 
   it("what history shows of the end is the end, whatever else is known", () => {
@@ -107,7 +107,7 @@ describe("HistoryVerdict", () => {
   })
 
   it("a run that the gateway says is over ended without text if its message is there, and is unknown if it is not", () => {
-    const facts: Facts = { ...unknownRun, answered: true, received: true, over: true, idleLooks: 1 }
+    const facts: Facts = { ...unknownRun, answered: true, received: true, over: true, idleReads: 1 }
     const outcome = (finding: Finding) => {
       const verdict = judge(facts, finding, undefined, false)
       return verdict._tag === "Finish" ? verdict.outcome : verdict._tag

@@ -14,7 +14,7 @@ import type { RunEnd } from "../../src/tasks/HistoryVerdict.ts"
 import type { TaskOutcome, TaskState } from "../../src/tasks/Task.ts"
 import { RunId, stateAfter, TaskId } from "../../src/tasks/Task.ts"
 import type { Action, Activity, Input, Rules, Stepped, TaskLife, Timer } from "../../src/tasks/TaskLife.ts"
-import { begin, isOpen, stateOf } from "../../src/tasks/TaskLife.ts"
+import { begin, isMerged, isOpen, stateOf } from "../../src/tasks/TaskLife.ts"
 
 /** A number picks one of the moves that are possible, and what about it is left open. Nothing happens with 0. */
 export const Moves = Arbitrary.array(
@@ -65,7 +65,7 @@ interface Subject {
   life: TaskLife
   readonly lane: number
   /** One of the requests that go one at a time. */
-  request: Extract<Action["_tag"], "Send" | "Look" | "Ask"> | undefined
+  request: Extract<Action["_tag"], "Send" | "ReadHistory" | "AskHowItEnded"> | undefined
   aborting: boolean
   /** Somebody waits to be told how the abort went. */
   abortOwed: boolean
@@ -88,7 +88,7 @@ interface Subject {
   received: boolean
   /** Its abort was wanted while it was open. */
   abortWanted: boolean
-  readonly looksAtMs: Array<number>
+  readonly readsAtMs: Array<number>
   sends: number
   ends: number
   lateReplies: number
@@ -371,7 +371,7 @@ export class TaskWorld {
       given: kind > 0,
       received: kind >= 2,
       abortWanted: false,
-      looksAtMs: [],
+      readsAtMs: [],
       sends: 0,
       ends: 0,
       lateReplies: 0,
@@ -395,9 +395,9 @@ export class TaskWorld {
     const isDue = input._tag === "SendAnswered"
       ? request === "Send"
       : input._tag === "HistoryRead" || input._tag === "HistoryFailed"
-      ? request === "Look"
+      ? request === "ReadHistory"
       : input._tag === "EndAnswered"
-      ? request === "Ask"
+      ? request === "AskHowItEnded"
       : input._tag === "Saved"
       ? writes.length > 0
       : input._tag !== "TimerDue" || timers.has(input.timer)
@@ -434,7 +434,7 @@ export class TaskWorld {
         }
         return this.put(subject, { _tag: "SendAnswered", answer, shared: pick % 11 === 0 })
       }
-      case "Look": {
+      case "ReadHistory": {
         if (pick % 9 === 0) return this.put(subject, { _tag: "HistoryFailed", linkLost: pick % 2 === 0 })
         const input = historyRead(pick, this.nowMs)
         const { finding, gatewayStartedAtMs, unkept } = input.history
@@ -443,7 +443,7 @@ export class TaskWorld {
         else if (finding._tag !== "Unreadable") subject.received = true
         return this.put(subject, input)
       }
-      case "Ask":
+      case "AskHowItEnded":
         return this.put(subject, {
           _tag: "EndAnswered",
           end: pickFrom<RunEnd>([{ _tag: "NotKnown" }, { _tag: "Ended" }, { _tag: "Failed", text: "no credit" }], pick)
@@ -468,7 +468,10 @@ export class TaskWorld {
     const [life, actions] = this.step(this.rules, before, input, this.nowMs)
     subject.life = life
     this.checkStepped(subject, before, actions)
-    for (const action of actions) this.perform(subject, action)
+    for (const action of actions) {
+      must(action._tag !== "Claim" || !isMerged(before), "the reply of another run may answer others, too")
+      this.perform(subject, action)
+    }
     this.check(subject)
   }
 
@@ -500,14 +503,14 @@ export class TaskWorld {
         subject.maySend = false
         subject.given = true
         return this.begin(subject, action._tag)
-      case "Look":
+      case "ReadHistory":
         // Ten of one window and ten of the next may stand close together.
-        must(this.nowMs - (subject.looksAtMs.at(-20) ?? -Infinity) >= 5000, "looks are limited")
-        subject.looksAtMs.push(this.nowMs)
+        must(this.nowMs - (subject.readsAtMs.at(-20) ?? -Infinity) >= 5000, "reads are limited")
+        subject.readsAtMs.push(this.nowMs)
         must(!subject.quiet, "history is not read again at once, unless something happened")
         subject.quiet = true
         return this.begin(subject, action._tag)
-      case "Ask":
+      case "AskHowItEnded":
         return this.begin(subject, action._tag)
       case "Abort":
         must(!subject.aborting, "one abort at a time")
@@ -597,8 +600,8 @@ export class TaskWorld {
 
 const requests: Readonly<Record<Activity["_tag"], Subject["request"]>> = {
   Sending: "Send",
-  Looking: "Look",
-  Asking: "Ask",
+  ReadingHistory: "ReadHistory",
+  Asking: "AskHowItEnded",
   Idle: undefined,
   Due: undefined,
   Paused: undefined,
