@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
 const src = new URL("../src/", import.meta.url).pathname
@@ -22,6 +23,8 @@ export default defineConfig({
   test: {
     // Files share a worker: loading Effect anew for each of them cost half a minute. No module here keeps state.
     isolate: false,
+    // Vitest leaves one core free, which on two cores is half of the machine.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 20_000,
     hookTimeout: 20_000,
     // What a failing test prints is shown, what a passing one prints is not.
