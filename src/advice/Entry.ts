@@ -43,6 +43,9 @@ export const find = (entries: Entries, tag: string, reason?: string): Entry | un
   return reason === undefined ? undefined : own(found, reason)
 }
 
+/** What to do, as sentences: for a place where the failure's own message says what happened. */
+export const toDo = ({ action, command }: Entry): string =>
+  `${action}${command === undefined ? "" : ` Command: ${command}`}`
+
 /** What happened and what to do, as sentences. What comes next is left out: it holds only where the program stays up. */
-export const sentences = ({ action, command, problem }: Entry): string =>
-  `${problem} ${action}${command === undefined ? "" : ` Command: ${command}`}`
+export const sentences = (entry: Entry): string => `${entry.problem} ${toDo(entry)}`

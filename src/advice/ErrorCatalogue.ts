@@ -24,6 +24,7 @@ import { handshakeAdvice } from "./HandshakeAdvice.ts"
 import { identityAdvice } from "./IdentityAdvice.ts"
 import { linkAdvice } from "./LinkAdvice.ts"
 import { pairingAdvice } from "./PairingAdvice.ts"
+import { precise } from "./PreciseAdvice.ts"
 import { storageAdvice } from "./StorageAdvice.ts"
 import { taskAdvice } from "./TaskAdvice.ts"
 
@@ -60,6 +61,12 @@ export const catalogue: Table<AdvisedError> = {
 
 /** The entry for a failure by the names of its class and its reason; `undefined` where there is none. */
 export const lookup = (error: string, reason?: string): Entry | undefined => find(catalogue, error, reason)
+
+/** The entry for a failure, with what its fields make precise. */
+export const adviceOn = (error: AdvisedError): Entry | undefined => {
+  const entry = lookup(error._tag, "reason" in error ? error.reason : undefined)
+  return entry === undefined ? undefined : { ...entry, ...precise(error) }
+}
 
 /** What happened and what to do, as sentences. What comes next is left out: it holds only where the program stays up. */
 export const advice = sentences

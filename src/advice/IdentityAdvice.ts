@@ -14,13 +14,14 @@ const onFiles = storageAdvice.StorageError
 const restore =
   "Restore the file from a backup, or give the identity up. The command keeps a backup, and the new identity"
   + " needs a new approval."
-const reset = "openclaw-device identity reset --yes"
+/** Gives the identity of the device up. */
+export const resetCommand = "openclaw-device identity reset --yes"
 
 const invalid = (problem: string): Entry => ({
   problem: `${problem} It was not touched.`,
   owner: "you",
   action: restore,
-  command: reset,
+  command: resetCommand,
   next: NextStep.nothingStarted
 })
 
@@ -150,7 +151,7 @@ export const identityAdvice = {
     problem: "There is an identity at this place already. It was not touched.",
     owner: "you",
     action: "Use another path, or give the old identity up. The command keeps a backup.",
-    command: reset,
+    command: resetCommand,
     next: NextStep.nothingChanged
   },
   StateDirectoryUnknown: {

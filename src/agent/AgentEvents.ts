@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import type { Entry } from "../advice/Entry.ts"
 import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
 import * as NextStep from "../advice/NextStep.ts"
 import * as Broadcast from "../broadcast/Broadcast.ts"
@@ -104,7 +105,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
 
 /** A failure for people and programs, with the catalogue's advice and without its cause. */
 export const failure = (cause: HaltCause): Failure =>
-  advised(cause._tag, messageOf(cause), "reason" in cause ? cause.reason : undefined)
+  advised(ErrorCatalogue.adviceOn(cause), cause._tag, messageOf(cause), "reason" in cause ? cause.reason : undefined)
 
 /** A failure after which the connection is tried again, whatever would follow it at a first start. */
 const retried = (cause: HaltCause): Failure => {
@@ -112,16 +113,13 @@ const retried = (cause: HaltCause): Failure => {
   return found.next === NextStep.stays ? { ...found, next: NextStep.retriesSlowly } : found
 }
 
-const advised = (error: string, message: string, reason: string | undefined): Failure => {
-  const entry = ErrorCatalogue.lookup(error, reason)
-  return {
-    error,
-    ...(reason === undefined ? {} : { reason }),
-    message,
-    ...(entry === undefined ? {} : { owner: entry.owner, advice: ErrorCatalogue.advice(entry), next: entry.next }),
-    ...(entry?.command === undefined ? {} : { command: entry.command })
-  }
-}
+const advised = (entry: Entry | undefined, error: string, message: string, reason: string | undefined): Failure => ({
+  error,
+  ...(reason === undefined ? {} : { reason }),
+  message,
+  ...(entry === undefined ? {} : { owner: entry.owner, advice: ErrorCatalogue.advice(entry), next: entry.next }),
+  ...(entry?.command === undefined ? {} : { command: entry.command })
+})
 
 const messageOf = (cause: HaltCause): string => {
   switch (cause._tag) {
@@ -219,7 +217,7 @@ const fromTask = (event: TaskEvent, at: string): AgentEvent => {
     at,
     event: "task.failed",
     taskId,
-    error: advised(error, message, reason)
+    error: advised(ErrorCatalogue.lookup(error, reason), error, message, reason)
   })
   switch (event._tag) {
     case "Queued":

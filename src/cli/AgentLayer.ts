@@ -20,7 +20,8 @@ import * as ApproveCommand from "../pairing/ApproveCommand.ts"
 import { commandOn } from "../protocol/ShellCommand.ts"
 import type { RunId } from "../tasks/Task.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
-import { as } from "./CommandError.ts"
+import type { Told } from "./CommandAdvice.ts"
+import { as, type CommandFailed } from "./CommandError.ts"
 import * as GatewayFile from "./GatewayFile.ts"
 import type { HeldReplies } from "./HeldReplies.ts"
 import { Invocation, Processes } from "./Invocation.ts"
@@ -39,7 +40,7 @@ export const settings = Effect.fnUntraced(function*(flags: Settings.Flags) {
 })
 
 /** Runs a command on checked settings. */
-export const withSettings = <E extends { readonly _tag: string; readonly message: string }, R>(
+export const withSettings = <E extends CommandFailed | Told, R>(
   body: (checked: Settings.Settings, output: Output["Service"]) => Effect.Effect<void, E, R>,
   session: Option.Option<string> = Option.none()
 ) => onRoot((flags, output) => Effect.flatMap(settings({ ...flags, session }), (checked) => body(checked, output)))

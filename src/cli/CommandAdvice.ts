@@ -3,12 +3,17 @@
  *
  * `CommandFailed` has no entry: it holds what is told already.
  */
+import type { ConfigError } from "effect/Config"
 import type { Entry, Table } from "../advice/Entry.ts"
 import { find } from "../advice/Entry.ts"
-import { catalogue } from "../advice/ErrorCatalogue.ts"
+import type { AdvisedError } from "../advice/ErrorCatalogue.ts"
+import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
 import * as NextStep from "../advice/NextStep.ts"
 import type { ListenError } from "../devgateway/DevGatewayWs.ts"
 import { dialogAdvice } from "../dialog/DialogAdvice.ts"
+import type { DialogUnavailable } from "../dialog/DialogUnavailable.ts"
+import type { RecordingRefused } from "../recorder/FlightRecorder.ts"
+import type { RecordingInvalid } from "../recorder/Recording.ts"
 import { recordingAdvice } from "../recorder/RecordingAdvice.ts"
 
 const gatewayAdvice: Table<ListenError> = {
@@ -21,7 +26,24 @@ const gatewayAdvice: Table<ListenError> = {
   }
 }
 
-export const commandAdvice = { ...catalogue, ...dialogAdvice, ...recordingAdvice, ...gatewayAdvice }
+export const commandAdvice = { ...ErrorCatalogue.catalogue, ...dialogAdvice, ...recordingAdvice, ...gatewayAdvice }
 
-/** The entry for a failure by the names of its class and its reason; `undefined` where there is none. */
-export const lookup = (error: string, reason?: string): Entry | undefined => find(commandAdvice, error, reason)
+/** Every failure that a command can tell a person. A `ConfigError` says itself which setting cannot be read. */
+export type Told =
+  & (AdvisedError | ConfigError | ListenError | DialogUnavailable | RecordingInvalid | RecordingRefused)
+  & { readonly message: string }
+
+/** The entry for a failure, with what its fields make precise. */
+export const adviceOn = (error: Told): Entry | undefined => {
+  switch (error._tag) {
+    case "ConfigError":
+      return undefined
+    case "ListenError":
+    case "DialogUnavailable":
+    case "RecordingInvalid":
+    case "RecordingRefused":
+      return find(commandAdvice, error._tag, "reason" in error ? error.reason : undefined)
+    default:
+      return ErrorCatalogue.adviceOn(error)
+  }
+}

@@ -4,9 +4,10 @@
 import * as CliError from "effect/cli/CliError"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
+import { type Entry, toDo } from "../advice/Entry.ts"
 import type { HaltCause } from "../connection/ConnectionStatus.ts"
-import { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import { field } from "../protocol/OutsideText.ts"
+import { adviceOn, type Told } from "./CommandAdvice.ts"
 
 /** Exit statuses, after sysexits.h. Success is 0; `Signals.ts` has those of signals. */
 export const exitCodes = {
@@ -49,17 +50,22 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
 /** More than any message of ours has, with the path of a file in it. */
 const maxMessage = 8000
 
-/** A failure whose message already says everything, under a given exit status. */
-export const as = (exit: ExitCode) => (error: { readonly _tag: string; readonly message: string }): CommandFailed => {
-  // A line for each setting; everything else is one line, whatever others have written into it.
-  const lines = error instanceof SettingsInvalid ? error.message.split("\n") : [error.message]
-  const problem = lines.map((one) => field(one, { maxLength: maxMessage })).join("\n")
+/** A failure under a given exit status: what happened, and what to do. */
+export const as = (exit: ExitCode) => (error: Told): CommandFailed => withAdvice(exit, error, adviceOn(error))
+
+/** As `as`, with advice of the caller's own. */
+export const withAdvice = (exit: ExitCode, error: Told, advice: Entry | undefined): CommandFailed => {
+  const oneLine = (text: string): string => field(text, { maxLength: maxMessage })
+  // A line for each setting, which says what to write instead. Everything else is one line, whatever others have written into it.
+  const problem = error._tag === "SettingsInvalid"
+    ? error.message.split("\n").map(oneLine).join("\n")
+    : oneLine(advice === undefined ? error.message : `${error.message.replace(/\.$/, "")}. ${toDo(advice)}`)
   return new CommandFailed({ exit, error: error._tag, problem })
 }
 
 /** Any failure as that of a command. One that is not a `CommandFailed` yet is about settings or a file. */
-export const orSettings = (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
-  error instanceof CommandFailed ? error : as("settings")(error)
+export const orSettings = (error: CommandFailed | Told): CommandFailed =>
+  error._tag === "CommandFailed" ? error : as("settings")(error)
 
 const exits: Readonly<Record<string, ExitCode>> = {
   PairingRequired: "pairing",

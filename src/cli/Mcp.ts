@@ -30,6 +30,8 @@ export const mcp = Command.make(
         const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
         const modules = yield* load
         return yield* serve(modules, version).pipe(
+          // The options of the server are ours, and no input of a person.
+          Effect.catchTag("IllegalArgumentError", Effect.die),
           Effect.provide(
             modules.TaskTools.layer.pipe(
               Layer.provideMerge(agent(checked, gateway, { embedded: false, commands, keepTasks: true })),

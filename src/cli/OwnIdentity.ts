@@ -9,15 +9,17 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { resetCommand } from "../advice/IdentityAdvice.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { IdentityAdmin } from "../identity/IdentityAdmin.ts"
 import * as IdentityDocument from "../identity/IdentityDocument.ts"
-import { IdentityInconsistent, IdentityInvalid } from "../identity/IdentityError.ts"
+import type { IdentityError, IdentitySecretInvalid } from "../identity/IdentityError.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { redactDocument } from "../identity/IdentityStore.ts"
 import { Signer } from "../identity/Signer.ts"
 import { readRegularFile } from "../storage/RegularFile.ts"
-import { CommandFailed } from "./CommandError.ts"
+import { adviceOn } from "./CommandAdvice.ts"
+import { type CommandFailed, withAdvice } from "./CommandError.ts"
 import { Output } from "./Output.ts"
 import type { Settings } from "./Settings.ts"
 
@@ -79,14 +81,14 @@ export const operatorLayer = (checked: Settings) =>
   )
 
 /** Advice that names the operator's file. The usual advice would have the person reset the identity of the device. */
-export const ofOperator = (error: { readonly _tag: string; readonly message: string }): CommandFailed =>
-  new CommandFailed({
-    exit: "settings",
-    error: error._tag,
-    problem: error instanceof IdentityInvalid || error instanceof IdentityInconsistent
-      ? error.messageWith("identity reset --operator --yes")
-      : error.message
-  })
+export const ofOperator = (error: IdentityError | IdentitySecretInvalid): CommandFailed => {
+  const advice = adviceOn(error)
+  return withAdvice(
+    "settings",
+    error,
+    advice?.command === resetCommand ? { ...advice, command: `${resetCommand} --operator` } : advice
+  )
+}
 
 /** The comment in a new identity file that names the program that made it. */
 export const createdBy = (version: string): string => `effect-openclaw ${version}`

@@ -29,7 +29,7 @@ export const start = Effect.fnUntraced(
     const entry = find(dialogAdvice, error._tag, error.reason)
     // A port that a person chose is a setting that is wrong; otherwise the page is a convenience.
     if (error.port !== undefined) {
-      return Effect.fail(as("settings")({ _tag: error._tag, message: `${error.message}. ${entry?.action ?? ""}` }))
+      return Effect.fail(as("settings")(error))
     }
     const told = entry === undefined ? error.message : `${sentences(entry)} ${entry.next}`
     return Effect.flatMap(Output, (output) => Effect.as(output.warn(`warning: ${told}`), undefined))

@@ -5,7 +5,8 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { gatewayTable } from "../handshake/GatewayTable.ts"
-import { orSettings } from "./CommandError.ts"
+import type { Told } from "./CommandAdvice.ts"
+import { type CommandFailed, orSettings } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
 import { Output } from "./Output.ts"
 import { settingFlag } from "./SettingFlag.ts"
@@ -34,7 +35,7 @@ export const record = Flag.String("record").pipe(
 )
 
 /** Runs a command with the shared flags, and with the output that they choose. */
-export const onRoot = <E extends { readonly _tag: string; readonly message: string }, R>(
+export const onRoot = <E extends CommandFailed | Told, R>(
   body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>
 ) =>
   Effect.gen(function*() {

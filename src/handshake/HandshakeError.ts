@@ -128,9 +128,8 @@ export class OriginNotAllowed extends Schema.TaggedError<OriginNotAllowed>()("Or
 }) {
   override get message(): string {
     return this.origin === undefined
-      ? "the gateway wants an Origin from this client id; use the client id gateway-client, which needs none"
-      : `the gateway does not allow the origin ${this.origin}; add exactly "${this.origin}" to its setting`
-        + " gateway.controlUi.allowedOrigins, or send none (OPENCLAW_GATEWAY_ORIGIN)"
+      ? "the gateway wants an Origin from this client id"
+      : `the gateway does not allow the origin ${this.origin}`
   }
 }
 

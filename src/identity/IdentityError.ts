@@ -42,10 +42,6 @@ const invalidText = {
   DamagedKey: "holds a private key that cannot be parsed"
 } as const
 
-const resetCommand = "identity reset --yes"
-const restoreOr = (reset: string): string =>
-  `Restore it from a backup, or give it up with \`${reset}\`, which keeps a backup and needs a new approval.`
-
 /** The file exists, but this release cannot use it as an identity. The file stays unchanged. */
 export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("IdentityInvalid", {
   path: Schema.String,
@@ -62,21 +58,12 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
   /** Name of the faulty field, never its value. */
   field: Schema.optionalKey(Schema.String)
 }) {
-  /** The fault, without advice. */
+  /** The fault alone, for a file that is only read. */
   get problem(): string {
     return `${this.path} ${invalidText[this.reason]}${this.field === undefined ? "" : ` (field ${this.field})`}.`
   }
-  /** Fault and advice. `reset` is the command that gives this identity up. */
-  messageWith(reset: string): string {
-    const next = this.reason === "UnknownVersion"
-      ? "Update this program."
-      : this.reason === "ForeignFormat"
-      ? "Import it with `identity import`, which reads it without changing it."
-      : restoreOr(reset)
-    return `${this.problem} The file was not touched. ${next}`
-  }
   override get message(): string {
-    return this.messageWith(resetCommand)
+    return `${this.problem} The file was not touched.`
   }
 }
 
@@ -91,26 +78,20 @@ export class IdentityInconsistent extends Schema.TaggedError<IdentityInconsisten
   path: Schema.String,
   reason: Schema.Literals(["PublicKey", "DeviceId", "Checksum"])
 }) {
-  /** The fault, without advice. */
+  /** The fault alone, for a file that is only read. */
   get problem(): string {
     return `${this.path}: ${inconsistentText[this.reason]}.`
   }
-  /** Fault and advice. `reset` is the command that gives this identity up. */
-  messageWith(reset: string): string {
-    return `${this.problem} The file was not touched. ${restoreOr(reset)}`
-  }
   override get message(): string {
-    return this.messageWith(resetCommand)
+    return `${this.problem} The file was not touched.`
   }
 }
 
 const lockedText = {
-  PassphraseMissing:
-    "is encrypted and no passphrase was configured. Set OPENCLAW_DEVICE_IDENTITY_PASSPHRASE, or the same"
-    + " name with _FILE or _FD",
-  PassphraseWrong: "is encrypted and the passphrase does not open it. Check the passphrase",
-  AlreadyEncrypted: "is encrypted already. Use `identity change-passphrase` to encrypt it anew",
-  NotEncrypted: "is not encrypted, so there is no passphrase to change. Use `identity encrypt`"
+  PassphraseMissing: "is encrypted and no passphrase was configured",
+  PassphraseWrong: "is encrypted and the passphrase does not open it",
+  AlreadyEncrypted: "is encrypted already",
+  NotEncrypted: "is not encrypted, so there is no passphrase to change"
 } as const
 
 /** The passphrase does not fit the private key, or one of the two is missing. The file stays unchanged. */
@@ -174,15 +155,14 @@ export class IdentityPathReserved extends Schema.TaggedError<IdentityPathReserve
   reason: ReservedReason
 }) {
   override get message(): string {
-    return `${this.path} cannot hold the identity of this program: ${reservedText[this.reason]}. `
-      + "Choose another place. `identity import` reads a file there without changing it."
+    return `${this.path} cannot hold the identity of this program: ${reservedText[this.reason]}.`
   }
 }
 
 /** There is no identity, and the caller does not want one created. */
 export class IdentityAbsent extends Schema.TaggedError<IdentityAbsent>()("IdentityAbsent", { path: Schema.String }) {
   override get message(): string {
-    return `There is no identity at ${this.path}. Create one with \`identity create\`, or check the path.`
+    return `There is no identity at ${this.path}.`
   }
 }
 
@@ -193,8 +173,7 @@ export class IdentityExists extends Schema.TaggedError<IdentityExists>()("Identi
 }) {
   override get message(): string {
     const device = this.deviceId === undefined ? "" : ` (device ${this.deviceId})`
-    return `${this.path} already holds an identity${device}. It was not touched. `
-      + "Use another path, or give the old one up with `identity reset --yes`, which keeps a backup."
+    return `${this.path} already holds an identity${device}. It was not touched.`
   }
 }
 
@@ -209,10 +188,10 @@ export class SignerError extends Schema.TaggedError<SignerError>()("SignerError"
 }
 
 const secretText = {
-  Ambiguous: "is one of several sources that are set at once. Set only one of them",
+  Ambiguous: "is one of several sources that are set at once",
   Unreadable: "names a file or descriptor that could not be read",
   Empty: "gives an empty value",
-  NotUtf8: "gives bytes that are not UTF-8 text. Encode a random key file, for example with base64",
+  NotUtf8: "gives bytes that are not UTF-8 text",
   NotADescriptor: "is not the number of a file descriptor",
   NotASeed: "is not a 32-byte Ed25519 seed in hex, base64 or base64url"
 } as const

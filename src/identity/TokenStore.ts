@@ -52,18 +52,17 @@ export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("Toke
   override get message(): string {
     switch (this.reason) {
       case "Unreadable":
-        return `The stored token at ${this.path} could not be read. Check owner and mode of the directory.`
+        return `The stored token at ${this.path} could not be read.`
       case "Unwritable":
-        return `The token could not be stored at ${this.path}. Check space, owner and mode of the directory.`
+        return `The token could not be stored at ${this.path}.`
       case "Exposed":
         return `${this.path} belongs to another user, or may be read or replaced by others, so the stored token was not used.`
-          + " Make it private."
       case "Invalid":
-        return `${this.path} is not a stored token of this gateway, device and role. Remove it; a new token will be issued.`
+        return `${this.path} is not a stored token of this gateway, device and role.`
       case "TooLarge":
         return `The token or its scopes are too large to be stored at ${this.path}.`
       case "Contended":
-        return `Other processes kept changing the stored token at ${this.path}. Try again.`
+        return `Other processes kept changing the stored token at ${this.path}.`
     }
   }
 }

@@ -32,7 +32,7 @@ export class StateDirectoryUnknown extends Schema.TaggedError<StateDirectoryUnkn
   variable: Schema.String
 }) {
   override get message(): string {
-    return `The state directory cannot be derived: ${this.variable} is not set. Set it, or name a state directory.`
+    return `The state directory cannot be derived: ${this.variable} is not set.`
   }
 }
 

@@ -6,7 +6,6 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
-import { posixCommand } from "../protocol/ShellCommand.ts"
 import { errnoOf } from "./Errno.ts"
 
 /** Why a file was not used: other users could read or replace it, or it is no regular file. */
@@ -86,11 +85,11 @@ export const unreadableMessage = ({ errno, mode, owner, path }: Facts): string =
     ...(owner === undefined ? [] : [`owner ${owner}`]),
     ...(mode === undefined ? [] : [`mode ${octal(mode)}`])
   ]
-  return `${path} could not be read (${facts.join(", ")}). Nothing was changed. ${errnoAdvice(errno)}`
+  return `${path} could not be read (${facts.join(", ")}). Nothing was changed.`
 }
 
 export const unwritableMessage = ({ errno, path }: Facts): string =>
-  `${path} could not be written (${errno ?? "unknown cause"}). ${errnoAdvice(errno)}`
+  `${path} could not be written (${errno ?? "unknown cause"}).`
 
 /** `secret` is what others could read or put there, such as `key`. */
 export const exposedMessage = ({ mode, owner, path }: Facts, reason: ExposedReason, secret: string): string => {
@@ -98,43 +97,15 @@ export const exposedMessage = ({ mode, owner, path }: Facts, reason: ExposedReas
   switch (reason) {
     case "DirectoryWritable":
       return `${path}: the directory may be written by other users, who could put their own ${secret} there${shown}.`
-        + ` Run: ${
-          posixCommand(["chmod", "go-w", path]).text
-        } - or choose a directory of its own, which is then created with mode 0700.`
     case "FileAccessible":
       return `${path}: the file may be read or written by other users${shown}.`
-        + ` Run: ${
-          posixCommand(["chmod", "600", path]).text
-        } - and think of the ${secret} as known to others if they had time to read it.`
     case "ForeignOwner":
       return `${path} belongs to another user (user id ${owner ?? "unknown"}), who could put their own ${secret} there.`
-        + " Start the program as that user, give the place to the user that runs it (chown), or choose a directory of its own."
     case "SymbolicLink":
-      return `${path}: the path is a symbolic link, which may lead anywhere${shown}. Name the real file instead.`
+      return `${path}: the path is a symbolic link, which may lead anywhere${shown}.`
     case "NotRegularFile":
-      return `${path}: the path is not a regular file${shown}. Name the real file instead.`
+      return `${path}: the path is not a regular file${shown}.`
   }
 }
 
 const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, "0")
-
-const errnoAdvice = (errno: string | undefined): string => {
-  switch (errno) {
-    case "EACCES":
-    case "EPERM":
-      return "Start the program as the owner, or give the file back to the user that runs it (chown)."
-    case "EROFS":
-      return "The place is mounted read-only: choose a state directory that may be written."
-    case "ENOSPC":
-    case "EDQUOT":
-      return "There is no space left: free some and start again."
-    case "EISDIR":
-      return "The path names a directory: choose a file name inside it."
-    case "ENOTDIR":
-      return "A part of the path is a file where a directory is needed: choose another place."
-    case "EFBIG":
-      return "The file is far larger than what belongs here: move it away after looking at it."
-    default:
-      return "Check the disk and the mount, then start again."
-  }
-}

@@ -13,7 +13,9 @@ export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused"
    * have run twice, or never.
    */
   reason: Schema.Literals(["Empty", "TooLarge", "TooMany", "Stopped", "NotKept"]),
-  limit: Schema.optional(Schema.Int)
+  limit: Schema.optional(Schema.Int),
+  /** For `NotKept`: the `TaskJournalError`. */
+  cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
     switch (this.reason) {
@@ -26,7 +28,9 @@ export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused"
       case "Stopped":
         return "task refused: the connection to the gateway has been stopped"
       case "NotKept":
-        return "task refused: the task journal could not be written"
+        return `task refused: ${
+          this.cause instanceof Error ? this.cause.message : "the task journal could not be written"
+        }`
     }
   }
 }

@@ -19,7 +19,7 @@ import * as Semaphore from "effect/Semaphore"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { errnoOf } from "../storage/Errno.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
-import type { StorageError } from "../storage/StorageError.ts"
+import { StorageError } from "../storage/StorageError.ts"
 import * as StorageWarning from "../storage/StorageWarning.ts"
 import * as JournalFile from "./JournalFile.ts"
 import type { TaskId, TaskOutcome } from "./Task.ts"
@@ -52,15 +52,19 @@ export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("Ta
   reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "TooLarge"]),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
+  /** The name of the operating system's error, where there is one. */
+  private get why(): string {
+    return this.cause instanceof StorageError && this.cause.errno !== undefined ? ` (${this.cause.errno})` : ""
+  }
   override get message(): string {
     switch (this.reason) {
       case "Unreadable":
-        return `the task journal at ${this.path} could not be read; check owner and mode of the directory`
+        return `the task journal at ${this.path} could not be read${this.why}`
       case "Unwritable":
-        return `the task journal at ${this.path} could not be written; check space, owner and mode of the directory`
+        return `the task journal at ${this.path} could not be written${this.why}`
       case "Exposed":
         return `${this.path} belongs to another user, or may be read or replaced by others, so it was not used as task`
-          + " journal; make it private"
+          + " journal"
       case "Invalid":
         return `a field of the task is out of bounds, so it was not written to the journal at ${this.path}`
       case "TooLarge":

@@ -280,7 +280,7 @@ const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Re
     arriving--
     if (Result.isFailure(kept)) {
       yield* Effect.logError(kept.failure.message)
-      return yield* new TaskRefused({ reason: "NotKept" })
+      return yield* new TaskRefused({ reason: "NotKept", cause: kept.failure })
     }
     if (!isStopped()) return accept(entry)
     yield* Effect.ignore(journal.remove(entry.runId, "Aborted"), { log: "Warn" })

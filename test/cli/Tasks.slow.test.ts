@@ -112,7 +112,11 @@ describe("delegate", () => {
       assert.deepInclude(given, { code: 0, problem: "" })
       const before = (yield* stats).runs.size
       const empty = yield* cli(["delegate"], { stateDir, env, stdin: bytes(" \n") })
-      assert.deepInclude(empty, { code: 64, problem: "task refused: it has no text" })
+      assert.deepInclude(empty, {
+        code: 64,
+        problem:
+          'task refused: it has no text. Say what is to be done. Command: openclaw-device delegate "<what to do>"'
+      })
       const endless = yield* cli(["delegate"], { stateDir, env, stdin: Stream.forever(bytes("x".repeat(65_536))) })
       assert.strictEqual(endless.code, 64)
       assert.match(endless.problem, /longer than/)
@@ -128,7 +132,12 @@ describe("delegate", () => {
       const stateDir = yield* Cli.temporaryDirectory
       yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.writeFileString(`${stateDir}/tasks`, ""))
       const { code, problem } = yield* cli(["delegate", "one"], { stateDir, env })
-      assert.deepStrictEqual([code, problem], [78, "task refused: the task journal could not be written"])
+      assert.strictEqual(code, 78)
+      assert.strictEqual(
+        problem,
+        `task refused: the task journal at ${stateDir}/tasks could not be written (EEXIST).`
+          + ` A file stands where a directory is needed: move it away, or choose another place. Command: ls -ld ${stateDir}/tasks`
+      )
       assert.strictEqual((yield* stats).runs.size, 0)
     }).pipe(Effect.provide(Cli.platform)))
 

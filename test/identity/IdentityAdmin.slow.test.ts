@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import { createHash, generateKeyPairSync } from "node:crypto"
+import { adviceOn } from "../../src/advice/ErrorCatalogue.ts"
 import { HostPlatform } from "../../src/identity/HostPlatform.ts"
 import { IdentityAdmin } from "../../src/identity/IdentityAdmin.ts"
 import * as KeyEnvelope from "../../src/identity/KeyEnvelope.ts"
@@ -283,7 +284,8 @@ describe("IdentityAdmin", () => {
       })
       const error = yield* Effect.flip(readOnly.reset)
       assert.deepStrictEqual([error._tag, "errno" in error && error.errno], ["IdentityUnwritable", "EROFS"])
-      assert.include(error.message, "(EROFS). The place is mounted read-only")
+      assert.include(error.message, "(EROFS)")
+      assert.include(adviceOn(error)?.action, "The place is mounted read-only")
       assert.deepStrictEqual(snapshot(disk), before)
     }))
 

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { adviceOn } from "../../src/advice/ErrorCatalogue.ts"
 import * as GatewayFile from "../../src/cli/GatewayFile.ts"
 import { Processes } from "../../src/cli/Invocation.ts"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
@@ -150,12 +151,12 @@ describe("the owner of a private file", () => {
       assert.deepStrictEqual(yield* Effect.provide(useAll, as(directories, user)), refused)
     }))
 
-  it.effect("is named by the error, with advice", () =>
+  it.effect("is named by the error, and its advice has the command", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.provide(identity, as(yield* usedDisk(stranger), root)))
       assert.deepInclude(error, { _tag: "IdentityExposed", reason: "ForeignOwner", path: "/s", owner: stranger })
       assert.include(error.message, "/s belongs to another user (user id 4711), who could put their own key there")
-      assert.include(error.message, "chown")
+      assert.strictEqual(adviceOn(error)?.command, "chown -R '<user>' /s")
     }))
 
   it.effect("may be the one user that a mount shows for all files", () =>

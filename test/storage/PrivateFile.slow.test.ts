@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
+import { adviceOn } from "../../src/advice/ErrorCatalogue.ts"
 import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
 import { AuthToken } from "../../src/protocol/Connect.ts"
@@ -94,7 +95,7 @@ describe("PrivateFile", () => {
             "DirectoryWritable",
             "Exposed"
           ])
-          assert.include(error.message, `chmod go-w ${open}`)
+          assert.strictEqual(adviceOn(error)?.command, `chmod go-w ${open}`)
         }
         yield* fs.writeFileString(paths.join(open, "file"), "planted", { mode: 0o600 })
         assert.strictEqual((yield* Effect.flip(file.read(paths.join(open, "file"), { strict }))).fault, "Exposed")
