@@ -67,7 +67,7 @@ export const chosenGateway = Effect.fnUntraced(
       gateway: asGiven,
       commands: ApproveCommand.ApproveCommands.layerAnywhere
     }
-    const running = yield* GatewayFile.read(checked.files.gateway)
+    const running = checked.files === undefined ? Option.none() : yield* GatewayFile.read(checked.files.gateway)
     if (Option.isNone(running)) return host
     const { url } = running.value
     const ours = checked.gatewayWith({ ...other, url, token: running.value[credential] })
@@ -85,19 +85,25 @@ const sentTo = ({ headers, password, token }: GatewaySettings): ReadonlyArray<Re
   [token, password, ...headers.map(({ value }) => value)].filter((secret) => secret !== undefined)
 
 const foundation = (checked: Settings.Settings) =>
-  Layer.mergeAll(Admission.layer, TransportWs.layer, TokenStore.layerFile({ directory: checked.files.tokens }))
+  Layer.mergeAll(
+    Admission.layer,
+    TransportWs.layer,
+    checked.files === undefined ? TokenStore.layerMemory : TokenStore.layerFile({ directory: checked.files.tokens })
+  )
 
-/** The identity of this device, created or taken over where there is none. */
+/** The identity of this device, created or taken over where there is none and something may be stored. */
 export const ownIdentity = (checked: Settings.Settings) =>
   Layer.unwrap(
     Effect.map(Invocation, ({ version }) =>
-      OwnIdentity.layer(checked, { create: true, createdBy: OwnIdentity.createdBy(version) }))
+      OwnIdentity.layer(checked, { create: checked.files !== undefined, createdBy: OwnIdentity.createdBy(version) }))
   )
 
-const journal = (checked: Settings.Settings, only: RunId | undefined) =>
-  Layer.unwrap(
-    Effect.map(Processes, (processes) => TaskJournal.layerDevice({ directory: checked.files.tasks, processes, only }))
-  )
+const journal = ({ files }: Settings.Settings, only: RunId | undefined) =>
+  files === undefined
+    ? TaskJournal.layerMemory
+    : Layer.unwrap(
+      Effect.map(Processes, (processes) => TaskJournal.layerDevice({ directory: files.tasks, processes, only }))
+    )
 
 /**
  * An agent on a gateway. Its identity comes from outside, so that one that cannot be opened ends a command before anything
@@ -175,7 +181,11 @@ export const ownCommands = (
   Layer.effect(
     ApproveCommand.ApproveCommands,
     Effect.map(Invocation, ({ platform, program }) => {
-      const where = ["--gateway-url", url, "--state-dir", checked.files.directory]
+      const where = [
+        "--gateway-url",
+        url,
+        ...(checked.files === undefined ? [] : ["--state-dir", checked.files.directory])
+      ]
       const command = (...args: ReadonlyArray<string>) =>
         commandOn(platform, [...program, "devices", ...args, ...where])
       return ApproveCommand.ApproveCommands.of({

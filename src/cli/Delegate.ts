@@ -77,7 +77,7 @@ export const delegate = Command.make("delegate", {
       yield* Effect.forkScoped(Effect.ignoreCause(Stream.runForEach(events.events, follow), { log: "Error" }))
       /** Gives the task up, and says what became of it. */
       const letGo = Effect.suspend(() =>
-        taskId === undefined ? Effect.succeed("") : giveUp(tasks, taskId, invocation, checked.files.directory)
+        taskId === undefined ? Effect.succeed("") : giveUp(tasks, taskId, invocation, checked.files?.directory)
       )
       // Uninterruptible, so that after Ctrl-C the name of a task that was taken is known.
       const take = Effect.mapError(
@@ -213,7 +213,7 @@ const giveUp = (
   tasks: TaskRunner["Service"],
   taskId: TaskId,
   invocation: Invocation["Service"],
-  directory: string
+  directory: string | undefined
 ): Effect.Effect<string> =>
   tasks.abort(taskId).pipe(
     Effect.andThen(tasks.await(taskId)),
@@ -233,12 +233,16 @@ const gaveUp = (
   how: Option.Option<TaskOutcome>,
   taskId: TaskId,
   { platform, program }: Invocation["Service"],
-  directory: string
+  directory: string | undefined
 ): string => {
   if (Option.isSome(how)) {
     return how.value._tag === "Aborted"
       ? `Task ${taskId} was aborted.`
       : `Task ${taskId} had ended meanwhile (${how.value._tag.toLowerCase()}).`
+  }
+  if (directory === undefined) {
+    return `Task ${taskId} could not be aborted now. If the gateway has it, it goes on there; nothing is stored here, so its`
+      + " reply is not shown."
   }
   const command = (what: string) =>
     commandOn(platform, [...program, "tasks", what, taskId, "--state-dir", directory]).text

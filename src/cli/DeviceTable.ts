@@ -2,7 +2,7 @@
  * The settings that only the commands have. Those of the gateway's client are in `handshake/GatewayTable.ts`, those that hold
  * the identity's secrets in `identity/IdentitySecrets.ts`.
  */
-import { anyText, count, path, setting, time } from "../settings/Setting.ts"
+import { anyText, count, oneOf, path, setting, time } from "../settings/Setting.ts"
 
 export const deviceTable = {
   identityPath: setting(path("a file of this program"), {
@@ -15,6 +15,12 @@ export const deviceTable = {
     flag: "state-dir",
     otherwise: "the platform's place for state",
     about: "where identity, device tokens and open tasks are kept"
+  }),
+  noState: setting(oneOf("true", "false"), {
+    variable: "OPENCLAW_DEVICE_NO_STATE",
+    flag: "no-state",
+    default: "false",
+    about: "store nothing: device tokens and open tasks end with the process, and the key has to be configured"
   }),
   sessionKey: setting(anyText("a session key of the gateway"), {
     variable: "OPENCLAW_CHAT_SESSION_KEY",

@@ -9,6 +9,7 @@ import { withSettings } from "./AgentLayer.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import { now, stopped } from "./Output.ts"
 import { serving } from "./Signals.ts"
+import { stored } from "./Stored.ts"
 
 export const gateway = Command.make("gateway", {
   port: Flag.Int("port").pipe(
@@ -20,7 +21,10 @@ export const gateway = Command.make("gateway", {
   withSettings((checked, output) =>
     Effect.gen(function*() {
       yield* serving
-      const { url } = yield* EmbeddedGateway.start(checked.files.gateway, { port, sharedToken: checked.gateway.token })
+      const { url } = yield* EmbeddedGateway.start((yield* stored(checked)).gateway, {
+        port,
+        sharedToken: checked.gateway.token
+      })
       yield* output.event({ at: yield* now, event: "gateway", url, embedded: true })
       return yield* output.readerLeft
     }).pipe(Effect.scoped, Effect.ensuring(stopped(output)))

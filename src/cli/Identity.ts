@@ -26,6 +26,7 @@ import { Invocation } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import type { Settings } from "./Settings.ts"
+import { stored } from "./Stored.ts"
 
 /** Creates or loads the identity, without its log: the report has the warnings. */
 const load = Effect.fnUntraced(function*(checked: Settings, passphrase: OwnIdentity.Passphrase) {
@@ -222,7 +223,7 @@ const reset = Command.make("reset", {
 }, ({ operator, yes }) =>
   withSettings(Effect.fnUntraced(function*(checked, output) {
     const own = yield* OwnIdentity.places(checked)
-    const { path, source } = operator ? { path: checked.files.operatorIdentity, source: undefined } : own
+    const { path, source } = operator ? { path: (yield* stored(checked)).operatorIdentity, source: undefined } : own
     const admin = yield* IdentityReport.adminOf(path)
     // A damaged file can be given up as well.
     const found = yield* Effect.option(admin.inspect())

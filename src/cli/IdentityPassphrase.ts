@@ -22,6 +22,7 @@ import { adminOf } from "./IdentityReport.ts"
 import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import type { Settings } from "./Settings.ts"
+import { stored } from "./Stored.ts"
 
 interface StoredIdentity {
   readonly admin: IdentityAdmin["Service"]
@@ -39,7 +40,7 @@ const storedIdentities = Effect.fnUntraced(function*(checked: Settings) {
     if (Option.isSome(summary)) found.push({ admin, summary: summary.value })
   })
   yield* inspectAt(path)
-  const { operatorIdentity } = checked.files
+  const { operatorIdentity } = yield* stored(checked)
   if (operatorIdentity !== path) yield* Effect.mapError(inspectAt(operatorIdentity), OwnIdentity.ofOperator)
   return found.length === 0 ? yield* new IdentityAbsent({ path }) : found
 })

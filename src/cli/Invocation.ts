@@ -15,4 +15,6 @@ export class Invocation extends Context.Service<Invocation, {
   /** Node's `process.platform`. */
   readonly platform: string
   readonly version: string
+  /** The user's home directory by the system's list of users, for a start without `HOME`. */
+  readonly home?: string | undefined
 }>()("effect-openclaw/cli/Invocation") {}

@@ -16,6 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
+import { userInfo } from "node:os"
 import process from "node:process"
 import { nodejsProcesses } from "../agent/NodejsProcesses.ts"
 import { packageVersion } from "../handshake/PackageVersion.ts"
@@ -37,12 +38,22 @@ import { tasks } from "./Tasks.ts"
 import { presenter } from "./Usage.ts"
 import { asFlags } from "./Words.ts"
 
+/** A user that the system does not list has none, as in a container that was given a bare number. */
+const home = (): string | undefined => {
+  try {
+    return userInfo().homedir || undefined
+  } catch {
+    return undefined
+  }
+}
+
 const platform = Layer.mergeAll(
   PrivateFile.layer,
   Layer.succeed(Invocation, {
     program: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
     platform: process.platform,
-    version: packageVersion
+    version: packageVersion,
+    home: home()
   })
 ).pipe(Layer.provideMerge(Layer.mergeAll(
   NodejsStdio.layer.pipe(Layer.provideMerge(NodeServices.layer)),

@@ -22,6 +22,7 @@ import { adviceOn } from "./CommandAdvice.ts"
 import { type CommandFailed, withAdvice } from "./CommandError.ts"
 import { Output } from "./Output.ts"
 import type { Settings } from "./Settings.ts"
+import { keyMissing, stored } from "./Stored.ts"
 
 export type Passphrase = Redacted.Redacted | undefined
 
@@ -70,14 +71,19 @@ export const load = Effect.fnUntraced(function*(
 /** The identity of the `devices` commands: always in a file, with the same passphrase. */
 export const operatorLayer = (checked: Settings) =>
   Layer.unwrap(
-    Effect.map(IdentitySecrets.passphrase, (passphrase) =>
-      DeviceIdentity.layerFile({
-        path: checked.files.operatorIdentity,
+    Effect.gen(function*() {
+      const path = (yield* stored(checked)).operatorIdentity
+      const passphrase = yield* IdentitySecrets.passphrase
+      return DeviceIdentity.layerFile({
+        path,
         passphrase: Option.getOrUndefined(passphrase)
-      }))
+      })
+    })
   ).pipe(
     Layer.provide(Signer.layerNodejs),
-    Layer.catch((error) => Layer.effect(DeviceIdentity, Effect.fail(ofOperator(error))))
+    Layer.catch((error) =>
+      Layer.effect(DeviceIdentity, Effect.fail(error._tag === "CommandFailed" ? error : ofOperator(error)))
+    )
   )
 
 /** Advice that names the operator's file. The usual advice would have the person reset the identity of the device. */
@@ -96,7 +102,8 @@ export const createdBy = (version: string): string => `effect-openclaw ${version
 /** The path of our own file, and of the file of another program that the identity may come from. */
 export const places = Effect.fnUntraced(function*(checked: Settings) {
   const { files, foreignIdentityPath, identityPath } = checked
-  if (identityPath === files.identity) return { path: identityPath, source: foreignIdentityPath }
+  if (identityPath === undefined) return yield* keyMissing
+  if (identityPath === files?.identity) return { path: identityPath, source: foreignIdentityPath }
   // At any other path only the content shows whose file it is. If it cannot be read, loading it fails and says why.
   const foreign = yield* Effect.match(readRegularFile(identityPath, IdentityDocument.maxBytes), {
     onFailure: () => false,
@@ -106,7 +113,9 @@ export const places = Effect.fnUntraced(function*(checked: Settings) {
         onSuccess: () => false
       })
   })
-  return foreign ? { path: files.identity, source: identityPath } : { path: identityPath, source: undefined }
+  return foreign
+    ? { path: (yield* stored(checked)).identity, source: identityPath }
+    : { path: identityPath, source: undefined }
 })
 
 const takeOver = Effect.fnUntraced(function*(

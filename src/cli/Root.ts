@@ -9,7 +9,7 @@ import type { Told } from "./CommandAdvice.ts"
 import { type CommandFailed, orSettings } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
 import { Output } from "./Output.ts"
-import { settingFlag } from "./SettingFlag.ts"
+import { settingFlag, switchFlag } from "./SettingFlag.ts"
 import type { Flags } from "./Settings.ts"
 
 export const root = Command.make("openclaw-device").pipe(
@@ -19,7 +19,8 @@ export const root = Command.make("openclaw-device").pipe(
       Flag.withDefault(false)
     ),
     gatewayUrl: settingFlag(gatewayTable.url),
-    stateDir: settingFlag(deviceTable.stateDirectory)
+    stateDir: settingFlag(deviceTable.stateDirectory),
+    noState: switchFlag(deviceTable.noState)
   }),
   Command.withDescription("Be a paired device of an OpenClaw gateway: connect, get approved once, delegate tasks"),
   Command.withExamples([{ command: "openclaw-device run", description: "Try it out with a gateway of its own" }])
@@ -39,10 +40,10 @@ export const onRoot = <E extends CommandFailed | Told, R>(
   body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>
 ) =>
   Effect.gen(function*() {
-    const { gatewayUrl, json, stateDir } = yield* root
+    const { gatewayUrl, json, noState, stateDir } = yield* root
     return yield* Output.pipe(
       Effect.flatMap((output) =>
-        Effect.andThen(Effect.raceFirst(body({ gatewayUrl, stateDir }, output), output.lost), output.delivered)
+        Effect.andThen(Effect.raceFirst(body({ gatewayUrl, stateDir, noState }, output), output.lost), output.delivered)
       ),
       Effect.mapError(orSettings),
       Effect.provide(Output.layer(json))

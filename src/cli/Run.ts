@@ -26,6 +26,7 @@ import * as Page from "./Page.ts"
 import { record, session } from "./Root.ts"
 import { checkedFlag } from "./SettingFlag.ts"
 import { serving } from "./Signals.ts"
+import { stored } from "./Stored.ts"
 
 export const run = Command.make(
   "run",
@@ -49,7 +50,7 @@ export const run = Command.make(
             agent(checked, gateway, { embedded: false, commands, keepTasks: true, held, record })
           ))
         const embedded = Effect.gen(function*() {
-          const running = yield* EmbeddedGateway.start(checked.files.gateway, { port: 0 })
+          const running = yield* EmbeddedGateway.start((yield* stored(checked)).gateway, { port: 0 })
           const gateway = yield* Effect.fromResult(
             checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )

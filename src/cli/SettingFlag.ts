@@ -8,8 +8,14 @@ import type { Kind, Names } from "../settings/Setting.ts"
 
 type RowWithFlag<A> = Kind<A> & Names & { readonly flag: string }
 
+/** The flag of a setting that is on or off. Without the flag, the variable decides. */
+export const switchFlag = (row: RowWithFlag<"true" | "false">) =>
+  Flag.Boolean(row.flag).pipe(Flag.withDescription(sentence(row.about)), Flag.optional)
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`
+
 const described = ({ about, flag, range }: RowWithFlag<unknown>, purpose = about) =>
-  Flag.String(flag).pipe(Flag.withDescription(`${purpose.charAt(0).toUpperCase()}${purpose.slice(1)} (${range})`))
+  Flag.String(flag).pipe(Flag.withDescription(`${sentence(purpose)} (${range})`))
 
 /** The flag of a setting, as text that is checked together with the other settings. */
 export const settingFlag = (row: RowWithFlag<unknown>, purpose?: string) => Flag.optional(described(row, purpose))

@@ -36,6 +36,7 @@ export const markdown = (): string => Setting.markdown(table)
 export interface Flags {
   readonly gatewayUrl: Option.Option<string>
   readonly stateDir: Option.Option<string>
+  readonly noState?: Option.Option<boolean>
   readonly session?: Option.Option<string>
 }
 
@@ -46,8 +47,10 @@ export interface Settings {
   readonly gateway: GatewaySettings
   /** The same settings with some of them replaced, for example by those of an embedded gateway. */
   readonly gatewayWith: (other: GatewayInput) => Result.Result<GatewaySettings, SettingsInvalid>
-  readonly files: StateFiles
-  readonly identityPath: string
+  /** Undefined when nothing may be stored. */
+  readonly files: StateFiles | undefined
+  /** The file of the identity; undefined when nothing may be stored and no file is named. */
+  readonly identityPath: string | undefined
   /** An identity of OpenClaw or TEN that may be read, and is never written. */
   readonly foreignIdentityPath: string | undefined
   readonly sessionKey: string
@@ -62,7 +65,7 @@ export interface Settings {
 /** Reads and checks everything but the secrets of the identity, which are read where they are needed. */
 export const read = Effect.fn("Settings.read")(function*(
   flags: Flags,
-  host: { readonly platform: string }
+  host: { readonly platform: string; readonly home?: string | undefined }
 ): Effect.fn.Return<
   Settings,
   SettingsInvalid | StateDirectoryUnknown | Config.ConfigError,
@@ -72,13 +75,15 @@ export const read = Effect.fn("Settings.read")(function*(
   const environment = yield* GatewayEnvironment.read({ url: Option.getOrUndefined(flags.gatewayUrl) })
   const found = yield* SettingSource.find(deviceTable, {
     stateDirectory: Option.getOrUndefined(flags.stateDir),
+    noState: Option.getOrUndefined(Option.map(flags.noState ?? Option.none(), String)),
     sessionKey: Option.getOrUndefined(flags.session ?? Option.none())
   })
   const { problems, values } = SettingSource.parse(deviceTable, found.texts)
   const absolute = (given: string | undefined) => given === undefined ? undefined : path.resolve(given)
 
-  const directory = absolute(values.stateDirectory) ?? (yield* platformDirectory(host.platform))
-  const files = stateFiles(directory, host.platform)
+  const files = values.noState === "true"
+    ? undefined
+    : stateFiles(absolute(values.stateDirectory) ?? (yield* platformDirectory(host)), host.platform)
   const identityPath = absolute(values.identityPath)
   const openClaw = absolute(yield* SettingSource.pathVariable("OPENCLAW_STATE_DIR"))
   const isForeign = identityPath !== undefined && Option.isSome(reserved(identityPath, openClaw))
@@ -103,7 +108,7 @@ export const read = Effect.fn("Settings.read")(function*(
     gateway: gateway.success,
     gatewayWith: (other) => settingsOf(environment, other),
     files,
-    identityPath: identityPath === undefined || isForeign ? files.identity : identityPath,
+    identityPath: identityPath === undefined || isForeign ? files?.identity : identityPath,
     foreignIdentityPath: isForeign ? identityPath : undefined,
     sessionKey: values.sessionKey,
     taskTimeout: values.taskTimeout,
@@ -115,7 +120,10 @@ export const read = Effect.fn("Settings.read")(function*(
         `${name} is not a setting of this program and is ignored. The nearest setting is ${nearest}.`
       ),
       ...SettingSource.quoteWarnings([...Object.values(found.texts), ...secrets]),
-      ...isForeign
+      ...files === undefined && values.stateDirectory !== undefined
+        ? [`${found.texts.stateDirectory?.name} is not used, as nothing is stored.`]
+        : [],
+      ...isForeign && files !== undefined
         ? [
           `${deviceTable.identityPath.variable} names a file that belongs to OpenClaw; it is read once, to take its identity`
           + ` over, and never written. This program's own file is ${files.identity}.`
@@ -127,11 +135,13 @@ export const read = Effect.fn("Settings.read")(function*(
 })
 
 /** The default state directory, by the variables of the platform. */
-const platformDirectory = Effect.fnUntraced(function*(platform: string) {
+const platformDirectory = Effect.fnUntraced(function*(
+  { home, platform }: { readonly platform: string; readonly home?: string | undefined }
+) {
   const text = (name: string) =>
     Effect.map(SettingSource.variable(name), (found) => found && Redacted.value(found.text).trim())
   const environment = {
-    HOME: yield* text("HOME"),
+    HOME: (yield* text("HOME")) || home,
     XDG_STATE_HOME: yield* text("XDG_STATE_HOME"),
     LOCALAPPDATA: yield* text("LOCALAPPDATA")
   }

@@ -19,16 +19,17 @@ import type { AbortAnswer, JournalRecord } from "../tasks/TaskJournal.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownIdentity, settled, withSettings } from "./AgentLayer.ts"
-import { as, CommandFailed } from "./CommandError.ts"
+import { as, CommandFailed, orSettings } from "./CommandError.ts"
 import { Processes } from "./Invocation.ts"
 import type { Output } from "./Output.ts"
 import type { Settings } from "./Settings.ts"
+import { stored } from "./Stored.ts"
 
-const journal = ({ files }: Settings, only?: RunId) =>
-  Layer.unwrap(Effect.map(
-    Processes,
-    (processes) => TaskJournal.layerFile({ directory: files.tasks, processes, only })
-  ))
+const journal = (checked: Settings, only?: RunId) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const directory = (yield* stored(checked)).tasks
+    return TaskJournal.layerFile({ directory, processes: yield* Processes, only })
+  }))
 
 const withTasks = (
   body: (tasks: ReadonlyArray<JournalRecord>, output: Output["Service"]) => Effect.Effect<void, CommandFailed>
@@ -36,7 +37,7 @@ const withTasks = (
   withSettings(Effect.fnUntraced(function*(checked, output) {
     const tasks = yield* Effect.flatMap(TaskJournal, ({ read }) => read).pipe(
       Effect.provide(journal(checked)),
-      Effect.mapError(as("settings"))
+      Effect.mapError(orSettings)
     )
     yield* body(tasks, output)
   }))
@@ -145,7 +146,7 @@ const forget = (checked: Settings, { gatewayScope, runId }: JournalRecord) =>
     if (taken.length === 0) return Option.none<AbortOutcome>()
     yield* remove(runId, "Aborted")
     return Option.some<AbortOutcome>({ how: "Aborted" })
-  }).pipe(Effect.provide(journal(checked, runId)), Effect.mapError(as("settings")))
+  }).pipe(Effect.provide(journal(checked, runId)), Effect.mapError(orSettings))
 
 /** Takes over a task without an owner until it ends; none when that takes too long. */
 const takeOver = Effect.fnUntraced(function*(checked: Settings, task: JournalRecord) {

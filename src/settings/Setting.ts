@@ -219,8 +219,8 @@ export const yesOrNo: Kind<boolean> = {
 }
 
 /**
- * A time. Text is in Effect's notation, such as `15 seconds`, because a bare number does not say its unit. A program may
- * give any `Duration.Input` of at least a millisecond.
+ * A time. Text is in Effect's notation, such as `15 seconds`, in the short one of the shell, such as `15s` or `5m`, or a bare
+ * number of seconds, as `timeout` and `sleep` take it. A program may give any `Duration.Input` of at least a millisecond.
  */
 export const time = (
   least: `${number} ${Duration.Unit}`,
@@ -238,8 +238,8 @@ export const time = (
     range,
     parse: trimmed((given) =>
       found(
-        Option.filter(/[a-z]/.test(given) ? decodeTime(given) : Option.none(), inRange),
-        `must be a time from ${range}, written like "15 seconds"`
+        Option.filter(decodeTime(written(given)), inRange),
+        `must be a time from ${range}, written like "15 seconds", 15s or 5m`
       )
     ),
     accept: (value) =>
@@ -250,6 +250,24 @@ export const time = (
         'must be a time of at least one millisecond, like "15 seconds"'
       )
   }
+}
+
+const units: Readonly<Record<string, Duration.Unit>> = {
+  "": "seconds",
+  ms: "millis",
+  s: "seconds",
+  sec: "seconds",
+  m: "minutes",
+  min: "minutes",
+  h: "hours",
+  d: "days"
+}
+
+/** A time in Effect's notation; other text stays as it is. */
+const written = (text: string): string => {
+  const [, amount = "", short = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/.exec(text.toLowerCase()) ?? []
+  const unit = amount !== "" && Object.hasOwn(units, short) ? units[short] : undefined
+  return unit === undefined ? text : `${amount} ${unit}`
 }
 
 const decodeTime = Schema.decodeUnknownOption(Schema.DurationFromString)

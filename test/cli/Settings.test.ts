@@ -159,6 +159,17 @@ describe("values", () => {
       {},
       { challenge: 1, request: 600, task: 86_400, reminder: 90, reminders: 0 }
     ],
+    [
+      "times as a shell writes them, and bare seconds",
+      {
+        OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT: "15",
+        OPENCLAW_GATEWAY_REQUEST_TIMEOUT: "5m",
+        OPENCLAW_TASK_TIMEOUT: "2h",
+        OPENCLAW_PAIRING_REMINDER_INTERVAL: "1500ms"
+      },
+      {},
+      { challenge: 15, request: 300, task: 7200, reminder: 1.5 }
+    ],
     ["~ in the variable", { OPENCLAW_DEVICE_STATE_DIR: "~/state" }, {}, { identity: "/home/me/state/identity.json" }],
     ["~ in the flag", {}, { flags: { stateDir: "~" } }, { identity: "/home/me/identity.json" }],
     ["~ in the identity path", { OPENCLAW_GATEWAY_DEVICE_IDENTITY_PATH: "~/keys/me.json" }, {}, {
@@ -193,10 +204,14 @@ describe("bad values", () => {
     ["OPENCLAW_GATEWAY_HEADERS", secret, /line 1 is no header/],
     ["OPENCLAW_GATEWAY_HEADERS_FILE", `/nowhere/${secret}`, /cannot be read/],
     ["OPENCLAW_GATEWAY_CA_FILE", `/nowhere/${secret}`, /cannot be read/],
-    ["OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT", "15", /1 second to 120 seconds/],
+    ["OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT", "15000", /1 second to 120 seconds/],
     ["OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT", "121 seconds", /1 second to 120 seconds/],
     ["OPENCLAW_GATEWAY_REQUEST_TIMEOUT", "soon", /1 second to 600 seconds/],
     ["OPENCLAW_TASK_TIMEOUT", "0 seconds", /1 second to 24 hours/],
+    ["OPENCLAW_TASK_TIMEOUT", "5 fortnights", /written like "15 seconds", 15s or 5m/],
+    ["OPENCLAW_TASK_TIMEOUT", "-5", /1 second to 24 hours/],
+    ["OPENCLAW_TASK_TIMEOUT", "0", /1 second to 24 hours/],
+    ["OPENCLAW_TASK_TIMEOUT", "1e3", /1 second to 24 hours/],
     ["OPENCLAW_PAIRING_REMINDER_INTERVAL", "-1 seconds", /1 second to 1 hour/],
     ["OPENCLAW_PAIRING_REMINDERS", "2.5", /0 to 10/],
     ["OPENCLAW_PAIRING_REMINDERS", "11", /0 to 10/]

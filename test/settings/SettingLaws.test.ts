@@ -70,7 +70,7 @@ const ofGateway = (caFile: string): Readonly<Record<string, Sample>> => ({
     beside: { ...wss, OPENCLAW_GATEWAY_TLS_PINS: "ab".repeat(32) }
   },
   headers: { good: `X-Token: ${secret}`, bad: secret, beside: wss },
-  challengeTimeout: { good: "2 seconds", bad: "15" },
+  challengeTimeout: { good: "2 seconds", bad: "121" },
   requestTimeout: { good: "2 seconds", bad: "soon" }
 })
 
@@ -78,7 +78,8 @@ const ofDevice: Readonly<Record<string, Sample>> = {
   identityPath: { good: "/data/identity.json" },
   stateDirectory: { good: "/data" },
   sessionKey: { good: "agent:a:b" },
-  taskTimeout: { good: "2 seconds", bad: "15" },
+  noState: { good: "true", bad: "yes" },
+  taskTimeout: { good: "2 seconds", bad: "15x" },
   reminderInterval: { good: "2 seconds", bad: "never" },
   reminders: { good: "3", bad: "11" },
   pagePort: { good: "18790", bad: "65536" }

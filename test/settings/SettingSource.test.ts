@@ -176,7 +176,7 @@ describe("a variable of an env file that another system has written", () => {
       assert.strictEqual(JSON.stringify(library), JSON.stringify(plain.gateway))
       assert.strictEqual(valueOf(settings.gateway.token), secret)
       assert.deepStrictEqual([settings.gateway.headers.length, settings.gateway.tls.authorities.length], [1, 1])
-      assert.strictEqual(settings.files.directory, `${directory}/state`)
+      assert.strictEqual(settings.files?.directory, `${directory}/state`)
     }))
 
   const quoted = (text: string) => [`"${text}"`, `'${text}'`, ` "${text}"\r`]
