@@ -80,7 +80,7 @@ describe("ApproveCommand", () => {
     assert.strictEqual(quotePosix(argv), text)
   })
 
-  it("G17, B05: where nobody has said where the gateway lives, every place is offered, with the words to be filled in", () => {
+  it("F38, G17, B05: where nobody has said where the gateway lives, every place is offered, with the words to be filled in", () => {
     const { approve, list, places } = commandsAnywhere()
     const offered = places?.(id) ?? []
     assert.deepStrictEqual(offered.map(({ place, approve }) => [place, approve?.text]), [

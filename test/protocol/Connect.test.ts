@@ -280,7 +280,7 @@ describe("the published lists", () => {
     assert.deepStrictEqual(sorted(ClientMode.literals), sorted(Object.values(GATEWAY_CLIENT_MODES)))
   })
 
-  it("the current protocol is in our range", () => {
+  it("F44: the current protocol is in our range", () => {
     assert.isAtLeast(PROTOCOL_VERSION, protocolRange.minProtocol)
     assert.isAtMost(PROTOCOL_VERSION, protocolRange.maxProtocol)
   })
