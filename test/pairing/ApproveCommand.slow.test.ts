@@ -161,4 +161,14 @@ describe("ApproveCommand", () => {
       for (const shell of ["sh", "bash"]) assert.deepStrictEqual(argumentsOf(shell, text, argv[0]), argv.slice(1))
     }
   })
+
+  it("F45: what ssh gives to the remote shell survives that shell too", () => {
+    const word = `it's "$(reboot)"; x`
+    const { text } = commandsOf({ _tag: "ssh", host: "gw", program: ["openclaw", word] }).approve(id)
+    for (const shell of ["sh", "bash"]) {
+      const [host, remote = "", ...others] = argumentsOf(shell, text, "ssh")
+      assert.deepStrictEqual([host, others], ["gw", []])
+      assert.deepStrictEqual(argumentsOf(shell, remote, "openclaw"), [word, "devices", "approve", id])
+    }
+  })
 })
