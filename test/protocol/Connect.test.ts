@@ -142,6 +142,10 @@ describe("HelloOk", () => {
       assert.isUndefined(decoded.auth?.deviceToken)
       assert.deepStrictEqual(decoded.policy, { maxPayload: 7 })
     }
+    for (const deviceToken of [null, "", "a|b", 3]) {
+      const { auth } = Result.getOrThrow(hello({ auth: { deviceToken, scopes: ["operator.read"] } }))
+      assert.deepStrictEqual(auth, { scopes: ["operator.read"] })
+    }
     const decoded = Result.getOrThrow(hello({ auth: { deviceToken: "kept", scopes: null, role: 3 } }))
     assert.strictEqual(decoded.auth?.deviceToken === undefined ? "" : Redacted.value(decoded.auth.deviceToken), "kept")
   })
