@@ -282,8 +282,12 @@ describe("Shutdown", () => {
         const pausing = yield* Effect.forkChild(running.supervisor.pause)
         yield* TestClock.adjust("500 millis")
         const interrupting = yield* Effect.forkChild(Fiber.interrupt(pausing))
-        yield* TestClock.adjust("500 millis")
+        yield* TestClock.adjust("499 millis")
+        const { _tag } = yield* running.supervisor.status
+        const before = [_tag, link.released(), pausing.pollUnsafe(), interrupting.pollUnsafe()]
+        yield* TestClock.adjust("1 millis")
         yield* Fiber.join(interrupting)
+        assert.deepStrictEqual(before, ["Connected", false, undefined, undefined])
         assert.isTrue(link.released())
         assert.strictEqual((yield* running.supervisor.status)._tag, "Paused")
       }).pipe(Effect.provide(MemoryAgent.host(ScriptedTransport.layer))))

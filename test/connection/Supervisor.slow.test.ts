@@ -455,7 +455,7 @@ describe("Supervisor", () => {
         assert.strictEqual((yield* attempts) - before, 2)
       }).pipe(Effect.provide(MemoryAgent.layer()), seeded))
 
-    it.effect("a gateway that does not know v3 proofs gets v2 at once, and from then on first", () =>
+    it.effect("F36: a gateway that does not know v3 proofs gets v2 at once, and from then on first", () =>
       Effect.gen(function*() {
         const gateway = yield* DevGateway
         yield* gateway.scriptEach(() => ({ refuseProofV3: true }))

@@ -71,7 +71,7 @@ const credentials: ReadonlyArray<readonly [string, Credential, string, ConnectPa
 
 describe("ConnectPlan", () => {
   it.each(credentials)(
-    "one plan gives wire parameters and signed text alike: %s",
+    "F36: one plan gives wire parameters and signed text alike, in version 3: %s",
     (_, credential, signedToken, auth) => {
       const plan = Device.plan(identity, { credential })
       const answer = answered(plan)

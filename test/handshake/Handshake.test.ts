@@ -579,7 +579,7 @@ describe("Handshake", () => {
       }
     }).pipe(Effect.provide(layer)))
 
-  it.effect("a hello-ok for each offered protocol, and with the asked role or none, is taken", () =>
+  it.effect("F44: a hello-ok for each offered protocol, and with the asked role or none, is taken", () =>
     Effect.gen(function*() {
       const transport = yield* ScriptedTransport
       const hellos = [{ protocol: 3 }, { protocol: 4 }, { auth: { role: "operator" } }, { auth: {} }, {}]

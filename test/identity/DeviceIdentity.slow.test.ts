@@ -279,7 +279,7 @@ describe("DeviceIdentity", () => {
       assert.isAbove(survived, 0)
     }))
 
-  it.effect("F05: a file that others may read is repaired and reported, or refused when strict", () =>
+  it.effect("F05, F31: a file that others may read is repaired and reported, or refused when strict", () =>
     Effect.gen(function*() {
       const { disk } = yield* withIdentity
       const file = disk.entries.get(path)

@@ -80,7 +80,7 @@ describe("ApproveCommand", () => {
     assert.strictEqual(quotePosix(argv), text)
   })
 
-  it("G17, B05: where nobody has said where the gateway lives, every place is offered, with the words to be filled in", () => {
+  it("F38, G17, B05: where nobody has said where the gateway lives, every place is offered, with the words to be filled in", () => {
     const { approve, list, places } = commandsAnywhere()
     const offered = places?.(id) ?? []
     assert.deepStrictEqual(offered.map(({ place, approve }) => [place, approve?.text]), [
@@ -159,6 +159,16 @@ describe("ApproveCommand", () => {
       const { argv, text } = commandsOf(place).approve(id)
       if (place._tag === "powershell" || place._tag === "wsl" || place._tag === "template") continue
       for (const shell of ["sh", "bash"]) assert.deepStrictEqual(argumentsOf(shell, text, argv[0]), argv.slice(1))
+    }
+  })
+
+  it("F45: what ssh gives to the remote shell survives that shell too", () => {
+    const word = `it's "$(reboot)"; x`
+    const { text } = commandsOf({ _tag: "ssh", host: "gw", program: ["openclaw", word] }).approve(id)
+    for (const shell of ["sh", "bash"]) {
+      const [host, remote = "", ...others] = argumentsOf(shell, text, "ssh")
+      assert.deepStrictEqual([host, others], ["gw", []])
+      assert.deepStrictEqual(argumentsOf(shell, remote, "openclaw"), [word, "devices", "approve", id])
     }
   })
 })

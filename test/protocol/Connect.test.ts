@@ -142,6 +142,10 @@ describe("HelloOk", () => {
       assert.isUndefined(decoded.auth?.deviceToken)
       assert.deepStrictEqual(decoded.policy, { maxPayload: 7 })
     }
+    for (const deviceToken of [null, "", "a|b", 3]) {
+      const { auth } = Result.getOrThrow(hello({ auth: { deviceToken, scopes: ["operator.read"] } }))
+      assert.deepStrictEqual(auth, { scopes: ["operator.read"] })
+    }
     const decoded = Result.getOrThrow(hello({ auth: { deviceToken: "kept", scopes: null, role: 3 } }))
     assert.strictEqual(decoded.auth?.deviceToken === undefined ? "" : Redacted.value(decoded.auth.deviceToken), "kept")
   })
@@ -280,7 +284,7 @@ describe("the published lists", () => {
     assert.deepStrictEqual(sorted(ClientMode.literals), sorted(Object.values(GATEWAY_CLIENT_MODES)))
   })
 
-  it("the current protocol is in our range", () => {
+  it("F44: the current protocol is in our range", () => {
     assert.isAtLeast(PROTOCOL_VERSION, protocolRange.minProtocol)
     assert.isAtMost(PROTOCOL_VERSION, protocolRange.maxProtocol)
   })

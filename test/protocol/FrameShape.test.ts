@@ -15,7 +15,7 @@ const ownValues = 5
 const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth)
 
 describe("isExcessive", () => {
-  it("a long text may nest up to a limit, and have values up to another", () => {
+  it("F48: a long text may nest up to a limit, and have values up to another", () => {
     const left = maxValues - ownValues
     for (
       const [json, excessive] of [

@@ -24,7 +24,7 @@ const laptop = `
 `.trim()
 
 describe("EphemeralPlace", () => {
-  it("G01: recognises memory, containers and temporary places", () => {
+  it("F31, G01: recognises memory, containers and temporary places", () => {
     const inContainer = (at: string) =>
       Option.getOrUndefined(
         Option.map(judge(parseMountInfo(container), at), ({ mount, place }) => [place, mount?.point])

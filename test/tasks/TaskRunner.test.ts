@@ -193,6 +193,7 @@ describe("TaskRunner", () => {
       const second = yield* runner.delegate("two", { sessionKey: "agent:main:b" })
       const one = yield* accept(gateway)
       const two = yield* accept(gateway)
+      assert.deepStrictEqual([one, two].map(({ params }) => params.idempotencyKey), [first.runId, second.runId])
       yield* next("Sent")
       yield* next("Sent")
       yield* reply(gateway, two, "second")

@@ -344,7 +344,7 @@ describe("PairingView", () => {
     assert.include(shown(limited, moreScopes, gone, limited).lead.text, english.meanwhile)
   })
 
-  it("F17: a request that is told six times opens once, and another one opens again", () => {
+  it("F17, F30: a request that is told six times opens once, and another one opens again", () => {
     let state = after(...first, notice("required"), { act: "dismiss" })
     for (const [index, event] of ["reminder", "required", "renewed", "expiring", "reminder"].entries()) {
       const times = { at: `2026-11-22T1${index}:00:00Z`, ...(index > 2 ? { since: undefined } : {}) }
