@@ -4,10 +4,12 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { gatewayTable } from "../handshake/GatewayTable.ts"
 import type { Told } from "./CommandAdvice.ts"
 import { type CommandFailed, orSettings } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
+import * as Logs from "./Logs.ts"
 import { Output } from "./Output.ts"
 import { settingFlag, switchFlag } from "./SettingFlag.ts"
 import type { Flags } from "./Settings.ts"
@@ -20,7 +22,11 @@ export const root = Command.make("openclaw-device").pipe(
     ),
     gatewayUrl: settingFlag(gatewayTable.url),
     stateDir: settingFlag(deviceTable.stateDirectory),
-    noState: switchFlag(deviceTable.noState)
+    noState: switchFlag(deviceTable.noState),
+    logFormat: Flag.Literals("log-format", Logs.formats).pipe(
+      Flag.withDescription("How logs on standard error look: sentences, or one JSON object a line"),
+      Flag.withDefault("text" as const)
+    )
   }),
   Command.withDescription("Be a paired device of an OpenClaw gateway: connect, get approved once, delegate tasks"),
   Command.withExamples([{ command: "openclaw-device run", description: "Try it out with a gateway of its own" }])
@@ -40,12 +46,12 @@ export const onRoot = <E extends CommandFailed | Told, R>(
   body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>
 ) =>
   Effect.gen(function*() {
-    const { gatewayUrl, json, noState, stateDir } = yield* root
+    const { gatewayUrl, json, logFormat, noState, stateDir } = yield* root
     return yield* Output.pipe(
       Effect.flatMap((output) =>
         Effect.andThen(Effect.raceFirst(body({ gatewayUrl, stateDir, noState }, output), output.lost), output.delivered)
       ),
       Effect.mapError(orSettings),
-      Effect.provide(Output.layer(json))
+      Effect.provide(Layer.provideMerge(Logs.layer(logFormat), Output.layer(json)))
     )
   })

@@ -54,7 +54,7 @@ export const finished = Effect.fnUntraced(function*(args: ReadonlyArray<string>,
  * and a checkout need not be built.
  */
 export const quiet = (lines: ReadonlyArray<string>): string =>
-  lines.join("\n").replace(/^\[[\d:.]+\] WARN \(#\d+\): the identity is kept [^{]*\{[^}]*\}$/gm, "")
+  lines.join("\n").replace(/^warning: the identity is kept .*$/gm, "")
     .replace(/^warning: The page on this machine cannot be served, as it was not built\..*$/gm, "").trim()
 
 const decodeEvent = Schema.decodeUnknownEffect(Schema.fromJsonString(AgentEvent), { onExcessProperty: "error" })
