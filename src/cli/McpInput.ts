@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import { bounded } from "./InputLines.ts"
 
 /** Code units of one line: more than any request of a client has. */
 export const maxLineLength = 4 * 1024 * 1024
@@ -41,7 +42,7 @@ export const checked = (stdio: Stdio.Stdio): Stdio.Stdio => ({
   ...stdio,
   stdin: stdio.stdin.pipe(
     Stream.decodeText,
-    Stream.splitLines,
+    bounded(maxLineLength),
     Stream.filter((line) => line.trim() !== ""),
     Stream.mapEffect((line) => {
       const refused = refusalOf(line)

@@ -21,6 +21,7 @@ import { CommandFailed, exitOf } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
 import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import * as HeldReplies from "./HeldReplies.ts"
+import { bounded } from "./InputLines.ts"
 import { now, Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
 import { record, session } from "./Root.ts"
@@ -135,7 +136,7 @@ const serve = Effect.fnUntraced(function*(options: ServeOptions) {
   const ended = yield* Deferred.make<void>()
   const lines = stdio.stdin.pipe(
     Stream.decodeText,
-    Stream.splitLines,
+    bounded(maxLineLength),
     Stream.zipWithIndex,
     Stream.runForEach(([line, index]) => line.trim() === "" ? supervisor.checkNow : take(line, index + 1)),
     Effect.ignoreCause({ log: "Error", message: "standard input ended with an error" }),
@@ -147,6 +148,9 @@ const serve = Effect.fnUntraced(function*(options: ServeOptions) {
   const isDeaf = Effect.map(Deferred.isDone(ended), (over) => over || blocked > 0)
   return yield* Effect.raceFirst(output.readerLeft, givenUp(supervisor, isDeaf))
 })
+
+/** Code units of one line: more than the runner accepts for any task. */
+const maxLineLength = 1024 * 1024
 
 /** Waits until a task is sent or ends. The time covers one that did so before this looked. */
 const roomMade = (tasks: TaskRunner["Service"]): Effect.Effect<void> =>
