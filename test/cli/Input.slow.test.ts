@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { exitCodes } from "../../src/cli/CommandError.ts"
 import * as Cli from "./Cli.ts"
+import * as Shell from "./Shell.ts"
 
 const limit = 120_000
 
@@ -21,6 +22,26 @@ describe.concurrent("standard input of run", () => {
         yield* Cli.endsAt(cli, "SIGTERM", stateDir)
         const replies = (yield* Cli.eventsOf(cli)).flatMap((event) => event.event === "task.reply" ? [event.text] : [])
         assert.deepStrictEqual(replies, lines.map((line) => `echo: ${line}`))
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+
+  it.live(
+    "120 lines at once while connected are all done, in order",
+    () =>
+      Effect.gen(function*() {
+        const { stateDir, url } = yield* Shell.approved
+        const lines = Array.from({ length: 120 }, (_, index) => `line ${index}`)
+        const cli = yield* Cli.start(["run", "--json"], { stateDir, env: { OPENCLAW_GATEWAY_URL: url } })
+        yield* cli.nextEvent("connected")
+        yield* cli.stdinWrite(lines.join("\n"))
+        yield* cli.nextEvent("task.reply", "60 seconds", ({ text }) => text === "echo: line 119")
+        yield* cli.signal("SIGTERM")
+        yield* cli.exit
+        const events = yield* Cli.eventsOf(cli)
+        const replies = events.flatMap((event) => event.event === "task.reply" ? [event.text] : [])
+        assert.deepStrictEqual(replies, lines.map((line) => `echo: ${line}`))
+        assert.notInclude(Cli.names(events), "task.refused")
       }).pipe(Effect.provide(Cli.platform)),
     limit
   )
