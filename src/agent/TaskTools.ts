@@ -105,11 +105,7 @@ const make = Effect.gen(function*() {
     Effect.forkScoped({ startImmediately: true })
   )
 
-  const taskOf = Effect.fnUntraced(function*(taskId: TaskId) {
-    const found = (yield* runner.list).find((task) => task.taskId === taskId)
-    if (found === undefined) return yield* Effect.fail(notFound(taskId))
-    return found
-  })
+  const taskOf = (taskId: TaskId) => Effect.mapError(runner.get(taskId), () => notFound(taskId))
 
   /** Asks the gateway again, as a person waits behind the model. Not after a refusal: asking again would not change it. */
   const nudge = (status: ConnectionStatus, nowMs: number) =>

@@ -52,6 +52,6 @@ const ofPs = (pid: number) =>
 /** Whether the process with this id, which is this one, is in the foreground. Where no one can tell, it counts as there. */
 export const isForeground = (pid: number) =>
   ofProc.pipe(
-    Effect.flatMap((found) => Option.isSome(found) ? Effect.succeed(found) : ofPs(pid)),
+    Effect.filterOrElse(Option.isSome, () => ofPs(pid)),
     Effect.map(Option.match({ onNone: () => true, onSome: ({ foreground, own }) => foreground === own }))
   )

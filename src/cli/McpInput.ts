@@ -47,7 +47,7 @@ export const checked = (stdio: Stdio.Stdio): Stdio.Stdio => ({
     Stream.mapEffect((line) => {
       const refused = refusalOf(line)
       return refused === undefined
-        ? Effect.succeed(Option.some(new TextEncoder().encode(`${line}\n`)))
+        ? Effect.succeedSome(new TextEncoder().encode(`${line}\n`))
         : Effect.as(Stream.run(Stream.succeed(refused), stdio.stdout()), Option.none<Uint8Array>())
     }),
     Stream.filter(Option.isSome),

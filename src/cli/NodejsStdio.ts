@@ -60,7 +60,7 @@ const terminal = Stream.callback<Uint8Array, PlatformError, FileSystem.FileSyste
     while (true) {
       const mayRead = yield* Foreground.isForeground(process.pid)
       yield* Effect.sync(() => mayRead ? stdin.resume() : stdin.pause())
-      yield* mayRead ? Queue.take(continued) : Effect.raceFirst(Queue.take(continued), Effect.sleep(lookAgain))
+      yield* mayRead ? Queue.take(continued) : Effect.timeoutOption(Queue.take(continued), lookAgain)
     }
   })
 )

@@ -154,10 +154,11 @@ const maxLineLength = 1024 * 1024
 
 /** Waits until a task is sent or ends. The time covers one that did so before this looked. */
 const roomMade = (tasks: TaskRunner["Service"]): Effect.Effect<void> =>
-  Effect.raceFirst(
-    Stream.runDrain(Stream.take(Stream.filter(tasks.events, ({ _tag }) => _tag !== "Queued" && _tag !== "Phase"), 1)),
-    Effect.sleep("1 second")
-  )
+  Stream.runDrain(Stream.take(Stream.filter(tasks.events, ({ _tag }) => _tag !== "Queued" && _tag !== "Phase"), 1))
+    .pipe(
+      Effect.timeoutOption("1 second"),
+      Effect.asVoid
+    )
 
 /** Fails when the connection has been given up, and standard input cannot wake it: it has ended, or waits for room itself. */
 const givenUp = Effect.fnUntraced(function*(supervisor: Supervisor["Service"], isDeaf: Effect.Effect<boolean>) {

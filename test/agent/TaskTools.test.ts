@@ -291,6 +291,7 @@ describe("task tools", () => {
         Layer.build(TaskTools.layer.pipe(Layer.provide([
           Layer.mock(TaskRunner, {
             events: Stream.never,
+            get: () => Effect.succeed(task),
             list: Effect.succeed([task]),
             abort: () => Effect.never,
             delegate: () => Effect.succeed({ taskId: task.taskId, runId: task.runId, queued: "Offline" })

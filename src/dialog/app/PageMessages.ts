@@ -49,7 +49,8 @@ const english = {
     Offline: "It is sent as soon as the gateway is back.",
     Paused: "It is sent when the agent is resumed.",
     Halted: "It is sent when the connection works again; somebody has to act first.",
-    Busy: "It is sent when the task before it has ended."
+    Busy: "It is sent when the task before it has ended.",
+    OtherGateway: "It is for another gateway than the one in use."
   }
 }
 export type PageMessages = typeof english
@@ -103,7 +104,8 @@ const german: PageMessages = {
     Offline: "Sie wird gesendet, sobald das Gateway wieder da ist.",
     Paused: "Sie wird gesendet, wenn der Agent weitermacht.",
     Halted: "Sie wird gesendet, wenn die Verbindung wieder geht; dafür muss jemand etwas tun.",
-    Busy: "Sie wird gesendet, wenn die Aufgabe davor beendet ist."
+    Busy: "Sie wird gesendet, wenn die Aufgabe davor beendet ist.",
+    OtherGateway: "Sie ist für ein anderes Gateway als das jetzige."
   }
 }
 
