@@ -12,7 +12,7 @@ import { field, fold } from "../protocol/OutsideText.ts"
 import type { Task, TaskEvent, TaskOutcome } from "./Task.ts"
 import { isEnd, stateAfter } from "./Task.ts"
 import type { TaskRunner } from "./TaskRunner.ts"
-import { namedEnd } from "./TaskWords.ts"
+import { namedEnd, truncatedWords } from "./TaskWords.ts"
 
 /** A task that has ended. */
 export interface FinishedTask {
@@ -90,7 +90,9 @@ interface Described {
 const describe = (outcome: TaskOutcome): Described => {
   switch (outcome._tag) {
     case "Completed":
-      return { status: "is completed", result: outcome.text }
+      return outcome.truncated === true
+        ? { status: "is completed", explanation: truncatedWords(outcome.text), result: outcome.text }
+        : { status: "is completed", result: outcome.text }
     case "Failed":
       return { status: "failed", result: outcome.error.message }
     case "Aborted":
