@@ -1,6 +1,6 @@
 /**
- * Texts as release 2026.9.6 keeps and shows them: what it makes of a message that it is sent, and what `chat.history` and
- * `chat.message.get` show of one.
+ * Texts as release 2026.9.6 keeps and shows them: what it makes of a message that it is sent, and what `chat.history`,
+ * `chat.message.get` and events show of one.
  */
 import * as Predicate from "effect/Predicate"
 
@@ -15,6 +15,15 @@ const controls = /(?![\t\n\r])[\u0000-\u001f\u007f]/gu
 /** How many UTF-16 code units of a text are shown unless the client asks for another number. */
 export const historyMaxChars = 8000
 export const messageMaxChars = 1_000_000
+
+/** The text so far as `chat` events show it: the end of what is longer. */
+export const live = (text: string): string => text.slice(-liveMaxChars)
+const liveMaxChars = 500_000
+
+/** A reply as the end of its run tells it. */
+export const inEnd = (text: string): string =>
+  text.length <= endMaxChars ? text : `${text.slice(0, endMaxChars - 1).trimEnd()}…`
+const endMaxChars = 4096
 
 /** Messages of more bytes are left out of history. */
 const historyMaxBytes = 128 * 1024

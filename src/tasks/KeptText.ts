@@ -30,16 +30,16 @@ export const isText = (text: string): boolean => !text.includes("\u0000") && tex
 
 const controls = /(?![\t\n\r])[\u0000-\u001f\u007f]/gu
 const halves = /\p{Surrogate}/gu
-const tags = /\[\[\s*(?:audio_as_voice|reply_to_current|reply_to\s*:[^\]\n]+)\s*\]\]/giu
+const tags = /\[\[\s*(?:audio_as_voice\s*|reply_to_current\s*|reply_to\s*:[^\]\n]+)\]\]/giu
 const messageIds = /^[ \t]*\[message_id:[^\]\n]*\][ \t]*$/gimu
 const systemTags = /\[\s*(System\s*Message|System|Assistant|Internal)\s*\]/giu
-const systemPrefixes = /^(\s*)System:(?=\s|$)/gimu
+const systemPrefixes = /^([^\S\n]*)System:(?=\s|$)/gimu
 
 /** What a shorter rest proves nothing of. No release cuts below it unless its settings say so. */
 const cutAtLeast = 1000
 
-/** The end of a cut text may be half of a character, or of a letter with its accents. */
-const unsure = 4
+/** The end of a cut text may be part of a tag, of a letter with its accents, or of a surrogate pair. */
+const unsure = 100
 
 /** Whether `kept`, from history, is the text `sent`, or the beginning of it where history cuts. */
 export const matcher = (sent: string): (kept: string) => boolean => {
