@@ -24,7 +24,8 @@ export const taskAdvice = {
       next: NextStep.taskNotTaken
     },
     NotText: {
-      problem: "The text of the task has a character that no gateway takes: NUL (U+0000), or half of a surrogate pair.",
+      problem:
+        "The text of the task has a character that gateways refuse or drop: NUL (U+0000), or half of a surrogate pair.",
       owner: "you",
       action: "Remove it. A file that is no text, for example UTF-16 or an archive, has such characters.",
       next: NextStep.taskNotTaken

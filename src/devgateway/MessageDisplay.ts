@@ -10,7 +10,7 @@ export const accept = (message: string): string | undefined => {
   return normal.includes("\u0000") ? undefined : normal.replace(controls, "")
 }
 
-const controls = /(?![\t\n\r])[\u0000-\u001f\u007f]/gu
+const controls = /(?![\t\n\r\u0080-\u009f])\p{Cc}/gu
 
 /** How many UTF-16 code units of a text are shown unless the client asks for another number. */
 export const historyMaxChars = 8000

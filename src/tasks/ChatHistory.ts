@@ -44,6 +44,8 @@ export type Finding =
   /** No history that we can read. */
   | { readonly _tag: "Unreadable" }
 
+export type Replied = Extract<Finding, { readonly _tag: "Replied" }>
+
 /** What is known of the message of a reply that history shortened. */
 export interface Shortened {
   /** By this the gateway gives the message; absent on releases that tell none. */
@@ -87,12 +89,13 @@ export const find = (payload: unknown, sought: Sought): Finding =>
     onSome: (history) => findIn(history, sought)
   })
 
-/** The reply in one message, without anything about its run. `wholeBelow`: see `ShortenedText.isShortened`. */
-export const replyIn = (
-  message: unknown,
-  wholeBelow?: number
-): Extract<Finding, { readonly _tag: "Replied" }> | undefined =>
-  Option.getOrUndefined(Option.map(decodeMessage(message), (message) => replied(message, wholeBelow)))
+/** The reply in one message of an agent, without anything about its run. `wholeBelow`: see `ShortenedText.isShortened`. */
+export const replyIn = (message: unknown, wholeBelow?: number): Replied | undefined =>
+  decodeMessage(message).pipe(
+    Option.filter(({ role }) => role === "assistant"),
+    Option.map((message) => replied(message, wholeBelow)),
+    Option.getOrUndefined
+  )
 
 /**
  * Whether any run of the session is at work or waits for its turn, or the gateway is about to continue one that its own
@@ -128,7 +131,7 @@ const findIn = (history: History, sought: Sought, wholeBelow?: number): Finding 
   }
 }
 
-const replied = (message: Message, wholeBelow?: number): Extract<Finding, { readonly _tag: "Replied" }> => {
+const replied = (message: Message, wholeBelow?: number): Replied => {
   const text = textOf(message)
   return {
     _tag: "Replied",

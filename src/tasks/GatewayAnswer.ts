@@ -4,7 +4,7 @@
 import * as Hash from "effect/Hash"
 import * as Result from "effect/Result"
 import type { RequestError, RequestRejected } from "../connection/RequestError.ts"
-import type { RunEnd, Verdict } from "./HistoryVerdict.ts"
+import type { RunEnd, Verdict, Whole } from "./HistoryVerdict.ts"
 import { completedShort, judge, unavailable } from "./HistoryVerdict.ts"
 import * as Misaddressed from "./Misaddressed.ts"
 import * as ShortenedText from "./ShortenedText.ts"
@@ -38,8 +38,7 @@ import type {
   Rules,
   Stepped,
   TaskLife,
-  Unanswered,
-  Whole
+  Unanswered
 } from "./TaskLife.ts"
 import { entryOf, unanswered } from "./TaskLife.ts"
 

@@ -39,6 +39,16 @@ export interface ShortReply {
   readonly atMs: number | undefined
 }
 
+/** What the gateway gave when it was asked for the whole of a reply. */
+export type Whole =
+  | { readonly _tag: "Whole"; readonly text: string }
+  /** As much as it gives. */
+  | { readonly _tag: "Short"; readonly text: string }
+  /** It has no more, or does not give it. */
+  | { readonly _tag: "NotGiven" }
+  /** It did not answer, or asked for patience. */
+  | { readonly _tag: "Failed"; readonly linkLost: boolean }
+
 /** The outcome of a task whose reply the gateway did not give whole. */
 export const completedShort = ({ atMs, text }: ShortReply): TaskOutcome => ({
   _tag: "Completed",

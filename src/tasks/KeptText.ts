@@ -25,10 +25,10 @@ export const comparable = (text: string): string =>
 /** Whether nothing is left of a text: no gateway takes it. */
 export const isEmpty = (text: string): boolean => text.replace(controls, "").trim() === ""
 
-/** Whether every gateway takes the characters of a text, and none replaces them. */
+/** Whether gateways take all characters of a text: they refuse NUL, and drop half of a surrogate pair. */
 export const isText = (text: string): boolean => !text.includes("\u0000") && text.search(halves) === -1
 
-const controls = /(?![\t\n\r])[\u0000-\u001f\u007f]/gu
+const controls = /(?![\t\n\r\u0080-\u009f])\p{Cc}/gu
 const halves = /\p{Surrogate}/gu
 const tags = /\[\[\s*(?:audio_as_voice\s*|reply_to_current\s*|reply_to\s*:[^\]\n]+)\]\]/giu
 const messageIds = /^[ \t]*\[message_id:[^\]\n]*\][ \t]*$/gimu

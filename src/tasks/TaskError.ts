@@ -9,7 +9,7 @@ import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused", {
   /**
    * `Empty`: no text but white space and control characters. `NotText`: it has U+0000, which gateways refuse, or half of a
-   * surrogate pair, which UTF-8 cannot hold. `TooLarge`: more UTF-8 bytes than `limit`. `TooMany`: `limit` tasks wait to be sent
+   * surrogate pair, which gateways drop. `TooLarge`: more UTF-8 bytes than `limit`. `TooMany`: `limit` tasks wait to be sent
    * already. `Stopped`: the connection is over for good. `NotKept`: the journal could not be written, so that the task might
    * have run twice, or never.
    */

@@ -8,7 +8,7 @@ import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import type * as Method from "../protocol/Method.ts"
 import type { AgentPhase, ChatEvent } from "./ChatEvent.ts"
 import type { HistoryView, Sought } from "./ChatHistory.ts"
-import type { RunEnd, ShortReply } from "./HistoryVerdict.ts"
+import type { RunEnd, ShortReply, Whole } from "./HistoryVerdict.ts"
 import type { Evidence, QueuedReason, RunId, Task, TaskEvent, TaskId, TaskOutcome, TaskState } from "./Task.ts"
 import { truncation } from "./Task.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
@@ -238,16 +238,6 @@ export type Input =
   | { readonly _tag: "AbortAnswered"; readonly answer: Result.Result<boolean, RequestError> }
   /** An effect of the task ended in a defect and will not answer. */
   | { readonly _tag: "Broken" }
-
-/** What the gateway gave when it was asked for the whole of a reply. */
-export type Whole =
-  | { readonly _tag: "Whole"; readonly text: string }
-  /** As much as it gives. */
-  | { readonly _tag: "Short"; readonly text: string }
-  /** It has no more, or does not give it. */
-  | { readonly _tag: "NotGiven" }
-  /** It did not answer, or asked for patience. */
-  | { readonly _tag: "Failed"; readonly linkLost: boolean }
 
 export type AbortError = FrameTooLarge | MissingScope | RequestRejected
 

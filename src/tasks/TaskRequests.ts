@@ -9,9 +9,9 @@ import { LinkError } from "../link/LinkError.ts"
 import * as Method from "../protocol/Method.ts"
 import type { Finding } from "./ChatHistory.ts"
 import * as ChatHistory from "./ChatHistory.ts"
-import type { RunEnd } from "./HistoryVerdict.ts"
+import type { RunEnd, Whole } from "./HistoryVerdict.ts"
 import type { Cell, RunnerState } from "./RunnerState.ts"
-import type { Input, Whole } from "./TaskLife.ts"
+import type { Input } from "./TaskLife.ts"
 import { soughtOf } from "./TaskLife.ts"
 
 /** How many messages of a session are read. */

@@ -32,7 +32,13 @@ const cut = (text: string, at: number) => text.length <= at ? text : `${text.sli
 
 /** What 2026.9.6 keeps, as its source says. */
 const newest = (text: string) =>
-  text.normalize("NFC").replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, "").trim()
+  Array.from(text.normalize("NFC"))
+    .filter((char) => {
+      const code = char.charCodeAt(0)
+      return code === 9 || code === 10 || code === 13 || (code >= 32 && code !== 127)
+    })
+    .join("")
+    .trim()
 
 /** What 2026.3.2 shows of what it keeps, as its source says. */
 const oldest = (text: string) =>

@@ -10,10 +10,10 @@ import { AnswerInvalid, MissingScope, RequestRejected, RequestTimeout } from "..
 import { LinkError } from "../../src/link/LinkError.ts"
 import type { AgentPhase, ChatEvent } from "../../src/tasks/ChatEvent.ts"
 import type { Finding } from "../../src/tasks/ChatHistory.ts"
-import type { RunEnd } from "../../src/tasks/HistoryVerdict.ts"
+import type { RunEnd, Whole } from "../../src/tasks/HistoryVerdict.ts"
 import type { TaskOutcome, TaskState } from "../../src/tasks/Task.ts"
 import { RunId, stateAfter, TaskId } from "../../src/tasks/Task.ts"
-import type { Action, Activity, Input, Rules, Stepped, TaskLife, Timer, Whole } from "../../src/tasks/TaskLife.ts"
+import type { Action, Activity, Input, Rules, Stepped, TaskLife, Timer } from "../../src/tasks/TaskLife.ts"
 import { begin, isMerged, isOpen, stateOf } from "../../src/tasks/TaskLife.ts"
 
 /** A number picks one of the moves that are possible, and what about it is left open. Nothing happens with 0. */
