@@ -355,6 +355,21 @@ describe("a session that the gateway gives another name", () => {
       assert.strictEqual((yield* next("Replied")).text, "hi")
     }))
 
+  it.effect("G14: after a lost link its end may have been missed, and then it is not waited for", () =>
+    Effect.gen(function*() {
+      const { asked, connect, drop, gateway, next } = yield* running
+      gateway.tell("agent", named(asked, { stream: "lifecycle", data: { phase: "start" } }))
+      yield* gateway.next("chat.history")
+      yield* drop(gateway)
+      const after = yield* connect()
+      for (let looks = 0; looks < 2; looks++) {
+        const looked = yield* after.next("chat.history")
+        looked.answer(empty)
+        yield* TestClock.adjust("5 seconds")
+      }
+      assert.strictEqual((yield* next("Unknown")).evidence.history, "Absent")
+    }))
+
   it.effect("a release that tells no names: what was heard of our run is taken before nothing is known", () =>
     Effect.gen(function*() {
       const { asked, gateway, next } = yield* running
