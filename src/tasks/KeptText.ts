@@ -30,7 +30,7 @@ export const isText = (text: string): boolean => !text.includes("\u0000") && tex
 
 const controls = /(?![\t\n\r\u0080-\u009f])\p{Cc}/gu
 const halves = /\p{Surrogate}/gu
-const tags = /\[\[\s*(?:audio_as_voice\s*|reply_to_current\s*|reply_to\s*:[^\]\n]+)\]\]/giu
+const tags = /\[\[\s*(?:audio_as_voice\s*|reply_to_current\s*|reply_to\s*:[^\]\n]{1,256})\]\]/giu
 const messageIds = /^[ \t]*\[message_id:[^\]\n]*\][ \t]*$/gimu
 const systemTags = /\[\s*(System\s*Message|System|Assistant|Internal)\s*\]/giu
 const systemPrefixes = /^([^\S\n]*)System:(?=\s|$)/gimu
