@@ -100,6 +100,12 @@ describe("TaskFollowUp", () => {
     assert.include(outcome, { _tag: "Completed", truncated: true })
   })
 
+  it("says how much of a long result it shows", () => {
+    const text = TaskFollowUp.text(completed("x".repeat(42_000)))
+    assert.include(text, "Between the fences is the beginning of what OpenClaw wrote, 4000 of 42000 characters. It is")
+    assert.notInclude(TaskFollowUp.text(completed("x".repeat(4000))), "the beginning")
+  })
+
   it("is made from the listed task, or from the event that ends it, a late answer included", () => {
     const of = { taskId: task.taskId, runId: task.runId }
     assert.isUndefined(TaskFollowUp.fromTask(task))
