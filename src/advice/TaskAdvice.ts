@@ -23,6 +23,13 @@ export const taskAdvice = {
       command: 'openclaw-device delegate "<what to do>"',
       next: NextStep.taskNotTaken
     },
+    NotText: {
+      problem:
+        "The text of the task has a character that gateways refuse or drop: NUL (U+0000), or half of a surrogate pair.",
+      owner: "you",
+      action: "Remove it. A file that is no text, for example UTF-16 or an archive, has such characters.",
+      next: NextStep.taskNotTaken
+    },
     TooLarge: {
       problem: "The text of the task is too long.",
       owner: "you",

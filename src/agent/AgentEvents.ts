@@ -24,6 +24,7 @@ import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import type { TaskEvent, TaskId } from "../tasks/Task.ts"
+import { truncation } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { namedEnd } from "../tasks/TaskWords.ts"
 import * as Snapshot from "./Snapshot.ts"
@@ -227,7 +228,15 @@ const fromTask = (event: TaskEvent, at: string): AgentEvent => {
     case "Phase":
       return { at, event: "task.phase", taskId, phase: event.phase }
     case "Replied":
-      return { at, event: "task.reply", taskId, runId, text: event.text, ...(event.late ? { late: true } : {}) }
+      return {
+        at,
+        event: "task.reply",
+        taskId,
+        runId,
+        text: event.text,
+        ...(event.late ? { late: true } : {}),
+        ...truncation(event)
+      }
     case "Failed":
       return failed(event.error._tag, event.error.message)
     case "Aborted":

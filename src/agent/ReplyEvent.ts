@@ -14,6 +14,7 @@ import * as Stream from "effect/Stream"
 import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { field, lengths } from "../protocol/OutsideText.ts"
+import { truncatedWords } from "../tasks/TaskWords.ts"
 
 const milliseconds = Schema.Natural.annotate({
   description: "When it happened: milliseconds since 1970-01-01 UTC, on the clock of the agent's machine"
@@ -132,7 +133,10 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
         [{ ...about(state, event.at, event.taskId), agent_phase: field(event.phase, { maxLength: lengths.phase }) }]
       ]
     case "task.reply":
-      return end(state, event.at, event.taskId, { reply_text: event.text })
+      return end(state, event.at, event.taskId, {
+        // The contract has no field for it.
+        reply_text: event.truncated === true ? `${event.text}\n\n${truncatedWords(event.text)}`.trimStart() : event.text
+      })
     case "task.failed":
       return end(state, event.at, event.taskId, { error: wordsOf(event.error) })
     case "task.refused": // for the person at standard input

@@ -15,6 +15,8 @@ export const exitCodes = {
   failed: 1,
   /** The command line cannot be read. */
   usage: 64,
+  /** The gateway shortened the reply, and gave no more of it. */
+  truncated: 65,
   /** No gateway answers at the URL. */
   unreachable: 69,
   /** Standard output cannot be written: a full disk, for example. A reader that left is no failure. */
@@ -31,7 +33,17 @@ export const exitCodes = {
 export type ExitCode = keyof typeof exitCodes
 
 export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", {
-  exit: Schema.Literals(["failed", "usage", "unreachable", "output", "pairing", "refused", "credential", "settings"]),
+  exit: Schema.Literals([
+    "failed",
+    "usage",
+    "truncated",
+    "unreachable",
+    "output",
+    "pairing",
+    "refused",
+    "credential",
+    "settings"
+  ]),
   /** The class of what failed, for `--json`. */
   error: Schema.String,
   problem: Schema.String

@@ -23,6 +23,7 @@ import * as OutsideText from "../protocol/OutsideText.ts"
 import { commandOn } from "../protocol/ShellCommand.ts"
 import type { TaskId, TaskOutcome } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
+import { truncatedWords } from "../tasks/TaskWords.ts"
 import { agent, chosenGateway, ownIdentity, settings } from "./AgentLayer.ts"
 import type { ExitCode } from "./CommandError.ts"
 import { as, CommandFailed, exitOf } from "./CommandError.ts"
@@ -161,8 +162,11 @@ const piped = Effect.gen(function*() {
 const tell = (output: Output["Service"], event: AgentEvent, end: Ended | undefined): Effect.Effect<void> => {
   if (output.json || end === undefined) return output.progress(event)
   switch (event.event) {
-    case "task.reply":
-      return output.reply(event)
+    case "task.reply": {
+      // How the command ends says that it is not whole.
+      const { truncated: _, ...reply } = event
+      return output.reply(reply)
+    }
     case "waiting":
     case "halted":
     case "task.failed":
@@ -254,7 +258,7 @@ const gaveUp = (
   ].join("\n")
 }
 
-/** How the command ends: with the reply, with another end of the task, or while the task is open. */
+/** How the command ends: with the whole reply, with another end of the task, or while the task is open. */
 type Ended =
   | { readonly _tag: "Replied" }
   | { readonly _tag: "Failed"; readonly failure: CommandFailed }
@@ -268,7 +272,17 @@ const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): E
   })
   switch (event.event) {
     case "task.reply":
-      return event.taskId === taskId ? { _tag: "Replied" } : undefined
+      if (event.taskId !== taskId) return undefined
+      return event.truncated === true
+        ? {
+          _tag: "Failed",
+          failure: new CommandFailed({
+            exit: "truncated",
+            error: "ReplyTruncated",
+            problem: truncatedWords(event.text)
+          })
+        }
+        : { _tag: "Replied" }
     case "task.failed": {
       if (event.taskId !== taskId) return undefined
       const { error } = event

@@ -12,7 +12,7 @@ import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { covers } from "../protocol/Connect.ts"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import { wrap } from "../protocol/TextColumns.ts"
-import { queuedWords } from "../tasks/TaskWords.ts"
+import { queuedWords, truncatedWords } from "../tasks/TaskWords.ts"
 
 /** How words are set off. On anything but a terminal, not at all. */
 export interface Style {
@@ -102,7 +102,10 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
     case "task.reply": {
       const task = `task ${shortId(event.taskId)}`
       const shown = OutsideText.reply(event.text, { lead: `${task} | `, columns: Math.max(0, columns - 1) })
-      return [{ exact: `${style.good(task)}${shown.slice(task.length)}` }]
+      return [
+        { exact: `${style.good(task)}${shown.slice(task.length)}` },
+        ...(event.truncated === true ? [style.attention(truncatedWords(event.text))] : [])
+      ]
     }
     case "task.refused":
       return [

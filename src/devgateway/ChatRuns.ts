@@ -10,6 +10,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type { ErrorShape } from "../protocol/Frame.ts"
 import { type Agent, AgentFailed } from "./Agent.ts"
+import * as MessageDisplay from "./MessageDisplay.ts"
 import { requestError } from "./Refusals.ts"
 import type { Respond } from "./Respond.ts"
 import * as RunEnds from "./RunEnds.ts"
@@ -34,7 +35,15 @@ export interface ChatRuns {
     params: { readonly sessionKey: string; readonly message: string; readonly idempotencyKey: string },
     respond: Respond
   ) => void
-  readonly history: (params: { readonly sessionKey: string; readonly limit?: number }, respond: Respond) => void
+  readonly history: (
+    params: { readonly sessionKey: string; readonly limit: number | undefined; readonly maxChars: number | undefined },
+    respond: Respond
+  ) => void
+  /** Answers with one message of a session. */
+  readonly message: (
+    params: { readonly sessionKey: string; readonly messageId: string; readonly maxChars: number | undefined },
+    respond: Respond
+  ) => void
   readonly abort: (params: { readonly sessionKey: string; readonly runId?: string }, respond: Respond) => void
   /** Answers with the end of a run as soon as there is one, or with `timeout`, after 30 s unless told otherwise. */
   readonly wait: (params: { readonly runId: string; readonly timeoutMs?: number }, respond: Respond) => void
@@ -172,7 +181,9 @@ export const make = (options: {
     started,
 
     send: (params, respond) => {
-      if (params.message.trim() === "") return respond({ error: requestError("message or attachment required") })
+      const text = MessageDisplay.accept(params.message)
+      if (text === undefined) return respond({ error: requestError("message must not contain null bytes") })
+      if (text.trim() === "") return respond({ error: requestError("message or attachment required") })
       const session = sessions.of(params.sessionKey)
       if ("code" in session) return respond({ error: session })
       const runId = params.idempotencyKey
@@ -182,22 +193,28 @@ export const make = (options: {
       }
       known.add(runId)
       started.set(runId, (started.get(runId) ?? 0) + 1)
-      Transcript.addQuestion(session.transcript, stamp(), runId, params.message)
+      Transcript.addQuestion(session.transcript, stamp(), runId, text)
       respond({ payload: { runId, status: "started" } })
-      if (session.active === undefined) launch(session, runId, params.message, false)
+      if (session.active === undefined) launch(session, runId, text, false)
       else {
-        session.queue.push(params.message)
+        session.queue.push(text)
         ends.record(runId, nowMs(), { status: "ok" })
         options.publish("chat", { runId, sessionKey: session.transcript.key, seq: 1, state: "final" }, "readers")
       }
       options.changed()
     },
 
-    history: ({ limit = defaultHistoryLimit, sessionKey }, respond) => {
+    history: ({ limit = defaultHistoryLimit, maxChars = MessageDisplay.historyMaxChars, sessionKey }, respond) => {
       const session = sessions.of(sessionKey)
       if ("code" in session) return respond({ error: session })
-      const facts = { activeRunId: session.active?.runId, limit, nowMs: nowMs() }
+      const facts = { activeRunId: session.active?.runId, limit, maxChars, nowMs: nowMs() }
       respond({ payload: Transcript.history(session.transcript, facts) })
+    },
+
+    message: ({ maxChars = MessageDisplay.messageMaxChars, messageId, sessionKey }, respond) => {
+      const session = sessions.of(sessionKey)
+      if ("code" in session) return respond({ error: session })
+      respond({ payload: MessageDisplay.found(session.transcript.messages, messageId, maxChars) })
     },
 
     abort: (params, respond) => {

@@ -27,7 +27,9 @@ const MethodParams = Schema.Struct({
   sessionKey: Schema.optionalKey(Schema.String),
   message: Schema.optionalKey(Schema.String),
   idempotencyKey: Schema.optionalKey(Schema.String),
+  messageId: Schema.optionalKey(Schema.String),
   limit: Schema.optionalKey(Schema.Int),
+  maxChars: Schema.optionalKey(Schema.Int),
   timeoutMs: Schema.optionalKey(Schema.Int),
   runId: Schema.optionalKey(Schema.String),
   requestId: Schema.optionalKey(Schema.String),
@@ -43,6 +45,7 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
   "health": "operator.read",
   "chat.send": "operator.write",
   "chat.history": "operator.read",
+  "chat.message.get": "operator.read",
   "chat.abort": "operator.write",
   "agent.wait": "operator.write",
   "device.pair.list": "operator.pairing",
@@ -74,8 +77,8 @@ export const make = (options: {
   const { approvals, book, chat, links, nowMs } = options
 
   const perform = (session: Session, method: ParamsCheck.MethodName, params: MethodParams, respond: Respond): void => {
-    const { deviceId = "", idempotencyKey = "", message = "", requestId = "", role = "operator", sessionKey = "" } =
-      params
+    const { deviceId = "", idempotencyKey = "", message = "", messageId = "" } = params
+    const { requestId = "", role = "operator", sessionKey = "" } = params
     const isAdmin = satisfies(session.scopes, admin)
     const own = session.asker?.deviceId === deviceId
     const deny = (text: string) => respond({ error: Refusals.requestError(text) })
@@ -85,7 +88,9 @@ export const make = (options: {
       case "chat.send":
         return chat.send({ sessionKey, message, idempotencyKey }, respond)
       case "chat.history":
-        return chat.history(params.limit === undefined ? { sessionKey } : { sessionKey, limit: params.limit }, respond)
+        return chat.history({ sessionKey, limit: params.limit, maxChars: params.maxChars }, respond)
+      case "chat.message.get":
+        return chat.message({ sessionKey, messageId, maxChars: params.maxChars }, respond)
       case "chat.abort":
         return chat.abort(params.runId === undefined ? { sessionKey } : { sessionKey, runId: params.runId }, respond)
       case "agent.wait": {

@@ -195,6 +195,12 @@ export const methodParams = {
     sessionId: filledText,
     maxChars: { is: "integer", minimum: 1 }
   }),
+  "chat.message.get": object(["sessionKey", "messageId"], {
+    sessionKey: filledText,
+    agentId: filledText,
+    messageId: filledText,
+    maxChars: { is: "integer", minimum: 1 }
+  }),
   "chat.abort": object(["sessionKey"], {
     sessionKey: filledText,
     agentId: filledText,

@@ -5,6 +5,7 @@
  * thinned; a failed run has two errors, the second numbered 1.
  */
 import type { AgentFailed, AgentStep } from "./Agent.ts"
+import * as MessageDisplay from "./MessageDisplay.ts"
 import type { Transcript } from "./Transcript.ts"
 import { model, provider, textContent, usage } from "./Transcript.ts"
 
@@ -113,7 +114,11 @@ export const make = (output: Output): RunEvents => {
   const { nowMs } = output
   const { agentEvent, bareChatEvent, chatEvent, lifecycle, modelLeft } = envelopes(output)
 
-  const message = (run: Run) => ({ role: "assistant", content: textContent(run.text), timestamp: nowMs() })
+  const message = (run: Run) => ({
+    role: "assistant",
+    content: textContent(MessageDisplay.live(run.text)),
+    timestamp: nowMs()
+  })
 
   const status = (run: Run, phase: string) => {
     const seq = ++run.seq
@@ -164,7 +169,9 @@ export const make = (output: Output): RunEvents => {
       lifecycle(run, ++run.seq, { phase: "finishing", ...settled, endedAt: nowMs() })
       modelLeft(run, ++run.seq)
       const disposition = run.text === "" ? "silent" : "visible"
-      const terminalReply = run.text === "" ? { disposition } as const : { disposition, text: run.text } as const
+      const terminalReply = run.text === ""
+        ? { disposition } as const
+        : { disposition, text: MessageDisplay.inEnd(run.text) } as const
       const seq = ++run.seq
       lifecycle(run, seq, {
         ...settled,

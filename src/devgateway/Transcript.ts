@@ -3,6 +3,7 @@
  * assistant message with the stop reason `error`, and nothing of an agent that had nothing to say.
  */
 import { mainSessionKey } from "./Hello.ts"
+import * as MessageDisplay from "./MessageDisplay.ts"
 
 /** What runs and messages name as their model. */
 export const provider = "devgateway"
@@ -71,13 +72,14 @@ export const addReply = (
 /** The payload of `chat.history`: the last `limit` messages, and whether a run is active. */
 export const history = (
   { createdAtMs, id, key, messages: all }: Transcript,
-  { activeRunId, limit, nowMs }: {
+  { activeRunId, limit, maxChars, nowMs }: {
     readonly activeRunId: string | undefined
     readonly limit: number
+    readonly maxChars: number
     readonly nowMs: number
   }
 ) => {
-  const messages = all.slice(-limit)
+  const messages = all.slice(-limit).map((message) => MessageDisplay.inHistory(message, maxChars))
   const hasMore = messages.length < all.length
   const begun = all.length > 0
   const deltaCursor = Buffer.from(`${id}:${all.length}`, "utf8").toString("base64url")

@@ -108,8 +108,17 @@ export const AgentEvent = Schema.Union([
   event("task.queued", { ...accepted, reason: Schema.String }),
   event("task.sent", { ...accepted, runId: Schema.String }),
   event("task.phase", { ...task, phase: Schema.String }),
-  /** `late`: the task had already ended as expired or unknown. */
-  event("task.reply", { ...task, runId: Schema.String, text: Schema.String, late: Schema.optionalKey(Schema.Boolean) }),
+  /**
+   * `late`: the task had already ended as expired or unknown. `truncated`: the gateway shortened the reply, and `text` is not the
+   * whole of it.
+   */
+  event("task.reply", {
+    ...task,
+    runId: Schema.String,
+    text: Schema.String,
+    late: Schema.optionalKey(Schema.Boolean),
+    truncated: Schema.optionalKey(Schema.Boolean)
+  }),
   event("task.failed", { ...task, error: Failure }),
   /** A line of standard input was not taken as a task. Lines are counted from 1; `summary` is the beginning of this one. */
   event("task.refused", { line: Schema.Natural, summary: Schema.String, error: Failure }),

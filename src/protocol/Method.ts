@@ -72,10 +72,13 @@ export const chatAbort = method(
   Stopped
 )
 
-/** The last messages of a session, oldest first, and on newer releases what is at work in it. */
+/**
+ * The last messages of a session, oldest first, and on newer releases what is at work in it. Texts are cut at `maxChars` UTF-16
+ * code units: at most 500,000, and 8,000 unless asked for. Up to 2026.3 they are cut at 12,000, and `maxChars` is refused.
+ */
 export const chatHistory = method(
   "chat.history",
-  Schema.Struct({ sessionKey: Schema.String, limit: Schema.Int }),
+  Schema.Struct({ sessionKey: Schema.String, limit: Schema.Int, maxChars: Schema.optionalKey(Schema.Int) }),
   Schema.Struct({
     messages: Schema.Array(Schema.Unknown),
     sessionId: Schema.optionalKey(Schema.Unknown),
@@ -86,8 +89,18 @@ export const chatHistory = method(
 )
 
 /**
+ * One message of a session, with texts of up to 1,000,000 UTF-16 code units. `ok` is false for one that cannot be shown. Read in
+ * 2026.6.11 and 2026.9.6; 2026.3.2 does not know the method.
+ */
+export const chatMessageGet = method(
+  "chat.message.get",
+  Schema.Struct({ sessionKey: Schema.String, messageId: Schema.String }),
+  Schema.Struct({ ok: Schema.Boolean, message: Schema.optionalKey(Schema.Unknown) })
+)
+
+/**
  * How a run ended, within `timeoutMs`. Gateways remember it for some minutes and forget it when they restart. `status` is `ok`,
- * `error` or `timeout`.
+ * `error` or `timeout`. The reply in the answer is not read: it has at most 4,096 UTF-16 code units.
  */
 export const agentWait = method(
   "agent.wait",

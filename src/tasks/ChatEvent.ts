@@ -10,6 +10,8 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as OutsideText from "../protocol/OutsideText.ts"
+import { textOf } from "./MessageText.ts"
+import * as ShortenedText from "./ShortenedText.ts"
 
 /**
  * One step of a run, from a `chat` event. `text` is always the whole text so far, never an addition. `atMs` is on the
@@ -18,8 +20,16 @@ import * as OutsideText from "../protocol/OutsideText.ts"
 export type ChatEvent =
   | { readonly _tag: "Status"; readonly phase: string }
   | { readonly _tag: "Delta"; readonly text: string }
-  /** Text is empty when the gateway sent no message: the agent said nothing, or said it in another run. */
-  | { readonly _tag: "Final"; readonly text: string; readonly atMs: number | undefined }
+  /**
+   * Text is empty when the gateway sent no message: the agent said nothing, or said it in another run. `shortened`: it is not,
+   * or may not be, the whole text.
+   */
+  | {
+    readonly _tag: "Final"
+    readonly text: string
+    readonly atMs: number | undefined
+    readonly shortened?: true | undefined
+  }
   | { readonly _tag: "Error"; readonly text: string }
   | { readonly _tag: "Aborted"; readonly text: string }
 
@@ -87,27 +97,6 @@ export const phaseLabel = (phase: string, name?: string | null, error?: string |
     { maxLength: OutsideText.lengths.phase }
   )
 
-/**
- * The text of a message in any of its shapes: a string; `content` as a string or as parts, of which those of type text are
- * joined by newlines; `text`; or one of these nested under `message`. Empty when there is none.
- */
-export const textOf = (message: unknown): string => textAt(message, 0)
-
-const deepest = 4
-const textAt = (message: unknown, depth: number): string => {
-  if (Predicate.isString(message)) return message
-  if (depth > deepest || !isMessage(message)) return ""
-  const { content } = message
-  const said = Predicate.isString(content)
-    ? content
-    : Array.isArray(content)
-    ? content.filter(isTextPart).map((part) => part.text).join("\n")
-    : ""
-  if (said !== "") return said
-  const nested = textAt(message.message, depth + 1)
-  return nested === "" && Predicate.isString(message.text) ? message.text : nested
-}
-
 /** A time on the gateway's clock in milliseconds. Sent as milliseconds, whole or not, or as ISO text with a time zone. */
 export const timeMs = (value: unknown): number | undefined => {
   if (Predicate.isNumber(value)) return Number.isFinite(value) && value >= 0 ? Math.round(value) : undefined
@@ -133,13 +122,6 @@ const decodeAgentPayload = Schema.decodeUnknownOption(Schema.Struct({
   data: Schema.Struct({ phase: Schema.String, name: OptionalText, error: OptionalText })
 }))
 
-const isMessage = Schema.is(Schema.Struct({
-  content: Schema.optionalKey(Schema.Unknown),
-  message: Schema.optionalKey(Schema.Unknown),
-  text: Schema.optionalKey(Schema.Unknown)
-}))
-const isTextPart = Schema.is(Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }))
-
 const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
   switch (chat.state) {
     case "status":
@@ -149,7 +131,12 @@ const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
     case undefined:
     case null:
     case "final":
-      return { _tag: "Final", text: textOf(chat), atMs: timeOf(chat.message) ?? timeMs(chat.timestamp) }
+      return {
+        _tag: "Final",
+        text: textOf(chat),
+        atMs: timeOf(chat.message) ?? timeMs(chat.timestamp),
+        ...(ShortenedText.isShortenedLive(chat) ? { shortened: true } : {})
+      }
     case "error":
       return { _tag: "Error", text: Predicate.isString(chat.errorMessage) ? chat.errorMessage : textOf(chat) }
     case "aborted":

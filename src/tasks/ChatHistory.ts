@@ -7,7 +7,10 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Method from "../protocol/Method.ts"
-import { textOf, timeMs } from "./ChatEvent.ts"
+import { timeMs } from "./ChatEvent.ts"
+import * as KeptText from "./KeptText.ts"
+import { textOf } from "./MessageText.ts"
+import * as ShortenedText from "./ShortenedText.ts"
 
 /** The run to look for. */
 export interface Sought {
@@ -25,7 +28,13 @@ export interface Sought {
 export type Finding =
   /** The gateway says that the run is at work, or waits for its turn. */
   | { readonly _tag: "Running" }
-  | { readonly _tag: "Replied"; readonly text: string; readonly atMs: number | undefined }
+  | {
+    readonly _tag: "Replied"
+    readonly text: string
+    readonly atMs: number | undefined
+    /** Present when the text is not the whole reply. */
+    readonly shortened?: Shortened | undefined
+  }
   | { readonly _tag: "Failed"; readonly text: string }
   | { readonly _tag: "Aborted"; readonly text: string }
   /** The message arrived, and nothing that answers it is there. */
@@ -34,6 +43,14 @@ export type Finding =
   | { readonly _tag: "Absent" }
   /** No history that we can read. */
   | { readonly _tag: "Unreadable" }
+
+export type Replied = Extract<Finding, { readonly _tag: "Replied" }>
+
+/** What is known of the message of a reply that history shortened. */
+export interface Shortened {
+  /** By this the gateway gives the message; absent on releases that tell none. */
+  readonly messageId: string | undefined
+}
 
 /** An answer to `chat.history`. */
 export type History = typeof Method.chatHistory.answer.Type
@@ -49,8 +66,9 @@ export interface HistoryView {
   readonly sessionKey: string | undefined
 }
 
-export const view = (history: History, sought: Sought): HistoryView => ({
-  finding: findIn(history, sought),
+/** `wholeBelow`: see `ShortenedText.isShortened`. */
+export const view = (history: History, sought: Sought, wholeBelow?: number): HistoryView => ({
+  finding: findIn(history, sought, wholeBelow),
   busy: isBusyIn(history),
   unkept: isUnkeptIn(history),
   sessionKey: sessionKeyIn(history)
@@ -71,6 +89,14 @@ export const find = (payload: unknown, sought: Sought): Finding =>
     onSome: (history) => findIn(history, sought)
   })
 
+/** The reply in one message of an agent, without anything about its run. `wholeBelow`: see `ShortenedText.isShortened`. */
+export const replyIn = (message: unknown, wholeBelow?: number): Replied | undefined =>
+  decodeMessage(message).pipe(
+    Option.filter(({ role }) => role === "assistant"),
+    Option.map((message) => replied(message, wholeBelow)),
+    Option.getOrUndefined
+  )
+
 /**
  * Whether any run of the session is at work or waits for its turn, or the gateway is about to continue one that its own
  * restart interrupted. Nothing on releases that do not say.
@@ -86,10 +112,11 @@ export const isUnkept = (payload: unknown): boolean => Option.exists(decode(payl
 
 const decode = Schema.decodeUnknownOption(Method.chatHistory.answer)
 
-const findIn = (history: History, sought: Sought): Finding => {
+const findIn = (history: History, sought: Sought, wholeBelow?: number): Finding => {
   if (isActive(history, sought.runId)) return { _tag: "Running" }
   const messages = history.messages.flatMap((message) => Option.toArray(decodeMessage(message)))
-  const asked = messages.findLastIndex((message) => isAsking(message, sought))
+  const isOurs = KeptText.matcher(asWritten(sought.summary))
+  const asked = messages.findLastIndex((message) => isAsking(message, sought, isOurs))
   const runs = runsOf(messages, asked, sought.runId)
   const answer = messages.findLast((message, index) => isAnswer(message, index, asked, runs, messages, sought))
   if (answer === undefined) return { _tag: asked === -1 ? "Absent" : "NoReply" }
@@ -100,9 +127,22 @@ const findIn = (history: History, sought: Sought): Finding => {
     case "aborted":
       return { _tag: "Aborted", text }
     default:
-      return { _tag: "Replied", text: text.trim() === silence ? "" : text, atMs: timeMs(answer.timestamp) }
+      return replied(answer, wholeBelow)
   }
 }
+
+const replied = (message: Message, wholeBelow?: number): Replied => {
+  const text = textOf(message)
+  return {
+    _tag: "Replied",
+    text: text.trim() === silence || ShortenedText.isOmission(text) ? "" : text,
+    atMs: timeMs(message.timestamp),
+    ...(ShortenedText.isShortened(message, wholeBelow) ? { shortened: { messageId: idOf(message) } } : {})
+  }
+}
+
+const idOf = ({ __openclaw: marks }: Message): string | undefined =>
+  Predicate.isString(marks?.id) && marks.id !== "" ? marks.id : undefined
 
 const isBusyIn = ({ inFlightRun, pendingInputs, sessionInfo }: History): boolean | undefined => {
   const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
@@ -122,6 +162,8 @@ const sessionKeyIn = ({ sessionInfo }: History): string | undefined =>
 const silence = "NO_REPLY"
 
 const Marks = Schema.Struct({
+  id: Schema.optionalKey(Schema.Unknown),
+  truncated: Schema.optionalKey(Schema.Unknown),
   runId: Schema.optionalKey(Schema.Unknown),
   idempotencyKey: Schema.optionalKey(Schema.Unknown)
 })
@@ -157,12 +199,12 @@ const runOf = (message: Message): string | undefined => {
   return undefined
 }
 
-const isAsking = (message: Message, sought: Sought): boolean => {
+const isAsking = (message: Message, sought: Sought, isOurs: (text: string) => boolean): boolean => {
   if (message.role !== "user") return false
   const run = runOf(message)
   if (run !== undefined) return run === sought.runId
   const atMs = timeMs(message.timestamp)
-  return atMs !== undefined && atMs >= sought.notBeforeMs && asWritten(textOf(message)) === sought.summary.trim()
+  return atMs !== undefined && atMs >= sought.notBeforeMs && isOurs(asWritten(textOf(message)))
 }
 
 /** Old releases put the time before what the model sees, and the message id behind it. */

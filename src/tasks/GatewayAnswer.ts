@@ -4,8 +4,10 @@
 import * as Hash from "effect/Hash"
 import * as Result from "effect/Result"
 import type { RequestError, RequestRejected } from "../connection/RequestError.ts"
-import type { RunEnd, Verdict } from "./HistoryVerdict.ts"
-import { judge, unavailable } from "./HistoryVerdict.ts"
+import type { RunEnd, Verdict, Whole } from "./HistoryVerdict.ts"
+import { completedShort, judge, unavailable } from "./HistoryVerdict.ts"
+import * as Misaddressed from "./Misaddressed.ts"
+import * as ShortenedText from "./ShortenedText.ts"
 import {
   after,
   answerAbort,
@@ -154,8 +156,14 @@ export const onHistory = (
   history: HistoryRead,
   nowMs: number
 ): Stepped => {
+  const named = Misaddressed.isNamed(stage, history)
+  if (named && Misaddressed.hasEnd(stage)) {
+    return Misaddressed.end(rules, life, stage, nowMs, (next, known) => onHistory(rules, next, known, history, nowMs))
+  }
   const lacksIt = history.finding._tag === "Absent" || history.finding._tag === "Unreadable"
-  const [known, told]: readonly [ActiveStage, ReadonlyArray<Action>] = lacksIt ? [stage, nothing] : receive(life, stage)
+  const [known, told]: readonly [ActiveStage, ReadonlyArray<Action>] = lacksIt && !named
+    ? [stage, nothing]
+    : receive(life, stage)
   const here: TaskLife = { ...life, stage: known }
   return after(told, follow(rules, here, known, history, judgement(here, known, history, undefined, nowMs), nowMs))
 }
@@ -163,16 +171,22 @@ export const onHistory = (
 const judgement = (
   life: TaskLife,
   stage: ActiveStage,
-  { busy, finding, gatewayStartedAtMs = 0, renamed, unkept }: HistoryRead,
+  history: HistoryRead,
   end: RunEnd | undefined,
   nowMs: number
 ): Verdict => {
+  const { busy, finding, gatewayStartedAtMs = 0, renamed, unkept } = history
   const lastSentAtMs = stage._tag === "Waiting" ? undefined : stage.lastSentAtMs
   const restarted = gatewayStartedAtMs > (lastSentAtMs ?? Infinity)
   // A restart ended what was at work before it. Releases before 2026.6 never say so.
   const settled = restarted && nowMs - gatewayStartedAtMs > resumptionMs
   return judge(
-    { ...factsOf(life, stage), renamed, end },
+    {
+      ...factsOf(life, stage),
+      renamed,
+      heard: Misaddressed.isNamed(stage, history) && Misaddressed.goesOn(stage),
+      end
+    },
     finding,
     busy ?? (settled ? false : undefined),
     // It has also forgotten the key, so that a message that it may have had must not be sent again.
@@ -190,7 +204,24 @@ const follow = (
 ): Stepped => {
   switch (verdict._tag) {
     case "Finish":
-      return ended(rules, life, stage, verdict.outcome, verdict.runOver)
+      // No history tells the gateway's names of sessions, so that what was heard under another one is all there is.
+      return verdict.outcome._tag === "Unknown" && history.sessionKey === undefined && Misaddressed.hasEnd(stage)
+        ? Misaddressed.end(
+          rules,
+          life,
+          stage,
+          nowMs,
+          (next, known) => follow(rules, next, known, history, judgement(next, known, history, undefined, nowMs), nowMs)
+        )
+        : ended(rules, life, stage, verdict.outcome, verdict.runOver)
+    case "FetchWhole": {
+      const { messageId, short } = verdict
+      if (stage._tag === "Waiting") return ended(rules, life, stage, completedShort(short))
+      const { activity } = stage
+      const fetching: Activity = { _tag: "Fetching", news: "news" in activity && activity.news }
+      const next: ActiveStage = { ...stage, short: ShortenedText.longer(stage.short, short) }
+      return [withActivity(life, next, fetching), [{ _tag: "FetchWhole", messageId }]]
+    }
     case "SendAgain":
       return unlessAborted(rules, life, stage, proceed(withActivity(life, stage, due.Send), nowMs))
     case "AskHowItEnded": {
@@ -219,6 +250,26 @@ export const onEndAnswered = (
   const verdict = judgement(life, stage, history, end, nowMs)
   const told: ActiveStage = end._tag === "Ended" ? { ...stage, over: true } : stage
   return follow(rules, { ...life, stage: told }, told, history, verdict, nowMs)
+}
+
+export const onWholeFetched = (
+  rules: Rules,
+  life: TaskLife,
+  stage: Unanswered | Answered,
+  whole: Whole,
+  nowMs: number
+): Stepped => {
+  const { short = { text: "", atMs: undefined } } = stage
+  switch (whole._tag) {
+    case "Whole":
+      return ended(rules, life, stage, { _tag: "Completed", text: whole.text, atMs: short.atMs })
+    case "Short":
+      return ended(rules, life, stage, completedShort(ShortenedText.longer(short, { ...short, text: whole.text })))
+    case "NotGiven":
+      return ended(rules, life, stage, completedShort(short))
+    case "Failed":
+      return whole.linkLost ? goOn(life, stage, idle, nowMs) : readLater(life, stage, nowMs)
+  }
 }
 
 export const onHistoryFailed = (

@@ -23,11 +23,39 @@ export interface Facts {
   readonly partial: string
   /** How many reads in a row showed no reply and nothing at work. */
   readonly idleReads: number
-  /** The session was just found to have another name. Events under that name were not read until now. */
+  /** The session has another name than ours. */
   readonly renamed: boolean
+  /** The run was heard under that name, and goes on: its end is still to come. */
+  readonly heard?: boolean
+  /** The reply as far as the gateway gave it. */
+  readonly short?: ShortReply | undefined
   /** What the gateway remembers of the end of the run; absent as long as it was not asked. */
   readonly end?: RunEnd | undefined
 }
+
+/** A reply that is not whole. Milliseconds on the gateway's clock. */
+export interface ShortReply {
+  readonly text: string
+  readonly atMs: number | undefined
+}
+
+/** What the gateway gave when it was asked for the whole of a reply. */
+export type Whole =
+  | { readonly _tag: "Whole"; readonly text: string }
+  /** As much as it gives. */
+  | { readonly _tag: "Short"; readonly text: string }
+  /** It has no more, or does not give it. */
+  | { readonly _tag: "NotGiven" }
+  /** It did not answer, or asked for patience. */
+  | { readonly _tag: "Failed"; readonly linkLost: boolean }
+
+/** The outcome of a task whose reply the gateway did not give whole. */
+export const completedShort = ({ atMs, text }: ShortReply): TaskOutcome => ({
+  _tag: "Completed",
+  text,
+  atMs,
+  truncated: true
+})
 
 /**
  * How the gateway says that a run ended. It remembers that for some minutes and not over a restart. `NotKnown` also stands for
@@ -41,6 +69,8 @@ export type RunEnd =
 export type Verdict =
   /** The task has this outcome. With `runOver` nothing of its run is at work any more. */
   | { readonly _tag: "Finish"; readonly outcome: TaskOutcome; readonly runOver: boolean }
+  /** History shortened the reply: the gateway is asked for the whole of it. */
+  | { readonly _tag: "FetchWhole"; readonly short: ShortReply; readonly messageId: string | undefined }
   /** The gateway never had the message. */
   | { readonly _tag: "SendAgain" }
   /** History alone does not say. Judge again with `end`. */
@@ -71,7 +101,7 @@ export const judge = (facts: Facts, finding: Finding, busy: boolean | undefined,
       // It may be the reply of the run before, while the one that answers this task is at work.
       return facts.merged && busy === true
         ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleReads: facts.idleReads }
-        : finish({ _tag: "Completed", text: finding.text, atMs: finding.atMs })
+        : judgeReply(finding)
     case "Failed":
       return failed(facts, finding.text)
     case "Aborted":
@@ -84,6 +114,11 @@ export const judge = (facts: Facts, finding: Finding, busy: boolean | undefined,
   }
 }
 
+const judgeReply = ({ atMs, shortened, text }: Extract<Finding, { readonly _tag: "Replied" }>): Verdict =>
+  shortened === undefined
+    ? finish({ _tag: "Completed", text, atMs })
+    : { _tag: "FetchWhole", short: { text, atMs }, messageId: shortened.messageId }
+
 /** The evidence of a task whose history could not be read. */
 export const unavailable = ({ answered }: Pick<Facts, "answered">): Evidence => ({ answered, history: "Unavailable" })
 
@@ -94,8 +129,9 @@ const judgeSilence = (
   busy: boolean | undefined,
   restarted: boolean
 ): Verdict => {
-  const { aborted, answered, end, merged, partial, received } = facts
+  const { aborted, answered, end, heard = false, merged, partial, received, short } = facts
   if (aborted) return finish({ _tag: "Aborted", text: partial })
+  if (heard && !facts.over) return { _tag: "LookAgain", when: "OnNews", evidence: undefined, idleReads: 0 }
   if (history === "Absent" && !received && !facts.over && !restarted) return { _tag: "SendAgain" }
   const evidence: Evidence = { answered, history }
   if (!facts.over && !merged && end === undefined) return { _tag: "AskHowItEnded", evidence }
@@ -109,6 +145,7 @@ const judgeSilence = (
   }
   const idleReads = facts.idleReads + 1
   if (idleReads < idleReadsAtLeast) return { _tag: "LookAgain", when: "Soon", evidence: shown, idleReads }
+  if (short !== undefined) return finish(completedShort(short), true)
   return silent && history === "NoReply"
     ? finish({ _tag: "Completed", text: "", atMs: undefined }, true)
     : finish({ _tag: "Unknown", evidence }, true)

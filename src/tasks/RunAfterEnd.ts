@@ -6,9 +6,11 @@ import * as Result from "effect/Result"
 import type { RequestError } from "../connection/RequestError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { TaskOutcome } from "./Task.ts"
+import { truncation } from "./Task.ts"
 import type {
   AbortError,
   Action,
+  Activity,
   Ended,
   Input,
   LateReply,
@@ -67,6 +69,10 @@ const runAfter = (
   return { _tag: "Holding", stop }
 }
 
+/** Whether a request other than an abort is under way. */
+export const isRequest = (activity: Activity["_tag"]): boolean =>
+  activity === "Sending" || activity === "ReadingHistory" || activity === "Asking" || activity === "Fetching"
+
 /** Ends what is under way for an open task, but not a request to abort: its answer is owed to callers. */
 const release = ({ timed }: TaskLife, stage: OpenStage): ReadonlyArray<Action> => {
   const activity = "activity" in stage ? stage.activity._tag : undefined
@@ -76,9 +82,7 @@ const release = ({ timed }: TaskLife, stage: OpenStage): ReadonlyArray<Action> =
     ...(stage._tag === "Failing" ? ["secondError" as const] : [])
   ]
   return [
-    ...(activity === "Sending" || activity === "ReadingHistory" || activity === "Asking"
-      ? [{ _tag: "Cancel" } as const]
-      : []),
+    ...(activity !== undefined && isRequest(activity) ? [{ _tag: "Cancel" } as const] : []),
     ...timers.map((timer) => ({ _tag: "Disarm" as const, timer }))
   ]
 }
@@ -136,7 +140,7 @@ const onLinkLost = (life: TaskLife, stage: Ended): Stepped =>
 const onChat = (life: TaskLife, stage: Ended, event: ChatEvent): Stepped => {
   if (stage.run._tag === "Over" || event._tag === "Status" || event._tag === "Delta") return [life, nothing]
   const lateReply: LateReply | undefined = event._tag === "Final"
-    ? { text: event.text, atMs: event.atMs }
+    ? { text: event.text, atMs: event.atMs, ...truncation({ truncated: event.shortened }) }
     : undefined
   return [
     { ...life, stage: { ...stage, run: { _tag: "Over" }, lateReply } },

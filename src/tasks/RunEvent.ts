@@ -2,7 +2,9 @@
  * What follows for an open task from an event of its run.
  */
 import type { AgentPhase, ChatEvent } from "./ChatEvent.ts"
-import { after, ended, onNews, receive, stay } from "./TaskActivity.ts"
+import { isRequest } from "./RunAfterEnd.ts"
+import * as ShortenedText from "./ShortenedText.ts"
+import { after, andThen, ended, onNews, receive, stay } from "./TaskActivity.ts"
 import type { ActiveStage, Answered, Rules, Stepped, TaskLife } from "./TaskLife.ts"
 import { entryOf } from "./TaskLife.ts"
 
@@ -16,15 +18,17 @@ export const onChat = (rules: Rules, life: TaskLife, stage: ActiveStage, event: 
       return after(told, showPhase(life, { ...known, begun: true, hasStatus: true }, event.phase))
     case "Delta":
       return [{ ...life, stage: { ...known, begun: true, partial: event.text } }, told]
-    case "Final":
+    case "Final": {
       // Gateways report the end of a run a moment before its session is free, so that the next task can meet a busy
       // session.
+      const unfinished = withoutReply(known, event)
       return after(
         told,
-        event.text === "" && !known.begun
-          ? onMerged(life, known, nowMs)
-          : ended(rules, life, known, { _tag: "Completed", text: event.text, atMs: event.atMs })
+        unfinished === undefined
+          ? ended(rules, life, known, { _tag: "Completed", text: event.text, atMs: event.atMs })
+          : andThen(keep(life, unfinished), (kept) => onNews(kept, unfinished, nowMs))
       )
+    }
     case "Aborted":
       return after(
         told,
@@ -35,24 +39,30 @@ export const onChat = (rules: Rules, life: TaskLife, stage: ActiveStage, event: 
   }
 }
 
-/** The answer comes in a run whose id nobody was told. */
-const onMerged = (life: TaskLife, stage: Answered, nowMs: number): Stepped => {
-  const merged: Answered = { ...stage, merged: true, over: true }
-  const next: TaskLife = { ...life, stage: merged }
-  return after(
-    [{ _tag: "Save", entry: entryOf(next, merged.sentAtMs) }],
-    onNews(next, merged, nowMs)
-  )
+/** What is known after a final that does not give the whole reply; nothing after any other. */
+export const withoutReply = (stage: Answered, event: ChatEvent): Answered | undefined => {
+  if (event._tag !== "Final") return undefined
+  const { atMs, shortened, text } = event
+  if (shortened === true) {
+    return { ...stage, begun: true, over: true, short: ShortenedText.longer(stage.short, { text, atMs }) }
+  }
+  // The answer comes in a run whose id nobody was told.
+  return text === "" && !stage.begun ? { ...stage, merged: true, over: true } : undefined
+}
+
+/** The stage in the life of its task, and in the journal as far as that keeps it. */
+export const keep = (life: TaskLife, stage: Answered): Stepped => {
+  const next: TaskLife = { ...life, stage }
+  return [next, stage.merged ? [{ _tag: "Save", entry: entryOf(next, stage.sentAtMs) }] : []]
 }
 
 /** Asks nothing more of the gateway and waits for a second error. */
 const onError = (life: TaskLife, stage: Answered, text: string): Stepped => {
   const { activity, shown } = stage
-  const given = activity._tag === "Sending" || activity._tag === "ReadingHistory" || activity._tag === "Asking"
   return [
     { ...life, stage: { _tag: "Failing", shown, text } },
     [
-      ...(given ? [{ _tag: "Cancel" } as const] : []),
+      ...(isRequest(activity._tag) ? [{ _tag: "Cancel" } as const] : []),
       ...(activity._tag === "Paused" ? [{ _tag: "Disarm", timer: "pause" } as const] : []),
       { _tag: "Arm", timer: "secondError", ms: secondErrorMs }
     ]

@@ -15,6 +15,8 @@ import { begin, isMerged, isOpen } from "./TaskLife.ts"
 export interface Link {
   readonly session: Session
   readonly gatewayScope: string
+  /** Ways to ask for the whole of a reply that its gateway refused. */
+  readonly refusedWays: Set<"message" | "history">
 }
 
 /** A task, and what belongs to it. */

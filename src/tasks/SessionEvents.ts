@@ -26,12 +26,13 @@ export const follow = Effect.fnUntraced(function*(
 ) {
   const subscription = yield* session.subscribe(["chat", "agent"], { capacity })
   let lost = subscription.lost()
-  let link = attach(state, mailbox, { session, gatewayScope })
+  const own: Link = { session, gatewayScope, refusedWays: new Set() }
+  let link = attach(state, mailbox, own)
   const read = (frames: ReadonlyArray<EventFrame>) => {
     for (const frame of frames) route(state, mailbox, frame)
     if (subscription.lost() === lost) return
     lost = subscription.lost()
-    link = attach(state, mailbox, { session, gatewayScope })
+    link = attach(state, mailbox, { ...own })
   }
   yield* Stream.runForEachArray(subscription.events, (frames) => Effect.sync(() => read(frames))).pipe(
     Effect.ensuring(Effect.sync(() => detach(state, mailbox, link)))
@@ -57,9 +58,10 @@ const route = (state: RunnerState, { post }: TaskMailbox, frame: EventFrame) => 
   const cell = state.ofRun(address.runId)
   if (cell === undefined) {
     if (frame.event === "chat" && state.merged.size > 0) routeOther(state, post, frame.payload, address.sessionKey)
-  } else if (!state.isSession(cell, address.sessionKey)) {
+  } else if (address.sessionKey !== undefined && !state.isSession(cell, address.sessionKey)) {
     // The gateway's settings may give our session another key. Otherwise the event is not ours.
-    post(cell, { _tag: "Misaddressed" })
+    const event = frame.event === "chat" ? Option.getOrUndefined(decodeChat(frame.payload)) : undefined
+    post(cell, { _tag: "Misaddressed", told: address.sessionKey, event })
   } else if (frame.event === "chat") {
     const event = Option.getOrUndefined(decodeChat(frame.payload))
     if (event !== undefined) post(cell, { _tag: "ChatTold", event })

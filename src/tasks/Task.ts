@@ -33,8 +33,16 @@ export interface Evidence {
 
 /** How a task ended. Times are on the gateway's clock, in milliseconds. */
 export type TaskOutcome =
-  /** Text is empty when the agent said nothing. */
-  | { readonly _tag: "Completed"; readonly text: string; readonly atMs: number | undefined }
+  /**
+   * Text is empty when the agent said nothing. `truncated`: the gateway shortened the reply and gave no more of it; then an empty
+   * text means that it gave none of it.
+   */
+  | {
+    readonly _tag: "Completed"
+    readonly text: string
+    readonly atMs: number | undefined
+    readonly truncated?: true | undefined
+  }
   | { readonly _tag: "Failed"; readonly error: TaskError }
   /** Text is what the agent had written until then. */
   | { readonly _tag: "Aborted"; readonly text: string }
@@ -78,8 +86,17 @@ export type TaskEvent =
     | { readonly _tag: "Queued"; readonly summary: string; readonly reason: QueuedReason }
     | { readonly _tag: "Sent"; readonly summary: string }
     | { readonly _tag: "Phase"; readonly phase: string }
-    /** `late` when the task had already ended as `Expired` or `Unknown`; the outcome stays that. */
-    | { readonly _tag: "Replied"; readonly text: string; readonly at: number | undefined; readonly late: boolean }
+    /**
+     * `late` when the task had already ended as `Expired` or `Unknown`; the outcome stays that. `truncated` as in the outcome
+     * `Completed`.
+     */
+    | {
+      readonly _tag: "Replied"
+      readonly text: string
+      readonly at: number | undefined
+      readonly late: boolean
+      readonly truncated?: true | undefined
+    }
     | { readonly _tag: "Failed"; readonly error: TaskError }
     | { readonly _tag: "Aborted"; readonly text: string }
     | { readonly _tag: "Expired"; readonly sent: boolean }
@@ -89,6 +106,11 @@ export type TaskEvent =
 /** Whether the task is over. */
 export const isEnd = (state: TaskState): state is TaskOutcome =>
   state._tag !== "Queued" && state._tag !== "Sent" && state._tag !== "Running"
+
+/** The mark of a shortened reply, to be spread; nothing for a whole one. */
+export const truncation = (
+  { truncated }: { readonly truncated?: boolean | undefined }
+): { readonly truncated?: true } => truncated === true ? { truncated } : {}
 
 /** The state of a task after an event. A late reply gives `Completed`, although the outcome stays what it was. */
 export const stateAfter = (event: TaskEvent): TaskState => {
@@ -100,7 +122,7 @@ export const stateAfter = (event: TaskEvent): TaskState => {
     case "Phase":
       return { _tag: "Running", phase: event.phase }
     case "Replied":
-      return { _tag: "Completed", text: event.text, atMs: event.at }
+      return { _tag: "Completed", text: event.text, atMs: event.at, ...truncation(event) }
     case "Failed":
       return { _tag: "Failed", error: event.error }
     case "Aborted":

@@ -183,6 +183,7 @@ export const factsOf = ({ subject }: TaskLife, stage: OpenStage): Facts => {
     aborted: given?.abort === "Confirmed",
     partial: run?.partial ?? "",
     idleReads: given?.idleReads ?? 0,
-    renamed: false
+    renamed: false,
+    short: given?.short
   }
 }

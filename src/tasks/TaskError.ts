@@ -8,11 +8,12 @@ import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 /** The task was not taken, and nothing was sent. */
 export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused", {
   /**
-   * `Empty`: no text but white space. `TooLarge`: more UTF-8 bytes than `limit`. `TooMany`: `limit` tasks wait to be sent
+   * `Empty`: no text but white space and control characters. `NotText`: it has U+0000, which gateways refuse, or half of a
+   * surrogate pair, which gateways drop. `TooLarge`: more UTF-8 bytes than `limit`. `TooMany`: `limit` tasks wait to be sent
    * already. `Stopped`: the connection is over for good. `NotKept`: the journal could not be written, so that the task might
    * have run twice, or never.
    */
-  reason: Schema.Literals(["Empty", "TooLarge", "TooMany", "Stopped", "NotKept"]),
+  reason: Schema.Literals(["Empty", "NotText", "TooLarge", "TooMany", "Stopped", "NotKept"]),
   limit: Schema.optional(Schema.Int),
   /** For `NotKept`: the `TaskJournalError`. */
   cause: Schema.optionalKey(Schema.Defect())
@@ -21,6 +22,8 @@ export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused"
     switch (this.reason) {
       case "Empty":
         return "task refused: it has no text"
+      case "NotText":
+        return "task refused: its text has a NUL character (U+0000), or half of a surrogate pair"
       case "TooLarge":
         return `task refused: its text is longer than ${this.limit} bytes`
       case "TooMany":

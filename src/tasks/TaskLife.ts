@@ -8,8 +8,9 @@ import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import type * as Method from "../protocol/Method.ts"
 import type { AgentPhase, ChatEvent } from "./ChatEvent.ts"
 import type { HistoryView, Sought } from "./ChatHistory.ts"
-import type { RunEnd } from "./HistoryVerdict.ts"
+import type { RunEnd, ShortReply, Whole } from "./HistoryVerdict.ts"
 import type { Evidence, QueuedReason, RunId, Task, TaskEvent, TaskId, TaskOutcome, TaskState } from "./Task.ts"
+import { truncation } from "./Task.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 
 /** The settings of a runner that the step reads. */
@@ -81,14 +82,28 @@ interface Delivery {
   readonly abort: Abort
   /** The abort that another process asks for was begun. The request stays in the journal until the task has ended. */
   readonly requestSeen: boolean
-  /** An event of the run named a session that is not known to be ours. */
-  readonly misaddressed: boolean
+  /** Events of the run that named a session that is not known to be ours. */
+  readonly misaddressed: Misaddressed | undefined
   /** What it has to show if it ends before more is known. */
   readonly evidence: Evidence | undefined
+  /** The reply as far as the gateway gave it. It is the outcome if the task ends before the whole of it is there. */
+  readonly short: ShortReply | undefined
   /** The gateway said that the run is over. */
   readonly over: boolean
   /** How many reads of history in a row showed no reply and nothing at work. */
   readonly idleReads: number
+}
+
+/** What was heard under a name of a session that history may show to be the gateway's name of ours. */
+export interface Misaddressed {
+  /** The session that the last of them named. */
+  readonly told: string
+  /** The end that the run told; nothing while it goes on. */
+  readonly end: ChatEvent | undefined
+  /** The run told something besides its end. */
+  readonly begun: boolean
+  /** All of it since the link was made was heard, so that the end is still to come if there is none. */
+  readonly complete: boolean
 }
 
 /** It was given to a link, and nothing from the gateway says that it arrived. */
@@ -134,9 +149,8 @@ export interface Ended {
   readonly lateReply: LateReply | undefined
 }
 
-export interface LateReply {
-  readonly text: string
-  readonly atMs: number | undefined
+export interface LateReply extends ShortReply {
+  readonly truncated?: true | undefined
 }
 
 /** What is left of the run of a task that has ended. */
@@ -169,6 +183,8 @@ export type Activity =
   | { readonly _tag: "ReadingHistory"; readonly news: boolean }
   /** The gateway is asked how the run ended, as the history does not say. */
   | { readonly _tag: "Asking"; readonly news: boolean; readonly history: HistoryRead }
+  /** The gateway is asked for the whole of a reply that history shortened. */
+  | { readonly _tag: "Fetching"; readonly news: boolean }
 // `news`: since the request was made, something happened that only history explains.
 
 /** `Denied`: the gateway said that nothing runs. */
@@ -178,7 +194,9 @@ export interface HistoryRead {
   readonly finding: HistoryView["finding"]
   readonly busy: HistoryView["busy"]
   readonly unkept: HistoryView["unkept"]
-  /** The session was just found to have another name. */
+  /** The gateway's name of the session, on releases that tell it. */
+  readonly sessionKey?: string | undefined
+  /** That name is no spelling of the task's own. */
   readonly renamed: boolean
   /** When the gateway's process began, on this process's clock. */
   readonly gatewayStartedAtMs: number | undefined
@@ -208,9 +226,11 @@ export type Input =
   | { readonly _tag: "HistoryRead"; readonly history: HistoryRead }
   | { readonly _tag: "HistoryFailed"; readonly linkLost: boolean }
   | { readonly _tag: "EndAnswered"; readonly end: RunEnd }
+  | { readonly _tag: "WholeFetched"; readonly whole: Whole }
   | { readonly _tag: "ChatTold"; readonly event: ChatEvent }
   | { readonly _tag: "AgentTold"; readonly phase: AgentPhase | undefined }
-  | { readonly _tag: "Misaddressed" }
+  /** An event of the run named a session that is not known to be the task's. `event` is absent for an `agent` event. */
+  | { readonly _tag: "Misaddressed"; readonly told: string; readonly event: ChatEvent | undefined }
   /** Another run of the session told its end. */
   | { readonly _tag: "OtherRunEnded" }
   | { readonly _tag: "TimerDue"; readonly timer: Timer }
@@ -228,6 +248,8 @@ export type Action =
   | { readonly _tag: "ReadHistory" }
   /** `agent.wait`, answered by `EndAnswered`. */
   | { readonly _tag: "AskHowItEnded"; readonly runId: string }
+  /** `chat.message.get` or a longer `chat.history`, answered by `WholeFetched`. */
+  | { readonly _tag: "FetchWhole"; readonly messageId: string | undefined }
   /** `chat.abort`, answered by `AbortAnswered`. */
   | { readonly _tag: "Abort" }
   /** Interrupts the request under way, but not one to abort. */
@@ -302,8 +324,9 @@ const firstDelivery = (
   lastSentAtMs,
   abort: "NotWanted",
   requestSeen: false,
-  misaddressed: false,
+  misaddressed: undefined,
   evidence: undefined,
+  short: undefined,
   over: false,
   idleReads: 0
 })
@@ -341,17 +364,18 @@ export const taskOf = (life: TaskLife): Task => {
 /** The event of an end. */
 export const endEvent = ({ runId, taskId }: Subject, outcome: TaskOutcome): TaskEvent =>
   outcome._tag === "Completed"
-    ? { _tag: "Replied", taskId, runId, text: outcome.text, at: outcome.atMs, late: false }
+    ? { _tag: "Replied", taskId, runId, text: outcome.text, at: outcome.atMs, late: false, ...truncation(outcome) }
     : { ...outcome, taskId, runId }
 
 /** The event of an answer that comes after the end. */
-export const lateEvent = ({ runId, taskId }: Subject, { atMs, text }: LateReply): TaskEvent => ({
+export const lateEvent = ({ runId, taskId }: Subject, reply: LateReply): TaskEvent => ({
   _tag: "Replied",
   taskId,
   runId,
-  text,
-  at: atMs,
-  late: true
+  text: reply.text,
+  at: reply.atMs,
+  late: true,
+  ...truncation(reply)
 })
 
 /**

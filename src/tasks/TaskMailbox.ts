@@ -136,6 +136,8 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
         return ask(cell, "request", TaskRequests.readHistory(state, cell))
       case "AskHowItEnded":
         return ask(cell, "request", TaskRequests.askHowItEnded(state, cell, action.runId))
+      case "FetchWhole":
+        return ask(cell, "request", TaskRequests.fetchWhole(state, cell, action.messageId))
       case "Abort":
         return ask(cell, "abort", TaskRequests.abort(state, cell))
       case "Cancel":

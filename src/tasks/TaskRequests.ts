@@ -7,8 +7,9 @@ import * as Result from "effect/Result"
 import type { AnswerInvalid, RequestError } from "../connection/RequestError.ts"
 import { LinkError } from "../link/LinkError.ts"
 import * as Method from "../protocol/Method.ts"
+import type { Finding } from "./ChatHistory.ts"
 import * as ChatHistory from "./ChatHistory.ts"
-import type { RunEnd } from "./HistoryVerdict.ts"
+import type { RunEnd, Whole } from "./HistoryVerdict.ts"
 import type { Cell, RunnerState } from "./RunnerState.ts"
 import type { Input } from "./TaskLife.ts"
 import { soughtOf } from "./TaskLife.ts"
@@ -56,12 +57,82 @@ export const readHistory = (state: RunnerState, cell: Cell): Effect.Effect<Input
     if (Result.isFailure(answer) && answer.failure._tag !== "AnswerInvalid") {
       return { _tag: "HistoryFailed", linkLost: answer.failure._tag === "LinkError" }
     }
-    const { sessionKey, ...view } = Result.isFailure(answer)
+    const view = Result.isFailure(answer)
       ? ChatHistory.unreadable
       : ChatHistory.view(answer.success, soughtOf(cell.life, clockDeltaMs, state.claimed))
-    const renamed = state.learnName(cell, sessionKey)
+    const renamed = state.learnName(cell, view.sessionKey)
     return { _tag: "HistoryRead", history: { ...view, renamed, gatewayStartedAtMs } }
   })
+}
+
+/** The longest texts that `chat.history` gives. */
+const historyMaxChars = 500_000
+/** The longest texts that `chat.message.get` gives. */
+const messageMaxChars = 1_000_000
+
+/** A way to ask for the whole of a reply. The answer is `undefined` when it has no reply. */
+interface Way {
+  readonly name: "message" | "history"
+  readonly ask: Effect.Effect<Finding | undefined, RequestError | AnswerInvalid>
+}
+
+const waysTo = (state: RunnerState, cell: Cell, messageId: string | undefined): ReadonlyArray<Way> => {
+  const { sessionKey } = cell.life.subject
+  const { clockDeltaMs = 0 } = linkTo(state, cell)?.session.facts ?? {}
+  const longer = { sessionKey, limit: historyLimit, maxChars: historyMaxChars }
+  const history: Way = {
+    name: "history",
+    ask: Effect.map(
+      call(state, cell, Method.chatHistory, longer),
+      (answer) => ChatHistory.view(answer, soughtOf(cell.life, clockDeltaMs, state.claimed), historyMaxChars).finding
+    )
+  }
+  return messageId === undefined ? [history] : [{
+    name: "message",
+    ask: Effect.map(
+      call(state, cell, Method.chatMessageGet, { sessionKey, messageId }),
+      ({ message, ok }) => ok ? ChatHistory.replyIn(message, messageMaxChars) : undefined
+    )
+  }, history]
+}
+
+/**
+ * Asks for the whole of the reply that history shortened: by the message's id, then by a longer history. A way that the gateway
+ * refuses is not tried again over this link: older releases know neither.
+ */
+export const fetchWhole = (state: RunnerState, cell: Cell, messageId: string | undefined): Effect.Effect<Input> =>
+  Effect.gen(function*() {
+    const refused = linkTo(state, cell)?.refusedWays
+    for (const { ask, name } of waysTo(state, cell, messageId)) {
+      if (refused?.has(name) === true) continue
+      const answer = yield* Effect.result(ask)
+      const whole = wholeOf(answer)
+      if (whole !== undefined) return { _tag: "WholeFetched", whole } as const
+      if (Result.isFailure(answer)) refused?.add(name)
+    }
+    return { _tag: "WholeFetched", whole: { _tag: "NotGiven" } } as const
+  })
+
+/** What an answer gives of the reply; nothing where another way may give more. */
+const wholeOf = (answer: Result.Result<Finding | undefined, RequestError | AnswerInvalid>): Whole | undefined => {
+  if (Result.isFailure(answer)) {
+    const error = answer.failure
+    switch (error._tag) {
+      case "LinkError":
+        return { _tag: "Failed", linkLost: true }
+      case "RequestTimeout":
+        return { _tag: "Failed", linkLost: false }
+      case "RequestRejected":
+        return error.retryable === true || error.retryAfterMs !== undefined
+          ? { _tag: "Failed", linkLost: false }
+          : undefined
+      default:
+        return undefined
+    }
+  }
+  const found = answer.success
+  if (found?._tag !== "Replied" || found.text === "") return undefined
+  return { _tag: found.shortened === undefined ? "Whole" : "Short", text: found.text }
 }
 
 /** Asks what the gateway remembers of the end of a run. */

@@ -21,6 +21,7 @@ import type { MissingScope, RequestRejected } from "../connection/RequestError.t
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
+import * as KeptText from "./KeptText.ts"
 import type { Cell } from "./RunnerState.ts"
 import * as RunnerState from "./RunnerState.ts"
 import * as SessionEvents from "./SessionEvents.ts"
@@ -290,7 +291,8 @@ const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Re
   const delegate: TaskRunner["Service"]["delegate"] = Effect.fn("TaskRunner.delegate")(
     function*(summary, { sessionKey = defaultSessionKey } = {}) {
       const text = summary.trim()
-      if (text === "") return yield* new TaskRefused({ reason: "Empty" })
+      if (!KeptText.isText(text)) return yield* new TaskRefused({ reason: "NotText" })
+      if (KeptText.isEmpty(text)) return yield* new TaskRefused({ reason: "Empty" })
       if (new TextEncoder().encode(text).length > maxSummaryBytes) {
         return yield* new TaskRefused({ reason: "TooLarge", limit: maxSummaryBytes })
       }

@@ -7,9 +7,12 @@
  */
 import * as Result from "effect/Result"
 import * as GatewayAnswer from "./GatewayAnswer.ts"
-import { unavailable } from "./HistoryVerdict.ts"
+import type { ShortReply } from "./HistoryVerdict.ts"
+import { completedShort, unavailable } from "./HistoryVerdict.ts"
+import * as Misaddressed from "./Misaddressed.ts"
 import * as RunAfterEnd from "./RunAfterEnd.ts"
 import * as RunEvent from "./RunEvent.ts"
+import type { TaskOutcome } from "./Task.ts"
 import {
   after,
   andThen,
@@ -47,7 +50,7 @@ export const step = (rules: Rules, life: TaskLife, input: Input, nowMs: number):
     case "AbortWanted":
       return onAbortWanted(rules, life, stage, input.by)
     case "Broken":
-      return ended(rules, life, stage, { _tag: "Unknown", evidence: unavailable(factsOf(life, stage)) }, true)
+      return ended(rules, life, stage, unknown(life, stage), true)
     default:
       return stage._tag === "Failing"
         ? whileFailing(rules, life, stage, input)
@@ -63,8 +66,19 @@ const onLinkUp = (rules: Rules, life: TaskLife, nowMs: number): Stepped => {
   return after(timer, proceed(linked, nowMs))
 }
 
-const onLinkLost = (life: TaskLife, stage: OpenStage): Stepped => {
-  if (!isActive(stage)) return stay(life)
+/** The end of a task of which nothing more can be learned. */
+const unknown = (life: TaskLife, stage: OpenStage): TaskOutcome => {
+  const short = shortOf(stage)
+  return short === undefined
+    ? { _tag: "Unknown", evidence: unavailable(factsOf(life, stage)) }
+    : completedShort(short)
+}
+
+const shortOf = (stage: OpenStage): ShortReply | undefined => "short" in stage ? stage.short : undefined
+
+const onLinkLost = (life: TaskLife, before: OpenStage): Stepped => {
+  if (!isActive(before)) return stay(life)
+  const stage = Misaddressed.loseLink(before)
   const { activity } = stage
   switch (activity._tag) {
     case "Idle":
@@ -72,11 +86,11 @@ const onLinkLost = (life: TaskLife, stage: OpenStage): Stepped => {
     case "Paused":
       // A wait that the gateway asked for goes on.
       return activity.next === "Send"
-        ? stay(life)
+        ? stay({ ...life, stage })
         : [withActivity(life, stage, due.ReadHistory), [{ _tag: "Disarm", timer: "pause" }]]
     case "Due":
     case "Saving":
-      return stay(life)
+      return stay({ ...life, stage })
     default:
       return stay(withActivity(life, stage, { ...activity, news: true }))
   }
@@ -102,6 +116,8 @@ const onDeadline = (rules: Rules, life: TaskLife, stage: OpenStage): Stepped => 
   if (life.away) return stay(life)
   if (stage._tag === "Failing") return failed(rules, life, stage, stage.text)
   if (stage._tag === "Waiting") return ended(rules, life, stage, { _tag: "Expired", sent: false })
+  const short = shortOf(stage)
+  if (short !== undefined) return ended(rules, life, stage, completedShort(short))
   // The gateway refused it, so that nothing of it is at work.
   if (stage._tag === "Unanswered" && stage.refusal !== undefined && isToBeSent(stage)) {
     const error = GatewayAnswer.refusalError(life.subject.runId, stage.refusal.error)
@@ -175,10 +191,12 @@ const whileActive = (rules: Rules, life: TaskLife, stage: ActiveStage, input: In
       return RunEvent.onChat(rules, life, stage, input.event, nowMs)
     case "AgentTold":
       return RunEvent.onAgent(life, stage, input.phase)
+    case "WholeFetched":
+      return stage._tag !== "Waiting" && stage.activity._tag === "Fetching"
+        ? GatewayAnswer.onWholeFetched(rules, life, stage, input.whole, nowMs)
+        : stay(life)
     case "Misaddressed":
-      return stage._tag === "Waiting" || stage.misaddressed
-        ? stay(life)
-        : onNews(life, { ...stage, misaddressed: true }, nowMs)
+      return Misaddressed.hear(life, stage, input, nowMs)
     case "OtherRunEnded":
       return stage._tag === "Answered" && stage.merged ? onNews(life, stage, nowMs) : stay(life)
     case "AbortAnswered":

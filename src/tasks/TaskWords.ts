@@ -1,5 +1,5 @@
 /**
- * What is said about a task that ended without a reply, and about one that is kept. Events, follow-ups, tools and advice all
+ * What is said about a task that ended without a reply, or with a shortened one, and about one that is kept. Events, follow-ups, tools and advice all
  * read it here.
  */
 import type { Evidence, QueuedReason, TaskOutcome } from "./Task.ts"
@@ -83,6 +83,12 @@ export const namedEnd = (
     }
   }
 }
+
+/** What is said of a reply that the gateway did not give whole, as a sentence. */
+export const truncatedWords = (text: string): string =>
+  text === ""
+    ? "The gateway gave no text of this reply, because it is too long. The reply is in the session on the gateway."
+    : "This reply is not whole: the gateway shortened it. The rest is in the session on the gateway."
 
 /** What has to happen before a kept task is sent, as a sentence. */
 export const queuedWords: Readonly<Record<QueuedReason, string>> = {

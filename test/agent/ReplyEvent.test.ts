@@ -70,6 +70,16 @@ describe("the TEN contract", () => {
     assert.deepStrictEqual<unknown>(vectors.schemas, jsonSchemas())
   })
 
+  it("a reply that the gateway shortened is not told as whole, in a contract without a field for it", () => {
+    const event = { at: "2026-11-22T06:50:30.896Z", event: "task.reply", taskId: "1a2b3c4d", runId: "r" } as const
+    const textOf = (text: string) => step(initial, { ...event, text, truncated: true })[1][0]?.reply_text
+    assert.strictEqual(
+      textOf("half"),
+      "half\n\nThis reply is not whole: the gateway shortened it. The rest is in the session on the gateway."
+    )
+    assert.match(textOf("") ?? "", /^The gateway gave no text of this reply/)
+  })
+
   it.each(vectors.cases)("F14, F27: $name", ({ events, messages, page, replies }) => {
     const told = run(decodeEvents(events))
     assert.deepStrictEqual<unknown>(told, replies)

@@ -166,6 +166,14 @@ describe("render", () => {
     ])
   })
 
+  it("a reply that is not whole is followed by a sentence that says so", () => {
+    const event = { at, event: "task.reply", taskId: "0123456789", runId: "r", truncated: true } as const
+    assert.deepStrictEqual(linesOf({ ...event, text: "half" }), [
+      "task 01234567 | half",
+      "This reply is not whole: the gateway shortened it. The rest is in the session on the gateway."
+    ])
+  })
+
   const asked = {
     at,
     deviceId,

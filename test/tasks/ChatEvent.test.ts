@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ChatEvent } from "../../src/tasks/ChatEvent.ts"
-import { addressOf, decodeAgent, decodeChat, sameSession, textOf, timeMs } from "../../src/tasks/ChatEvent.ts"
+import { addressOf, decodeAgent, decodeChat, sameSession, timeMs } from "../../src/tasks/ChatEvent.ts"
+import { textOf } from "../../src/tasks/MessageText.ts"
 import * as Transcript from "./Transcript.ts"
 
 const decoded = (payload: unknown): ChatEvent | undefined => Option.getOrUndefined(decodeChat(payload))

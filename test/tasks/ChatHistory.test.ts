@@ -68,6 +68,22 @@ describe("ChatHistory", () => {
     assert.deepStrictEqual(find([user("another", 1), agent("no", 3)]), { _tag: "Absent" })
   })
 
+  it("G14: on releases without run ids, finds the text as they keep it: composed, without controls, cut", () => {
+    const long = "water the plants ".repeat(800)
+    for (
+      const [sent, kept] of [
+        ["Cafe\u0301 now", "Caf\u00e9 now"],
+        ["now\u0007 or \u001b[1mnever", "now or [1mnever"],
+        ["a\r\nb", "[Sun 2026-11-22 12:10 UTC] a\nb"],
+        [long, `${long.slice(0, 12_000)}\n...(truncated)...`],
+        ["[2026-01-01 10:00] tea", "tea"]
+      ] as const
+    ) {
+      const payload = { messages: [user(kept, 1), agent("yes", 3)] }
+      assert.deepStrictEqual(ChatHistory.find(payload, { ...sought, summary: sent }), replied("yes", 3), kept)
+    }
+  })
+
   it("F43: the answer to the next message is not ours", () => {
     assert.deepStrictEqual(find([user(sought.summary, 1), user("another", 2), agent("no", 3)]), { _tag: "NoReply" })
   })

@@ -307,6 +307,94 @@ describe("a session made busy by others", () => {
     }))
 })
 
+describe("a session that the gateway gives another name", () => {
+  const named = (asked: Asked, rest: Readonly<Record<string, unknown>>) => ({
+    ...chat(asked, rest),
+    sessionKey: "agent:main:work"
+  })
+  const empty = { messages: [], sessionInfo: { key: "agent:main:work", hasActiveRun: false } }
+  const running = Effect.gen(function*() {
+    const started = yield* start()
+    const gateway = yield* started.connect()
+    yield* settle
+    yield* started.runner.delegate("hello")
+    const asked = yield* accept(gateway)
+    yield* started.next("Sent")
+    return { ...started, asked, gateway }
+  })
+
+  it.effect("its reply is taken although history is empty, whether it comes before or after the name is known", () =>
+    Effect.gen(function*() {
+      const { asked, gateway, next, runner } = yield* running
+      gateway.tell("chat", named(asked, { state: "final", message: said("hi") }))
+      const looked = yield* gateway.next("chat.history")
+      looked.answer(empty)
+      assert.strictEqual((yield* next("Replied")).text, "hi")
+
+      yield* runner.delegate("hello again")
+      const again = yield* accept(gateway)
+      yield* next("Sent")
+      gateway.tell("chat", named(again, { state: "delta", message: said("h") }))
+      gateway.tell("chat", named(again, { state: "final", message: said("hi again") }))
+      assert.strictEqual((yield* next("Replied")).text, "hi again")
+    }))
+
+  it.effect("a run that goes on is listened to, although history is empty", () =>
+    Effect.gen(function*() {
+      const { asked, gateway, next, rest } = yield* running
+      gateway.tell("agent", named(asked, { stream: "lifecycle", data: { phase: "start" } }))
+      for (let looks = 0; looks < 3; looks++) {
+        if (looks > 0 && gateway.untaken() === 0) break
+        const looked = yield* gateway.next("chat.history")
+        looked.answer(empty)
+        yield* TestClock.adjust("5 seconds")
+      }
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* rest, [])
+      gateway.tell("chat", named(asked, { state: "final", message: said("hi") }))
+      assert.strictEqual((yield* next("Replied")).text, "hi")
+    }))
+
+  it.effect("G14: after a lost link its end may have been missed, and then it is not waited for", () =>
+    Effect.gen(function*() {
+      const { asked, connect, drop, gateway, next } = yield* running
+      gateway.tell("agent", named(asked, { stream: "lifecycle", data: { phase: "start" } }))
+      yield* gateway.next("chat.history")
+      yield* drop(gateway)
+      const after = yield* connect()
+      for (let looks = 0; looks < 2; looks++) {
+        const looked = yield* after.next("chat.history")
+        looked.answer(empty)
+        yield* TestClock.adjust("5 seconds")
+      }
+      assert.strictEqual((yield* next("Unknown")).evidence.history, "Absent")
+    }))
+
+  it.effect("a release that tells no names: what was heard of our run is taken before nothing is known", () =>
+    Effect.gen(function*() {
+      const { asked, gateway, next } = yield* running
+      gateway.tell("chat", named(asked, { state: "final", message: said("hi") }))
+      for (let looks = 0; looks < 2; looks++) {
+        const looked = yield* gateway.next("chat.history")
+        looked.answer({ messages: [], sessionInfo: { hasActiveRun: false } })
+        yield* TestClock.adjust("5 seconds")
+      }
+      assert.strictEqual((yield* next("Replied")).text, "hi")
+    }))
+
+  it.effect("F43: an end that another session tells under our run id is not ours", () =>
+    Effect.gen(function*() {
+      const { asked, gateway, next } = yield* running
+      gateway.tell("chat", named(asked, { state: "final", message: said("not ours") }))
+      for (let looks = 0; looks < 2; looks++) {
+        const looked = yield* gateway.next("chat.history")
+        looked.answer(idle())
+        yield* TestClock.adjust("5 seconds")
+      }
+      assert.strictEqual((yield* next("Unknown")).evidence.history, "Absent")
+    }))
+})
+
 describe("the journal of a runner", () => {
   const shared = Effect.map(
     Effect.map(Layer.build(Layer.fresh(TaskJournal.layerMemory)), Context.get(TaskJournal)),

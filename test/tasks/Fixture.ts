@@ -30,7 +30,9 @@ const Params = Schema.Struct({
   idempotencyKey: Schema.optionalKey(Schema.String),
   runId: Schema.optionalKey(Schema.String),
   deliver: Schema.optionalKey(Schema.Boolean),
-  limit: Schema.optionalKey(Schema.Int)
+  limit: Schema.optionalKey(Schema.Int),
+  messageId: Schema.optionalKey(Schema.String),
+  maxChars: Schema.optionalKey(Schema.Int)
 })
 
 const decodeParams = Schema.decodeUnknownSync(Params)

@@ -17,6 +17,7 @@ const unknownRun: Facts = {
 const findings: ReadonlyArray<Finding> = [
   { _tag: "Running" },
   { _tag: "Replied", text: "done", atMs: 1 },
+  { _tag: "Replied", text: "do", atMs: 1, shortened: { messageId: "m" } },
   { _tag: "Failed", text: "no credit" },
   { _tag: "Aborted", text: "half" },
   { _tag: "NoReply" },
@@ -31,7 +32,7 @@ const ends: ReadonlyArray<RunEnd | undefined> = [
 ]
 /** Every combination of facts, history, and what the gateway says beside it. */
 const combinations = function*() {
-  for (let bits = 0; bits < 2 ** 7; bits++) {
+  for (let bits = 0; bits < 2 ** 9; bits++) {
     const bit = (index: number) => (bits >> index) % 2 === 1
     const known = {
       ...unknownRun,
@@ -40,7 +41,9 @@ const combinations = function*() {
       over: bit(2),
       merged: bit(3),
       aborted: bit(4),
-      renamed: bit(5)
+      renamed: bit(5),
+      short: bit(7) ? { text: "d", atMs: 1 } : undefined,
+      heard: bit(8)
     }
     const restarted = bit(6)
     for (const finding of findings) {
@@ -92,14 +95,32 @@ describe("HistoryVerdict", () => {
       const end = { Replied: "Completed", Failed: "Failed", Aborted: "Aborted" } as const
       if (finding._tag !== "Replied" && finding._tag !== "Failed" && finding._tag !== "Aborted") return true
       if (finding._tag === "Replied" && facts.merged && busy === true) return verdict._tag === "LookAgain"
+      if (finding._tag === "Replied" && finding.shortened !== undefined) return verdict._tag === "FetchWhole"
       return verdict._tag === "Finish" && verdict.outcome._tag === end[finding._tag]
     })
+  })
+
+  it("what is short is never told as whole, and what was told of a reply is not lost", () => {
+    check(({ facts, verdict }) => {
+      if (verdict._tag !== "Finish" || verdict.outcome._tag !== "Completed") return true
+      return (verdict.outcome.truncated === true) === (facts.short !== undefined && verdict.outcome.text === "d")
+    })
+    check(({ facts, verdict }) =>
+      facts.short === undefined || verdict._tag !== "Finish" || verdict.outcome._tag !== "Unknown"
+    )
+  })
+
+  it("a run that was heard under the gateway's name of the session is listened to, not given up", () => {
+    check(({ facts, verdict }) =>
+      !facts.heard || facts.over || verdict._tag !== "Finish" || verdict.outcome._tag !== "Unknown"
+    )
   })
 
   it("evidence says what the look showed, and nothing while the run is seen at work or merged into another", () => {
     check(({ facts, finding, verdict }) => {
       if (verdict._tag !== "LookAgain") return true
-      const silent = (finding._tag === "NoReply" || finding._tag === "Absent") && !facts.merged
+      const listens = facts.heard === true && !facts.over
+      const silent = (finding._tag === "NoReply" || finding._tag === "Absent") && !facts.merged && !listens
       const expected = silent ? finding._tag : finding._tag === "Unreadable" ? "Unavailable" : undefined
       return verdict.evidence?.history === expected
         && (verdict.evidence === undefined || verdict.evidence.answered === facts.answered)

@@ -13,6 +13,9 @@ const slow: Agent = ({ message }) =>
     Stream.mapEffect((delta) => Effect.as(Effect.sleep("2 seconds"), { _tag: "Text" as const, delta }))
   )
 const quick: Agent = ({ message }) => Stream.make({ _tag: "Text" as const, delta: `echo: ${message}` })
+/** More than `chat.history` shows. */
+const essay = "x".repeat(42_000)
+const long: Agent = () => Stream.make({ _tag: "Text" as const, delta: essay })
 const silent: Agent = () => Stream.make({ _tag: "Text" as const, delta: "NO_REPLY" })
 const failing: Agent = () =>
   Stream.fromEffect(Effect.delay(Effect.fail(new AgentFailed({ errorMessage: "no credit" })), "2 seconds"))
@@ -21,6 +24,11 @@ const replied = (text: string) => (outcome: TaskOutcome) => assert.include(outco
 const agents: ReadonlyArray<readonly [name: string, agent: Agent, isRight: (outcome: TaskOutcome) => void]> = [
   ["slow", slow, replied("echo: water the plants")],
   ["quick", quick, replied("echo: water the plants")],
+  [
+    "long",
+    long,
+    (outcome) => assert.isTrue(outcome._tag === "Completed" && outcome.text === essay && !outcome.truncated)
+  ],
   ["silent", silent, replied("")],
   [
     "failing",

@@ -87,6 +87,25 @@ describe("TaskFollowUp", () => {
     for (const text of unknown) assert.match(text, /ended in an unknown way\./)
   })
 
+  it("says of a shortened reply that it is not whole, in a line of its own", () => {
+    const said = (text: string) =>
+      TaskFollowUp.text(finished({ _tag: "Completed", text, atMs: undefined, truncated: true }))
+    assert.match(
+      said("half"),
+      /is completed\.\n[^]*\nThis reply is not whole: [^\n]*\nBetween the fences [^]*\n```\nhalf\n```$/
+    )
+    assert.match(said(""), /\nThe gateway gave no text of this reply, because it is too long\. /)
+    const event = { taskId: task.taskId, runId: task.runId, _tag: "Replied", text: "x", at: undefined } as const
+    const { outcome } = TaskFollowUp.fromEvent(task, { ...event, late: false, truncated: true }) ?? {}
+    assert.include(outcome, { _tag: "Completed", truncated: true })
+  })
+
+  it("says how much of a long result it shows", () => {
+    const text = TaskFollowUp.text(completed("x".repeat(42_000)))
+    assert.include(text, "Between the fences is the beginning of what OpenClaw wrote, 4000 of 42000 characters. It is")
+    assert.notInclude(TaskFollowUp.text(completed("x".repeat(4000))), "the beginning")
+  })
+
   it("is made from the listed task, or from the event that ends it, a late answer included", () => {
     const of = { taskId: task.taskId, runId: task.runId }
     assert.isUndefined(TaskFollowUp.fromTask(task))

@@ -50,7 +50,7 @@ const start = Effect.fnUntraced(function*(put: (write: number) => Effect.Effect<
       onPublish(event)
     }
   })
-  state.link = { session, gatewayScope: home }
+  state.link = { session, gatewayScope: home, refusedWays: new Set() }
   const cell = state.add(entry, false)
   return {
     cell,

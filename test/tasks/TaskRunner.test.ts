@@ -93,6 +93,10 @@ describe("TaskRunner", () => {
       const { become, rest, runner } = yield* start({ maxQueued: 2, maxSummaryBytes: 4 })
       const refused = (summary: string) => Effect.map(Effect.flip(runner.delegate(summary)), (error) => error)
       assert.include(yield* refused(" \n\t"), { reason: "Empty" })
+      assert.include(yield* refused("\u0001 \u007f"), { reason: "Empty" })
+      for (const text of ["a\u0000", "\u0000", "\ud800", "a\udc00b"]) {
+        assert.include(yield* refused(text), { reason: "NotText" }, JSON.stringify(text))
+      }
       assert.include(yield* refused("ü€"), { reason: "TooLarge", limit: 4 })
       yield* runner.delegate("ü")
       yield* runner.delegate("abcd")

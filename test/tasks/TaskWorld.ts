@@ -10,7 +10,7 @@ import { AnswerInvalid, MissingScope, RequestRejected, RequestTimeout } from "..
 import { LinkError } from "../../src/link/LinkError.ts"
 import type { AgentPhase, ChatEvent } from "../../src/tasks/ChatEvent.ts"
 import type { Finding } from "../../src/tasks/ChatHistory.ts"
-import type { RunEnd } from "../../src/tasks/HistoryVerdict.ts"
+import type { RunEnd, Whole } from "../../src/tasks/HistoryVerdict.ts"
 import type { TaskOutcome, TaskState } from "../../src/tasks/Task.ts"
 import { RunId, stateAfter, TaskId } from "../../src/tasks/Task.ts"
 import type { Action, Activity, Input, Rules, Stepped, TaskLife, Timer } from "../../src/tasks/TaskLife.ts"
@@ -65,7 +65,7 @@ interface Subject {
   life: TaskLife
   readonly lane: number
   /** One of the requests that go one at a time. */
-  request: Extract<Action["_tag"], "Send" | "ReadHistory" | "AskHowItEnded"> | undefined
+  request: Extract<Action["_tag"], "Send" | "ReadHistory" | "AskHowItEnded" | "FetchWhole"> | undefined
   aborting: boolean
   /** Somebody waits to be told how the abort went. */
   abortOwed: boolean
@@ -112,7 +112,8 @@ const chats: Some<ChatEvent> = [
   { _tag: "Final", text: "done", atMs: 1 },
   { _tag: "Final", text: "", atMs: undefined },
   { _tag: "Error", text: "no credit" },
-  { _tag: "Aborted", text: "half" }
+  { _tag: "Aborted", text: "half" },
+  { _tag: "Final", text: "do", atMs: 1, shortened: true }
 ]
 const phases: Some<AgentPhase | undefined> = [undefined, { stream: "lifecycle", label: "start" }]
 const findings: Some<Finding> = [
@@ -124,8 +125,18 @@ const findings: Some<Finding> = [
   { _tag: "Absent" },
   { _tag: "Absent" },
   { _tag: "Absent" },
-  { _tag: "Unreadable" }
+  { _tag: "Unreadable" },
+  { _tag: "Replied", text: "d", atMs: 1, shortened: { messageId: "m" } }
 ]
+const wholes: Some<Whole> = [
+  { _tag: "Whole", text: "done" },
+  { _tag: "Short", text: "don" },
+  { _tag: "NotGiven" },
+  { _tag: "Failed", linkLost: false },
+  { _tag: "Failed", linkLost: true }
+]
+/** What is less than the reply. */
+const shortTexts: ReadonlySet<string> = new Set(["d", "do", "don"])
 const sendAnswers: Some<Extract<Input, { readonly _tag: "SendAnswered" }>["answer"]> = [
   Result.succeed({ status: "started" }),
   Result.succeed({ status: "ok" }),
@@ -161,23 +172,32 @@ const anyInput = (pick: number, nowMs: number): Input =>
     historyRead(pick, nowMs),
     { _tag: "HistoryFailed", linkLost: pick % 2 === 0 },
     { _tag: "EndAnswered", end: { _tag: "Ended" } },
+    { _tag: "WholeFetched", whole: pickFrom(wholes, pick) },
     { _tag: "ChatTold", event: pickFrom(chats, pick) },
     { _tag: "AgentTold", phase: undefined },
-    { _tag: "Misaddressed" },
+    misaddressed(pick),
     { _tag: "OtherRunEnded" },
     { _tag: "TimerDue", timer: pickFrom(timers, pick) },
     { _tag: "AbortAnswered", answer: pickFrom(abortAnswers, pick) },
     { _tag: "Broken" }
   ], pick)
 
+const names: Some<string> = ["agent:main:work", "agent:main:play"]
+const misaddressed = (pick: number): Input => ({
+  _tag: "Misaddressed",
+  told: pickFrom(names, pick),
+  event: pickFrom([undefined, ...chats], Math.floor(pick / 2))
+})
+
 const historyRead = (pick: number, nowMs: number): Extract<Input, { readonly _tag: "HistoryRead" }> => ({
   _tag: "HistoryRead",
   history: {
     finding: pickFrom(findings, pick),
-    busy: pickFrom([undefined, false, true], Math.floor(pick / 9)),
+    busy: pickFrom([undefined, false, true], Math.floor(pick / 10)),
     unkept: pick % 5 === 0,
+    sessionKey: pickFrom([undefined, ...names], Math.floor(pick / 7)),
     renamed: pick % 7 === 0,
-    gatewayStartedAtMs: pickFrom([undefined, 0, nowMs + 1], Math.floor(pick / 27))
+    gatewayStartedAtMs: pickFrom([undefined, 0, nowMs + 1], Math.floor(pick / 30))
   }
 })
 
@@ -251,7 +271,7 @@ export class TaskWorld {
       case "agent":
         return heard ? this.hear(subject, { _tag: "AgentTold", phase: pickFrom(phases, pick) }) : undefined
       case "misaddressed":
-        return this.put(subject, { _tag: "Misaddressed" })
+        return this.put(subject, misaddressed(pick))
       case "other run ended":
         return this.put(subject, { _tag: "OtherRunEnded" })
       case "abort":
@@ -398,6 +418,8 @@ export class TaskWorld {
       ? request === "ReadHistory"
       : input._tag === "EndAnswered"
       ? request === "AskHowItEnded"
+      : input._tag === "WholeFetched"
+      ? request === "FetchWhole"
       : input._tag === "Saved"
       ? writes.length > 0
       : input._tag !== "TimerDue" || timers.has(input.timer)
@@ -448,6 +470,8 @@ export class TaskWorld {
           _tag: "EndAnswered",
           end: pickFrom<RunEnd>([{ _tag: "NotKnown" }, { _tag: "Ended" }, { _tag: "Failed", text: "no credit" }], pick)
         })
+      case "FetchWhole":
+        return this.put(subject, { _tag: "WholeFetched", whole: pickFrom(wholes, pick) })
     }
   }
 
@@ -463,6 +487,7 @@ export class TaskWorld {
   private put(subject: Subject, input: Input) {
     if (input._tag === "AbortAnswered") subject.aborting = false
     const isAnswer = input._tag === "HistoryRead" || input._tag === "HistoryFailed" || input._tag === "EndAnswered"
+      || input._tag === "WholeFetched"
     if (!isAnswer) subject.quiet = false
     const before = subject.life
     const [life, actions] = this.step(this.rules, before, input, this.nowMs)
@@ -483,7 +508,12 @@ export class TaskWorld {
       if (life.stage._tag !== "Ended") return must(published === -1 && forgotten === -1, "no end before the end")
       must(published >= 0, "an end is published")
       must(forgotten > published, "an end is told before the journal forgets it")
-      subject.outcome = life.stage.outcome
+      const { outcome } = life.stage
+      subject.outcome = outcome
+      must(
+        outcome._tag !== "Completed" || (outcome.truncated === true) === shortTexts.has(outcome.text),
+        "what is short is never told as whole, and what is whole is never told as short"
+      )
       return
     }
     must(life.stage._tag === "Ended" && life.stage.outcome === subject.outcome, "an outcome stays")
@@ -511,6 +541,7 @@ export class TaskWorld {
         subject.quiet = true
         return this.begin(subject, action._tag)
       case "AskHowItEnded":
+      case "FetchWhole":
         return this.begin(subject, action._tag)
       case "Abort":
         must(!subject.aborting, "one abort at a time")
@@ -602,6 +633,7 @@ const requests: Readonly<Record<Activity["_tag"], Subject["request"]>> = {
   Sending: "Send",
   ReadingHistory: "ReadHistory",
   Asking: "AskHowItEnded",
+  Fetching: "FetchWhole",
   Idle: undefined,
   Due: undefined,
   Paused: undefined,

@@ -80,7 +80,13 @@ export type TaskEvent =
   }
   | { readonly event: "task.sent"; readonly taskId: string; readonly summary: string | undefined }
   | { readonly event: "task.phase"; readonly taskId: string; readonly phase: string }
-  | { readonly event: "task.reply"; readonly taskId: string; readonly text: string; readonly late: boolean }
+  | {
+    readonly event: "task.reply"
+    readonly taskId: string
+    readonly text: string
+    readonly late: boolean
+    readonly truncated?: true
+  }
   | { readonly event: "task.failed"; readonly taskId: string; readonly error: Failure }
 
 /** When the agent asks the gateway next whether it is approved. `nextCheckAt` is absent when it does not wait. */
@@ -204,7 +210,8 @@ const taskReaders: Readers<TaskName, TaskEvent> = {
     event: "task.reply",
     taskId: taskId(fields),
     text: text(fields["text"]),
-    late: fields["late"] === true
+    late: fields["late"] === true,
+    ...(fields["truncated"] === true ? { truncated: true } : {})
   }),
   // It is told at standard input alone, and has no task.
   "task.refused": () => undefined,

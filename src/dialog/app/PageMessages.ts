@@ -43,6 +43,7 @@ const english = {
   showAll: "Show all",
   showLess: "Show less",
   notFormatted: "Shown as plain text, as it is too long or too nested to format.",
+  truncated: "This reply is not whole: the gateway shortened it. The rest is in the session on the gateway.",
   replyTo: (summary: string) => `Reply to: ${summary}`,
   queuedReasons: {
     AwaitingApproval: "It is sent as soon as the device is approved.",
@@ -98,6 +99,8 @@ const german: PageMessages = {
   showAll: "Alles zeigen",
   showLess: "Weniger zeigen",
   notFormatted: "Als reiner Text gezeigt, da zu lang oder zu verschachtelt zum Formatieren.",
+  truncated:
+    "Diese Antwort ist nicht vollständig: Das Gateway hat sie gekürzt. Der Rest steht in der Sitzung auf dem Gateway.",
   replyTo: (summary) => `Antwort auf: ${summary}`,
   queuedReasons: {
     AwaitingApproval: "Sie wird gesendet, sobald das Gerät freigegeben ist.",

@@ -145,7 +145,8 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
         shownText = state.text
         showReply(state.text)
       }
-      setText(detail, formatted ? detailOf(messages, state) : messages.notFormatted)
+      const details = [detailOf(messages, state), formatted ? "" : messages.notFormatted]
+      setText(detail, details.filter((sentence) => sentence !== "").join(" "))
       detail.hidden = detail.textContent === ""
       stopButton.hidden = hasEnded(state)
       reply.setAttribute("aria-label", messages.replyTo(title))
@@ -163,9 +164,10 @@ const detailOf = (messages: PageMessages, state: TaskState): string => {
       return state.phase
     case "failed":
       return [state.error.message, state.error.advice ?? ""].filter((sentence) => sentence !== "").join(" ")
+    case "replied":
+      return state.truncated === true ? messages.truncated : ""
     case "accepted":
     case "sent":
-    case "replied":
       return ""
   }
 }

@@ -9,15 +9,18 @@ export type TaskState =
   | { readonly is: "queued"; readonly reason: string }
   | { readonly is: "sent" }
   | { readonly is: "running"; readonly phase: string }
-  /** `late`: after the agent had given the task up. */
-  | { readonly is: "replied"; readonly text: string; readonly late: boolean }
+  /** `late`: after the agent had given the task up. `truncated`: the gateway did not give the whole text. */
+  | { readonly is: "replied"; readonly text: string; readonly late: boolean; readonly truncated?: true }
   | { readonly is: "failed"; readonly error: Failure }
 
 export const hasEnded = ({ is }: TaskState): boolean => is === "replied" || is === "failed"
 
 /** A task that has ended stays ended, whatever a stream repeats; only a reply still counts after a failure. */
 export const stepTask = (state: TaskState, event: TaskEvent): TaskState => {
-  if (event.event === "task.reply") return { is: "replied", text: event.text, late: event.late }
+  if (event.event === "task.reply") {
+    const { late, text, truncated } = event
+    return { is: "replied", text, late, ...(truncated === true ? { truncated } : {}) }
+  }
   if (hasEnded(state)) return state
   switch (event.event) {
     case "task.queued":

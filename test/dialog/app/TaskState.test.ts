@@ -35,6 +35,15 @@ describe("TaskState", () => {
     assert.strictEqual(after(reply, failed).is, "replied")
   })
 
+  it("a reply that the gateway shortened says so", () => {
+    assert.deepStrictEqual(after(sent, { ...reply, truncated: true }), {
+      is: "replied",
+      text: "done",
+      late: false,
+      truncated: true
+    })
+  })
+
   it("a late reply counts after a failure", () => {
     assert.deepStrictEqual(after(sent, failed, { ...reply, late: true }), { is: "replied", text: "done", late: true })
   })

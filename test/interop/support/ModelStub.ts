@@ -110,7 +110,12 @@ const answer = Effect.fnUntraced(
     const hold = /\[hold[^\]]*\]/.exec(prompt)?.[0]
     const slow = prompt.includes("[slow]")
     const words = reply.split(/(?<=\s)/)
-    const tail = slow ? Array.from({ length: 10 }, (_, index) => ` ${index + 1}`) : []
+    const length = Number(/\[long (\d+)\]/.exec(prompt)?.[1] ?? 0)
+    const tail = slow
+      ? Array.from({ length: 10 }, (_, index) => ` ${index + 1}`)
+      : reply.length < length
+      ? ["x".repeat(length - reply.length)]
+      : []
     response.writeHead(200, { "content-type": "text/event-stream" })
     response.write(completionChunk({ role: "assistant", content: "" }, null))
     for (const [index, word] of [...words, ...tail].entries()) {
@@ -126,7 +131,7 @@ const answer = Effect.fnUntraced(
 /**
  * A model provider on loopback. The answer to a text is `echo: ` and that text, streamed word by word. Markers anywhere
  * in the text change that: `[slow]` puts 400 ms between the words and appends ` 1` to ` 10`, `[hold]` or `[hold <name>]`
- * stops after the first word until `release`, `[fail]` gives HTTP 400, and `[break]` HTTP 500.
+ * stops after the first word until `release`, `[long <characters>]` makes it so long with `x` at its end, `[fail]` gives HTTP 400, and `[break]` HTTP 500.
  */
 export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
   const log: EventLog<string> = yield* makeEventLog<string>()
