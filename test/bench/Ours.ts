@@ -1,0 +1,69 @@
+/** A supervised connection of this library, as an agent has it. */
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Admission } from "../../src/connection/Admission.ts"
+import { Supervisor } from "../../src/connection/Supervisor.ts"
+import { GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
+import { Handshake } from "../../src/handshake/Handshake.ts"
+import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
+import { Signer } from "../../src/identity/Signer.ts"
+import { TokenStore } from "../../src/identity/TokenStore.ts"
+import * as TransportWs from "../../src/link/TransportWs.ts"
+import type { Client, Payload } from "./Client.ts"
+
+/** What a process has once, however many connections it makes. */
+const shared = Layer.mergeAll(Admission.layer, TransportWs.layer, SecureRandom.layerWebCrypto, Signer.layerNodejs)
+const sharedScope = Scope.makeUnsafe()
+const context = Effect.runPromise(Layer.buildWithScope(shared, sharedScope))
+
+const device = (url: string) =>
+  Supervisor.layer.pipe(
+    Layer.provide(Handshake.layer),
+    Layer.provide(Layer.mergeAll(
+      GatewayConfig.layer({ url, token: Redacted.make("a-token") }),
+      DeviceIdentity.layerEphemeral(),
+      TokenStore.layerMemory
+    )),
+    Layer.fresh
+  )
+
+export const client: Client = {
+  connect: async (url) => {
+    const scope = Scope.makeUnsafe()
+    const services = await context
+    const connected = Effect.gen(function*() {
+      const supervisor = Context.get(yield* Layer.buildWithScope(device(url), scope), Supervisor)
+      return yield* supervisor.changes.pipe(
+        Stream.filterMap(({ status }) =>
+          status._tag === "Connected" ? Result.succeed(status.session) : Result.fail(undefined)
+        ),
+        Stream.runHead,
+        Effect.flatMap(Effect.fromOption)
+      )
+    })
+    const session = await Effect.runPromise(Effect.provideContext(connected, services))
+    return {
+      request: (method, params) => Effect.runPromise(session.request(method, params)),
+      onEvent: (take) => {
+        Effect.runFork(Effect.scoped(
+          Effect.flatMap(
+            session.subscribe(["agent"], { backpressure: true }),
+            ({ events }) =>
+              Stream.runForEachArray(events, (all) =>
+                Effect.sync(() => {
+                  for (const { payload } of all) take(payload as Payload)
+                }))
+          )
+        ))
+      },
+      close: () => Effect.runPromise(Scope.close(scope, Exit.void))
+    }
+  }
+}
