@@ -399,14 +399,14 @@ describe("layerEnv", () => {
       const error = yield* Effect.flip(fromEnv({
         OPENCLAW_GATEWAY_NARROWED_SCOPES: "maybe",
         OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT: "121 seconds",
-        OPENCLAW_GATEWAY_REQUEST_TIMEOUT: "15"
+        OPENCLAW_GATEWAY_REQUEST_TIMEOUT: "15000"
       }))
       assert.strictEqual(
         error.message,
         [
           "OPENCLAW_GATEWAY_NARROWED_SCOPES: must be accept or refuse",
-          'OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT: must be a time from 1 second to 120 seconds, written like "15 seconds"',
-          'OPENCLAW_GATEWAY_REQUEST_TIMEOUT: must be a time from 1 second to 600 seconds, written like "15 seconds"'
+          'OPENCLAW_GATEWAY_CHALLENGE_TIMEOUT: must be a time from 1 second to 120 seconds, written like "15 seconds", 15s or 5m',
+          'OPENCLAW_GATEWAY_REQUEST_TIMEOUT: must be a time from 1 second to 600 seconds, written like "15 seconds", 15s or 5m'
         ].join("\n")
       )
     }))

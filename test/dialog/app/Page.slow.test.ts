@@ -12,7 +12,8 @@ const reply = (taskId: string, text: string) => ({ event: "task.reply", taskId, 
 
 /** Waits until something outside the browser holds. Between two looks the page answers, so nothing waits on time. */
 const until = async (page: Page, holds: () => boolean) => {
-  for (let turns = 0; turns < 2000 && !holds(); turns++) await page.evaluate(() => 0)
+  const untilMs = performance.now() + 12_000
+  while (!holds() && performance.now() < untilMs) await page.evaluate(() => 0)
   assert.isTrue(holds())
 }
 

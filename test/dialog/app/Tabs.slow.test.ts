@@ -18,7 +18,8 @@ const see = (page: Page, visibility: "visible" | "hidden") =>
 
 /** Waits until something outside the browser holds. Between two looks a page answers, so nothing waits on time. */
 const until = async (page: Page, holds: () => boolean) => {
-  for (let turns = 0; turns < 2000 && !holds(); turns++) await page.evaluate(() => 0)
+  const untilMs = performance.now() + 12_000
+  while (!holds() && performance.now() < untilMs) await page.evaluate(() => 0)
   assert.isTrue(holds())
 }
 
