@@ -35,6 +35,16 @@ const mistakes = (findings: Findings, titles: ReadonlyArray<string>): ReadonlyAr
   ]
 }
 
+/** What once had no tests, its module and where it is tested now. */
+const pureCore: ReadonlyArray<readonly [what: string, module: string, tests: string]> = [
+  ["signed text", "protocol/DeviceProof", "protocol/DeviceProof.test.ts"],
+  ["challenge", "protocol/Connect", "protocol/Connect.test.ts"],
+  ["detection", "protocol/Refusal", "protocol/Refusal.test.ts"],
+  ["deduplication", "pairing/PairingStep", "pairing/PairingStep.test.ts"],
+  ["commands", "pairing/ApproveCommand", "pairing/ApproveCommand.slow.test.ts"],
+  ["error texts", "advice/ErrorCatalogue", "advice/ErrorCatalogue.test.ts"]
+]
+
 describe("findings", () => {
   it.effect("F10: every closed finding is named by a test that runs, and all 53 are listed once", () =>
     Effect.gen(function*() {
@@ -45,6 +55,14 @@ describe("findings", () => {
       const titles = sources.flatMap(titlesIn)
       assert.isAbove(titles.length, 50)
       assert.deepStrictEqual(mistakes(yield* Schema.decodeEffect(Findings)(list), titles), [])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect.each(pureCore)("F10: %s has a test file of its own: %s", ([, module, tests]) =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const source = yield* fs.readFileString(`${import.meta.dirname}/${tests}`)
+      assert.include(source, `src/${module}.ts"`)
+      assert.isAbove(titlesIn(source).length, 2)
     }).pipe(Effect.provide(NodeServices.layer)))
 
   it("a missing, doubled or unknown id is a mistake, and so is a closed finding that no title names", () => {

@@ -131,7 +131,8 @@ const write = Effect.fnUntraced(function*(
       (tempWarnings) =>
         Effect.map(place(temp, path), ({ outcome, warnings }) => ({
           outcome,
-          warnings: [...directoryWarnings, ...tempWarnings, ...warnings]
+          // The temporary name is gone when they are read.
+          warnings: [...directoryWarnings, ...tempWarnings.map((warning) => ({ ...warning, path })), ...warnings]
         }))
     ).pipe(Effect.ensuring(Effect.ignore(fs.remove(temp, { force: true }))))
     if (outcome === "Lost" && attempt < maxAttempts) continue

@@ -80,7 +80,7 @@ describe("the TEN contract", () => {
     assert.match(textOf("") ?? "", /^The gateway gave no text of this reply/)
   })
 
-  it.each(vectors.cases)("F14, F27: $name", ({ events, messages, page, replies }) => {
+  it.each(vectors.cases)("F13, F14, F27: $name", ({ events, messages, page, replies }) => {
     const told = run(decodeEvents(events))
     assert.deepStrictEqual<unknown>(told, replies)
     assert.deepStrictEqual<unknown>(told.flatMap(toChatMessages), messages)
@@ -230,6 +230,31 @@ describe("the TEN contract", () => {
       assert.deepStrictEqual(decisions(reworded), decisions(messages))
     },
     { arbitrary: { seed: "words", runs: 200 } }
+  )
+
+  it.prop(
+    "F20: whatever words an event brings, a notice comes of its name alone",
+    [lives, Arbitrary.schema(Schema.Literals(["pairing required", "approved", "NOT_PAIRED", "x"]))],
+    ([events, words]) => {
+      const reworded = events.map((event): AgentEvent => {
+        switch (event.event) {
+          case "task.reply":
+            return { ...event, text: words }
+          case "task.phase":
+            return { ...event, phase: words }
+          case "task.failed":
+          case "halted":
+            return { ...event, error: { ...event.error, message: words, advice: words } }
+          default:
+            return event
+        }
+      })
+      const notices = (told: ReadonlyArray<ReplyEvent>) =>
+        told.flatMap((reply) => [reply, ...toChatMessages(reply)])
+          .flatMap((item) => "pairing_required" in item ? [item.pairing_required] : [])
+      assert.deepStrictEqual(notices(run(reworded)), notices(run(events)))
+    },
+    { arbitrary: { seed: "words of events", runs: 200 } }
   )
 
   it("F14: every field that is sent is read by the page or the runtime", () => {

@@ -309,7 +309,10 @@ describe("DeviceIdentity", () => {
     Effect.gen(function*() {
       const disk = makeDisk()
       const { warnings } = yield* load(disk, {}, { fixedMode: 0o777 })
-      assert.isTrue(warnings.some(({ _tag }) => _tag === "ModesUnsupported"))
+      assert.deepStrictEqual(warnings, [
+        { _tag: "ModesUnsupported", path: "/state/effect-openclaw" },
+        { _tag: "ModesUnsupported", path }
+      ])
       assert.strictEqual(
         (yield* Effect.flip(load(makeDisk(), { strict: true }, { fixedMode: 0o777 })))._tag,
         "IdentityExposed"

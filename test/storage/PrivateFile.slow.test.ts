@@ -207,7 +207,7 @@ describe("PrivateFile", () => {
       assert.strictEqual(yield* file.sweep("/nowhere/file"), 0)
     }))
 
-  it.effect("removes a temporary file that is another name of the file at once", () =>
+  it.effect("F04: replacing removes a temporary file that is another name of the old content at once", () =>
     Effect.gen(function*() {
       const disk = makeDisk()
       place(disk, "/s/file", "secret")
