@@ -23,40 +23,54 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import type { HandshakeError } from "../handshake/HandshakeError.ts"
 
+/** The values of the label `outcome` of `gateway_requests_total`. `refused` is every error answer except a missing scope. */
 export type RequestOutcome = "ok" | "refused" | "missing_scope" | "too_large" | "timeout" | "link_lost" | "interrupted"
+/** The values of the label `outcome` of `gateway_connect_attempts_total`. */
 export type AttemptOutcome = "Connected" | HandshakeError["_tag"]
 
+/** Connection attempts that ended, labelled with `AttemptOutcome`. Attempts for wider scopes beside a session count too. */
 export const connectAttempts = Metric.counter("gateway_connect_attempts_total", {
   description: "Connection attempts by how they ended",
   incremental: true
 })
+/** Sessions after an agent's first. A session with wider scopes that takes over from another is not one. */
 export const reconnects = Metric.counter("gateway_reconnects_total", {
   description: "Sessions after an agent's first that followed on a lost link or a pause",
   incremental: true
 })
+/** Lives of sessions in seconds, recorded when a session ends. The buckets go from one second to 30 days. */
 export const sessionDuration = Metric.histogram("gateway_session_duration_seconds", {
   description: "How long sessions lived",
   boundaries: [1, 10, 60, 600, 3600, 21_600, 86_400, 604_800, 2_592_000]
 })
+/** Requests that ended, labelled with `RequestOutcome`. */
 export const requests = Metric.counter("gateway_requests_total", {
   description: "Requests by how they ended",
   incremental: true
 })
+/** Steps of more than one in the numbers that the gateway gives to the events of a link. One step may be many events. */
 export const sequenceGaps = Metric.counter("gateway_sequence_gaps_total", {
   description: "Gaps in the gateway's event numbers",
   incremental: true
 })
+/**
+ * Events that subscribers lost, labelled with the cause: `gap` or `slow_subscriber`. A gap counts once, however many
+ * subscribers there are, and only if there are any.
+ */
 export const eventsLost = Metric.counter("gateway_events_lost_total", {
   description: "Events that a subscriber did not get",
   incremental: true
 })
+/** Messages that are no frame, and answers to no request. */
 export const noiseFrames = Metric.counter("gateway_noise_frames_total", {
   description: "Messages that were no frame, and answers that nobody waited for",
   incremental: true
 })
+/** The gateway's clock minus this process's, in milliseconds, taken when the challenge of the last connect arrived. */
 export const clockDelta = Metric.gauge("gateway_clock_delta_ms", {
   description: "The gateway's clock minus ours at the last connect, in milliseconds"
 })
+/** Age in seconds of the oldest approval that an agent waits for, computed when metrics are read; 0 without one. */
 export const pendingApprovalAge = Metric.gauge("gateway_pending_approval_age_seconds", {
   description: "Age of the oldest approval that is waited for"
 })

@@ -46,6 +46,7 @@ export interface SessionFacts {
   readonly handshakeMs: number
 }
 
+/** What a session has counted since its hello-ok, and how many requests are open now. */
 export interface SessionCounts {
   /** Messages that were no frame, and answers that nobody waited for. */
   readonly noise: number
@@ -57,6 +58,7 @@ export interface SessionCounts {
   readonly pending: number
 }
 
+/** One subscriber's view of a session's events, made by `Session.subscribe`. */
 export interface Subscription {
   /** The events since the subscription began. Ends with the session. */
   readonly events: Stream.Stream<Frame.EventFrame>
@@ -64,11 +66,16 @@ export interface Subscription {
   readonly lost: () => number
 }
 
+/** Options of a single request or call. */
 export interface RequestOptions {
   /** Instead of the session's `requestTimeout`. */
   readonly timeout?: Duration.Duration
 }
 
+/**
+ * A link after hello-ok: requests, calls and events. `Supervisor` makes one for each link and gives it in the status
+ * `Connected`.
+ */
 export interface Session {
   readonly facts: SessionFacts
   /**
@@ -107,6 +114,7 @@ export interface Session {
   readonly counts: () => SessionCounts
 }
 
+/** The receiving side of a session, before and after its link is established. */
 export interface Prepared {
   /** Given to the handshake: takes every frame after hello-ok. */
   readonly handler: LinkHandler

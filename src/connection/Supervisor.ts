@@ -33,6 +33,10 @@ import type { Request } from "./ScopeRequest.ts"
 import * as ScopeUpgrade from "./ScopeUpgrade.ts"
 import * as Widening from "./Widening.ts"
 
+/**
+ * The connection of one device to one gateway: it connects, waits for approval, reconnects, and says which state it is in.
+ * `Supervisor.layer` provides it and starts at once, with the settings of `GatewayConfig`.
+ */
 export class Supervisor extends Context.Service<Supervisor, {
   readonly status: Effect.Effect<ConnectionStatus>
   /** The present status with the gateway that it is about, then every change. Nothing is left out, however fast it changes. */

@@ -18,10 +18,13 @@ const named = new Set(patterns.filter((pattern) => !pattern.includes("*")).flatM
 const found = patterns.filter((pattern) => pattern.includes("*")).flatMap(sourcesOf)
 const modules = [...named, ...found.filter((file) => !named.has(file) && !hidden.includes(file))]
 
-// The comment before the imports is about the module; typedoc wants a tag for that.
+// The comment before the imports, or before the re-exports, is about the module; typedoc wants a tag for that.
 const { readFile } = ts.sys
 ts.sys.readFile = (path, encoding) =>
-  readFile(path, encoding)?.replace(/^\/\*\*(?:(?!\*\/)[^])*(?=\*\/\s*import)/, "$&\n * @module\n ")
+  readFile(path, encoding)?.replace(
+    /^\/\*\*(?:(?!\*\/)[^])*(?=\*\/\s*(?:import|export (?:type )?[*{]))/,
+    "$&\n * @module\n "
+  )
 
 const listed = ReflectionKind.Module | ReflectionKind.Class | ReflectionKind.Interface | ReflectionKind.Function
   | ReflectionKind.Variable | ReflectionKind.TypeAlias
