@@ -53,7 +53,7 @@ export interface Fault {
 /** Text messages that are not frames of the protocol. */
 export const noiseTexts: ReadonlyArray<string> = [`["x"]`, "1", "null", `{"type":"mystery","id":"1"}`, "not json"]
 
-/** The binary message that `noise` sends: bytes that are no UTF-8 text. */
+/** The binary message of `noiseFrames`: bytes that are no UTF-8 text. */
 export const noiseBytes: Uint8Array = Uint8Array.of(0, 255, 1, 254)
 
 /** Which fault each connection gets. Connections count from 1. */
