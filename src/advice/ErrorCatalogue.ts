@@ -49,6 +49,7 @@ export type AdvisedError =
   | TaskJournalError
   | NamedEnd
 
+/** The advice for each error, by tag. A tag without an entry is a compile error. */
 export const catalogue: Table<AdvisedError> = {
   ...connectionAdvice,
   ...handshakeAdvice,

@@ -30,6 +30,10 @@ export type Requirements =
   | TokenStore
   | Transport
 
+/**
+ * The agent as one layer. It connects as soon as it is built; closing its scope ends the link and all of its fibers. Give
+ * each agent of a process a layer of its own, and all of them one `Admission`.
+ */
 export const layer = (
   options: Options = {}
 ): Layer.Layer<

@@ -29,11 +29,16 @@ import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { namedEnd } from "../tasks/TaskWords.ts"
 import * as Snapshot from "./Snapshot.ts"
 
+/** What the `gateway` event says of the gateway. */
 export interface Options {
   /** The gateway is one that this program started itself. */
   readonly embedded?: boolean | undefined
 }
 
+/**
+ * The one stream of what an agent does, for `--json`, the pairing page and embedders. `Agent.layer` provides it. Each run of
+ * `events` is a subscription of its own: first what holds now, then every change.
+ */
 export class AgentEvents extends Context.Service<AgentEvents, {
   readonly events: Stream.Stream<AgentEvent>
 }>()("effect-openclaw/agent/AgentEvents") {

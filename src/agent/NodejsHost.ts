@@ -20,6 +20,7 @@ import { ApproveCommands } from "../pairing/ApproveCommand.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import { nodejsProcesses } from "./NodejsProcesses.ts"
 
+/** Where the gateway is, and where the agent keeps its files. */
 export interface Options {
   readonly gateway: GatewayInput
   /** A directory of this program's own, durable and writable by nobody else. It is created with mode 0700. */
@@ -28,6 +29,10 @@ export interface Options {
   readonly place?: Place
 }
 
+/**
+ * Everything that `Agent.layer` needs. Building it reads or creates the device identity; nothing is dialled yet. It asks for
+ * `FileSystem` and `Path`, for example of `@effect/platform-node`.
+ */
 export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
   | Admission
   | ApproveCommands

@@ -27,6 +27,10 @@ const approveCommand = Command("Approves this device, as text for one shell. Abs
 const listCommand = Command("Lists what waits for approval, as text for one shell")
 const hint = Schema.String.annotate({ description: "What it is about and what comes next, for people" })
 
+/**
+ * What the TEN runtime gets as `openclaw_reply_event`: the answer to a task, a phase, an error or an approval. `jsonSchemas`
+ * gives its JSON Schema.
+ */
 export const ReplyEvent = Schema.Struct({
   task_id: Schema.String.annotate({ description: "The task that it is about; empty when it is about none" }),
   summary: Schema.String.annotate({ description: "What that task asked for; empty when that is not known" }),
@@ -43,6 +47,10 @@ export const ReplyEvent = Schema.Struct({
 }).annotate({ identifier: "ReplyEvent" })
 export type ReplyEvent = typeof ReplyEvent.Type
 
+/**
+ * What the TEN runtime sends to the page. `data_type` says which: a line of the conversation (`openclaw_result`), or what
+ * the agent does now (`openclaw_phase`).
+ */
 export const ChatMessage = Schema.Union([
   Schema.Struct({
     data_type: Schema.Literal("openclaw_result"),
@@ -75,6 +83,7 @@ const jsonSchemaOf = (schema: Schema.Constraint): JsonSchema.JsonSchema => {
 /** An event with commands that work. */
 type Request = Extract<AgentEvent, { readonly list: unknown }>
 
+/** What the projection remembers from one event to the next. Changed by `step` only. */
 export interface Projection {
   /** What the last tasks asked for, by task id. */
   readonly summaries: ReadonlyMap<string, string>
@@ -86,6 +95,7 @@ export interface Projection {
   readonly phaseOf: { readonly owner: "pairing" } | { readonly owner: "task"; readonly taskId: string } | undefined
 }
 
+/** The projection before the first event. */
 export const initial: Projection = { summaries: new Map(), waiting: [], request: undefined, phaseOf: undefined }
 
 type Stepped = readonly [Projection, ReadonlyArray<ReplyEvent>]

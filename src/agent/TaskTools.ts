@@ -46,6 +46,7 @@ export type TaskRefusal = typeof TaskRefusal.Type
 
 const task_id = TaskId.annotate({ description: "The task_id that claw_task_delegate answered." })
 
+/** `claw_task_delegate`: hands a task over and answers with its id, without waiting for the result. */
 export const Delegate = Tool.make("claw_task_delegate", {
   description:
     "Delegate a task to OpenClaw, an agent with tools and memory of its own. Answers at once with a task_id and with what has "
@@ -61,6 +62,7 @@ export const Delegate = Tool.make("claw_task_delegate", {
   failureMode: "return"
 }).annotate(Tool.Title, "Delegate a task to OpenClaw").annotate(Tool.Destructive, false)
 
+/** `claw_task_status`: the state of a task by its id, with the result when it has ended. */
 export const Status = Tool.make("claw_task_status", {
   description: "How a task delegated to OpenClaw stands, and its result when it has ended.",
   parameters: Schema.Struct({ task_id }),
@@ -69,6 +71,7 @@ export const Status = Tool.make("claw_task_status", {
   failureMode: "return"
 }).annotate(Tool.Title, "How a delegated task stands").annotate(Tool.Readonly, true).annotate(Tool.Destructive, false)
 
+/** `claw_task_abort`: asks the gateway to stop a task. What the task has done stays done. */
 export const Abort = Tool.make("claw_task_abort", {
   description: "Stop a task that was delegated to OpenClaw. What it has done until then stays done.",
   parameters: Schema.Struct({ task_id }),
@@ -77,6 +80,7 @@ export const Abort = Tool.make("claw_task_abort", {
   failureMode: "return"
 }).annotate(Tool.Title, "Abort a delegated task").annotate(Tool.Idempotent, true)
 
+/** The three tools as a toolkit of `effect/ai`. `layer` gives their handlers, which need the services of an agent. */
 export const TaskTools = Toolkit.make(Delegate, Status, Abort)
 
 /** How long an answer may wait for what the gateway has to say. */

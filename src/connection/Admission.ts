@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import * as Monotonic from "../handshake/Monotonic.ts"
 
+/** The limits of `Admission`, for each gateway. Gateways count by address, so they are for all agents of a process together. */
 export const limits = {
   /** A quarter of the silent sockets that a gateway accepts from one address. */
   handshakes: 8,
@@ -27,6 +28,10 @@ interface Gate {
   refusedAtMs: ReadonlyArray<number>
 }
 
+/**
+ * Decides when an agent may start a handshake, so that the agents of one process together stay below a gateway's limits.
+ * Provided by `Admission.layer`, once for a process.
+ */
 export class Admission extends Context.Service<Admission, {
   /** Runs a handshake when there is room for it with that gateway. The room is free again when it ends. */
   readonly admit: <A, E, R>(gatewayScope: string, handshake: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

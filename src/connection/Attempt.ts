@@ -1,8 +1,8 @@
 /**
- * One attempt, and the session that it gives.
+ * One attempt, and the session that it leads to.
  *
- * Every attempt runs here, also one for wider scopes beside a session: admitted, counted, its refusal noted with `Admission`,
- * and the token of its hello-ok stored before anybody can use the session.
+ * Every attempt runs here, also one for wider scopes beside a session. `Admission` admits it and is told of a refused
+ * credential, metrics count it, and the token of hello-ok is stored before anybody can use the session.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -54,7 +54,7 @@ export interface Live {
   /** The gateway takes a request for wider scopes over the session. */
   readonly takesUpgrade: boolean
   readonly credential: Offer["credential"]["_tag"]
-  /** When it began, in monotonic milliseconds. */
+  /** When the session began, in monotonic milliseconds. */
   readonly sinceMs: number
 }
 
@@ -66,7 +66,7 @@ const keyOf = ({ identity }: Means, { endpoint, role }: GatewaySettings): TokenK
   role
 })
 
-/** The device token of this gateway. A store that cannot be read costs a pairing at most, so it is logged and not fatal. */
+/** The device token of this gateway. If it cannot be read, the device has to pair again at worst, so that is only logged. */
 export const storedToken = (means: Means, settings: GatewaySettings): Effect.Effect<StoredToken | undefined> =>
   Effect.suspend(() => means.tokens.get(keyOf(means, settings))).pipe(
     Effect.map(Option.getOrUndefined),
@@ -128,7 +128,7 @@ const open = Effect.fnUntraced(function*(
   const [connectedAtMs, sinceMs] = [clock.currentTimeMillisUnsafe(), Monotonic.nowMs(clock)]
   const { hello } = established
   const granted = hello.auth?.scopes ?? offer.scopes
-  // Gateways replace device tokens without notice, so the one of every hello-ok is kept, before anything uses it.
+  // Gateways replace device tokens without notice, so the token of every hello-ok is stored, before the session can be used.
   const token = hello.auth?.deviceToken
   if (token !== undefined) yield* storeToken(means, settings, token, granted)
   const missing = settings.scopes.filter((scope) => !covers(granted, scope))

@@ -1,11 +1,11 @@
 /**
- * Who looks at a connection, and the waits that a look cuts short.
+ * Whether somebody watches a connection, and the waits that this shortens.
  *
- * Somebody looks while a scope of `attend` is open and for half a minute after `checkNow`. Waits for an approval are shorter
- * meanwhile. `checkNow` ends every wait, but never before a time that the gateway has set.
+ * Somebody watches while a scope of `attend` is open, and for half a minute after `checkNow`. Meanwhile waits for an approval
+ * are shorter. `checkNow` ends every wait, but never before a time that the gateway has set.
  *
- * Waits are by monotonic time, so that nothing is early or late when somebody sets the clock. Timers stand still while the
- * machine sleeps; that it slept shows in the wall clock, which is ahead afterwards, and then a wait is over too.
+ * Waits use monotonic time, so setting the wall clock makes none of them early or late. Timers stand still while the machine
+ * sleeps. After a sleep the wall clock is ahead, and then a wait is over too.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -21,17 +21,17 @@ import * as RetryPolicy from "./RetryPolicy.ts"
 export interface Attendance {
   readonly clock: Clock.Clock
   readonly random: typeof Random.Random.Service
-  /** Opens when somebody comes, leaves or asks. */
+  /** Opens when a watcher comes or leaves, and at `checkNow`. */
   readonly changed: Latch.Latch
   /** Open scopes of `attend`. */
   watchers: number
   lastWatchedMs: number
   checkedUntilMs: number
-  /** `checkNow` was called and nothing has answered it yet. */
+  /** `checkNow` was called, and neither a wait nor an attempt has ended since. */
   checkAsked: boolean
-  /** By how much the wall clock was ahead of the monotonic one when last looked at. */
+  /** By how much the wall clock was ahead of the monotonic one when they were last compared. */
   wallAheadMs: number
-  /** For how long this machine has slept since the start, as far as its wall clock tells. */
+  /** How long this machine has slept since the start, judged by its wall clock. */
   sleptMs: number
 }
 
@@ -50,14 +50,14 @@ export const make = (clock: Clock.Clock, random: typeof Random.Random.Service): 
 /** Monotonic milliseconds. */
 export const nowMs = (self: Attendance): number => Monotonic.nowMs(self.clock)
 
-/** A wall clock that is less out of step than this runs as it did. */
+/** A difference below this is inaccuracy: the wall clock was not set. */
 const steadyMs = 1000
-/** A wall clock that is ahead by this has not been corrected: the machine slept. */
+/** A wall clock that jumped ahead by this much was not corrected: the machine slept. */
 const sleepMs = 60_000
-/** How often a long wait looks whether the machine slept. */
-const lookMs = 30_000
+/** How often a long wait checks whether the machine slept. */
+const sleepCheckMs = 30_000
 
-/** For how long this machine has slept since the start, as far as its wall clock tells. */
+/** Compares the clocks, and gives how long this machine has slept since the start. */
 const sleptMs = (self: Attendance): number => {
   const aheadMs = self.clock.currentTimeMillisUnsafe() - nowMs(self)
   const movedMs = aheadMs - self.wallAheadMs
@@ -66,7 +66,7 @@ const sleptMs = (self: Attendance): number => {
   return self.sleptMs
 }
 
-/** By how much the wall clock is ahead of the monotonic one. The same until somebody sets the clock. */
+/** By how much the wall clock is ahead of the monotonic one. Constant until the clock is set or the machine sleeps. */
 export const wallAheadMs = (self: Attendance): number => {
   sleptMs(self)
   return self.wallAheadMs
@@ -74,16 +74,16 @@ export const wallAheadMs = (self: Attendance): number => {
 
 const attended = (self: Attendance): boolean => self.watchers > 0 || self.checkedUntilMs > nowMs(self)
 
-/** When somebody last looked; now while somebody does, minus infinity when nobody ever did. */
+/** When somebody last watched: now while somebody does, minus infinity if nobody ever did. */
 const seenAtMs = (self: Attendance): number => {
   const now = nowMs(self)
   return self.watchers > 0 ? now : Math.max(self.lastWatchedMs, Math.min(now, self.checkedUntilMs))
 }
 
-/** The present moment. Its number is drawn when a decision first reads it: recordings hold exactly the numbers that were used. */
-export const moment = (self: Attendance): RetryPolicy.Moment => new Present(self)
+/** The present moment. Its random number is drawn when a decision first reads it, so recordings hold exactly those used. */
+export const moment = (self: Attendance): RetryPolicy.Moment => new PresentMoment(self)
 
-class Present implements RetryPolicy.Moment {
+class PresentMoment implements RetryPolicy.Moment {
   readonly nowMs: number
   readonly sleptMs: number
   readonly seenAtMs: number
@@ -100,7 +100,7 @@ class Present implements RetryPolicy.Moment {
   }
 }
 
-/** Looks until the scope closes. */
+/** Adds a watcher until the scope closes. */
 export const attend = (self: Attendance): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -115,7 +115,7 @@ export const attend = (self: Attendance): Effect.Effect<void, never, Scope.Scope
       })
   )
 
-/** Looks for half a minute, and ends the wait that is under way or the next one. */
+/** Counts as watching for half a minute, and ends the present wait or else the next one. */
 export const checkNow = (self: Attendance): Effect.Effect<void> =>
   Effect.sync(() => {
     self.checkedUntilMs = nowMs(self) + RetryPolicy.constants.checkNowMs
@@ -128,59 +128,61 @@ export const answered = (self: Attendance): void => {
   self.checkAsked = false
 }
 
-/** Waits until a time, or until `checkNow`, then at least until the gateway allows it. */
+/** Waits until a time or until `checkNow`, but in any case until `notBeforeMs`. */
 export const waitUntil = Effect.fnUntraced(function*(self: Attendance, untilMs: number, notBeforeMs: number) {
-  const before = sleptMs(self)
-  while (!(yield* waitForChange(self, untilMs, notBeforeMs, before))) { /* who comes or leaves changes no back-off */ }
+  const sleptBeforeMs = sleptMs(self)
+  while (!(yield* waitForChange(self, untilMs, notBeforeMs, sleptBeforeMs))) {
+    /* a watcher does not change a back-off */
+  }
 })
 
 /** Waits until `checkNow`. */
 export const waitForCheck = (self: Attendance): Effect.Effect<void> => waitUntil(self, Number.POSITIVE_INFINITY, 0)
 
-/** Waits until it is time to ask for an approval again, and tells that time whenever it changes. */
+/** Waits until it is time to ask for an approval again, and publishes that time whenever it changes. */
 export const waitForNextAsk = Effect.fnUntraced(function*(
   self: Attendance,
   approval: Approval,
   notBeforeMs: number,
   tell: (nextCheckAtMs: number) => Effect.Effect<void>
 ) {
-  const { sleptMs: before, unit } = moment(self)
+  const { sleptMs: sleptBeforeMs, unit } = moment(self)
   while (true) {
     const now = { nowMs: nowMs(self), unit }
     const nextCheckAtMs = RetryPolicy.nextCheckAtMs(approval, attended(self), notBeforeMs, now)
     yield* tell(nextCheckAtMs)
-    if (yield* waitForChange(self, nextCheckAtMs, notBeforeMs, before)) return
+    if (yield* waitForChange(self, nextCheckAtMs, notBeforeMs, sleptBeforeMs)) return
   }
 })
 
 /**
- * Waits until a time or until somebody comes, leaves or asks; answers whether the wait is over. `before` is for how long the
- * machine had slept when it began.
+ * Waits until a time or until `changed` opens; answers whether the whole wait is over. `sleptBeforeMs` is what `sleptMs` was
+ * when the whole wait began.
  */
 const waitForChange = Effect.fnUntraced(function*(
   self: Attendance,
   untilMs: number,
   notBeforeMs: number,
-  before: number
+  sleptBeforeMs: number
 ) {
   self.changed.closeUnsafe()
-  if (!self.checkAsked) yield* Effect.raceFirst(sleepInTurns(self, untilMs, before), self.changed.await)
-  if (!self.checkAsked && !hasSlept(self, untilMs, before)) return nowMs(self) >= untilMs
+  if (!self.checkAsked) yield* Effect.raceFirst(sleepInTurns(self, untilMs, sleptBeforeMs), self.changed.await)
+  if (!self.checkAsked && !hasSlept(self, untilMs, sleptBeforeMs)) return nowMs(self) >= untilMs
   self.checkAsked = false
   yield* Effect.sleep(Duration.millis(Math.max(0, notBeforeMs - nowMs(self))))
   return true
 })
 
-/** Whether a sleep of the machine ends a wait: not one that only somebody can end. */
-const hasSlept = (self: Attendance, untilMs: number, before: number): boolean =>
-  Number.isFinite(untilMs) && sleptMs(self) > before
+/** Whether a wait is over because the machine slept. A wait without a time to wait for ends with `checkNow` only. */
+const hasSlept = (self: Attendance, untilMs: number, sleptBeforeMs: number): boolean =>
+  Number.isFinite(untilMs) && sleptMs(self) > sleptBeforeMs
 
-/** Sleeps until a time, in turns after which it looks whether the machine slept. */
-const sleepInTurns = Effect.fnUntraced(function*(self: Attendance, untilMs: number, before: number) {
+/** Sleeps until a time or until the machine has slept, which it checks after each turn. */
+const sleepInTurns = Effect.fnUntraced(function*(self: Attendance, untilMs: number, sleptBeforeMs: number) {
   if (!Number.isFinite(untilMs)) return yield* Effect.never
-  while (!hasSlept(self, untilMs, before)) {
+  while (!hasSlept(self, untilMs, sleptBeforeMs)) {
     const leftMs = untilMs - nowMs(self)
     if (leftMs <= 0) return
-    yield* Effect.sleep(Duration.millis(Math.min(leftMs, lookMs)))
+    yield* Effect.sleep(Duration.millis(Math.min(leftMs, sleepCheckMs)))
   }
 })

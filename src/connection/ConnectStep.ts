@@ -1,8 +1,8 @@
 /**
  * What a connection does next: a pure function from its memory and one input to its memory after it and a decision.
  *
- * `RetryPolicy` knows when to come back, `Credentials` what to offer; this module joins them with the one thing that both
- * depend on, how a device that is approved for less than it wants gets in with what it has. Times are those of `Moment`.
+ * `RetryPolicy` decides when to try again, `Credentials` what to offer. This module joins them with narrowing, on which both
+ * depend: a device that is approved for fewer scopes than it wants connects with those. Times are those of `Moment`.
  */
 import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import type { HandshakeError, PairingRequired } from "../handshake/HandshakeError.ts"
@@ -18,19 +18,19 @@ import * as RetryPolicy from "./RetryPolicy.ts"
 import type { Scopes } from "./ScopeRequest.ts"
 import * as ScopeRequest from "./ScopeRequest.ts"
 
-/** Asking for no more than what is approved already: once in the life of a link. */
+/** Whether attempts ask only for the scopes that are approved already. Tried at most once in the life of a link. */
 export type Narrowing =
   | { readonly _tag: "Untried" }
   /** Attempts ask for these scopes, while a person decides on the others. */
   | { readonly _tag: "Narrowed"; readonly scopes: ReadonlyArray<ScopeName> }
-  /** The gateway did not take even those. Attempts ask for everything, and a person has to approve it. */
+  /** The gateway refused those too. Attempts ask for everything, and a person has to approve it. */
   | { readonly _tag: "Failed" }
 
 export interface Memory {
   readonly history: History
   readonly refused: Refused
   readonly narrowing: Narrowing
-  /** A poll is part of a wait that people see already; an attempt is counted and told. */
+  /** A poll belongs to a wait that the status shows already. An attempt is counted, and the status shows it. */
   readonly next: "Attempt" | "Poll"
 }
 
@@ -54,11 +54,11 @@ export interface Situation {
 }
 
 export type Decision =
-  /** Nothing until the link is lost. */
+  /** Do nothing until the link is lost. */
   | { readonly _tag: "Serve" }
-  /** The next attempt begins at once. `forget` is a stored token that is good for nothing. */
+  /** The next attempt begins at once. `forget` is a stored token to remove, because it is no longer valid. */
   | { readonly _tag: "Attempt"; readonly forget?: StoredToken | undefined }
-  /** The next attempt begins at once, with the approved part; `answer` says who decides on all of `goal`. */
+  /** The next attempt begins at once, with the approved part. On all of `goal` a person decides: the request in `answer`. */
   | {
     readonly _tag: "Narrow"
     readonly goal: ReadonlyArray<ScopeName>
@@ -72,29 +72,29 @@ export type Decision =
     /** Not even `checkNow` ends the wait before this. */
     readonly notBeforeMs: number
   }
-  /** A person has to approve. When to ask again depends on who looks (`RetryPolicy.nextCheckAtMs`), but not before this. */
+  /** A person has to approve. `RetryPolicy.nextCheckAtMs` says when to ask again, which is never before `notBeforeMs`. */
   | { readonly _tag: "AskAgain"; readonly approval: Approval; readonly notBeforeMs: number }
-  /** Nothing until `Resumed`. */
+  /** Do nothing until `Resumed`. */
   | { readonly _tag: "Halt"; readonly cause: HaltCause; readonly forget?: StoredToken | undefined }
 
 const untried: Narrowing = { _tag: "Untried" }
 
-/** What is known of a gateway from before: a pause or other settings do not forget it. */
+/** What is remembered of a gateway across pauses and changes of settings. */
 export type Known = Pick<History, "proof" | "served">
 
 export const unknown: Known = { proof: "v3", served: false }
 
-/** Before the first attempt. */
+/** The memory before the first attempt. */
 export const begin = (nowMs: number, { proof, served }: Known = unknown): Memory =>
-  counted({
+  countAttempt({
     history: RetryPolicy.begin(nowMs, proof, served),
     refused: Credentials.nothingRefused,
     narrowing: untried,
     next: "Attempt"
   })
 
-/** The next attempt counts, unless it is a poll. */
-const counted = (memory: Memory): Memory =>
+/** Counts the next attempt, unless it is a poll. */
+const countAttempt = (memory: Memory): Memory =>
   memory.next === "Poll"
     ? memory
     : { ...memory, history: { ...memory.history, attempt: memory.history.attempt + 1 } }
@@ -120,12 +120,12 @@ export const step = (memory: Memory, input: Input, situation: Situation): readon
         next: "Attempt"
       }, { _tag: "Serve" }]
     case "AttemptFailed":
-      return failed(memory, input, situation)
+      return decideFailure(memory, input, situation)
     case "LinkLost":
-      return retried(memory, input.error, situation.moment, input.livedMs)
+      return decideRetry(memory, input.error, situation.moment, input.livedMs)
     case "Resumed":
       return [
-        counted({
+        countAttempt({
           history: RetryPolicy.resume(memory.history, situation.moment.nowMs),
           refused: Credentials.nothingRefused,
           narrowing: untried,
@@ -136,7 +136,7 @@ export const step = (memory: Memory, input: Input, situation: Situation): readon
   }
 }
 
-const failed = (
+const decideFailure = (
   memory: Memory,
   { error, offer, stored }: Extract<Input, { readonly _tag: "AttemptFailed" }>,
   { moment, scopes, settings }: Situation
@@ -146,8 +146,8 @@ const failed = (
       if (memory.narrowing._tag === "Narrowed") {
         return [{ ...memory, narrowing: { _tag: "Failed" }, next: "Poll" }, { _tag: "Attempt" }]
       }
-      const approved = memory.narrowing._tag === "Untried" ? narrowed(error, settings, scopes, stored) : undefined
-      return approved === undefined ? retried(memory, error, moment) : [
+      const approved = memory.narrowing._tag === "Untried" ? narrow(error, settings, scopes, stored) : undefined
+      return approved === undefined ? decideRetry(memory, error, moment) : [
         { ...memory, narrowing: { _tag: "Narrowed", scopes: approved }, next: "Poll" },
         { _tag: "Narrow", goal: ScopeRequest.goal(scopes), approved, answer: error }
       ]
@@ -155,23 +155,23 @@ const failed = (
     case "AuthRejected": {
       const { forgetStored, refused, tryOther } = Credentials.judge(error, offer, settings, stored, memory.refused)
       const forget = forgetStored ? stored : undefined
-      if (tryOther) return [counted({ ...memory, refused }), { _tag: "Attempt", forget }]
-      const [next, decision] = retried({ ...memory, refused }, error, moment)
+      if (tryOther) return [countAttempt({ ...memory, refused }), { _tag: "Attempt", forget }]
+      const [next, decision] = decideRetry({ ...memory, refused }, error, moment)
       return [next, decision._tag === "Halt" ? { ...decision, forget } : decision]
     }
     default: {
-      // A stored token is what an earlier process had of a session.
+      // A stored token shows that an earlier process had a session.
       const served = memory.history.served || stored !== undefined
-      return retried({ ...memory, history: { ...memory.history, served } }, error, moment)
+      return decideRetry({ ...memory, history: { ...memory.history, served } }, error, moment)
     }
   }
 }
 
-/** Refusals that a device gets which is approved for less. Releases up to 2026.2.19 give no reason. */
+/** The reasons that a device gets if it is approved for fewer scopes. Releases up to 2026.2.19 give no reason. */
 const narrowable: ReadonlySet<PairingRequired["reason"]> = new Set(["scope-upgrade", "unspecified"])
 
-/** The approved part of what was asked for, where that is enough for a session and less than all. */
-const narrowed = (
+/** The approved part of the goal, if it is enough for a session and less than the goal. */
+const narrow = (
   { approvedScopes, reason }: PairingRequired,
   { narrowedScopes }: GatewaySettings,
   scopes: Scopes,
@@ -186,8 +186,8 @@ const narrowed = (
   return enough && approved.length < goal.length ? approved : undefined
 }
 
-/** What the table of `RetryPolicy` says of a cause. */
-const retried = (
+/** The decision of `RetryPolicy` about a cause. */
+const decideRetry = (
   memory: Memory,
   cause: HandshakeError,
   moment: Moment,
@@ -198,13 +198,13 @@ const retried = (
   const next: Memory = { ...memory, history, next: "Attempt" }
   switch (decision._tag) {
     case "AtOnce":
-      return [counted(next), { _tag: "Attempt" }]
+      return [countAttempt(next), { _tag: "Attempt" }]
     case "Wait":
-      return [counted(next), { ...decision, cause }]
+      return [countAttempt(next), { ...decision, cause }]
     case "AskAgain":
-      // A decision to ask again is about an approval.
+      // `RetryPolicy` asks again only with an approval in its history; the type does not say so.
       return history.approval === undefined
-        ? [counted(next), { _tag: "Attempt" }]
+        ? [countAttempt(next), { _tag: "Attempt" }]
         : [{ ...next, next: "Poll" }, { ...decision, approval: history.approval }]
     case "Halt":
       return [next, decision]

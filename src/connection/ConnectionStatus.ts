@@ -40,8 +40,15 @@ export interface InternalError {
   readonly _tag: "InternalError"
 }
 
+/**
+ * Why a connection is halted: a refusal that another attempt would not change, an approval that did not come in time, or a
+ * bug.
+ */
 export type HaltCause = ConnectError | ApprovalTimedOut | InternalError
 
+/**
+ * The state of a connection, as people see it. Names that end in `AtMs` are milliseconds since 1970 on this process's clock.
+ */
 export type ConnectionStatus =
   | { readonly _tag: "Connecting"; readonly attempt: number }
   | {

@@ -1,8 +1,8 @@
 /**
  * Which credential is offered next, and what a refusal says about the one that was sent. Pure.
  *
- * A refusal is judged by the credential that we sent, not by its code: a stale device token in `auth.token` looks to us
- * exactly like a wrong shared token, because that is what the gateway took it for.
+ * A refusal is judged by the credential that was sent, not by its code: the gateway takes a stale device token in `auth.token`
+ * for a wrong shared token, and answers with the code of that.
  */
 import type { Credential } from "../handshake/ConnectPlan.ts"
 import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
@@ -44,13 +44,13 @@ export const choose = (settings: GatewaySettings, stored: StoredToken | undefine
 
 export interface Judgement {
   readonly refused: Refused
-  /** The stored token was the one sent and is dead: remove it, if it is still the same. */
+  /** The stored token was sent and is no longer valid: remove it, unless it was replaced meanwhile. */
   readonly forgetStored: boolean
   /** Another credential is worth one try, at once. Otherwise a person has to act. */
   readonly tryOther: boolean
 }
 
-/** What follows from `AuthRejected` for the offer that was made. */
+/** What follows from `AuthRejected` for this offer. */
 export const judge = (
   error: AuthRejected,
   offer: Offer,
@@ -77,7 +77,7 @@ export const judge = (
   }
 }
 
-/** Codes that mean "not this token". A scope mismatch is not among them: that token is good for less. */
+/** Codes that say that a token is not valid. A scope mismatch does not: that token is valid for fewer scopes. */
 const mismatches: ReadonlySet<AuthRejected["reason"]> = new Set([
   "TokenMismatch",
   "DeviceTokenMismatch",

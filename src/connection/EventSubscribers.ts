@@ -1,5 +1,5 @@
 /**
- * Who gets the events of one session, each through a queue of its own. The path of an event is synchronous.
+ * The subscribers of one session's events. Each has a queue of its own, and an event gets there synchronously.
  */
 import * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
@@ -14,10 +14,10 @@ import type { Session } from "./Session.ts"
 export interface EventSubscribers {
   readonly offer: (frame: Frame.EventFrame) => void
   readonly subscribe: Session["subscribe"]
-  /** Ends every subscription, after what waits for it; one that comes later has no events. */
+  /** Ends every subscription after the events in its queue. A later subscription ends at once, without events. */
   readonly end: () => void
   readonly counts: {
-    /** Events that the connection's sequence numbers say are missing. */
+    /** Events that are missing, by the sequence numbers of the link. */
     readonly missed: number
     /** Events dropped because a subscriber was too slow. */
     readonly dropped: number
@@ -27,8 +27,8 @@ export interface EventSubscribers {
 interface Subscriber {
   readonly names: ReadonlySet<string>
   readonly queue: Queue.Queue<Frame.EventFrame, Cause.Done>
-  /** How many events may wait before the link is no longer read; never for a subscriber that may lose some. */
-  readonly holdsAt: number
+  /** The size of the queue at which the link is no longer read; infinite for a subscriber that may lose events. */
+  readonly pauseAtSize: number
   lost: number
 }
 
@@ -40,17 +40,17 @@ export const make = (gate: ReadGate.ReadGate, meters: Counters): EventSubscriber
   let lastSeq: number | undefined
   let ended = false
 
-  /** Takes no more at once than the link may bring again. */
-  const unhurried = (subscriber: Subscriber): Stream.Stream<Frame.EventFrame> => {
-    const half = Math.max(1, Math.floor(subscriber.holdsAt / 2))
-    const taken: Effect.Effect<Arr.NonEmptyReadonlyArray<Frame.EventFrame>, Cause.Done> = Effect.flatMap(
+  /** Takes at most half of the size at a time. The link is read again when less than half is left, so both sides go on. */
+  const streamByHalves = (subscriber: Subscriber): Stream.Stream<Frame.EventFrame> => {
+    const half = Math.max(1, Math.floor(subscriber.pauseAtSize / 2))
+    const take: Effect.Effect<Arr.NonEmptyReadonlyArray<Frame.EventFrame>, Cause.Done> = Effect.flatMap(
       Queue.takeBetween(subscriber.queue, 1, half),
       (frames) => {
         if (Queue.sizeUnsafe(subscriber.queue) < half) ReadGate.open(gate, subscriber)
-        return Arr.isReadonlyArrayNonEmpty(frames) ? Effect.succeed(frames) : taken
+        return Arr.isReadonlyArrayNonEmpty(frames) ? Effect.succeed(frames) : take
       }
     )
-    return Stream.fromPull(Effect.succeed(taken))
+    return Stream.fromPull(Effect.succeed(take))
   }
 
   return {
@@ -67,7 +67,7 @@ export const make = (gate: ReadGate.ReadGate, meters: Counters): EventSubscriber
         if (missed > 0) subscriber.lost += missed
         if (!subscriber.names.has(frame.event)) continue
         if (Queue.offerUnsafe(subscriber.queue, frame)) {
-          if (Queue.sizeUnsafe(subscriber.queue) >= subscriber.holdsAt) ReadGate.close(gate, subscriber)
+          if (Queue.sizeUnsafe(subscriber.queue) >= subscriber.pauseAtSize) ReadGate.close(gate, subscriber)
           continue
         }
         subscriber.lost++
@@ -78,12 +78,12 @@ export const make = (gate: ReadGate.ReadGate, meters: Counters): EventSubscriber
     subscribe: (names, { backpressure = false, capacity = defaultCapacity } = {}) =>
       Effect.map(
         Effect.acquireRelease(
-          // Some events are still to come when the reading stops: those that came in one piece with the last.
+          // The queue has no bound with `backpressure`: the packet that stopped the reading may hold more events.
           Effect.map(
             Queue.make<Frame.EventFrame, Cause.Done>(backpressure ? {} : { capacity, strategy: "dropping" }),
             (queue) => {
-              const holdsAt = backpressure ? capacity : Number.POSITIVE_INFINITY
-              const subscriber: Subscriber = { names: new Set(names), queue, holdsAt, lost: 0 }
+              const pauseAtSize = backpressure ? capacity : Number.POSITIVE_INFINITY
+              const subscriber: Subscriber = { names: new Set(names), queue, pauseAtSize, lost: 0 }
               if (ended) Queue.endUnsafe(queue)
               else subscribers.add(subscriber)
               return subscriber
@@ -97,7 +97,7 @@ export const make = (gate: ReadGate.ReadGate, meters: Counters): EventSubscriber
             })
         ),
         (subscriber) => ({
-          events: backpressure ? unhurried(subscriber) : Stream.fromQueue(subscriber.queue),
+          events: backpressure ? streamByHalves(subscriber) : Stream.fromQueue(subscriber.queue),
           lost: () => subscriber.lost
         })
       ),

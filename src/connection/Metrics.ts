@@ -1,5 +1,5 @@
 /**
- * What is counted of a connection. This is the whole list; every label has few values that are known in advance.
+ * What a connection counts. This is the whole list; every label has few values that are known in advance.
  *
  * | name | kind | label | meaning |
  * | --- | --- | --- | --- |
@@ -9,13 +9,13 @@
  * | `gateway_requests_total` | counter | `outcome`: see `RequestOutcome` | requests that ended |
  * | `gateway_sequence_gaps_total` | counter | | steps of the gateway's event numbers by more than one |
  * | `gateway_events_lost_total` | counter | `cause`: `gap` or `slow_subscriber` | events that a subscriber did not get |
- * | `gateway_noise_frames_total` | counter | | messages that were no frame, and answers nobody waited for |
+ * | `gateway_noise_frames_total` | counter | | messages that are no frame, and answers to no request |
  * | `gateway_clock_delta_ms` | gauge | | the gateway's clock minus ours at the last connect |
  * | `gateway_pending_approval_age_seconds` | gauge | | age of the oldest approval that is waited for, of the device or of wider scopes; 0 without one |
  *
- * Effect keeps metrics in one registry for each program (`Metric.MetricRegistry`), so agents of one process add up. Whoever
- * wants them apart gives each agent's layer attributes of its own with `Metric.CurrentMetricAttributes`. Frames that go their
- * ordinary way are not counted here: nothing is added to the frame path but what is counted when something is lost.
+ * Effect keeps metrics in one registry for each program (`Metric.MetricRegistry`), so agents of one process add up. To tell
+ * them apart, give the layer of each agent attributes of its own with `Metric.CurrentMetricAttributes`. Ordinary frames are not
+ * counted, so that they cost nothing: the frame path counts only what is lost and what is noise.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -23,40 +23,54 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import type { HandshakeError } from "../handshake/HandshakeError.ts"
 
+/** The values of the label `outcome` of `gateway_requests_total`. `refused` is every error answer except a missing scope. */
 export type RequestOutcome = "ok" | "refused" | "missing_scope" | "too_large" | "timeout" | "link_lost" | "interrupted"
+/** The values of the label `outcome` of `gateway_connect_attempts_total`. */
 export type AttemptOutcome = "Connected" | HandshakeError["_tag"]
 
+/** Connection attempts that ended, labelled with `AttemptOutcome`. Attempts for wider scopes beside a session count too. */
 export const connectAttempts = Metric.counter("gateway_connect_attempts_total", {
   description: "Connection attempts by how they ended",
   incremental: true
 })
+/** Sessions after an agent's first. A session with wider scopes that takes over from another is not one. */
 export const reconnects = Metric.counter("gateway_reconnects_total", {
   description: "Sessions after an agent's first that followed on a lost link or a pause",
   incremental: true
 })
+/** Lives of sessions in seconds, recorded when a session ends. The buckets go from one second to 30 days. */
 export const sessionDuration = Metric.histogram("gateway_session_duration_seconds", {
   description: "How long sessions lived",
   boundaries: [1, 10, 60, 600, 3600, 21_600, 86_400, 604_800, 2_592_000]
 })
+/** Requests that ended, labelled with `RequestOutcome`. */
 export const requests = Metric.counter("gateway_requests_total", {
   description: "Requests by how they ended",
   incremental: true
 })
+/** Steps of more than one in the numbers that the gateway gives to the events of a link. One step may be many events. */
 export const sequenceGaps = Metric.counter("gateway_sequence_gaps_total", {
   description: "Gaps in the gateway's event numbers",
   incremental: true
 })
+/**
+ * Events that subscribers lost, labelled with the cause: `gap` or `slow_subscriber`. A gap counts once, however many
+ * subscribers there are, and only if there are any.
+ */
 export const eventsLost = Metric.counter("gateway_events_lost_total", {
   description: "Events that a subscriber did not get",
   incremental: true
 })
+/** Messages that are no frame, and answers to no request. */
 export const noiseFrames = Metric.counter("gateway_noise_frames_total", {
   description: "Messages that were no frame, and answers that nobody waited for",
   incremental: true
 })
+/** The gateway's clock minus this process's, in milliseconds, taken when the challenge of the last connect arrived. */
 export const clockDelta = Metric.gauge("gateway_clock_delta_ms", {
   description: "The gateway's clock minus ours at the last connect, in milliseconds"
 })
+/** Age in seconds of the oldest approval that an agent waits for, computed when metrics are read; 0 without one. */
 export const pendingApprovalAge = Metric.gauge("gateway_pending_approval_age_seconds", {
   description: "Age of the oldest approval that is waited for"
 })
@@ -73,7 +87,7 @@ export interface Counters {
   readonly clockDelta: (ms: number) => void
 }
 
-/** Counters on the registry and with the attributes of whoever asks. */
+/** Counters on the metric registry of the calling fiber, with its attributes. */
 export const counters: Effect.Effect<Counters> = Effect.map(Effect.context<never>(), (context) => {
   const byOutcome = labelled<AttemptOutcome>(connectAttempts, "outcome")
   const byRequestOutcome = labelled<RequestOutcome>(requests, "outcome")
@@ -102,15 +116,15 @@ const labelled = <Value extends string>(metric: Metric.Counter<number>, label: s
   }
 }
 
-interface Shown {
+interface ApprovalSeries {
   readonly ages: Set<() => number>
   readonly registration: Metric.Registration
 }
 
-/** Who may wait for an approval, by registry and attributes: a series is read from one place only. */
-const shown = new WeakMap<object, Map<string, Shown>>()
+/** The series by registry and attributes. A series has one reader, which asks every agent that shares it. */
+const approvalSeries = new WeakMap<object, Map<string, ApprovalSeries>>()
 
-const show = (context: Context.Context<never>): Shown => {
+const registerSeries = (context: Context.Context<never>): ApprovalSeries => {
   const ages = new Set<() => number>()
   const registration = Metric.registerUnsafe(pendingApprovalAge, context, {
     get: () => ({ value: Array.from(ages).reduce((oldest, ageMs) => Math.max(oldest, ageMs()), 0) / 1000 }),
@@ -121,18 +135,18 @@ const show = (context: Context.Context<never>): Shown => {
 }
 
 /**
- * Shows an agent's wait for approval while the scope is open. `ageMs` is asked whenever metrics are read; 0 means that it does
- * not wait. Agents with the same attributes share the series, which shows the oldest of their waits.
+ * Shows an agent's wait for approval while the scope is open. `ageMs` is called whenever metrics are read; 0 means that the
+ * agent does not wait. Agents with the same attributes share the series, which shows the oldest of their waits.
  */
 export const showApprovalAge = (ageMs: () => number): Effect.Effect<void, never, Scope.Scope> =>
   Effect.contextWith((context: Context.Context<never>) => {
     const registry = Context.get(context, Metric.MetricRegistry)
     const key = JSON.stringify(Object.entries(Context.get(context, Metric.CurrentMetricAttributes)).toSorted())
-    const bySeries = shown.get(registry) ?? new Map<string, Shown>()
-    shown.set(registry, bySeries)
+    const bySeries = approvalSeries.get(registry) ?? new Map<string, ApprovalSeries>()
+    approvalSeries.set(registry, bySeries)
     return Effect.asVoid(Effect.acquireRelease(
       Effect.sync(() => {
-        const series = bySeries.get(key) ?? show(context)
+        const series = bySeries.get(key) ?? registerSeries(context)
         bySeries.set(key, series)
         series.ages.add(ageMs)
         return series

@@ -1,9 +1,8 @@
 /**
- * Whether a link is read, and the time for which it was.
+ * Whether a link is read, and a clock that runs only while it is.
  *
- * A subscriber that must lose nothing closes the gate while it is behind. What the gateway answered meanwhile lies unread, so
- * that neither a request nor the gateway may be given up for it: deadlines and silence are measured in the time for which the
- * link was read.
+ * A subscriber that must lose nothing closes the gate while it is behind. The gateway's answers then lie unread, so
+ * neither a request nor the link may time out because of that: deadlines and silence are measured on this clock.
  */
 import type * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
@@ -17,10 +16,11 @@ export interface ReadGate {
   readonly closers: Set<object>
   readonly opened: Latch.Latch
   link: Pick<Link, "pause" | "resume"> | undefined
-  /** For how long the gate was closed, without the time for which it is now. */
+  /** How long the gate was closed in total, without the present closure. */
   closedForMs: number
+  /** When the present closure began, in monotonic milliseconds. */
   closedAtMs: number
-  /** When the last message came, as the clock gave it, and `closedForMs` at that time. */
+  /** When the last message came, in monotonic nanoseconds, and `closedForMs` at that time. */
   heardAt: bigint
   closedForWhenHeardMs: number
 }
@@ -38,11 +38,11 @@ export const make = (clock: Clock.Clock): ReadGate => ({
 
 export const isClosed = (self: ReadGate): boolean => self.closers.size > 0
 
-/** Monotonic milliseconds, less those for which the gate was closed. Stands still while it is. */
+/** Monotonic milliseconds minus the time for which the gate was closed. Stands still while it is closed. */
 export const nowMs = (self: ReadGate): number =>
   (isClosed(self) ? self.closedAtMs : Monotonic.nowMs(self.clock)) - self.closedForMs
 
-/** Notes that a message came. On the path of every frame, so it only reads the clock. While the gate is closed, time stands. */
+/** Notes that a message came. Called for every frame, so it only reads the clock. While the gate is closed, time stands. */
 export const hear = (self: ReadGate): void => {
   if (isClosed(self)) return
   self.heardAt = self.clock.monotonicTimeNanosUnsafe()
@@ -55,7 +55,7 @@ export const heardAtMs = (self: ReadGate): number => Monotonic.millis(self.heard
 /** Waits until the link is read. */
 export const awaitOpen = (self: ReadGate): Effect.Effect<void> => self.opened.await
 
-/** Stops the reading for a holder, until it and all others open the gate. */
+/** Stops the reading until this closer and all others have opened the gate. */
 export const close = (self: ReadGate, closer: object): void => {
   if (!isClosed(self)) {
     self.closedAtMs = Monotonic.nowMs(self.clock)
@@ -65,10 +65,11 @@ export const close = (self: ReadGate, closer: object): void => {
   self.closers.add(closer)
 }
 
+/** Starts the reading again if no other closer is left. */
 export const open = (self: ReadGate, closer: object): void => {
   if (!self.closers.delete(closer) || isClosed(self)) return
   self.closedForMs += Monotonic.nowMs(self.clock) - self.closedAtMs
-  // A link that resumes may deliver at once, and what it delivers may close the gate again.
+  // Last, because a link that resumes may deliver at once, and that may close the gate again.
   self.opened.openUnsafe()
   self.link?.resume()
 }

@@ -51,6 +51,7 @@ export class AnswerInvalid extends Schema.TaggedError<AnswerInvalid>()("AnswerIn
   }
 }
 
+/** Why `Session.request` failed. After `RequestTimeout` or `LinkError` the gateway may have done what was asked. */
 export type RequestError = FrameTooLarge | MissingScope | RequestTimeout | RequestRejected | LinkError
 
 /** Reads the `error` of a refused request. */

@@ -2,7 +2,7 @@
  * One link after hello-ok: requests, their answers, and events.
  *
  * The frame path is synchronous. A frame is parsed once, in the socket's callback, and goes from there to the request that
- * waits for it or to the queues of those who subscribed. What is neither is noise: counted and ignored.
+ * waits for it or to the queues of the subscribers. Everything else is noise: counted and ignored.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -27,29 +27,31 @@ import * as ReadGate from "./ReadGate.ts"
 import type { RequestError } from "./RequestError.ts"
 import { AnswerInvalid, fromError, MissingScope, RequestTimeout } from "./RequestError.ts"
 
-/** What is known of a session from its hello-ok. */
+/** What the handshake says about a session. */
 export interface SessionFacts {
   readonly protocol: number
   readonly serverVersion: string | undefined
-  /** What the gateway says it granted; what was asked for, on releases that say nothing. */
+  /** The scopes that the gateway granted; on releases that do not say, those that were requested. */
   readonly scopes: ReadonlyArray<string>
-  /** What was asked for and not granted. A method that needs one of them fails with `MissingScope`. */
+  /** Scopes of the settings that were not granted. A method that needs one of them fails with `MissingScope`. */
   readonly missingScopes: ReadonlyArray<string>
-  /** False is a success too: local backends and some releases get no device token. */
+  /** False is no failure: gateways give no device token to local backends, and some releases give none at all. */
   readonly deviceTokenIssued: boolean
   /** Milliseconds on this process's clock. */
   readonly connectedAtMs: number
   /** The gateway's clock minus ours, in milliseconds. */
   readonly clockDeltaMs: number | undefined
-  /** When the gateway's process began, in milliseconds on this process's clock; absent when it did not tell. */
+  /** When the gateway's process began, in milliseconds on this process's clock; absent when the gateway did not say. */
   readonly gatewayStartedAtMs?: number | undefined
+  /** From the start of dialling to hello-ok. */
   readonly handshakeMs: number
 }
 
+/** What a session has counted since its hello-ok, and how many requests are open now. */
 export interface SessionCounts {
-  /** Messages that were no frame, and answers that nobody waited for. */
+  /** Messages that are no frame, and answers to no open request. */
   readonly noise: number
-  /** Events that the connection's sequence numbers say are missing. */
+  /** Events that are missing, by the sequence numbers of the link. */
   readonly missed: number
   /** Events dropped because a subscriber was too slow. */
   readonly dropped: number
@@ -57,26 +59,33 @@ export interface SessionCounts {
   readonly pending: number
 }
 
+/** One subscriber's view of a session's events, made by `Session.subscribe`. */
 export interface Subscription {
   /** The events since the subscription began. Ends with the session. */
   readonly events: Stream.Stream<Frame.EventFrame>
-  /** Events this subscriber lost: its own queue was full, or the connection's numbers had a gap. */
+  /** Events this subscriber lost: its own queue was full, or the link's sequence numbers had a gap. */
   readonly lost: () => number
 }
 
+/** Options of a single request or call. */
 export interface RequestOptions {
   /** Instead of the session's `requestTimeout`. */
   readonly timeout?: Duration.Duration
 }
 
+/**
+ * A link after hello-ok: requests, calls and events. `Supervisor` makes one for each link and gives it in the status
+ * `Connected`.
+ */
 export interface Session {
   readonly facts: SessionFacts
   /**
-   * The payload of the answer, as it came: for methods that `protocol/Method` does not describe. Fails at once when the link ends; interruption leaves no registration. A frame above
-   * the gateway's limit, and a method whose scope is known not to be granted, fail before anything is sent.
+   * Sends a request and gives the payload of the answer, not decoded: for methods that `protocol/Method` does not describe.
+   * Fails at once when the link ends. A frame above the gateway's limit, and a method whose scope was not granted, fail before
+   * anything is sent. After an interruption a late answer counts as noise.
    *
-   * One span, `gateway.request`, where a tracer is installed and tracing is on; otherwise none is made. The span has the
-   * method and how it ended, never parameters or payload.
+   * One span, `gateway.request`, where a tracer is installed and tracing is on. It has the method and how the request ended,
+   * never parameters or payload.
    */
   readonly request: (
     method: string,
@@ -85,7 +94,7 @@ export interface Session {
   ) => Effect.Effect<unknown, RequestError>
   /**
    * Calls a method that `protocol/Method` describes: its scope is checked before anything is sent, and its answer is decoded
-   * once. An answer of another shape fails with `AnswerInvalid`; the gateway has done what was asked then.
+   * once. An answer of another shape fails with `AnswerInvalid`; the gateway has then done what was asked.
    */
   readonly call: <Params, Answer>(
     method: Method<Params, Answer>,
@@ -93,10 +102,10 @@ export interface Session {
     options?: RequestOptions
   ) => Effect.Effect<Answer, RequestError | AnswerInvalid>
   /**
-   * Events with one of these names, from now on; 1024 wait for their subscriber unless `capacity` says otherwise. What does
-   * not fit is lost and counted. With `backpressure` it stops the reading of the link instead, for everybody, until half of
-   * it is taken, and nothing is lost. While the link is not read, no request times out, silence is not noticed, and neither
-   * is the end of the link.
+   * Events with one of these names, from now on. Up to `capacity` of them (1024 unless given) wait for the subscriber; more
+   * are lost and counted. With `backpressure` none is lost: a full queue stops the reading of the whole link, until the
+   * subscriber has taken half of it. While the link is not read, no request times out, and neither silence nor the end of the
+   * link is noticed.
    */
   readonly subscribe: (
     names: ReadonlyArray<string>,
@@ -107,6 +116,7 @@ export interface Session {
   readonly counts: () => SessionCounts
 }
 
+/** The receiving side of a session, before and after its link is established. */
 export interface Prepared {
   /** Given to the handshake: takes every frame after hello-ok. */
   readonly handler: LinkHandler
@@ -118,7 +128,7 @@ export interface Prepared {
   ) => Effect.Effect<Session, never, Scope.Scope>
 }
 
-/** The gateway ticks at a steady interval; two of them without any frame mean that the link is dead. */
+/** The gateway sends a tick at a steady interval. After this many intervals without any frame the link counts as dead. */
 const silentIntervals = 2
 const silentCode = 4000
 
@@ -130,7 +140,7 @@ interface PendingRequest extends Deadlines.Pending {
 /** Typed calls on top of requests. */
 export const callBy = (request: Session["request"]): Session["call"] => (method, params, options) =>
   Effect.flatMap(
-    // The type of `params` says what is allowed, so that what cannot be encoded is a bug.
+    // The type of `params` allows only what can be encoded, so a failure is a bug.
     Effect.orDie(Schema.encodeEffect(method.params)(params)),
     (encoded) =>
       Effect.flatMap(request(method.name, encoded, options), (payload) =>
@@ -140,7 +150,7 @@ export const callBy = (request: Session["request"]): Session["call"] => (method,
         ))
   )
 
-/** Prepares the receiving side of a session before its link is dialled, so that no frame finds nobody. */
+/** Makes the receiving side of a session before its link is dialled, so that no frame is missed. */
 export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   const clock = yield* Clock.Clock
   const pending = new Map<string, PendingRequest>()
@@ -186,7 +196,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     const scopesTold = hello.auth?.scopes !== undefined
     let lastId = 0
     gate.link = link
-    // The handshake, however long it took, is no silence of this session.
+    // The time of the handshake does not count as silence.
     ReadGate.hear(gate)
 
     const ask: Session["request"] = (method, params, options) =>
@@ -203,7 +213,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
         const timeoutMs = Duration.toMillis(options?.timeout ?? requestTimeout)
         const deadlineMs = ReadGate.nowMs(gate) + timeoutMs
         const id = String(++lastId)
-        // Before the registration: parameters that are no JSON must not leave one behind.
+        // Encoded before the request is registered: this throws for parameters that are no JSON, and must leave nothing behind.
         const text = Frame.encodeRequest(id, method, params)
         const tooLarge = FrameLimit.check(method, text, limitBytes)
         if (tooLarge !== undefined) {
@@ -232,7 +242,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
       })
     const request: Session["request"] = (method, params, options) =>
       Effect.withFiber((fiber) =>
-        tracerOf(fiber) === undefined ? ask(method, params, options) : traced(method, ask(method, params, options))
+        tracerOf(fiber) === undefined ? ask(method, params, options) : trace(method, ask(method, params, options))
       )
 
     const tickMs = hello.policy?.tickIntervalMs
@@ -275,14 +285,14 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   }
 })
 
-/** A tracer keeps what a span ended with, and an answer may hold a credential or a conversation: so it passes beside it. */
-const traced = (method: string, asked: Effect.Effect<unknown, RequestError>): Effect.Effect<unknown, RequestError> =>
+/** Runs a request in a span. Tracers keep a span's result, and an answer may hold a secret, so it passes beside the span. */
+const trace = (method: string, request: Effect.Effect<unknown, RequestError>): Effect.Effect<unknown, RequestError> =>
   Effect.suspend(() => {
     let payload: unknown
     const options = { kind: "client", attributes: { "rpc.system": "openclaw", "rpc.method": method } } as const
     return Effect.map(
       Effect.useSpan("gateway.request", options, (span) =>
-        asked.pipe(
+        request.pipe(
           Effect.tapError((error) =>
             Effect.sync(() => {
               span.attribute("error.type", error._tag)

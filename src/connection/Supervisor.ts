@@ -1,9 +1,9 @@
 /**
- * Keeps one device connected to one gateway, and tells at any moment where that stands.
+ * Keeps one device connected to one gateway, and publishes the status of the connection.
  *
- * Supervisor interprets and decides nothing: `ConnectStep` says what follows from each attempt and each lost link, and this
- * module attempts, waits and tells it. Its own state is the settings, the memory of `ConnectStep` and the status, which only it
- * writes. Closing its scope interrupts the loop wherever it is, waits for the finalizers, and closes the socket last.
+ * Supervisor interprets and decides nothing: `ConnectStep` says what follows from each attempt and each lost link; this
+ * module attempts, waits and publishes. Its own state is the settings, the memory of `ConnectStep` and the status, which only
+ * it writes. Closing its scope interrupts the loop wherever it is, waits for the finalizers, and closes the socket last.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -33,27 +33,30 @@ import type { Request } from "./ScopeRequest.ts"
 import * as ScopeUpgrade from "./ScopeUpgrade.ts"
 import * as Widening from "./Widening.ts"
 
+/**
+ * The connection of one device to one gateway: it connects, waits for approval, reconnects, and says which state it is in.
+ * `Supervisor.layer` provides it and starts at once, with the settings of `GatewayConfig`.
+ */
 export class Supervisor extends Context.Service<Supervisor, {
   readonly status: Effect.Effect<ConnectionStatus>
-  /** The present status with the gateway that it is about, then every change. Nothing is left out, however fast it changes. */
+  /** The present status with the gateway that it is about, then every change. None is skipped, however fast they follow. */
   readonly changes: Stream.Stream<GatewayStatus>
   /** Which gateway this is: `scheme://host:port/path`. */
   readonly gatewayScope: Effect.Effect<string>
-  /** While the scope is open somebody is looking, and an approval is asked for every three seconds. */
+  /** While the scope is open, somebody is watching: the gateway is asked about a pending approval every three seconds. */
   readonly attend: Effect.Effect<void, never, Scope.Scope>
-  /** Tries again now, where that is allowed: it ends a wait or a halt, but never a time that the gateway has set. */
+  /** Tries again now: ends a wait or a halt, but never before a time that the gateway has set. */
   readonly checkNow: Effect.Effect<void>
   /** Closes the link and stays away until `resume`. */
   readonly pause: Effect.Effect<void>
   readonly resume: Effect.Effect<void>
-  /** Starts afresh with other settings, for example a new token. */
+  /** Starts again with other settings, for example a new token. */
   readonly reconfigure: (settings: GatewaySettings) => Effect.Effect<void>
   /**
-   * Asks for these scopes beside those that the session has, and waits for a person's answer; the session goes on meanwhile
-   * and whatever the answer is. The wider scopes come with a new session, which takes the place of the present one; requests
-   * under way on that one fail with `LinkError`. The request outlives lost links and the interruption of the caller; pausing,
-   * other settings and the end of the supervisor end it. A device whose settings name more scopes than were approved asks in
-   * the same way by itself, once.
+   * Asks for these scopes in addition to those of the session, and waits for a person's answer. The session goes on, whatever
+   * the answer. Wider scopes come with a new session that replaces the present one; requests under way on that one fail with
+   * `LinkError`. The request outlives lost links and the interruption of the caller; `pause`, `reconfigure` and the end of the
+   * supervisor end it. A device whose settings name more scopes than were approved makes such a request by itself, once.
    */
   readonly upgradeScopes: (
     scopes: ReadonlyArray<ScopeName>
@@ -71,8 +74,8 @@ interface Connection {
   readonly means: Attempt.Means
   readonly attendance: Attendance.Attendance
   readonly widening: Widening.Widening
-  readonly told: SubscriptionRef.SubscriptionRef<GatewayStatus>
-  /** What is known of each gateway, by scope, that this device was told to connect to. */
+  readonly statusRef: SubscriptionRef.SubscriptionRef<GatewayStatus>
+  /** What is known of each gateway that the settings have named so far, by gateway scope. */
   readonly known: Map<string, ConnectStep.Known>
   settings: GatewaySettings
   memory: ConnectStep.Memory
@@ -81,10 +84,10 @@ interface Connection {
 
 const scopeOf = (self: Connection): string => self.settings.endpoint.gatewayScope
 
-/** Tells a status, whose times are monotonic, by the wall clock. */
+/** Publishes a status. Its times are monotonic; they are published by the wall clock. */
 const tell = (self: Connection, status: ConnectionStatus): Effect.Effect<void> =>
   Effect.suspend(() =>
-    SubscriptionRef.set(self.told, {
+    SubscriptionRef.set(self.statusRef, {
       gatewayScope: scopeOf(self),
       status: moved(status, Attendance.wallAheadMs(self.attendance))
     })
@@ -100,15 +103,15 @@ const decide = (self: Connection, input: ConnectStep.Input): ConnectStep.Decisio
 }
 
 const tellRequest = (
-  { attendance, told }: Pick<Connection, "attendance" | "told">,
+  { attendance, statusRef }: Pick<Connection, "attendance" | "statusRef">,
   request: Request
 ): Effect.Effect<void> =>
-  SubscriptionRef.update(told, (now) => {
+  SubscriptionRef.update(statusRef, (now) => {
     if (now.status._tag !== "Connected") return now
     return { ...now, status: moved(connected(now.status.session, request), Attendance.wallAheadMs(attendance)) }
   })
 
-/** Tells of a session, with the request beside it, or as the one that a request led to. */
+/** Publishes a session with the request for wider scopes beside it. A session that has those scopes ends the request. */
 const tellSession = Effect.fnUntraced(function*(self: Connection, live: Attempt.Live, ways: Widening.Ways) {
   yield* Scope.addFinalizer(
     live.sessionScope,
@@ -137,7 +140,7 @@ const live = Effect.fnUntraced(function*(self: Connection, offer: Offer) {
       const livedMs = Attendance.nowMs(self.attendance) - sinceMs
       return { _tag: "LinkLost", error: next, livedMs } satisfies ConnectStep.Input
     }
-    // The old session ends before the new one is told, so that nobody gets an event twice; its link may take its time.
+    // The old session ends before the new one is published, so that nobody gets an event twice. Its link may close later.
     yield* Scope.close(sessionScope, Exit.void)
     current = next
     yield* tellSession(self, current, ways())
@@ -145,7 +148,7 @@ const live = Effect.fnUntraced(function*(self: Connection, offer: Offer) {
   }
 }, Effect.scoped)
 
-/** One attempt, and the session that it gives to its end. */
+/** Makes one attempt, and stays with the session that it leads to until that ends. */
 const attempt = Effect.fnUntraced(function*(self: Connection) {
   const { attempt } = self.memory.history
   const stored = yield* Attempt.storedToken(self.means, self.settings)
@@ -187,7 +190,7 @@ const follow = Effect.fnUntraced(function*(self: Connection, decision: ConnectSt
         (nextCheckAtMs) => tell(self, { _tag: "AwaitingApproval", approval, nextCheckAtMs, checking: false })
       )
       yield* SubscriptionRef.update(
-        self.told,
+        self.statusRef,
         (now) => now.status._tag === "AwaitingApproval" ? { ...now, status: { ...now.status, checking: true } } : now
       )
       break
@@ -203,50 +206,50 @@ const follow = Effect.fnUntraced(function*(self: Connection, decision: ConnectSt
   yield* tellAttempt(self)
 })
 
-/** Tells of the next attempt, unless it is a poll. */
+/** Publishes the next attempt, unless it is a poll. */
 const tellAttempt = (self: Connection): Effect.Effect<void> =>
   self.memory.next === "Poll"
     ? Effect.void
     : tell(self, { _tag: "Connecting", attempt: self.memory.history.attempt })
 
-/** Starts afresh with the present settings. Told before the loop runs, so that no status of before outlives a command. */
+/** Starts again with the present settings. Published before the loop runs, so that no earlier status outlives a command. */
 const begin = (self: Connection): Effect.Effect<void> =>
   Effect.suspend(() => {
-    self.memory = beginning(self)
+    self.memory = initialMemory(self)
     Widening.begin(self.widening, self.settings.scopes)
     return tellAttempt(self)
   })
 
-const beginning = (self: Pick<Connection, "attendance" | "settings" | "known">): ConnectStep.Memory =>
+const initialMemory = (self: Pick<Connection, "attendance" | "settings" | "known">): ConnectStep.Memory =>
   ConnectStep.begin(
     Attendance.nowMs(self.attendance),
     self.known.get(self.settings.endpoint.gatewayScope)
   )
 
-/** Attempts and waits, until it is interrupted. */
-const attempts = Effect.fnUntraced(function*(self: Connection): Effect.fn.Return<never> {
+/** Attempts and waits until it is interrupted. */
+const runAttempts = Effect.fnUntraced(function*(self: Connection): Effect.fn.Return<never> {
   while (true) yield* follow(self, yield* attempt(self))
 })
 
-/** All of one life: from a start to a pause, other settings or the end. */
+/** Runs from a start to a pause, other settings or the end. A defect halts it, and it begins again after `checkNow`. */
 const run = (self: Connection): Effect.Effect<never> =>
-  attempts(self).pipe(
+  runAttempts(self).pipe(
     Effect.ensuring(Effect.sync(() => Widening.drop(self.widening))),
-    Effect.catchDefect((defect) => Effect.andThen(defective(self, defect), begin(self))),
+    Effect.catchDefect((defect) => Effect.andThen(reportDefect(self, defect), begin(self))),
     Effect.forever,
     Effect.ensuring(Effect.sync(() => {
-      self.memory = beginning(self)
+      self.memory = initialMemory(self)
     }))
   )
 
-/** A defect is a bug of ours or of a service we were given. It is told, and the status does not pretend. */
-const defective = Effect.fnUntraced(function*(self: Connection, defect: unknown) {
+/** A defect is a bug of this program or of a service that it was given. It is logged, and the status says so. */
+const reportDefect = Effect.fnUntraced(function*(self: Connection, defect: unknown) {
   yield* Effect.logError("connection failed with a defect", defect)
   yield* tell(self, { _tag: "Halted", cause: { _tag: "InternalError" }, approval: undefined })
   yield* Attendance.waitForCheck(self.attendance)
 })
 
-/** For how long an approval has been waited for, of the device or of wider scopes. */
+/** How long the agent has waited for an approval, of the device or of wider scopes. */
 const waitedMs = ({ attendance, memory, widening: { scopes: { request } } }: Connection): number => {
   const nowMs = Attendance.nowMs(attendance)
   const asked = request._tag === "Open" ? request.history.approval : undefined
@@ -257,7 +260,7 @@ const make = Effect.gen(function*() {
   const means = yield* Attempt.means
   const settings = yield* GatewayConfig
   const attendance = Attendance.make(means.clock, yield* Random.Random)
-  const told = yield* SubscriptionRef.make<GatewayStatus>({
+  const statusRef = yield* SubscriptionRef.make<GatewayStatus>({
     gatewayScope: settings.endpoint.gatewayScope,
     status: { _tag: "Connecting", attempt: 0 }
   })
@@ -265,38 +268,39 @@ const make = Effect.gen(function*() {
   const self: Connection = {
     means,
     attendance,
-    told,
-    widening: Widening.make(means, attendance, (request) => tellRequest({ attendance, told }, request)),
+    statusRef,
+    widening: Widening.make(means, attendance, (request) => tellRequest({ attendance, statusRef }, request)),
     known,
     settings,
-    memory: beginning({ attendance, settings, known }),
+    memory: initialMemory({ attendance, settings, known }),
     sessions: 0
   }
-  // Runs after the loop has ended, as finalizers run in reverse: every subscriber learns that it is over.
+  // Finalizers run in reverse, so this runs after the loop has ended: every subscriber learns of the end.
   yield* Effect.addFinalizer(() => tell(self, { _tag: "Stopped" }))
   const loop = yield* FiberHandle.make<never>()
   const commands = yield* Semaphore.make(1)
   yield* Metrics.showApprovalAge(() => waitedMs(self))
 
-  const status = Effect.map(SubscriptionRef.get(told), (now) => now.status)
+  const status = Effect.map(SubscriptionRef.get(statusRef), (now) => now.status)
   const start = Effect.andThen(begin(self), Effect.asVoid(FiberHandle.run(loop, run(self))))
   yield* start
 
-  // Uninterruptible, as a loop that was stopped without a status that says so would look alive. Closing a link is bounded.
-  const only = (command: Effect.Effect<void>) => Semaphore.withPermits(commands, 1)(Effect.uninterruptible(command))
+  // Uninterruptible: the loop must not stop without a status that says so. Closing a link takes a bounded time.
+  const runExclusively = (command: Effect.Effect<void>) =>
+    Semaphore.withPermits(commands, 1)(Effect.uninterruptible(command))
   const unlessStopped = (command: Effect.Effect<void>) =>
     Effect.flatMap(status, (now) => now._tag === "Stopped" ? Effect.void : command)
 
   return Supervisor.of({
     status,
-    changes: SubscriptionRef.changes(told),
-    gatewayScope: Effect.map(SubscriptionRef.get(told), ({ gatewayScope }) => gatewayScope),
+    changes: SubscriptionRef.changes(statusRef),
+    gatewayScope: Effect.map(SubscriptionRef.get(statusRef), ({ gatewayScope }) => gatewayScope),
     attend: Attendance.attend(attendance),
     checkNow: Attendance.checkNow(attendance),
-    pause: only(unlessStopped(Effect.andThen(FiberHandle.clear(loop), tell(self, { _tag: "Paused" })))),
-    resume: only(Effect.flatMap(status, (now) => now._tag === "Paused" ? start : Effect.void)),
+    pause: runExclusively(unlessStopped(Effect.andThen(FiberHandle.clear(loop), tell(self, { _tag: "Paused" })))),
+    resume: runExclusively(Effect.flatMap(status, (now) => now._tag === "Paused" ? start : Effect.void)),
     reconfigure: (next) =>
-      only(unlessStopped(Effect.andThen(
+      runExclusively(unlessStopped(Effect.andThen(
         FiberHandle.clear(loop),
         Effect.suspend(() => {
           self.settings = next

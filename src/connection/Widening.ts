@@ -3,7 +3,7 @@
  *
  * Releases from 2026.8 take the request over the session itself and say how it ended. Older ones are asked by a second
  * attempt with the shared credential. In both cases the live session keeps the scopes that it has, and the wider ones come
- * with a new link (measured on 2026.9.6 and 2026.6.11). `ScopeRequest` decides; this module asks, waits and tells.
+ * with a new link (measured on 2026.9.6 and 2026.6.11). `ScopeRequest` decides; this module asks, waits and publishes.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -35,12 +35,12 @@ import type { Session, SessionFacts } from "./Session.ts"
 export interface Widening {
   readonly means: Attempt.Means
   readonly attendance: Attendance.Attendance
-  /** Tells what is told of the request beside a session. */
+  /** Publishes the state of the request beside a session. */
   readonly tell: (request: Request) => Effect.Effect<void>
   /** Opens when a request begins beside a session. */
   readonly begun: Latch.Latch
   scopes: Scopes
-  /** Of the request that is under way, for its caller. */
+  /** The outcome of the open request, if a caller waits for it. */
   outcome: Deferred.Deferred<Outcome> | undefined
   /** Wider scopes can be asked for beside the present session. */
   possible: boolean
@@ -60,34 +60,34 @@ export const make = (
   possible: false
 })
 
-/** What second attempts are made with: the settings, the credentials that were refused before this session, the proof. */
+/** What a second attempt uses: the settings, the credentials that were refused before this session, the proof version. */
 export interface Ways {
   readonly settings: GatewaySettings
   readonly refused: Refused
   readonly proof: History["proof"]
 }
 
-/** Whether a second attempt may ask: a device token is refused whatever it was not issued for. */
+/** Whether a second attempt can ask. It needs the shared credential: a device token gets only what it was issued for. */
 const mayAttempt = ({ refused, settings }: Ways): boolean =>
   !refused.shared && (settings.token !== undefined || settings.password !== undefined)
 
-/** The connection starts, with the scopes of its settings. */
+/** Begins with the scopes of the settings, and without a request. */
 export const begin = (self: Widening, wanted: ReadonlyArray<ScopeName>): void => {
   self.scopes = ScopeRequest.begin(wanted)
 }
 
-/** The request, if there is one, is over with the connection. */
+/** Ends the request, if there is one, because the connection ends. */
 export const drop = (self: Widening): void => {
   self.scopes = ScopeRequest.dropped(self.scopes)
   settle(self, { _tag: "Declined", reason: "ended" })
 }
 
-/** How the last request ended is no longer told. */
+/** Forgets how the last request ended, so that the status no longer shows it. */
 export const forget = (self: Widening): void => {
   self.scopes = ScopeRequest.forgotten(self.scopes)
 }
 
-/** A caller's request: tells its outcome. It goes on when the caller is interrupted. */
+/** Opens a caller's request and waits for its outcome. The request goes on when the caller is interrupted. */
 export const request = Effect.fnUntraced(function*(
   self: Widening,
   facts: SessionFacts,
@@ -103,7 +103,7 @@ export const request = Effect.fnUntraced(function*(
   return yield* Deferred.await(outcome)
 })
 
-/** An attempt that was refused for a part of the scopes has begun a request for all of them. */
+/** An attempt was refused because only a part of the scopes is approved. With it the gateway opened a request for all. */
 export const narrowed = Effect.fnUntraced(function*(
   self: Widening,
   goal: ReadonlyArray<ScopeName>,
@@ -115,7 +115,7 @@ export const narrowed = Effect.fnUntraced(function*(
   if (end !== undefined) yield* decline(self, approved, end)
 })
 
-/** A device token asks for no more than it was issued for, so that what it lacks is asked for beside the session. */
+/** Opens a request for the scopes that a device token lacks: the attempt with it asked only for those that it has. */
 export const begunWithToken = (self: Widening, live: Attempt.Live): Effect.Effect<void> => {
   const { scopes } = live.session.facts
   const { wanted } = self.scopes
@@ -125,7 +125,7 @@ export const begunWithToken = (self: Widening, live: Attempt.Live): Effect.Effec
   return Effect.logWarning(new ScopeUpgradeRefused({ reason: "NeedsSharedCredential" }).message)
 }
 
-/** A session is about to be told. Answers the scopes that it fulfils a request with, if it does. */
+/** Called before a session is published. Gives all wanted scopes if the session fulfils the open request. */
 export const held = (self: Widening, live: Attempt.Live, ways: Ways): ReadonlyArray<ScopeName> | undefined => {
   self.possible = live.takesUpgrade || mayAttempt(ways)
   const { scopes } = live.session.facts
@@ -136,7 +136,7 @@ export const held = (self: Widening, live: Attempt.Live, ways: Ways): ReadonlyAr
   return self.scopes.wanted
 }
 
-/** Sees one request after the other to its end beside a session. Ends with the session that has the wider scopes. */
+/** Handles one request after another beside a session. Gives the session that has the wider scopes. */
 export const widen = Effect.fnUntraced(function*(self: Widening, live: Attempt.Live, ways: Ways) {
   while (true) {
     if (self.scopes.request._tag !== "Open") yield* self.begun.await
@@ -164,7 +164,7 @@ const decline = Effect.fnUntraced(function*(self: Widening, granted: ReadonlyArr
   settle(self, { _tag: "Declined", reason })
 })
 
-/** Notes an answer that leaves the decision to a person. Answers why asking is over, if it is. */
+/** Notes an answer that leaves the decision to a person. Gives the reason if asking is over. */
 const noteAnswer = Effect.fnUntraced(function*(
   self: Widening,
   answer: PairingRequired,
@@ -179,7 +179,7 @@ const noteAnswer = Effect.fnUntraced(function*(
   return noted.end
 })
 
-/** Waits until it is time to ask again; not at all where nobody was asked yet. */
+/** Waits until it is time to ask again; does not wait if the gateway was not asked yet. */
 const waitForNextAsk = (self: Widening): Effect.Effect<void> => {
   const { request } = self.scopes
   const approval = request._tag === "Open" ? request.history.approval : undefined
@@ -188,10 +188,10 @@ const waitForNextAsk = (self: Widening): Effect.Effect<void> => {
     : Attendance.waitForNextAsk(self.attendance, approval, request.notBeforeMs, () => self.tell(request))
 }
 
-/** Sees the request to its end: the session with the wider scopes, or why there is none. */
+/** Handles one request to its end. Gives the session with the wider scopes, or why there is none. */
 const negotiate = Effect.fnUntraced(function*(self: Widening, live: Attempt.Live, ways: Ways) {
   if (live.takesUpgrade) {
-    const answer = yield* overSession(self, live.session)
+    const answer = yield* askOverSession(self, live.session)
     switch (answer._tag) {
       case "Declined":
         return answer.reason
@@ -206,11 +206,11 @@ const negotiate = Effect.fnUntraced(function*(self: Widening, live: Attempt.Live
         if (!mayAttempt(ways)) return "refused"
     }
   }
-  return yield* bySecondAttempts(self, live.session.facts.scopes, ways)
+  return yield* askBySecondAttempts(self, live.session.facts.scopes, ways)
 })
 
-/** Asks by second attempts, until one is let in. */
-const bySecondAttempts = Effect.fnUntraced(function*(
+/** Asks by second attempts until one succeeds. */
+const askBySecondAttempts = Effect.fnUntraced(function*(
   self: Widening,
   held: ReadonlyArray<string>,
   { proof, refused, settings }: Ways
@@ -247,7 +247,7 @@ const bySecondAttempts = Effect.fnUntraced(function*(
   }
 })
 
-/** What came of asking over the session. */
+/** How asking over the session ended. */
 type Answer =
   | {
     readonly _tag: "Approved"
@@ -255,35 +255,35 @@ type Answer =
     readonly scopes: ReadonlyArray<string>
   }
   | { readonly _tag: "Declined"; readonly reason: UpgradeEnd }
-  /** The gateway does not take the request this way, in its words. */
+  /** The gateway does not take the request over a session; `message` says why. */
   | { readonly _tag: "NotTaken"; readonly message: string }
 
-/** Twice within the life of a request, and not more often: each ask is a line in the log of the gateway. */
+/** Twice within the life of a request, and not more often, because the gateway logs each ask. */
 const renewMs = 120_000
-/** After an answer that says nothing. */
-const patienceMs = 15_000
+/** How long to wait after an ask without an answer, or without a usable one. */
+const retryMs = 15_000
 
 /**
- * Asks over the session, and again now and then, which keeps the request alive. Ends with the gateway's word on it; never
- * when the session ends first.
+ * Asks over the session, and again every `renewMs`, which keeps the request alive. Ends with the gateway's decision; never
+ * ends if the session ends first.
  */
-const overSession = Effect.fnUntraced(function*(self: Widening, session: Session): Effect.fn.Return<Answer> {
+const askOverSession = Effect.fnUntraced(function*(self: Widening, session: Session): Effect.fn.Return<Answer> {
   while (true) {
-    const first = yield* askOver(self, session)
+    const first = yield* sendRequest(self, session)
     if (first._tag === "Unanswered") {
-      yield* Effect.sleep(Duration.millis(patienceMs))
+      yield* Effect.sleep(Duration.millis(retryMs))
       continue
     }
     if (first._tag !== "Asked") return first
     const next = yield* Effect.raceFirst(
-      decisionOver(self, session, first.requestId),
-      keptAliveOver(self, session, first.requestId)
+      awaitDecision(self, session, first.requestId),
+      keepAlive(self, session, first.requestId)
     )
     if (next._tag !== "Again") return next
   }
 })
 
-const askOver = Effect.fnUntraced(function*(self: Widening, session: Session) {
+const sendRequest = Effect.fnUntraced(function*(self: Widening, session: Session) {
   const scopes = ScopeRequest.goal(self.scopes)
   const sent = yield* Effect.result(session.call(Method.requestUpgrade, { scopes }))
   if (Result.isFailure(sent)) {
@@ -304,26 +304,26 @@ const askOver = Effect.fnUntraced(function*(self: Widening, session: Session) {
   return end === undefined ? { _tag: "Asked" as const, requestId } : { _tag: "Declined" as const, reason: end }
 })
 
-/** Ends when the request that is waited for is not the one that is pending. */
-const keptAliveOver = Effect.fnUntraced(function*(self: Widening, session: Session, requestId: RequestId) {
+/** Renews the request. Ends when the gateway names another request than this one, or when asking is over. */
+const keepAlive = Effect.fnUntraced(function*(self: Widening, session: Session, requestId: RequestId) {
   while (true) {
     yield* Effect.sleep(Duration.millis(renewMs))
-    const again = yield* askOver(self, session)
+    const again = yield* sendRequest(self, session)
     if (again._tag === "Declined") return again
     if (again._tag === "Asked" && again.requestId !== requestId) return { _tag: "Again" as const }
   }
 })
 
-const decisionOver = Effect.fnUntraced(function*(self: Widening, session: Session, requestId: RequestId) {
-  const said = yield* Effect.result(session.call(Method.waitUpgrade, { requestId }, { timeout: Duration.infinity }))
-  if (Result.isFailure(said)) {
-    if (said.failure._tag === "LinkError") return yield* Effect.never
-    if (said.failure._tag === "AnswerInvalid") return { _tag: "Declined" as const, reason: "expired" as const }
-    // A gateway that is about to restart forgets whom it owes an answer, and keeps the request.
-    yield* Effect.sleep(Duration.millis(patienceMs))
+const awaitDecision = Effect.fnUntraced(function*(self: Widening, session: Session, requestId: RequestId) {
+  const result = yield* Effect.result(session.call(Method.waitUpgrade, { requestId }, { timeout: Duration.infinity }))
+  if (Result.isFailure(result)) {
+    if (result.failure._tag === "LinkError") return yield* Effect.never
+    if (result.failure._tag === "AnswerInvalid") return { _tag: "Declined" as const, reason: "expired" as const }
+    // A gateway that restarts keeps the request, but not who waits for its decision.
+    yield* Effect.sleep(Duration.millis(retryMs))
     return { _tag: "Again" as const }
   }
-  const answer = said.success
+  const answer = result.success
   return answer.status === "approved"
     ? {
       _tag: "Approved" as const,

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 
+/** One `chat.send`, as the agent gets it. `runId` is the client's idempotency key. */
 export interface AgentInput {
   /** In its full form, for example `agent:main:main`. */
   readonly sessionKey: string
@@ -28,6 +29,7 @@ export class AgentFailed extends Schema.TaggedError<AgentFailed>()("AgentFailed"
   }
 }
 
+/** Runs one message. The stream's end completes the run; `AgentFailed` fails it; an abort interrupts the stream. */
 export type Agent = (input: AgentInput) => Stream.Stream<AgentStep, AgentFailed>
 
 const text = (delta: string): AgentStep => ({ _tag: "Text", delta })

@@ -39,6 +39,7 @@ import * as Methods from "./Methods.ts"
 import * as Observation from "./Observation.ts"
 import * as PairingBook from "./PairingBook.ts"
 
+/** How the gateway behaves. Only `auth` is required. */
 export interface Options {
   readonly auth: CredentialCheck.Auth
   /**
@@ -79,6 +80,7 @@ export interface Options {
   readonly faults?: ReadonlyArray<Fault.Fault>
 }
 
+/** `approve` or `reject` got an id that no pending request has: it was decided, replaced or has expired. */
 export class UnknownRequest extends Schema.TaggedError<UnknownRequest>()("UnknownRequest", {
   requestId: Schema.String
 }) {
@@ -87,12 +89,17 @@ export class UnknownRequest extends Schema.TaggedError<UnknownRequest>()("Unknow
   }
 }
 
+/** No device with this id is paired, or it has no valid token for the role that was named. */
 export class UnknownDevice extends Schema.TaggedError<UnknownDevice>()("UnknownDevice", { deviceId: Schema.String }) {
   override get message(): string {
     return `no paired device ${this.deviceId}, or no valid token of it`
   }
 }
 
+/**
+ * A gateway as its host sees it: links come in, an operator decides on devices and tokens, and tests script faults and
+ * observe.
+ */
 export interface Interface {
   /**
    * Takes over one link. Synchronous: it may send and close before it returns. Once it has called `peer.close`, the gateway
@@ -132,6 +139,7 @@ export interface Interface {
 /** Of one address. Further links are refused until one of them has its session. */
 const maxSilentLinks = 32
 
+/** A gateway with no paired device. Its fibers, and with them its links, end with the scope. */
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Interface, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const fork = yield* FiberSet.runtime(yield* FiberSet.make<void>())<never>()
@@ -327,6 +335,10 @@ const testOptions: Options = {
   seeded: true
 }
 
+/**
+ * A gateway in this process, for development and tests. Serve it with `DevGatewayWs`, or join clients to it in memory with
+ * `testing/MemoryTransport`.
+ */
 export class DevGateway extends Context.Service<DevGateway, Interface>()("effect-openclaw/devgateway/DevGateway") {
   static readonly layer = (options: Options) => Layer.effect(DevGateway, make(options))
   /** Shared token `shared-token`, operator token `operator-token`, everything random from Effect's `Random`. */

@@ -12,6 +12,7 @@ import { type WebSocket, WebSocketServer } from "ws"
 import * as DevGateway from "./DevGateway.ts"
 import type { UpgradeRefusal } from "./Fault.ts"
 
+/** Where the gateway listens. */
 export interface Options {
   /** 0, a free port, unless given. */
   readonly port?: number

@@ -14,6 +14,7 @@ export interface UpgradeRefusal {
   readonly body: string
 }
 
+/** What goes wrong on one connection. */
 export interface Fault {
   /** Never sends a challenge, as a gateway older than the challenge would; a proof without nonce is then accepted. */
   readonly noChallenge?: boolean
@@ -52,6 +53,7 @@ export interface Fault {
 /** Text messages that are not frames of the protocol. */
 export const noiseTexts: ReadonlyArray<string> = [`["x"]`, "1", "null", `{"type":"mystery","id":"1"}`, "not json"]
 
+/** The binary message of `noiseFrames`: bytes that are no UTF-8 text. */
 export const noiseBytes: Uint8Array = Uint8Array.of(0, 255, 1, 254)
 
 /** Which fault each connection gets. Connections count from 1. */
@@ -65,6 +67,10 @@ export interface FaultScript {
   readonly takeUpgradeRefusal: (connection: number) => UpgradeRefusal | undefined
 }
 
+/**
+ * A script that begins with these faults, one for each connection in order. Later connections have none until `add` or
+ * `each` gives some.
+ */
 export const makeScript = (first: ReadonlyArray<Fault>): FaultScript => {
   const queue: Array<Fault> = [...first]
   let others: (connection: number) => Fault | undefined = () => undefined

@@ -46,6 +46,7 @@ import type { Refusal } from "./Refusal.ts"
 import { toResponse } from "./Refusal.ts"
 import * as Site from "./Site.ts"
 
+/** Where the server listens, which files it serves, and the limits of its connections. */
 export interface Options extends Connections.Options {
   /** The folder with the page's files; the one of this package's build unless set. */
   readonly site?: string
@@ -53,6 +54,10 @@ export interface Options extends Connections.Options {
   readonly port?: number
 }
 
+/**
+ * The pairing page of one agent, served to this machine. `DialogServer.layer` provides it and listens until its scope
+ * closes.
+ */
 export class DialogServer extends Context.Service<DialogServer, {
   /**
    * `http://127.0.0.1:<port>/#token=<43 characters of base64url>`. It allows all that the page can do, so it is for the person

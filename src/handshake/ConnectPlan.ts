@@ -15,6 +15,7 @@ import type { ProofVersion } from "../protocol/DeviceProof.ts"
 import * as DeviceProof from "../protocol/DeviceProof.ts"
 import type { GatewaySettings } from "./GatewayConfig.ts"
 
+/** The kinds of `Credential`, for errors, spans and recordings, which never hold the credential itself. */
 export const CredentialKind = Schema.Literals(["SharedToken", "Password", "DeviceToken", "None"])
 export type CredentialKind = typeof CredentialKind.Type
 
@@ -41,6 +42,7 @@ type CopiedSetting =
   | "role"
   | "scopes"
 
+/** Everything that an attempt sends and signs, except the challenge. Made by `make` from settings, identity and credential. */
 export interface ConnectPlan extends Pick<GatewaySettings, CopiedSetting> {
   readonly target: Target
   readonly identity: DeviceIdentity["Service"]

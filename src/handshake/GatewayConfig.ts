@@ -131,6 +131,10 @@ export const settingsOf = (
   )
 }
 
+/**
+ * The checked settings of one gateway. The program provides it: from values (`layer`), from a `Config` of its own
+ * (`layerConfig`) or from the environment (`layerEnv`).
+ */
 export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySettings>()(
   "effect-openclaw/handshake/GatewayConfig"
 ) {

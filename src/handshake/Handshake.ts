@@ -49,6 +49,7 @@ export interface HandshakeLimits {
   readonly legacyWithoutChallenge: boolean
 }
 
+/** A link that got hello-ok. */
 export interface Established {
   readonly link: Link
   readonly hello: HelloOk
@@ -58,6 +59,10 @@ export interface Established {
   readonly elapsedMs: number
 }
 
+/**
+ * Performs the handshake: dial, challenge, proof, hello-ok. `Handshake.layer` provides it over a `Transport`; `Agent.layer`
+ * includes it.
+ */
 export class Handshake extends Context.Service<Handshake, {
   /**
    * Performs one attempt. From hello-ok on, and from the same callback, frames and the link's end go to `handler`. The

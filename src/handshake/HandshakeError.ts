@@ -104,6 +104,10 @@ export class DeviceProofRejected extends Schema.TaggedError<DeviceProofRejected>
   }
 }
 
+/**
+ * Client and gateway do not fit together, most often because they have no protocol version in common. `minProtocol` and
+ * `maxProtocol` are what the client offered, `expectedProtocol` what the gateway named, if it did.
+ */
 export class ProtocolMismatch extends Schema.TaggedError<ProtocolMismatch>()("ProtocolMismatch", {
   reason: MismatchReason,
   minProtocol: Schema.Int,
@@ -122,6 +126,7 @@ export class ProtocolMismatch extends Schema.TaggedError<ProtocolMismatch>()("Pr
   }
 }
 
+/** The gateway does not accept the `Origin` header of the upgrade, or the lack of one. */
 export class OriginNotAllowed extends Schema.TaggedError<OriginNotAllowed>()("OriginNotAllowed", {
   /** The Origin that was sent, if one was. */
   origin: Schema.optional(Schema.String)
@@ -133,6 +138,7 @@ export class OriginNotAllowed extends Schema.TaggedError<OriginNotAllowed>()("Or
   }
 }
 
+/** The gateway does not accept this client id with this client mode. Both are from closed lists of the gateway's release. */
 export class ClientNotAllowed extends Schema.TaggedError<ClientNotAllowed>()("ClientNotAllowed", {
   clientId: ClientId,
   clientMode: ClientMode
@@ -186,6 +192,7 @@ export class ScopesNarrowed extends Schema.TaggedError<ScopesNarrowed>()("Scopes
   }
 }
 
+/** Every way in which an attempt can fail, from dialling to hello-ok. */
 export type HandshakeError =
   | PairingRequired
   | ChallengeTimeout

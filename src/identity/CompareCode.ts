@@ -11,11 +11,13 @@
  */
 import type { DeviceId } from "../protocol/Connect.ts"
 
+/** Both forms of the code of one device: `digits` and `words`, as described above. */
 export interface CompareCode {
   readonly digits: string
   readonly words: string
 }
 
+/** The code of a device. The same id always gives the same code. */
 export const compareCode = (deviceId: DeviceId): CompareCode => ({
   digits: (deviceId.slice(0, 20).match(/.{4}/g) ?? []).join("-"),
   words: (deviceId.slice(0, 16).match(/../g) ?? []).map((byte) => words[Number.parseInt(byte, 16)]).join(" ")

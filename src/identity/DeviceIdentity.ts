@@ -22,6 +22,10 @@ import { IdentityAbsent, type IdentityError, type SignerError } from "./Identity
 import { IdentityStore, type StoreWarning } from "./IdentityStore.ts"
 import { Signer } from "./Signer.ts"
 
+/**
+ * Where the identity came from. `created`: this process generated it, so no gateway knows the device yet. An `Ephemeral` one
+ * is gone with the process.
+ */
 export type IdentitySource =
   | { readonly _tag: "File"; readonly path: string; readonly created: boolean }
   | { readonly _tag: "Store"; readonly location: string; readonly created: boolean }
@@ -34,6 +38,7 @@ export type IdentityWarning =
   /** A passphrase is configured, but the private key in the file is not encrypted. */
   | { readonly _tag: "NotEncrypted"; readonly path: string }
 
+/** How an identity is opened, or created where there is none. */
 export interface StoreOptions {
   /** The platform of a new identity. A stored identity keeps its own. */
   readonly platform?: PlatformName | undefined
@@ -45,12 +50,17 @@ export interface StoreOptions {
   readonly passphrase?: Redacted.Redacted | undefined
 }
 
+/** An identity in a private file; see `IdentityStore.FileOptions` for `path`. */
 export interface FileOptions extends StoreOptions {
   readonly path: string
   /** Refuse a file that others could read instead of repairing its mode. */
   readonly strict?: boolean | undefined
 }
 
+/**
+ * The device that an agent connects as. The program provides it from a file, a store or a seed, or generates one for this
+ * process.
+ */
 export class DeviceIdentity extends Context.Service<DeviceIdentity, {
   /** Lower-case hex SHA-256 of the raw public key. */
   readonly deviceId: DeviceId

@@ -30,6 +30,7 @@ import { type ImportOptions, type ImportSource, readImport } from "./IdentityImp
 import { type FileOptions, IdentityStore, redactDocument, type StoreError } from "./IdentityStore.ts"
 import type { Signer } from "./Signer.ts"
 
+/** A stored identity without its private key. */
 export interface Summary {
   readonly path: string
   readonly deviceId: DeviceId
@@ -46,8 +47,10 @@ export interface Summary {
   readonly warnings: ReadonlyArray<IdentityWarning>
 }
 
+/** Why an operation on a stored identity failed. */
 export type AdminError = StoreError | IdentityInvalid | IdentityInconsistent | IdentityLocked | IdentityAbsent
 
+/** Operations on the identity at one place, for the `identity` commands. `IdentityAdmin.layerFile` provides it for a file. */
 export class IdentityAdmin extends Context.Service<IdentityAdmin, {
   /** The stored identity, or nothing where there is none. A wrong passphrase is `IdentityLocked`; a missing one is not. */
   readonly inspect: (passphrase?: Redacted.Redacted) => Effect.Effect<Option.Option<Summary>, AdminError>

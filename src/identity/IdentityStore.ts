@@ -26,13 +26,19 @@ import {
   type IdentityUnwritable
 } from "./IdentityError.ts"
 
+/** The bytes of the identity document. It holds the private key, encrypted or not. */
 export type Document = Redacted.Redacted<Uint8Array>
 
 /** A weakness of the place that did not stop it from being used. */
 export type StoreWarning = StorageWarning | EphemeralPlace | ParentWritable
 
+/** Why a store could not be read or written, or refused because others have access to it. */
 export type StoreError = IdentityUnreadable | IdentityUnwritable | IdentityExposed
 
+/**
+ * One place for one identity document. `IdentityStore.layerFile` provides it for a file; a program with a keychain provides
+ * its own.
+ */
 export class IdentityStore extends Context.Service<IdentityStore, {
   readonly kind: "File" | "Other"
   /** The name of this place in messages: a path, or a name such as `keychain:effect-openclaw`. */
@@ -67,6 +73,7 @@ export class IdentityStore extends Context.Service<IdentityStore, {
   > => Layer.effect(IdentityStore, makeFile(options)).pipe(Layer.provide(PrivateFile.layer))
 }
 
+/** Which file holds the document. */
 export interface FileOptions {
   /** Absolute, or relative to the working directory. */
   readonly path: string

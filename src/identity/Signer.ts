@@ -17,6 +17,7 @@ export interface SigningKey {
   readonly sign: (message: Uint8Array) => Uint8Array
 }
 
+/** Ed25519 keys: import, sign, verify. `testing/SignatureLaws` has the laws that every implementation must keep. */
 export class Signer extends Context.Service<Signer, {
   /** Prepares a key once, so that signing never parses anything. `seed` is the 32-byte private key of RFC 8032. */
   readonly importKey: (seed: Redacted.Redacted<Uint8Array>) => Effect.Effect<SigningKey, SignerError>
@@ -88,6 +89,7 @@ export const pkcs8Prefix: Uint8Array = Uint8Array.of(48, 46, 2, 1, 0, 48, 5, 6, 
 /** DER of an SPKI Ed25519 public key up to the key (RFC 8410, section 4). The 32 raw bytes follow, and nothing else. */
 export const spkiPrefix: Uint8Array = Uint8Array.of(48, 42, 48, 5, 6, 3, 43, 101, 112, 3, 33, 0)
 
+/** The bytes of both arrays in a new one: a DER prefix and a raw key. */
 export const concat = (left: Uint8Array, right: Uint8Array): Uint8Array => {
   const joined = new Uint8Array(left.length + right.length)
   joined.set(left)

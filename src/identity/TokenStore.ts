@@ -24,6 +24,7 @@ import { PrivateFile } from "../storage/PrivateFile.ts"
 import type { StorageError } from "../storage/StorageError.ts"
 import * as StorageWarning from "../storage/StorageWarning.ts"
 
+/** What a device token is stored by. The gateway issues one for each device and role. */
 export interface TokenKey {
   /** Scheme, host, port and path of the gateway: `wss://host:443/path`. A token is for one gateway only. */
   readonly gatewayScope: string
@@ -31,6 +32,7 @@ export interface TokenKey {
   readonly role: Role
 }
 
+/** A device token, as a gateway issued it in hello-ok. */
 export interface StoredToken {
   readonly token: Redacted.Redacted<AuthToken>
   /** The scopes that the token was issued for. */
@@ -67,6 +69,10 @@ export class TokenStoreError extends Schema.TaggedError<TokenStoreError>()("Toke
   }
 }
 
+/**
+ * The device tokens of this device, by gateway and role. A token lets the device in without the shared credential. Provided
+ * in memory or as private files.
+ */
 export class TokenStore extends Context.Service<TokenStore, {
   readonly get: (key: TokenKey) => Effect.Effect<Option.Option<StoredToken>, TokenStoreError>
   /**

@@ -15,6 +15,7 @@ export interface Endpoint {
   readonly loopback: boolean
 }
 
+/** A text cannot be used as a gateway URL. The text itself is not in the error, because it may hold a secret. */
 export class EndpointInvalid extends Schema.TaggedError<EndpointInvalid>()("EndpointInvalid", {
   /**
    * `NoScheme`: a host and a port alone. `Fragment`: a value after `#`, where the dashboard's address has the token. The others

@@ -40,6 +40,10 @@ export class TlsPinMismatch extends Schema.TaggedError<TlsPinMismatch>()("TlsPin
   }
 }
 
+/**
+ * What is wrong with a certificate, as a person needs to know it. `UnknownAuthority`: issued by an authority that is not
+ * known here.
+ */
 export const UntrustedReason = Schema.Literals([
   "Expired",
   "NotYetValid",
@@ -104,4 +108,8 @@ const reasons = new Map<string, UntrustedReason>(Object.entries({
   CERT_REVOKED: "Revoked"
 }))
 
+/**
+ * The reason for a check's name in OpenSSL or Nodejs, such as `CERT_HAS_EXPIRED`; `Other` for a name that is not in the
+ * table.
+ */
 export const reasonOf = (code: string): UntrustedReason => reasons.get(code) ?? "Other"

@@ -11,6 +11,10 @@ import type { DialError, LinkError } from "./LinkError.ts"
 import type { TlsTrust } from "./TlsTrust.ts"
 import type { UpgradeHeader } from "./UpgradeHeader.ts"
 
+/**
+ * What the owner of a link gives to `dial`: callbacks that the transport calls synchronously, in the order in which things
+ * arrive.
+ */
 export interface LinkHandler {
   /** One text message. Must not throw. A binary message, which the protocol does not have, arrives as empty text. */
   readonly onText: (text: string) => void
@@ -23,6 +27,7 @@ export interface LinkHandler {
 /** How much may arrive, in bytes: altogether from now on, whatever it is, or in one message. */
 export type InboundLimit = { readonly totalBytes: number } | { readonly messageBytes: number }
 
+/** An open WebSocket link, as its owner uses it. */
 export interface Link {
   /** Hands one text message to the socket. False when the link is no longer open; then nothing was sent. */
   readonly sendUnsafe: (text: string) => boolean
@@ -38,6 +43,7 @@ export interface Link {
   readonly limitUnsafe?: (limit: InboundLimit) => void
 }
 
+/** What to dial, and how to recognise it. */
 export interface Target {
   readonly url: URL
   /** The `Origin` header. Absent means no header: a client that is not a browser must not send one. */
@@ -48,6 +54,7 @@ export interface Target {
   readonly headers?: ReadonlyArray<UpgradeHeader>
 }
 
+/** Opens WebSocket links. Provided by `TransportWs.layer` over sockets, or by `testing/MemoryTransport` for tests. */
 export class Transport extends Context.Service<Transport, {
   /** Opens one link. The scope closes it: a close frame, a short grace, then the socket is destroyed. */
   readonly dial: (

@@ -28,6 +28,7 @@ import * as UpgradeHeader from "./UpgradeHeader.ts"
 const closeGraceMs = 250
 const upgradeBodyBytes = 2048
 
+/** How the transport finds a proxy. */
 export interface Options {
   /**
    * Gives the URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the environment decides
@@ -203,4 +204,5 @@ export const layerWith = (options: Options): Layer.Layer<Transport> =>
     return { dial: (target, handler) => dial(target, handler, resources) }
   })
 
+/** The transport with the proxies of the environment. */
 export const layer: Layer.Layer<Transport> = layerWith({})

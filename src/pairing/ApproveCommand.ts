@@ -125,6 +125,7 @@ export const Place = Schema.Union([
 ])
 export type Place = typeof Place.Type
 
+/** The settings that say where the gateway lives cannot be turned into commands. */
 export class PlaceInvalid extends Schema.TaggedError<PlaceInvalid>()("PlaceInvalid", {
   /** One for each setting that cannot be used, without its value. */
   problems: Schema.Array(Schema.String)

@@ -20,6 +20,7 @@ import { ApproveCommands } from "./ApproveCommand.ts"
 import type { LiveNotice, Outcome, Pairing, PairingEvent, Subject } from "./PairingStep.ts"
 import { expiryLeadMs, idle, replay, step } from "./PairingStep.ts"
 
+/** How often a person is reminded of a request. */
 export interface Options {
   /** Time from one telling of a request to the next. Default 30 seconds. */
   readonly reminderInterval?: Duration.Input | undefined
@@ -27,6 +28,10 @@ export interface Options {
   readonly reminders?: number | undefined
 }
 
+/**
+ * What a person has to approve at the gateway, with the commands for it. `Agent.layer` provides it from the status of
+ * `Supervisor`.
+ */
 export class PairingNotifier extends Context.Service<PairingNotifier, {
   /** The notice that is open, if one is. */
   readonly current: Effect.Effect<Option.Option<LiveNotice>>

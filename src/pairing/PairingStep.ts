@@ -32,14 +32,17 @@ export interface LiveNotice {
   readonly connected: boolean
 }
 
+/** What `step` remembers from one event to the next. */
 export interface Pairing {
   readonly live: LiveNotice | undefined
   /** How many waits ended in an approval. Part of the key, as a gateway may repeat an id or send none. */
   readonly resolved: number
 }
 
+/** No wait, and none before. */
 export const idle: Pairing = { live: undefined, resolved: 0 }
 
+/** What `step` reacts to: a change of the connection, or a timer of the live notice that has run out. */
 export type PairingEvent =
   | {
     readonly _tag: "StatusChanged"
@@ -63,6 +66,7 @@ export type Outcome =
   | { readonly _tag: "Suppressed" }
   | { readonly _tag: "NotPairing" }
 
+/** What does not change while the notifier runs: the device, and how to write the commands. */
 export interface Subject {
   readonly deviceId: DeviceId
   readonly commands: Commands

@@ -69,6 +69,7 @@ const accepted = {
   summary: Schema.optionalKey(Schema.String)
 }
 
+/** One event of an agent; `event` names its kind. Made by `agent/AgentEvents` from status, notices and tasks. */
 export const AgentEvent = Schema.Union([
   event("identity", {
     deviceId: DeviceId,
@@ -126,4 +127,5 @@ export const AgentEvent = Schema.Union([
 ])
 export type AgentEvent = typeof AgentEvent.Type
 
+/** The event as one line of JSON. */
 export const encodeAgentEvent = Schema.encodeSync(Schema.fromJsonString(AgentEvent))

@@ -85,6 +85,10 @@ export type ClientId = typeof ClientId.Type
 export const ClientMode = Schema.Literals(["webchat", "cli", "ui", "backend", "node", "worker", "probe", "test"])
 export type ClientMode = typeof ClientMode.Type
 
+/**
+ * The roles that a gateway knows. This program connects as `operator`; a `node` is a device that offers commands to the
+ * gateway.
+ */
 export const Role = Schema.Literals(["operator", "node", "worker"])
 export type Role = typeof Role.Type
 
@@ -205,7 +209,11 @@ export const HelloOk = Schema.Struct({
 })
 export type HelloOk = typeof HelloOk.Type
 
+/** The payload of `connect.challenge`, or nothing when it has no usable nonce and time. */
 export const decodeChallenge = Schema.decodeUnknownOption(Challenge)
+/** The payload of hello-ok. Fails only when `type` or `protocol` is not as expected. */
 export const decodeHelloOk = Schema.decodeUnknownResult(HelloOk)
+/** The parameters of `connect` as the wire has them. The result holds the credentials in plain text. */
 export const encodeConnectParams = Schema.encodeSync(ConnectParams)
+/** The parameters of `connect`, for the gateway's side and for tests. */
 export const decodeConnectParams = Schema.decodeUnknownResult(ConnectParams)

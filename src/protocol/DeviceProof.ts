@@ -24,6 +24,10 @@ import type {
  */
 export type ProofVersion = "v1" | "v2" | "v3"
 
+/**
+ * The facts that a proof signs, besides the nonce. They have to equal what `connect` sends, as the gateway rebuilds the text
+ * from that.
+ */
 export interface ProofFields {
   readonly deviceId: DeviceId
   readonly clientId: ClientId

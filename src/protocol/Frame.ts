@@ -8,6 +8,7 @@ import * as Predicate from "effect/Predicate"
 import * as Struct from "effect/Struct"
 import { isExcessive } from "./FrameShape.ts"
 
+/** A call of one of the gateway's methods. `id` is the client's choice and unique on its link. */
 export interface RequestFrame {
   readonly type: "req"
   readonly id: string
@@ -15,6 +16,7 @@ export interface RequestFrame {
   readonly params?: unknown
 }
 
+/** The answer to the request with the same `id`: `payload` when `ok`, otherwise `error`, which `Refusal` reads. */
 export interface ResponseFrame {
   readonly type: "res"
   readonly id: string
@@ -23,6 +25,7 @@ export interface ResponseFrame {
   readonly error?: unknown
 }
 
+/** What the gateway sends unasked: the challenge, ticks, chat and agent events. */
 export interface EventFrame {
   readonly type: "event"
   readonly event: string
@@ -31,6 +34,7 @@ export interface EventFrame {
   readonly seq?: number
 }
 
+/** One text message of the protocol. `payload`, `params` and `error` are not checked yet. */
 export type Frame = RequestFrame | ResponseFrame | EventFrame
 
 /**
@@ -83,11 +87,14 @@ export interface ErrorShape {
 export const encodeRequest = (id: string, method: string, params: unknown): string =>
   JSON.stringify({ type: "req", id, method, params } satisfies RequestFrame)
 
+/** A successful answer as JSON text, for the gateway's side. */
 export const encodeResponse = (id: string, payload: unknown): string =>
   JSON.stringify({ type: "res", id, ok: true, payload } satisfies ResponseFrame)
 
+/** A refusal as JSON text, for the gateway's side. */
 export const encodeRefusal = (id: string, error: ErrorShape): string =>
   JSON.stringify({ type: "res", id, ok: false, error } satisfies ResponseFrame)
 
+/** An event as JSON text, for the gateway's side. `seq` counts the events of one link. */
 export const encodeEvent = (event: string, payload: unknown, seq?: number): string =>
   JSON.stringify(seq === undefined ? { type: "event", event, payload } : { type: "event", event, payload, seq })

@@ -34,6 +34,10 @@ const scopes: ReadonlyMap<string, string> = new Map([
   ["device.token.revoke", "operator.pairing"]
 ])
 
+/**
+ * The scope that every release asks for to call this method. `undefined` where releases differ, and for methods not in the
+ * table.
+ */
 export const scopeOf = (method: string): string | undefined => scopes.get(method)
 
 const method = <Params, Answer>(
@@ -121,6 +125,7 @@ const Device = Schema.Struct({
 /** A device that waits for approval, or a paired one. */
 export type Device = typeof Device.Type
 
+/** Devices that wait for approval, and paired ones. */
 export const devicePairList = method(
   "device.pair.list",
   Schema.Struct({}),
@@ -129,7 +134,9 @@ export const devicePairList = method(
 
 const decision = (name: "approve" | "reject") =>
   method(`device.pair.${name}`, Schema.Struct({ requestId: RequestId }), Schema.Unknown)
+/** Approves a pending request. The gateway refuses an id that was decided, replaced or has expired. */
 export const devicePairApprove = decision("approve")
+/** Rejects a pending request. */
 export const devicePairReject = decision("reject")
 
 /** Asks for wider scopes over the session. The same request is renewed until it is decided. From 2026.8 on. */

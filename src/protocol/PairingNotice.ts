@@ -69,6 +69,7 @@ const instructions = {
   note: Schema.optionalKey(Schema.String)
 }
 
+/** One notice about one wait for approval, from `Required` to the notice that ends it. `PairingNotifier` publishes it. */
 export const PairingNotice = Schema.Union([
   Schema.TaggedStruct("Required", instructions),
   /** The same request again, on purpose: the `reminder`-th of a fixed number. */

@@ -23,6 +23,10 @@ export const PairingReason = Schema.Literals([
 ])
 export type PairingReason = typeof PairingReason.Type
 
+/**
+ * Why a credential was refused, from the gateway's `AUTH_` codes (`publishedCodes`) or from the message texts of older
+ * releases.
+ */
 export const AuthReason = Schema.Literals([
   "Required",
   "Unauthorized",
@@ -45,6 +49,10 @@ export const AuthReason = Schema.Literals([
 ])
 export type AuthReason = typeof AuthReason.Type
 
+/**
+ * Why a device proof was refused, from the gateway's `DEVICE_AUTH_` codes or from the message texts of older releases.
+ * `Invalid` gives no cause.
+ */
 export const DeviceProofReason = Schema.Literals([
   "Invalid",
   "IdentityRequired",
@@ -58,6 +66,7 @@ export const DeviceProofReason = Schema.Literals([
 ])
 export type DeviceProofReason = typeof DeviceProofReason.Type
 
+/** What does not fit together: the protocol versions, the client's release, or the build of the gateway's Control UI. */
 export const MismatchReason = Schema.Literals(["Protocol", "ClientVersion", "ControlUiBuild"])
 export type MismatchReason = typeof MismatchReason.Type
 

@@ -30,6 +30,7 @@ import { entryLine, headerLine } from "./Recording.ts"
 import type { Redactor } from "./Redaction.ts"
 import * as Redaction from "./Redaction.ts"
 
+/** Where to record, and what the header says of the program. */
 export interface Options {
   /** A new file in an existing directory. It is created with mode 0600. */
   readonly path: string
@@ -67,6 +68,7 @@ type Timeless<E> = E extends unknown ? Omit<E, "at"> : never
 /** Makes an entry without its time, with everything in it redacted. */
 export type MakeEntry = (redactor: Redactor) => Timeless<Entry>
 
+/** Records what a client does and what happens to it. `FlightRecorder.layer` provides it, and `RecordedAgent` feeds it. */
 export class FlightRecorder extends Context.Service<FlightRecorder, {
   /** Takes an entry with the present time. Synchronous and cheap: the writer's fiber makes the entry. */
   readonly note: (make: MakeEntry) => void

@@ -62,6 +62,7 @@ export const OpenTask = Schema.Struct({
 })
 export type OpenTask = typeof OpenTask.Type
 
+/** The first line of a recording: which program recorded, on which platform, with which settings. */
 export const Header = Schema.Struct({
   format: Schema.Literal("effect-openclaw/recording"),
   version: Schema.Literal(1),
@@ -155,6 +156,7 @@ const entry = <const Kind extends string, Fields extends Schema.Struct.Fields>(k
 /** Links are counted from 1. */
 const link = { link: Schema.Int }
 
+/** One line after the header. `kind` names it, `at` is the time, `link` counts the dials of the recording. */
 export const Entry = Schema.Union([
   // What the client did. A replay compares it.
   entry("dial", link),
@@ -197,6 +199,7 @@ export const Entry = Schema.Union([
 ])
 export type Entry = typeof Entry.Type
 
+/** A recording that was read: its header, and its entries in the order of the file. */
 export interface Recording {
   readonly header: Header
   readonly entries: ReadonlyArray<Entry>
@@ -248,7 +251,9 @@ const isTooDeep = (line: string): boolean => {
 }
 
 // Every value is JSON as it is, so that writing needs no schema, which would cost ten times as much.
+/** The header as a line of the file, with its line feed. */
 export const headerLine = (header: Header): string => `${JSON.stringify(header)}\n`
+/** An entry as a line of the file, with its line feed. */
 export const entryLine = (entry: Entry): string => `${JSON.stringify(entry)}\n`
 
 /** Reads a recording. It leaves out a last line without its end, which a crash has cut. */

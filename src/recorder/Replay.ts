@@ -18,6 +18,7 @@ import * as Comparison from "./ReplayComparison.ts"
 import * as Inputs from "./ReplayInputs.ts"
 import type { TimedState } from "./StateRecord.ts"
 
+/** How strict the comparison is. */
 export interface Options {
   /** How far two waits may differ that a real event loop measured; 250 ms unless set. */
   readonly toleranceMs?: number
@@ -29,6 +30,7 @@ export interface Difference extends Comparison.Difference {
   readonly afterMs: number
 }
 
+/** The result of a replay: the first difference, if there is one, and the states of both runs. */
 export interface Outcome {
   readonly difference: Difference | undefined
   readonly recorded: ReadonlyArray<TimedState>
@@ -40,6 +42,7 @@ export interface Outcome {
   readonly incomplete: "lost" | "full" | undefined
 }
 
+/** Replays a recording on a test clock, so it takes no real waiting. Fails when the recorded settings are not valid. */
 export const run = (recording: Recording, options: Options = {}): Effect.Effect<Outcome, SettingsInvalid> =>
   Effect.gen(function*() {
     const clock = yield* Clocks.make(recording.header.at)

@@ -18,17 +18,20 @@ import { StorageError, unreadable, unwritable } from "./StorageError.ts"
 import type { StorageWarning } from "./StorageWarning.ts"
 import { sweep, tempNameFor } from "./TemporaryFile.ts"
 
+/** How to treat a file or directory to which other users have access. */
 export interface Options {
   /** Refuse instead of repairing or warning. */
   readonly strict?: boolean | undefined
 }
 
+/** What `create` did, and the weaknesses of the place that it found. */
 export interface Written {
   /** False when the file existed: then nothing was written. */
   readonly created: boolean
   readonly warnings: ReadonlyArray<StorageWarning>
 }
 
+/** The whole content of a file, and the weaknesses of the place that were found. */
 export interface Read {
   readonly bytes: Uint8Array
   readonly warnings: ReadonlyArray<StorageWarning>
@@ -36,6 +39,10 @@ export interface Read {
 
 type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 
+/**
+ * Private files: create, replace, read, list and remove. Provided by `PrivateFile.layer` over `FileSystem`; identity,
+ * tokens, journal and recorder stand on it.
+ */
 export class PrivateFile extends Context.Service<PrivateFile, {
   /**
    * Creates a 0600 file of at most one mebibyte, and never overwrites one. A reader sees the whole file or none. On return

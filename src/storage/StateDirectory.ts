@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
+/** The facts about the machine that the places depend on. */
 export interface Host {
   /** Node.js's `process.platform`; `browser` where there is none. */
   readonly platform: string

@@ -79,6 +79,7 @@ interface Facts {
   readonly mode?: number
 }
 
+/** The message for a file that could not be read. It names errno, owner (uid) and mode (octal) where they are known. */
 export const unreadableMessage = ({ errno, mode, owner, path }: Facts): string => {
   const facts = [
     errno ?? "unknown cause",
@@ -88,6 +89,7 @@ export const unreadableMessage = ({ errno, mode, owner, path }: Facts): string =
   return `${path} could not be read (${facts.join(", ")}). Nothing was changed.`
 }
 
+/** The message for a file that could not be written. */
 export const unwritableMessage = ({ errno, path }: Facts): string =>
   `${path} could not be written (${errno ?? "unknown cause"}).`
 

@@ -54,12 +54,17 @@ export type TaskOutcome =
    */
   | { readonly _tag: "Unknown"; readonly evidence: Evidence }
 
+/**
+ * The state of a task: `Queued` before it is sent, `Sent` after that, `Running` once the gateway names a phase of the run,
+ * or how it ended.
+ */
 export type TaskState =
   | { readonly _tag: "Queued"; readonly reason: QueuedReason | undefined }
   | { readonly _tag: "Sent" }
   | { readonly _tag: "Running"; readonly phase: string }
   | TaskOutcome
 
+/** A task as the runner lists it. */
 export interface Task {
   readonly taskId: TaskId
   readonly runId: RunId
@@ -72,6 +77,7 @@ export interface Task {
   readonly state: TaskState
 }
 
+/** The answer of `delegate`: the journal has the task. */
 export interface TaskReceipt {
   readonly taskId: TaskId
   readonly runId: RunId

@@ -88,4 +88,8 @@ export const runError = (runId: string, gatewayMessage: string): RunFailed | Ses
     ? new SessionConflicted({ runId, gatewayMessage })
     : new RunFailed({ runId, gatewayMessage })
 
+/**
+ * Why a task is `Failed`: OpenClaw's agent failed, the gateway refused the task, or the task was never sent because it is
+ * too large.
+ */
 export type TaskError = RunFailed | TakenAsCommand | SessionConflicted | RequestRejected | MissingScope | FrameTooLarge

@@ -25,6 +25,7 @@ export interface FinishedTask {
   readonly late?: boolean
 }
 
+/** Limits of the text. */
 export interface Options {
   /** How much of the summary is repeated; 200 unless set. In UTF-16 code units, as every length here. */
   readonly maxSummary?: number

@@ -86,6 +86,7 @@ export interface JournalRecord extends JournalEntry {
 /** The answer to a request for an abort: the kind of the task's outcome. */
 export type AbortAnswer = TaskOutcome["_tag"]
 
+/** A journal in a directory of private files. */
 export interface FileOptions {
   readonly directory: string
   readonly strict?: boolean | undefined
@@ -99,6 +100,7 @@ export interface FileOptions {
 
 type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 
+/** Open tasks that survive the process. Provided in memory or as files; a program can provide a place of its own. */
 export class TaskJournal extends Context.Service<TaskJournal, {
   /** All open tasks in order, whoever owns them. A file that is no valid entry is logged and left alone. */
   readonly read: Effect.Effect<ReadonlyArray<JournalRecord>, TaskJournalError>

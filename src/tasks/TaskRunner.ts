@@ -33,6 +33,7 @@ import { TaskJournal } from "./TaskJournal.ts"
 import { reasonOf, snapshotOf, stateOf, taskOf } from "./TaskLife.ts"
 import * as TaskMailbox from "./TaskMailbox.ts"
 
+/** Defaults and limits for the tasks of one runner. */
 export interface Options {
   /** The session that gets tasks without one of their own. `agent:main:main` unless set. */
   readonly sessionKey?: string | undefined
@@ -50,6 +51,7 @@ export interface Options {
   readonly maxSummaryBytes?: number | undefined
 }
 
+/** Sends tasks to OpenClaw's agent and tells how each ends. `Agent.layer` provides it, over `Supervisor` and `TaskJournal`. */
 export class TaskRunner extends Context.Service<TaskRunner, {
   /**
    * Accepts a task and returns as soon as the journal has it, with or without a link. White space around the summary is not

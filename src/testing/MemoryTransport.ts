@@ -12,6 +12,7 @@ import { LinkError, UpgradeRejected } from "../link/LinkError.ts"
 import type { Link, LinkHandler, Target } from "../link/Transport.ts"
 import { Transport } from "../link/Transport.ts"
 
+/** Joins every dial to the `DevGateway` of the context, whatever the URL says. TLS and headers are ignored. */
 export const layer: Layer.Layer<Transport, never, DevGateway> = Layer.effect(
   Transport,
   Effect.map(DevGateway, (gateway) =>

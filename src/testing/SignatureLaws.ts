@@ -15,6 +15,7 @@ import type { ProofFields } from "../protocol/DeviceProof.ts"
 import * as DeviceProof from "../protocol/DeviceProof.ts"
 import { arbitraryChallenge, arbitraryProofFields } from "./Arbitraries.ts"
 
+/** What the laws of signers are tried with. */
 export interface SignatureInput {
   /** 32 bytes: an Ed25519 private key. */
   readonly seed: Uint8Array
@@ -30,6 +31,7 @@ const byte = Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, ma
 const bytes = (minLength: number, maxLength: number) =>
   Arbitrary.map(Arbitrary.array(byte, { minLength, maxLength }), (numbers) => Uint8Array.from(numbers))
 
+/** Generates inputs for `signerLaws` and `agree`. Messages have up to 200 bytes. */
 export const arbitrarySignatureInput: Arbitrary.Arbitrary<SignatureInput> = Arbitrary.all({
   seed: bytes(32, 32),
   otherSeed: bytes(32, 32),
@@ -53,6 +55,7 @@ const flipped = (source: Uint8Array, bit: number): Uint8Array => {
   return copy
 }
 
+/** Laws of one signer, by name. */
 export const signerLaws = {
   /** The same key and message give the same 64 bytes, however often the key is imported (RFC 8032). */
   deterministic: (signer) => ({ message, seed }) =>
@@ -106,6 +109,7 @@ export interface ProofInput {
   readonly challenge: Challenge
 }
 
+/** Generates inputs for `proofTextLaws`: the signed time is that of the challenge, as in a real attempt. */
 export const arbitraryProofInput: Arbitrary.Arbitrary<ProofInput> = Arbitrary.map(
   Arbitrary.all({ fields: arbitraryProofFields, challenge: arbitraryChallenge }),
   ({ challenge, fields }) => ({ challenge, fields: { ...fields, signedAtMs: challenge.ts } })
@@ -130,6 +134,7 @@ const factsOf = (version: "v2" | "v3", { challenge, fields }: ProofInput): strin
       : [DeviceProof.asciiLowerCase(fields.platform), DeviceProof.asciiLowerCase(fields.deviceFamily ?? "")])
   ])
 
+/** Laws of a proof text of version 2 or 3, by name. */
 export const proofTextLaws = {
   /** The same input gives the same text. */
   deterministic: (_version: "v2" | "v3", text: ProofText) => ({ challenge, fields }: ProofInput): boolean =>

@@ -1,6 +1,6 @@
 /**
- * The reference of every module that `package.json` exports, from the docstrings of its source. A broken link fails; what has no
- * docstring is listed at the end.
+ * The reference of every module that `package.json` exports, from the docstrings of its source. It fails on a broken link and on
+ * a public name without a docstring.
  */
 import { globSync, readFileSync } from "node:fs"
 import { Converter, ReflectionKind } from "typedoc"
@@ -18,21 +18,24 @@ const named = new Set(patterns.filter((pattern) => !pattern.includes("*")).flatM
 const found = patterns.filter((pattern) => pattern.includes("*")).flatMap(sourcesOf)
 const modules = [...named, ...found.filter((file) => !named.has(file) && !hidden.includes(file))]
 
-// The comment before the imports is about the module; typedoc wants a tag for that.
+// The comment before the imports, or before the re-exports, is about the module; typedoc wants a tag for that.
 const { readFile } = ts.sys
 ts.sys.readFile = (path, encoding) =>
-  readFile(path, encoding)?.replace(/^\/\*\*(?:(?!\*\/)[^])*(?=\*\/\s*import)/, "$&\n * @module\n ")
+  readFile(path, encoding)?.replace(
+    /^\/\*\*(?:(?!\*\/)[^])*(?=\*\/\s*(?:import|export (?:type )?[*{]))/,
+    "$&\n * @module\n "
+  )
 
 const listed = ReflectionKind.Module | ReflectionKind.Class | ReflectionKind.Interface | ReflectionKind.Function
   | ReflectionKind.Variable | ReflectionKind.TypeAlias
 
-const listWithoutDocs = (app) =>
+const requireDocs = (app) =>
   app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
     const isBare = (reflection) => !reflection.hasComment() && !reflection.signatures?.some((it) => it.hasComment())
     const bare = project.getReflectionsByKind(listed).filter(isBare)
     const byModule = Object.groupBy(bare, (reflection) => reflection.parent?.getFullName() ?? "")
     for (const [module, all] of Object.entries(byModule)) {
-      app.logger.warn(`${module} has no docstring for ${[...new Set(all.map(({ name }) => name))].join(", ")}`)
+      app.logger.error(`${module} has no docstring for ${[...new Set(all.map(({ name }) => name))].join(", ")}`)
     }
   })
 
@@ -75,5 +78,5 @@ export default {
   disableSources: true,
   validation: { invalidLink: true, invalidPath: false, notExported: false },
   treatValidationWarningsAsErrors: true,
-  plugin: [showEffectClasses, listWithoutDocs]
+  plugin: [showEffectClasses, requireDocs]
 }

@@ -35,6 +35,7 @@ export interface CheckEvent {
   readonly check: { readonly checking: boolean; readonly nextCheckAt: string | null }
 }
 
+/** The custom events that the element dispatches, by name, with the type of `detail`. All bubble, also out of shadow trees. */
 export interface PairingDialogEvents {
   readonly "openclaw-agent-event": CustomEvent<AgentEvent>
   readonly "openclaw-contact": CustomEvent<Contact>
@@ -51,6 +52,10 @@ const catchUpMs = 1000
 /** Where there is no page the class can be imported and named, but not used. */
 const Base: typeof HTMLElement = typeof HTMLElement === "undefined" ? class {} as typeof HTMLElement : HTMLElement
 
+/**
+ * The element `<openclaw-pairing-dialog>`; the module says what its attributes, properties and events are. Importing the
+ * module where there is no DOM is harmless: the base class is then empty.
+ */
 export class OpenClawPairingDialog extends Base {
   static readonly observedAttributes = ["src", "lang"]
 
