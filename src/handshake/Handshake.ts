@@ -146,11 +146,13 @@ const attempt = Effect.fnUntraced(function*(
         )
     })
     const elapsedMs = Monotonic.nowMs(clock) - startedMs
-    const secrets = [
-      ...secretsOf(plan.target),
-      ...(hello.auth?.deviceToken === undefined ? [] : [hello.auth.deviceToken])
-    ]
-    return { link, hello, clockDeltaMs: exchange.clockDeltaMs(), elapsedMs, secrets } satisfies Established
+    return {
+      link,
+      hello,
+      clockDeltaMs: exchange.clockDeltaMs(),
+      elapsedMs,
+      secrets: exchange.secrets()
+    } satisfies Established
   })
 
   return yield* negotiate.pipe(
@@ -255,6 +257,8 @@ interface Exchange {
   /** Call it before `connect` is sent: the answer may arrive during the send. */
   readonly enterHello: (proof: ProofVersion, link: Link) => void
   readonly clockDeltaMs: () => number | undefined
+  /** Credentials that the gateway knows, from hello-ok on the one that it has issued too. */
+  readonly secrets: () => ReadonlyArray<Redacted.Redacted>
 }
 
 /** The synchronous half of an attempt: what each frame before hello-ok means, and where those after it go. */
@@ -266,7 +270,7 @@ const makeExchange = (
 ): Exchange => {
   const challenge = Deferred.makeUnsafe<Challenge, HandshakeError>()
   const hello = Deferred.makeUnsafe<HelloOk, HandshakeError>()
-  const secrets = secretsOf(plan.target)
+  let secrets = secretsOf(plan.target)
   let phase: Phase = "dial"
   let proof: ProofVersion = plan.proof
   let limitBytes = FrameLimit.greetingLimitBytes
@@ -299,6 +303,8 @@ const makeExchange = (
       const refused = ofHello(decoded.success, plan)
       if (refused !== undefined) return fail(refused)
       phase = "session"
+      const issued = decoded.success.auth?.deviceToken
+      if (issued !== undefined) secrets = [...secrets, issued]
       limitLink?.({ messageBytes: FrameLimit.receiveLimitBytes(decoded.success.policy?.maxPayload) })
       return void Deferred.doneUnsafe(hello, Effect.succeed(decoded.success))
     }
@@ -329,6 +335,7 @@ const makeExchange = (
       limitLink?.({ totalBytes: limitBytes })
     },
     clockDeltaMs: () => clockDeltaMs,
+    secrets: () => secrets,
     handler: {
       onText: (text) => {
         if (phase === "session") return handler.onText(text)

@@ -98,25 +98,28 @@ interface Note {
 }
 
 /** The settings as a recording keeps them. */
-export const settingsOf = (settings: GatewaySettings, redactor: Redactor): Settings => ({
-  scheme: settings.endpoint.url.protocol === "wss:" ? "wss:" : "ws:",
-  loopback: settings.endpoint.loopback,
-  gateway: redactor.gateway(settings.endpoint.gatewayScope),
-  pinned: settings.pinned,
-  ...(settings.token === undefined ? {} : { token: redactor.secret(Redacted.value(settings.token)) }),
-  ...(settings.password === undefined ? {} : { password: redactor.secret(Redacted.value(settings.password)) }),
-  scopes: settings.scopes,
-  clientId: settings.clientId,
-  clientMode: settings.clientMode,
-  clientVersion: settings.clientVersion,
-  caps: settings.caps,
-  narrowedScopes: settings.narrowedScopes,
-  origin: settings.origin !== undefined,
-  challengeTimeoutMs: Duration.toMillis(settings.challengeTimeout),
-  helloTimeoutMs: Duration.toMillis(settings.helloTimeout),
-  requestTimeoutMs: Duration.toMillis(settings.requestTimeout),
-  legacyWithoutChallenge: settings.legacyWithoutChallenge
-})
+export const settingsOf = (settings: GatewaySettings, redactor: Redactor): Settings => {
+  for (const { value } of settings.headers) redactor.conceal(value)
+  return {
+    scheme: settings.endpoint.url.protocol === "wss:" ? "wss:" : "ws:",
+    loopback: settings.endpoint.loopback,
+    gateway: redactor.gateway(settings.endpoint.gatewayScope),
+    pinned: settings.pinned,
+    ...(settings.token === undefined ? {} : { token: redactor.secret(Redacted.value(settings.token)) }),
+    ...(settings.password === undefined ? {} : { password: redactor.secret(Redacted.value(settings.password)) }),
+    scopes: settings.scopes,
+    clientId: settings.clientId,
+    clientMode: settings.clientMode,
+    clientVersion: settings.clientVersion,
+    caps: settings.caps,
+    narrowedScopes: settings.narrowedScopes,
+    origin: settings.origin !== undefined,
+    challengeTimeoutMs: Duration.toMillis(settings.challengeTimeout),
+    helloTimeoutMs: Duration.toMillis(settings.helloTimeout),
+    requestTimeoutMs: Duration.toMillis(settings.requestTimeout),
+    legacyWithoutChallenge: settings.legacyWithoutChallenge
+  }
+}
 
 const make = Effect.fnUntraced(function*(
   options: Options
