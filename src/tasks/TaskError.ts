@@ -4,6 +4,7 @@
 import * as Schema from "effect/Schema"
 import type { MissingScope, RequestRejected } from "../connection/RequestError.ts"
 import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
+import { field, lengths } from "../protocol/OutsideText.ts"
 
 /** The task was not taken, and nothing was sent. */
 export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused", {
@@ -82,11 +83,13 @@ export class SessionConflicted extends Schema.TaggedError<SessionConflicted>()("
   }
 }
 
-/** A run that could not be finished, or not even begun, by what the gateway said about it. */
-export const runError = (runId: string, gatewayMessage: string): RunFailed | SessionConflicted =>
-  /reply session initialization conflicted for \S+/.test(gatewayMessage)
+/** A run that could not be finished, or not even begun, by what the gateway said about it. Its words become a field. */
+export const runError = (runId: string, words: string): RunFailed | SessionConflicted => {
+  const gatewayMessage = field(words, { maxLength: lengths.text })
+  return /reply session initialization conflicted for \S+/.test(words)
     ? new SessionConflicted({ runId, gatewayMessage })
     : new RunFailed({ runId, gatewayMessage })
+}
 
 /**
  * Why a task is `Failed`: OpenClaw's agent failed, the gateway refused the task, or the task was never sent because it is

@@ -35,58 +35,62 @@ const phases = function*(): Generator<TaskEvent> {
 }
 
 describe("AgentEvents", () => {
-  it.effect("a million phases wait for a reader that takes nothing as the last sixteen, and the end is not lost", () =>
-    Effect.gen(function*() {
-      const begun = yield* Deferred.make<void>()
-      const told = yield* Deferred.make<void>()
-      const tasks = Layer.effect(
-        TaskRunner,
-        Effect.map(TaskRunner, (runner) => ({
-          ...runner,
-          events: Stream.fromEffectDrain(Deferred.await(begun)).pipe(
-            Stream.concat(Stream.fromIterable(phases())),
-            Stream.onEnd(Deferred.succeed(told, undefined))
+  it.effect(
+    "a million phases wait for a reader that takes nothing as the last sixteen, and the end is not lost",
+    () =>
+      Effect.gen(function*() {
+        const begun = yield* Deferred.make<void>()
+        const told = yield* Deferred.make<void>()
+        const tasks = Layer.effect(
+          TaskRunner,
+          Effect.map(TaskRunner, (runner) => ({
+            ...runner,
+            events: Stream.fromEffectDrain(Deferred.await(begun)).pipe(
+              Stream.concat(Stream.fromIterable(phases())),
+              Stream.onEnd(Deferred.succeed(told, undefined))
+            )
+          }))
+        )
+        yield* Effect.gen(function*() {
+          const { events } = yield* AgentEvents
+          const release = yield* Deferred.make<void>()
+          const reading = yield* Deferred.make<void>()
+          const seen: Array<AgentEvent> = []
+          const reader = yield* events.pipe(
+            Stream.mapEffect((event) =>
+              Effect.andThen(Deferred.succeed(reading, undefined), Effect.as(Deferred.await(release), event))
+            ),
+            Stream.tap((event) => Effect.sync(() => void seen.push(event))),
+            Stream.takeUntil(({ event }) => event === "task.reply"),
+            Stream.runDrain,
+            Effect.forkChild
           )
-        }))
-      )
-      yield* Effect.gen(function*() {
-        const { events } = yield* AgentEvents
-        const release = yield* Deferred.make<void>()
-        const reading = yield* Deferred.make<void>()
-        const seen: Array<AgentEvent> = []
-        const reader = yield* events.pipe(
-          Stream.mapEffect((event) =>
-            Effect.andThen(Deferred.succeed(reading, undefined), Effect.as(Deferred.await(release), event))
+          yield* Deferred.await(reading)
+          const before = heapMb()
+          yield* Deferred.succeed(begun, undefined)
+          yield* Deferred.await(told)
+          const grown = heapMb() - before
+          console.log(`heap after ${count} phases: ${grown.toFixed(1)} MB more`)
+          yield* Deferred.succeed(release, undefined)
+          yield* Fiber.join(reader)
+          const shown = seen.flatMap((event) => event.event === "task.phase" ? [event.phase.trim()] : [])
+          assert.deepStrictEqual(
+            shown.map((phase) => Number(phase.split(" ")[1])),
+            Array.from({ length: 16 }, (_, index) => count - 16 + index)
+          )
+          assert.isBelow(grown, 10)
+        }).pipe(
+          Effect.provide(
+            AgentEvents.layer().pipe(
+              Layer.provide(tasks),
+              Layer.provideMerge(Agent.layer()),
+              Layer.provide(TaskJournal.layerMemory),
+              Layer.provideMerge(MemoryGateway.layer())
+            )
           ),
-          Stream.tap((event) => Effect.sync(() => void seen.push(event))),
-          Stream.takeUntil(({ event }) => event === "task.reply"),
-          Stream.runDrain,
-          Effect.forkChild
+          Effect.scoped
         )
-        yield* Deferred.await(reading)
-        const before = heapMb()
-        yield* Deferred.succeed(begun, undefined)
-        yield* Deferred.await(told)
-        const grown = heapMb() - before
-        console.log(`heap after ${count} phases: ${grown.toFixed(1)} MB more`)
-        yield* Deferred.succeed(release, undefined)
-        yield* Fiber.join(reader)
-        const shown = seen.flatMap((event) => event.event === "task.phase" ? [event.phase.trim()] : [])
-        assert.deepStrictEqual(
-          shown.map((phase) => Number(phase.split(" ")[1])),
-          Array.from({ length: 16 }, (_, index) => count - 16 + index)
-        )
-        assert.isBelow(grown, 10)
-      }).pipe(
-        Effect.provide(
-          AgentEvents.layer().pipe(
-            Layer.provide(tasks),
-            Layer.provideMerge(Agent.layer()),
-            Layer.provide(TaskJournal.layerMemory),
-            Layer.provideMerge(MemoryGateway.layer())
-          )
-        ),
-        Effect.scoped
-      )
-    }), 60_000)
+      }),
+    60_000
+  )
 })
