@@ -105,7 +105,7 @@ const helloOf = (hostile: Hostile): Record<string, unknown> => {
     snapshot: { uptimeMs: json() },
     policy: spoiled({ maxPayload: 1_000_000, tickIntervalMs: 30_000 }),
     ...(chance(0.1) ? {} : { auth }),
-    ...(chance(0.06) ? { protocol: json() } : {})
+    ...(chance(0.08) ? { protocol: chance(0.7) ? pick([0, 2, 5, 99]) : json() } : {})
   }, 0.05)
 }
 
