@@ -24,6 +24,7 @@ import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
+import { line } from "../protocol/OutsideText.ts"
 import { errnoOf } from "../storage/Errno.ts"
 import type { Entry, Header, Settings } from "./Recording.ts"
 import * as Recording from "./Recording.ts"
@@ -189,7 +190,7 @@ const make = Effect.fnUntraced(function*(
       Effect.catch((error) => {
         ended = true
         return Effect.annotateLogs(Effect.logWarning("the recording ends here, as it cannot be written"), {
-          path: options.path,
+          path: line(options.path),
           errno: errnoOf(error)
         })
       })

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Ref from "effect/Ref"
+import { line } from "../protocol/OutsideText.ts"
 import { errnoOf } from "./Errno.ts"
 import * as FinalName from "./FinalName.ts"
 import * as PrivateDirectory from "./PrivateDirectory.ts"
@@ -85,7 +86,7 @@ export class PrivateFile extends Context.Service<PrivateFile, {
             Effect.logWarning(
               "files cannot be synced to this file system: what was written last may be lost with the power"
             ),
-            { path }
+            { path: line(path) }
           ))
       return PrivateFile.of({
         create: Effect.fn("PrivateFile.create")(

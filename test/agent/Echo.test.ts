@@ -14,6 +14,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Agent from "../../src/agent/Agent.ts"
 import { AgentEvents } from "../../src/agent/AgentEvents.ts"
+import * as TaskTools from "../../src/agent/TaskTools.ts"
 import * as EventText from "../../src/cli/EventText.ts"
 import { Admission } from "../../src/connection/Admission.ts"
 import type { ConnectionStatus } from "../../src/connection/ConnectionStatus.ts"
@@ -189,6 +190,9 @@ const told = Effect.fnUntraced(function*(echo: string) {
       message: { role: "assistant", content: [{ type: "text", text: `so ${echo} ${issuedToken}` }] }
     })
     yield* tasks.await(receipt.taskId)
+    const toolkit = yield* TaskTools.TaskTools.pipe(Effect.provide(TaskTools.layer))
+    const telling = toolkit.handle("claw_task_status", { task_id: receipt.taskId })
+    keep(yield* Effect.flatMap(telling, Stream.runCollect))
     yield* TestClock.adjust("1 second")
   })
   const { exit, told } = yield* observed(
