@@ -70,7 +70,6 @@ describe("AgentEvents", () => {
           yield* Deferred.succeed(begun, undefined)
           yield* Deferred.await(told)
           const grown = heapMb() - before
-          console.log(`heap after ${count} phases: ${grown.toFixed(1)} MB more`)
           yield* Deferred.succeed(release, undefined)
           yield* Fiber.join(reader)
           const shown = seen.flatMap((event) => event.event === "task.phase" ? [event.phase.trim()] : [])
@@ -78,7 +77,7 @@ describe("AgentEvents", () => {
             shown.map((phase) => Number(phase.split(" ")[1])),
             Array.from({ length: 16 }, (_, index) => count - 16 + index)
           )
-          assert.isBelow(grown, 10)
+          assert.isBelow(grown, 10, "MB of heap")
         }).pipe(
           Effect.provide(
             AgentEvents.layer().pipe(
