@@ -51,11 +51,11 @@ export class TaskNotFound extends Schema.TaggedError<TaskNotFound>()("TaskNotFou
 /** OpenClaw's agent began the run and could not finish it: its model provider failed, for example. */
 export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
   runId: Schema.String,
-  /** The gateway's words; both texts where it sent two. */
+  /** The gateway's words as they came; both texts where it sent two. `message` has them as a field. */
   gatewayMessage: Schema.String
 }) {
   override get message(): string {
-    return `the OpenClaw agent failed: ${this.gatewayMessage}`
+    return `the OpenClaw agent failed: ${field(this.gatewayMessage, { maxLength: lengths.text })}`
   }
 }
 
@@ -83,13 +83,11 @@ export class SessionConflicted extends Schema.TaggedError<SessionConflicted>()("
   }
 }
 
-/** A run that could not be finished, or not even begun, by what the gateway said about it. Its words become a field. */
-export const runError = (runId: string, words: string): RunFailed | SessionConflicted => {
-  const gatewayMessage = field(words, { maxLength: lengths.text })
-  return /reply session initialization conflicted for \S+/.test(words)
+/** A run that could not be finished, or not even begun, by what the gateway said about it. */
+export const runError = (runId: string, gatewayMessage: string): RunFailed | SessionConflicted =>
+  /reply session initialization conflicted for \S+/.test(gatewayMessage)
     ? new SessionConflicted({ runId, gatewayMessage })
     : new RunFailed({ runId, gatewayMessage })
-}
 
 /**
  * Why a task is `Failed`: OpenClaw's agent failed, the gateway refused the task, or the task was never sent because it is

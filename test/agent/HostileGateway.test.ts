@@ -237,7 +237,10 @@ const meet = Effect.fnUntraced(function*(seed: number, counts: Counts) {
     if (event.event === "task.reply") counts.replies++
   }
   assert.deepStrictEqual(statuses.filter((one) => one._tag === "Halted" && one.cause._tag === "InternalError"), [])
-  for (const { state } of yield* tasks.list) assertFields(state, "task", new Set(["text"]))
+  for (const { state } of yield* tasks.list) {
+    assertFields(state, "task", new Set(["text", "gatewayMessage"]))
+    if (state._tag === "Failed") assertFields(state.error.message, "a failed task")
+  }
 })
 
 /** A token is read back as it was sent, with the scopes of the session; a hello without a usable one leaves the store alone. */
