@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type { Entry } from "../advice/Entry.ts"
 import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
@@ -27,6 +28,7 @@ import type { TaskEvent, TaskId } from "../tasks/Task.ts"
 import { truncation } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { namedEnd } from "../tasks/TaskWords.ts"
+import { withoutSecrets } from "./EventSecrets.ts"
 import * as Snapshot from "./Snapshot.ts"
 
 /** What the `gateway` event says of the gateway. */
@@ -48,6 +50,9 @@ export class AgentEvents extends Context.Service<AgentEvents, {
     Layer.effect(this, make(options ?? {}))
 }
 
+/** At most so many phases of one task wait for a slow subscriber, the last ones. Nothing else is ever left out. */
+const waitingPhases = 16
+
 const make = Effect.fnUntraced(function*(options: Options) {
   const identity = yield* DeviceIdentity
   const supervisor = yield* Supervisor
@@ -56,8 +61,13 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const clock = yield* Clock.Clock
   const now = () => isoTime(clock.currentTimeMillisUnsafe())
   const snapshot = Snapshot.make()
-  const told = Broadcast.make<AgentEvent>({ snapshot: snapshot.events })
+  let phases = 0
+  const told = Broadcast.make<AgentEvent>({
+    snapshot: snapshot.events,
+    coalesceKey: (event) => event.event === "task.phase" ? `${event.taskId} ${phases % waitingPhases}` : undefined
+  })
   const publish = (event: AgentEvent, keep = false) => {
+    if (event.event === "task.phase") phases++
     snapshot.note(event, keep)
     told.publish(event)
   }
@@ -86,12 +96,15 @@ const make = Effect.fnUntraced(function*(options: Options) {
   }
   tellGateway(yield* supervisor.gatewayScope)
   let session: Session | undefined
+  // A task may end after the session whose gateway told its end.
+  let secrets: ReadonlyArray<Redacted.Redacted> = []
   yield* follow(supervisor.changes, "status", ({ gatewayScope: scope, status }) =>
     Effect.sync(() => {
       tellGateway(scope)
       // What waits for approval beside a session is told by its notice.
       const same = status._tag === "Connected" && status.session === session
       session = status._tag === "Connected" ? status.session : undefined
+      if (session?.secrets !== undefined) secrets = session.secrets
       const event = same ? undefined : fromStatus(status, now())
       if (event !== undefined) publish(event)
     }))
@@ -103,7 +116,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     const isEnd = event._tag !== "Queued" && event._tag !== "Sent" && event._tag !== "Phase"
     return Effect.map(
       isEnd ? isInherited(event.taskId) : Effect.succeed(false),
-      (keep) => publish(fromTask(event, now()), keep)
+      (keep) => publish(withoutSecrets(fromTask(event, now()), secrets), keep)
     )
   })
   return AgentEvents.of({ events: told.subscribe() })

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -19,7 +20,7 @@ import { taskAdvice } from "../advice/TaskAdvice.ts"
 import type { Approval, ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
-import { field, lengths } from "../protocol/OutsideText.ts"
+import { field, lengths, redact } from "../protocol/OutsideText.ts"
 import type { QueuedReason, Task, TaskEvent } from "../tasks/Task.ts"
 import { isEnd, TaskId } from "../tasks/Task.ts"
 import * as TaskFollowUp from "../tasks/TaskFollowUp.ts"
@@ -109,6 +110,19 @@ const make = Effect.gen(function*() {
     Effect.forkScoped({ startImmediately: true })
   )
 
+  // A task may be looked at after the session whose gateway told its end.
+  let secrets: ReadonlyArray<Redacted.Redacted> = []
+  yield* supervisor.changes.pipe(
+    Stream.runForEach(({ status }) =>
+      Effect.sync(() => {
+        if (status._tag === "Connected" && status.session.secrets !== undefined) secrets = status.session.secrets
+      })
+    ),
+    Effect.ignoreCause({ log: "Error", message: "the connection is no longer followed" }),
+    Effect.forkScoped({ startImmediately: true })
+  )
+  const clean = (told: TaskAnswer): TaskAnswer => ({ ...told, message: redact(told.message, secrets) })
+
   const taskOf = (taskId: TaskId) => Effect.mapError(runner.get(taskId), () => notFound(taskId))
 
   /** Asks the gateway again, as a person waits behind the model. Not after a refusal: asking again would not change it. */
@@ -153,13 +167,13 @@ const make = Effect.gen(function*() {
       case "Sent":
         return answer(taskId, "sent", `Task ${taskId} is with OpenClaw. ${later}`)
       case "Running":
-        return answer(
+        return clean(answer(
           taskId,
           "running",
           `OpenClaw works on task ${taskId} (${field(state.phase, { maxLength: lengths.phase })}). ${later}`
-        )
+        ))
       default:
-        return ended(task, late.get(taskId))
+        return clean(ended(task, late.get(taskId)))
     }
   })
 

@@ -16,13 +16,14 @@ import type * as Redacted from "effect/Redacted"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
+import { withoutSecrets } from "../agent/EventSecrets.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
 import { columnsOf, fit } from "../protocol/TextColumns.ts"
 import { errnoOf } from "../storage/Errno.ts"
 import { CommandFailed } from "./CommandError.ts"
 import type { ReplyOfTask, Style } from "./EventText.ts"
-import { plain, render, replyText, withoutSecrets } from "./EventText.ts"
+import { plain, render, replyText } from "./EventText.ts"
 
 export class Output extends Context.Service<Output, {
   readonly json: boolean

@@ -6,13 +6,12 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as References from "effect/References"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import { field, line } from "../protocol/OutsideText.ts"
 import type { Recording } from "../recorder/Recording.ts"
 import type { Outcome } from "../recorder/Replay.ts"
-import { errnoOf } from "../storage/Errno.ts"
+import { readDescriptor, readRegularFile } from "../storage/RegularFile.ts"
 import { as, CommandFailed } from "./CommandError.ts"
 import type { Output } from "./Output.ts"
 import { onRoot } from "./Root.ts"
@@ -29,14 +28,20 @@ export const replay = Command.make("replay", {
 }, ({ file }) =>
   onRoot(Effect.fnUntraced(function*(_flags, output) {
     const modules = yield* load
-    const fs = yield* FileSystem.FileSystem
-    const text = yield* Effect.mapError(fs.readFileString(file), (error) =>
+    const { maxBytes, parse } = modules.Recording
+    // A shell gives the path of a descriptor for the output of a command: `<(command)`.
+    const read = file.startsWith("/dev/fd/") ? readDescriptor : readRegularFile
+    const bytes = yield* Effect.mapError(read(file, maxBytes), ({ _tag, errno, reason }) =>
       new CommandFailed({
         exit: "settings",
-        error: error._tag,
-        problem: `${line(file)} cannot be read (${errnoOf(error) ?? "unknown error"})`
+        error: _tag,
+        problem: errno === "EFBIG"
+          ? `${line(file)} holds more than a recording, which has at most ${maxBytes / 1024 / 1024} MiB`
+          : `${line(file)} cannot be read (${
+            reason === "NotRegularFile" ? "no regular file" : errno ?? "unknown error"
+          })`
       }))
-    const recording = yield* Effect.mapError(modules.Recording.parse(text), as("settings"))
+    const recording = yield* Effect.mapError(parse(new TextDecoder().decode(bytes)), as("settings"))
     // The replayed client logs nothing, as its events are not of now.
     const outcome = yield* Effect.provideService(modules.Replay.run(recording), References.MinimumLogLevel, "None")
     yield* output.json

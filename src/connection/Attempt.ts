@@ -90,16 +90,18 @@ export const storeToken = (
 export const forgetToken = (means: Means, settings: GatewaySettings, { token }: StoredToken): Effect.Effect<void> =>
   Effect.ignore(means.tokens.remove(keyOf(means, settings), token))
 
-/** One handshake and the session that it gives, in a scope of their own within the caller's. */
+/** One handshake and the session that it gives, in a scope of their own within the caller's. `stored` may not be the one offered. */
 export const establish = Effect.fnUntraced(function*(
   means: Means,
   settings: GatewaySettings,
   proof: History["proof"],
-  offer: Offer
+  offer: Offer,
+  stored: StoredToken | undefined
 ) {
   const outer = yield* Scope.Scope
   const linkScope = yield* Scope.fork(outer)
-  return yield* open(means, settings, proof, offer, linkScope).pipe(
+  const plan = Plan.make(settings, means.identity, { ...offer, proof, stored: stored?.token })
+  return yield* open(means, settings, plan, offer, linkScope).pipe(
     Scope.provide(linkScope),
     Effect.tapError((error) => {
       means.meters.attempt(error._tag)
@@ -114,12 +116,11 @@ export const establish = Effect.fnUntraced(function*(
 const open = Effect.fnUntraced(function*(
   means: Means,
   settings: GatewaySettings,
-  proof: History["proof"],
+  plan: Plan.ConnectPlan,
   offer: Offer,
   linkScope: Scope.Closeable
 ) {
-  const { admission, clock, handshake, identity, meters } = means
-  const plan = Plan.make(settings, identity, { ...offer, proof })
+  const { admission, clock, handshake, meters } = means
   const prepared = yield* Session.prepare
   const established = yield* admission.admit(
     settings.endpoint.gatewayScope,

@@ -1,6 +1,7 @@
 /**
  * Why a request on an open session did not get its answer.
  */
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { LinkError } from "../link/LinkError.ts"
 import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
@@ -54,9 +55,13 @@ export class AnswerInvalid extends Schema.TaggedError<AnswerInvalid>()("AnswerIn
 /** Why `Session.request` failed. After `RequestTimeout` or `LinkError` the gateway may have done what was asked. */
 export type RequestError = FrameTooLarge | MissingScope | RequestTimeout | RequestRejected | LinkError
 
-/** Reads the `error` of a refused request. */
-export const fromError = (method: string, error: unknown): MissingScope | RequestRejected => {
-  const { code, detailCode, message, missingScope, retryAfterMs, retryable } = Refusal.read(error)
+/** Reads the `error` of a refused request. None of the `secrets` stands in its texts. */
+export const fromError = (
+  method: string,
+  error: unknown,
+  secrets: ReadonlyArray<Redacted.Redacted> = []
+): MissingScope | RequestRejected => {
+  const { code, detailCode, message, missingScope, retryAfterMs, retryable } = Refusal.read(error, secrets)
   if (missingScope !== undefined) return new MissingScope({ method, scope: missingScope })
   return new RequestRejected({
     method,

@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -79,6 +80,8 @@ export interface RequestOptions {
  */
 export interface Session {
   readonly facts: SessionFacts
+  /** Credentials that the gateway knows. Events and answers are as they came; what is shown of them is shown without these. */
+  readonly secrets?: ReadonlyArray<Redacted.Redacted>
   /**
    * Sends a request and gives the payload of the answer, not decoded: for methods that `protocol/Method` does not describe.
    * Fails at once when the link ends. A frame above the gateway's limit, and a method whose scope was not granted, fail before
@@ -158,6 +161,8 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   let noise = 0
   const meters = yield* Metrics.counters
   let end: LinkError | undefined
+  // Nobody can ask anything before the session is open.
+  let secrets: ReadonlyArray<Redacted.Redacted> = []
   const gate = ReadGate.make(clock)
   const subscribers = EventSubscribers.make(gate, meters)
 
@@ -173,7 +178,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
       meters.request("ok")
       return request.resume(Effect.succeed(frame.payload))
     }
-    const error = fromError(request.method, frame.error)
+    const error = fromError(request.method, frame.error, secrets)
     meters.request(error._tag === "MissingScope" ? "missing_scope" : "refused")
     request.resume(Effect.fail(error))
   }
@@ -190,7 +195,9 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     Deferred.doneUnsafe(ended, Effect.succeed(error))
   }
 
-  const open: Prepared["open"] = Effect.fnUntraced(function*({ hello, link }, facts, { requestTimeout }) {
+  const open: Prepared["open"] = Effect.fnUntraced(function*(established, facts, { requestTimeout }) {
+    const { hello, link } = established
+    secrets = established.secrets ?? []
     const deadlines = yield* Deadlines.watch(pending, gate)
     const limitBytes = hello.policy?.maxPayload ?? FrameLimit.sessionLimitBytes
     const scopesTold = hello.auth?.scopes !== undefined
@@ -262,6 +269,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
 
     return {
       facts,
+      secrets,
       request,
       call: callBy(request),
       subscribe: subscribers.subscribe,

@@ -19,7 +19,7 @@ import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import type { Handshake } from "../handshake/Handshake.ts"
 import type { DeviceIdentity } from "../identity/DeviceIdentity.ts"
-import type { TokenStore } from "../identity/TokenStore.ts"
+import type { StoredToken, TokenStore } from "../identity/TokenStore.ts"
 import type { ScopeName } from "../protocol/Connect.ts"
 import type { Admission } from "./Admission.ts"
 import * as Attempt from "./Attempt.ts"
@@ -125,10 +125,10 @@ const tellSession = Effect.fnUntraced(function*(self: Connection, live: Attempt.
 })
 
 /** From the handshake to the end of the session, over any number of links that widen its scopes. */
-const live = Effect.fnUntraced(function*(self: Connection, offer: Offer) {
+const live = Effect.fnUntraced(function*(self: Connection, offer: Offer, stored: StoredToken | undefined) {
   const { means, memory: { history: { proof }, refused } } = self
   const ways = (): Widening.Ways => ({ settings: self.settings, refused, proof })
-  let current: Attempt.Live = yield* Attempt.establish(means, self.settings, proof, offer)
+  let current: Attempt.Live = yield* Attempt.establish(means, self.settings, proof, offer, stored)
   decide(self, { _tag: "Connected" })
   if (self.sessions++ > 0) means.meters.reconnected()
   yield* Widening.begunWithToken(self.widening, current)
@@ -153,7 +153,7 @@ const attempt = Effect.fnUntraced(function*(self: Connection) {
   const { attempt } = self.memory.history
   const stored = yield* Attempt.storedToken(self.means, self.settings)
   const offer = ConnectStep.offer(self.memory, self.settings, self.widening.scopes, stored)
-  const input = yield* live(self, offer).pipe(
+  const input = yield* live(self, offer, stored).pipe(
     Effect.annotateLogs({ attempt }),
     Effect.annotateSpans({ "openclaw.connect.attempt": attempt }),
     Effect.catch((error) => Effect.succeed<ConnectStep.Input>({ _tag: "AttemptFailed", error, offer, stored }))

@@ -16,9 +16,10 @@ import * as Scope from "effect/Scope"
 import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { PairingRequired } from "../handshake/HandshakeError.ts"
 import type { AuthToken, RequestId, ScopeName } from "../protocol/Connect.ts"
-import { covers } from "../protocol/Connect.ts"
+import { covers, shownScope } from "../protocol/Connect.ts"
 import * as Method from "../protocol/Method.ts"
 import type { UpgradeEnd } from "../protocol/PairingNotice.ts"
+import * as Refusal from "../protocol/Refusal.ts"
 import * as Attempt from "./Attempt.ts"
 import * as Attendance from "./Attendance.ts"
 import type { Refused } from "./Credentials.ts"
@@ -222,7 +223,9 @@ const askBySecondAttempts = Effect.fnUntraced(function*(
     const stored = yield* Attempt.storedToken(self.means, settings)
     const offer = Credentials.choose({ ...settings, scopes }, stored, refused)
     const attempted = yield* Effect.result(
-      Effect.annotateLogs(Attempt.establish(self.means, settings, history.proof, offer), { attempt: "wider scopes" })
+      Effect.annotateLogs(Attempt.establish(self.means, settings, history.proof, offer, stored), {
+        attempt: "wider scopes"
+      })
     )
     Attendance.answered(self.attendance)
     if (Result.isSuccess(attempted)) {
@@ -296,7 +299,7 @@ const sendRequest = Effect.fnUntraced(function*(self: Widening, session: Session
   const held = session.facts.scopes
   const answer = new PairingRequired({
     reason: "scope-upgrade",
-    requestId,
+    requestId: Refusal.requestIdOf(requestId, session.secrets ?? []),
     requestedScopes: scopes,
     approvedScopes: held
   })
@@ -328,7 +331,7 @@ const awaitDecision = Effect.fnUntraced(function*(self: Widening, session: Sessi
     ? {
       _tag: "Approved" as const,
       token: answer.deviceToken,
-      scopes: answer.scopes ?? ScopeRequest.goal(self.scopes)
+      scopes: answer.scopes?.map((scope) => shownScope(scope, session.secrets ?? [])) ?? ScopeRequest.goal(self.scopes)
     }
     : { _tag: "Declined" as const, reason: answer.status }
 })

@@ -70,7 +70,8 @@ const refuseUpgrade = (socket: Duplex, { body, status }: UpgradeRefusal) => {
 
 const single = (header: string | ReadonlyArray<string> | undefined) => typeof header === "string" ? header : header?.[0]
 
-const isLoopback = (address: string) => address === "::1" || address.startsWith("127.")
+/** Also an IPv4 address in the notation of IPv6, which a trusted proxy may name. */
+export const isLoopback = (address: string) => address === "::1" || /^(?:::ffff:)?127\./i.test(address)
 
 /** The address of a client, or `undefined` when it stands in the header of a proxy that is not trusted. */
 const addressOf = (request: IncomingMessage, trustedProxies: ReadonlyArray<string>): string | undefined => {

@@ -60,9 +60,18 @@ export const make = (
     readonly credential: Credential
     readonly proof?: "v2" | "v3"
     readonly scopes?: ReadonlyArray<ScopeName>
+    /** The device token that this gateway gave before, offered or not: the gateway knows it. */
+    readonly stored?: Redacted.Redacted | undefined
   }
 ): ConnectPlan => ({
-  target: { url: settings.endpoint.url, origin: settings.origin, tls: settings.tls, headers: settings.headers },
+  target: {
+    url: settings.endpoint.url,
+    origin: settings.origin,
+    tls: settings.tls,
+    headers: settings.headers,
+    secrets: [settings.token, settings.password, choice.stored, sentSecret(choice.credential)]
+      .filter((secret) => secret !== undefined)
+  },
   identity,
   proof: choice.proof ?? "v3",
   credential: choice.credential,
@@ -124,6 +133,9 @@ export const proofFields = (plan: ConnectPlan, signedAtMs: number): DeviceProof.
 /** The proof version that errors and spans state for an attempt. */
 export const proofVersion = (plan: Pick<ConnectPlan, "proof">, challenged: boolean): ProofVersion =>
   challenged ? plan.proof : "v1"
+
+const sentSecret = (credential: Credential): Redacted.Redacted | undefined =>
+  credential._tag === "Password" ? credential.password : sentToken(credential)
 
 /** The token slot of the signature holds what is sent in `auth.token`; a password is never signed. */
 const sentToken = (credential: Credential): Redacted.Redacted<AuthToken> | undefined =>

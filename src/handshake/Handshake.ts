@@ -15,12 +15,13 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type { Phase } from "../link/LinkError.ts"
-import { LinkError } from "../link/LinkError.ts"
+import { dialWithoutSecrets, LinkError, withoutSecrets } from "../link/LinkError.ts"
 import type { Link, LinkHandler } from "../link/Transport.ts"
-import { Transport } from "../link/Transport.ts"
+import { secretsOf, Transport } from "../link/Transport.ts"
 import type { Challenge, HelloOk } from "../protocol/Connect.ts"
 import { decodeChallenge, decodeHelloOk, encodeConnectParams } from "../protocol/Connect.ts"
 import type { ProofVersion } from "../protocol/DeviceProof.ts"
@@ -57,6 +58,8 @@ export interface Established {
   readonly clockDeltaMs: number | undefined
   /** From the start of dialling to hello-ok, in milliseconds. */
   readonly elapsedMs: number
+  /** Credentials that the gateway knows, the device token of this hello-ok included. */
+  readonly secrets?: ReadonlyArray<Redacted.Redacted>
 }
 
 /**
@@ -143,7 +146,13 @@ const attempt = Effect.fnUntraced(function*(
         )
     })
     const elapsedMs = Monotonic.nowMs(clock) - startedMs
-    return { link, hello, clockDeltaMs: exchange.clockDeltaMs(), elapsedMs } satisfies Established
+    return {
+      link,
+      hello,
+      clockDeltaMs: exchange.clockDeltaMs(),
+      elapsedMs,
+      secrets: exchange.secrets()
+    } satisfies Established
   })
 
   return yield* negotiate.pipe(
@@ -228,6 +237,7 @@ const dial = (
   exchange: Exchange
 ): Effect.Effect<Link, HandshakeError, Scope.Scope> =>
   transport.dial(plan.target, exchange.handler).pipe(
+    Effect.mapError((error) => dialWithoutSecrets(error, secretsOf(plan.target))),
     Effect.mapError((error) => error._tag === "LinkError" ? exchange.withPhase(error) : error),
     Effect.tap(() => Effect.sync(exchange.linkOpened)),
     Effect.timeoutOrElse({
@@ -247,6 +257,8 @@ interface Exchange {
   /** Call it before `connect` is sent: the answer may arrive during the send. */
   readonly enterHello: (proof: ProofVersion, link: Link) => void
   readonly clockDeltaMs: () => number | undefined
+  /** Credentials that the gateway knows, from hello-ok on the one that it has issued too. */
+  readonly secrets: () => ReadonlyArray<Redacted.Redacted>
 }
 
 /** The synchronous half of an attempt: what each frame before hello-ok means, and where those after it go. */
@@ -258,6 +270,7 @@ const makeExchange = (
 ): Exchange => {
   const challenge = Deferred.makeUnsafe<Challenge, HandshakeError>()
   const hello = Deferred.makeUnsafe<HelloOk, HandshakeError>()
+  let secrets = secretsOf(plan.target)
   let phase: Phase = "dial"
   let proof: ProofVersion = plan.proof
   let limitBytes = FrameLimit.greetingLimitBytes
@@ -283,17 +296,19 @@ const makeExchange = (
   const onAnswer = (frame: Frame.ResponseFrame) => {
     if (phase !== "hello" || Deferred.isDoneUnsafe(hello)) return
     if (frame.ok) {
-      const decoded = decodeHelloOk(frame.payload)
+      const decoded = decodeHelloOk(frame.payload, secrets)
       if (Result.isFailure(decoded)) {
         return fail(new GatewayRejected({ reason: "HelloUnreadable", code: "", gatewayMessage: "" }))
       }
       const refused = ofHello(decoded.success, plan)
       if (refused !== undefined) return fail(refused)
       phase = "session"
+      const issued = decoded.success.auth?.deviceToken
+      if (issued !== undefined) secrets = [...secrets, issued]
       limitLink?.({ messageBytes: FrameLimit.receiveLimitBytes(decoded.success.policy?.maxPayload) })
       return void Deferred.doneUnsafe(hello, Effect.succeed(decoded.success))
     }
-    fail(fromRefusal(Refusal.read(frame.error), plan, proof))
+    fail(fromRefusal(Refusal.read(frame.error, secrets), plan, proof))
   }
 
   return {
@@ -320,6 +335,7 @@ const makeExchange = (
       limitLink?.({ totalBytes: limitBytes })
     },
     clockDeltaMs: () => clockDeltaMs,
+    secrets: () => secrets,
     handler: {
       onText: (text) => {
         if (phase === "session") return handler.onText(text)
@@ -329,8 +345,9 @@ const makeExchange = (
         else if (frame?.type === "res" && frame.id === connectId) onAnswer(frame)
       },
       onClose: (error) => {
-        if (phase === "session") return handler.onClose(error)
-        fail(lost(error))
+        const clean = withoutSecrets(error, secrets)
+        if (phase === "session") return handler.onClose(clean)
+        fail(lost(clean))
       },
       onPhase: (next) => {
         if (phase !== "dial" && phase !== "tls") return

@@ -15,6 +15,7 @@ import type * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { DeviceId, PlatformName } from "../protocol/Connect.ts"
+import { line } from "../protocol/OutsideText.ts"
 import * as StorageWarning from "../storage/StorageWarning.ts"
 import { HostPlatform } from "./HostPlatform.ts"
 import * as IdentityDocument from "./IdentityDocument.ts"
@@ -240,7 +241,7 @@ const logWarning = (warning: IdentityWarning) =>
     Effect.annotateLogs({
       ...StorageWarning.annotationsOf(warning),
       ...("mount" in warning && warning.mount !== undefined
-        ? { mount: `${warning.mount.type} at ${warning.mount.point}` }
+        ? { mount: line(`${warning.mount.type} at ${warning.mount.point}`) }
         : {})
     })
   )

@@ -2,9 +2,12 @@
  * Why there is no link to a gateway: it could not be opened, it ended, or it was refused before it began.
  */
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { field } from "../protocol/OutsideText.ts"
 import { UpgradeReason } from "./FrontDoor.ts"
-import type { TlsPinMismatch, TlsUntrusted } from "./TlsError.ts"
+import type { TlsPinMismatch } from "./TlsError.ts"
+import { TlsUntrusted } from "./TlsError.ts"
 
 /**
  * The phase of an attempt. `dial` covers name lookup, TCP and a proxy; `tls` the TLS handshake and the pins; `upgrade` the
@@ -144,3 +147,33 @@ export class ProxyRejected extends Schema.TaggedError<ProxyRejected>()("ProxyRej
 
 /** Everything that keeps a link from opening. */
 export type DialError = LinkError | UpgradeRejected | ProxyRejected | TlsPinMismatch | TlsUntrusted
+
+/** The error with what the other side wrote as fields, in which none of these credentials stands. Any transport may have made it. */
+export const withoutSecrets = (error: LinkError, secrets: ReadonlyArray<Redacted.Redacted>): LinkError => {
+  const closeReason = shown(error.closeReason, secrets)
+  return closeReason === error.closeReason ? error : new LinkError({ ...error, closeReason })
+}
+
+/** The same for an error before the link opened. */
+export const dialWithoutSecrets = (error: DialError, secrets: ReadonlyArray<Redacted.Redacted>): DialError => {
+  switch (error._tag) {
+    case "LinkError":
+      return withoutSecrets(error, secrets)
+    case "UpgradeRejected": {
+      const body = field(error.body, { secrets })
+      const location = shown(error.location, secrets)
+      return body === error.body && location === error.location
+        ? error
+        : new UpgradeRejected({ ...error, body, location })
+    }
+    case "TlsUntrusted": {
+      const names = field(error.names, { secrets })
+      return names === error.names ? error : new TlsUntrusted({ ...error, names })
+    }
+    default:
+      return error
+  }
+}
+
+const shown = (text: string | undefined, secrets: ReadonlyArray<Redacted.Redacted>): string | undefined =>
+  text === undefined ? undefined : field(text, { secrets })

@@ -6,6 +6,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { DialError, LinkError } from "./LinkError.ts"
 import type { TlsTrust } from "./TlsTrust.ts"
@@ -52,7 +53,15 @@ export interface Target {
   readonly tls?: TlsTrust
   /** Headers of the request in addition to those of the WebSocket. Sent over `wss:` only. */
   readonly headers?: ReadonlyArray<UpgradeHeader>
+  /** Credentials that the other side knows, besides the headers. None of its texts is shown or kept with one of them in it. */
+  readonly secrets?: ReadonlyArray<Redacted.Redacted>
 }
+
+/** Everything secret that the other side knows. */
+export const secretsOf = ({ headers = [], secrets = [] }: Target): ReadonlyArray<Redacted.Redacted> => [
+  ...secrets,
+  ...headers.map(({ value }) => value)
+]
 
 /** Opens WebSocket links. Provided by `TransportWs.layer` over sockets, or by `testing/MemoryTransport` for tests. */
 export class Transport extends Context.Service<Transport, {

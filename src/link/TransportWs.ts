@@ -21,8 +21,7 @@ import * as ProxyTunnel from "./ProxyTunnel.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 import * as TlsTrust from "./TlsTrust.ts"
 import type { LinkHandler, Target } from "./Transport.ts"
-import { Transport } from "./Transport.ts"
-import * as UpgradeHeader from "./UpgradeHeader.ts"
+import { secretsOf, Transport } from "./Transport.ts"
 
 /** How long a peer may take to answer our close frame. Real time: the one timer of this library outside `Clock`. */
 const closeGraceMs = 250
@@ -83,6 +82,7 @@ const dial = Effect.fnUntraced(function*(
     end(tooLarge())
   })
   const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
+  const secrets = secretsOf(target)
   const connection = yield* connect(target, handler, resources)
   if (connection.destroyed) {
     return yield* new LinkError({ reason: "HungUp", phase: "upgrade", errno: "ECONNRESET" })
@@ -107,7 +107,7 @@ const dial = Effect.fnUntraced(function*(
           reason: state.open ? "Closed" : DialFailure.reasonOf("upgrade", cause),
           phase: state.open ? "session" : "upgrade",
           closeCode: state.open ? closeCode : undefined,
-          closeReason: state.open ? field(closeReason) : undefined,
+          closeReason: state.open ? field(closeReason, { secrets }) : undefined,
           errno: DialFailure.errnoOf(cause),
           // The HTTP parser attaches the packet that it could not read, which may hold secrets.
           cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause
@@ -132,10 +132,10 @@ const dial = Effect.fnUntraced(function*(
             new UpgradeRejected({
               reason: FrontDoor.recognise({ status, headers: response.headers, location, body }, target.url),
               status,
-              body: field(UpgradeHeader.withoutValues(body, headers)),
+              body: field(body, { secrets }),
               location: location === undefined
                 ? undefined
-                : field(UpgradeHeader.withoutValues(`${location.origin}${location.pathname}`, headers)),
+                : field(`${location.origin}${location.pathname}`, { secrets }),
               retryAfterMs: RetryAfter.read(response.headers, clock.currentTimeMillisUnsafe())
             })
           )

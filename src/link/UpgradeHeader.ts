@@ -39,7 +39,3 @@ export const parse = (
   }
   return Result.succeed(headers)
 }
-
-/** A text of the other side without the values that we sent. Some pages show the request that they refuse. */
-export const withoutValues = (text: string, headers: ReadonlyArray<UpgradeHeader>): string =>
-  headers.reduce((rest, { value }) => rest.replaceAll(Redacted.value(value), "<redacted>"), text)

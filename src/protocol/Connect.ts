@@ -6,8 +6,9 @@
  * cannot be constructed.
  */
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Bounds from "./Bounds.ts"
 import { field, lengths } from "./OutsideText.ts"
 
@@ -162,11 +163,15 @@ export type ConnectParams = typeof ConnectParams.Type
 const lenient = <S extends Schema.Constraint>(part: S) =>
   Schema.optionalKey(Schema.catchDecoding<S>(() => Effect.succeedNone)(part))
 
-/** A name that the gateway gives itself, as a field. */
-const Name = Schema.String.pipe(Schema.decodeTo(
-  Schema.String,
-  SchemaTransformation.transform({ decode: (text) => field(text, { maxLength: lengths.name }), encode: (text) => text })
-))
+/**
+ * Scopes that were granted: names that could be asked for, within the limits of the token store. A longer list, or one with
+ * anything else in it, is malformed as a whole.
+ */
+export const maxScopeLength = 128
+export const mostScopes = 100
+export const GrantedScopes = Schema.Array(
+  Schema.String.check(signedText("scope", ["|", ","]), Schema.isMaxLength(maxScopeLength))
+).check(Schema.isMaxLength(mostScopes))
 
 /** A part that says what was granted. Left out, it says nothing; of an unexpected form, it grants what `nothing` says. */
 const granting = <S extends Schema.Constraint>(part: S, nothing: S["Type"]) =>
@@ -180,8 +185,8 @@ export const HelloOk = Schema.Struct({
   type: Schema.Literal("hello-ok"),
   protocol: Schema.Natural,
   server: lenient(Schema.Struct({
-    version: lenient(Name),
-    connId: lenient(Name)
+    version: lenient(Schema.String),
+    connId: lenient(Schema.String)
   })),
   features: lenient(Schema.Struct({
     methods: lenient(Schema.Array(Schema.String))
@@ -191,8 +196,8 @@ export const HelloOk = Schema.Struct({
       deviceToken: lenient(Schema.RedactedFromValue(DeviceToken, { label: "deviceToken" })),
       /** Empty, which is no role, when it is no text. */
       role: granting(Schema.String, ""),
-      /** Empty when one of them is no text, or they are no list. Absent on releases that do not tell. */
-      scopes: granting(Schema.Array(Schema.String), []),
+      /** Empty when one of them is no scope, or they are no list. Absent on releases that do not tell. */
+      scopes: granting(GrantedScopes, []),
       issuedAtMs: lenient(Schema.Finite)
     }),
     { scopes: [] }
@@ -211,8 +216,39 @@ export type HelloOk = typeof HelloOk.Type
 
 /** The payload of `connect.challenge`, or nothing when it has no usable nonce and time. */
 export const decodeChallenge = Schema.decodeUnknownOption(Challenge)
-/** The payload of hello-ok. Fails only when `type` or `protocol` is not as expected. */
-export const decodeHelloOk = Schema.decodeUnknownResult(HelloOk)
+
+const decodeHello = Schema.decodeUnknownResult(HelloOk)
+
+/**
+ * The payload of hello-ok. Fails only when `type` or `protocol` is not as expected. Its names are fields, in which none of the
+ * `secrets` stands: those that the gateway knows.
+ */
+export const decodeHelloOk = (payload: unknown, secrets: ReadonlyArray<Redacted.Redacted> = []) =>
+  Result.map(decodeHello(payload), (hello) => withFields(hello, secrets))
+
+const withFields = (hello: HelloOk, secrets: ReadonlyArray<Redacted.Redacted>): HelloOk => {
+  const { auth, server } = hello
+  const name = (text: string) => field(text, { maxLength: lengths.name, secrets })
+  return {
+    ...hello,
+    ...(server === undefined ? {} : {
+      server: {
+        ...(server.version === undefined ? {} : { version: name(server.version) }),
+        ...(server.connId === undefined ? {} : { connId: name(server.connId) })
+      }
+    }),
+    ...(auth?.scopes === undefined ? {} : {
+      auth: { ...auth, scopes: auth.scopes.map((scope) => shownScope(scope, secrets)) }
+    })
+  }
+}
+
+const known: ReadonlySet<string> = new Set(knownScopes)
+
+/** A scope as a field. A published one is shown whatever the credentials are, as a short credential may be a word in it. */
+export const shownScope = (scope: string, secrets: ReadonlyArray<Redacted.Redacted>): string =>
+  known.has(scope) ? scope : field(scope, { maxLength: maxScopeLength, secrets })
+
 /** The parameters of `connect` as the wire has them. The result holds the credentials in plain text. */
 export const encodeConnectParams = Schema.encodeSync(ConnectParams)
 /** The parameters of `connect`, for the gateway's side and for tests. */

@@ -5,7 +5,7 @@
  * not read, and one that it can do without is `Unknown` and judged where it is used. Shapes: recorded answers in test/vectors.
  */
 import * as Schema from "effect/Schema"
-import { DeviceToken, RequestId, ScopeName } from "./Connect.ts"
+import { DeviceToken, GrantedScopes, RequestId, ScopeName } from "./Connect.ts"
 
 /** What a call needs: encoded parameters go out, and the payload of the answer is decoded once. */
 export interface Method<Params, Answer> {
@@ -153,6 +153,6 @@ export const waitUpgrade = method(
   Schema.Struct({
     status: Schema.Literals(["approved", "rejected", "expired"]),
     deviceToken: Schema.optionalKey(Schema.RedactedFromValue(DeviceToken, { label: "deviceToken" })),
-    scopes: Schema.optionalKey(Schema.Array(Schema.String))
+    scopes: Schema.optionalKey(GrantedScopes)
   })
 )

@@ -10,8 +10,8 @@ import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Bounds from "./Bounds.ts"
-import { RequestId } from "./Connect.ts"
-import { field } from "./OutsideText.ts"
+import { mostScopes, RequestId, shownScope } from "./Connect.ts"
+import { field, redact } from "./OutsideText.ts"
 
 /** Why the gateway wants an approval. `unspecified` when a release names no reason. */
 export const PairingReason = Schema.Literals([
@@ -169,6 +169,10 @@ const texts = (object: unknown, name: string): ReadonlyArray<string> | undefined
 const asPairingReason = Schema.decodeUnknownOption(PairingReason)
 const asRequestId = Schema.decodeUnknownOption(RequestId)
 
+/** The id of a request, if it is safe to show: one that repeats a credential is none. */
+export const requestIdOf = (value: unknown, secrets: ReadonlyArray<Redacted.Redacted>): RequestId | undefined =>
+  Option.getOrUndefined(Option.filter(asRequestId(value), (id) => redact(id, secrets) === id))
+
 /**
  * Reads the `error` of a refused request. Pure and total: what is missing or of an unexpected type is as good as absent. Texts are
  * fields, in which none of the `secrets` stands: those that the refused request, or an earlier one, presented.
@@ -181,20 +185,23 @@ export const read = (error: unknown, secrets: ReadonlyArray<Redacted.Redacted> =
   const details = property(error, "details")
   const detailCode = notBlank(text(details, "code"))
   const detailReason = text(details, "reason")
+  const missing = missingScope(message, details)
+  const scopes = (object: unknown, name: string) =>
+    texts(object, name)?.slice(0, mostScopes).map((scope) => shownScope(scope, secrets))
   return {
     meaning: meaningOf({ code, message, details, detailCode, detailReason }),
     code: shown(code),
     message: shown(message),
     detailCode: shownIfAny(detailCode),
-    requestId: Option.getOrUndefined(asRequestId(property(details, "requestId"))),
-    requestedScopes: texts(details, "requestedScopes")?.map(shown),
-    approvedScopes: texts(details, "approvedScopes")?.map(shown),
+    requestId: requestIdOf(property(details, "requestId"), secrets),
+    requestedScopes: scopes(details, "requestedScopes"),
+    approvedScopes: scopes(details, "approvedScopes"),
     recommendedNextStep: shownIfAny(text(details, "recommendedNextStep")),
     pauseReconnect: flag(details, "pauseReconnect"),
     retryable: (flag(error, "retryable") ?? flag(details, "retryable")) === true,
     retryAfterMs: delay(count(error, "retryAfterMs") ?? count(details, "retryAfterMs")),
     expectedProtocol: count(details, "expectedProtocol"),
-    missingScope: shownIfAny(missingScope(message, details)),
+    missingScope: missing === undefined ? undefined : shownScope(missing, secrets),
     detailReason: shownIfAny(detailReason)
   }
 }

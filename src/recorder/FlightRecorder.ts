@@ -24,8 +24,10 @@ import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
+import { line } from "../protocol/OutsideText.ts"
 import { errnoOf } from "../storage/Errno.ts"
 import type { Entry, Header, Settings } from "./Recording.ts"
+import * as Recording from "./Recording.ts"
 import { entryLine, headerLine } from "./Recording.ts"
 import type { Redactor } from "./Redaction.ts"
 import * as Redaction from "./Redaction.ts"
@@ -70,8 +72,11 @@ export type MakeEntry = (redactor: Redactor) => Timeless<Entry>
 
 /** Records what a client does and what happens to it. `FlightRecorder.layer` provides it, and `RecordedAgent` feeds it. */
 export class FlightRecorder extends Context.Service<FlightRecorder, {
-  /** Takes an entry with the present time. Synchronous and cheap: the writer's fiber makes the entry. */
-  readonly note: (make: MakeEntry) => void
+  /**
+   * Takes an entry with the present time. Synchronous and cheap: the writer's fiber makes the entry. `units` is the length of the
+   * texts that the entry is made from, in UTF-16 units, as they wait in memory; 0 unless set.
+   */
+  readonly note: (make: MakeEntry, units?: number) => void
   /** Done when states are recorded. Nothing is dialled before that, so that no state is missed. */
   readonly ready: Deferred.Deferred<void>
 }>()("effect-openclaw/recorder/FlightRecorder") {
@@ -88,35 +93,40 @@ export class FlightRecorder extends Context.Service<FlightRecorder, {
 const capacity = 16_384
 /** How many entries are redacted and written at a time. */
 const batchSize = 1024
-const defaultMaxBytes = 64 * 1024 * 1024
+/** How many UTF-16 units of messages and texts can wait for the writer. One note alone may have more. */
+const capacityUnits = 32 * 1024 * 1024
 /** Room for the line that says that the file is full. */
 const reserveBytes = 256
 
 interface Note {
   readonly at: number
+  readonly units: number
   readonly make: MakeEntry
 }
 
 /** The settings as a recording keeps them. */
-export const settingsOf = (settings: GatewaySettings, redactor: Redactor): Settings => ({
-  scheme: settings.endpoint.url.protocol === "wss:" ? "wss:" : "ws:",
-  loopback: settings.endpoint.loopback,
-  gateway: redactor.gateway(settings.endpoint.gatewayScope),
-  pinned: settings.pinned,
-  ...(settings.token === undefined ? {} : { token: redactor.secret(Redacted.value(settings.token)) }),
-  ...(settings.password === undefined ? {} : { password: redactor.secret(Redacted.value(settings.password)) }),
-  scopes: settings.scopes,
-  clientId: settings.clientId,
-  clientMode: settings.clientMode,
-  clientVersion: settings.clientVersion,
-  caps: settings.caps,
-  narrowedScopes: settings.narrowedScopes,
-  origin: settings.origin !== undefined,
-  challengeTimeoutMs: Duration.toMillis(settings.challengeTimeout),
-  helloTimeoutMs: Duration.toMillis(settings.helloTimeout),
-  requestTimeoutMs: Duration.toMillis(settings.requestTimeout),
-  legacyWithoutChallenge: settings.legacyWithoutChallenge
-})
+export const settingsOf = (settings: GatewaySettings, redactor: Redactor): Settings => {
+  for (const { value } of settings.headers) redactor.conceal(value)
+  return {
+    scheme: settings.endpoint.url.protocol === "wss:" ? "wss:" : "ws:",
+    loopback: settings.endpoint.loopback,
+    gateway: redactor.gateway(settings.endpoint.gatewayScope),
+    pinned: settings.pinned,
+    ...(settings.token === undefined ? {} : { token: redactor.secret(Redacted.value(settings.token)) }),
+    ...(settings.password === undefined ? {} : { password: redactor.secret(Redacted.value(settings.password)) }),
+    scopes: settings.scopes,
+    clientId: settings.clientId,
+    clientMode: settings.clientMode,
+    clientVersion: settings.clientVersion,
+    caps: settings.caps,
+    narrowedScopes: settings.narrowedScopes,
+    origin: settings.origin !== undefined,
+    challengeTimeoutMs: Duration.toMillis(settings.challengeTimeout),
+    helloTimeoutMs: Duration.toMillis(settings.helloTimeout),
+    requestTimeoutMs: Duration.toMillis(settings.requestTimeout),
+    legacyWithoutChallenge: settings.legacyWithoutChallenge
+  }
+}
 
 const make = Effect.fnUntraced(function*(
   options: Options
@@ -131,10 +141,11 @@ const make = Effect.fnUntraced(function*(
   const file = yield* create(options.path, header)
 
   const queue = yield* Queue.dropping<Note, Cause.Done>(capacity)
-  const maxBytes = options.maxBytes ?? defaultMaxBytes
+  const maxBytes = options.maxBytes ?? Recording.maxBytes
   let bytes = header.length
   let ended = false
   let lost = 0
+  let waitingUnits = 0
   let failure: unknown
 
   /** The line of an entry. An entry that cannot be made is lost, and no other. */
@@ -170,12 +181,16 @@ const make = Effect.fnUntraced(function*(
     return lines
   }
   const write = (notes: ReadonlyArray<Note>) =>
-    Effect.suspend(() => ended ? Effect.void : file.writeAll(new TextEncoder().encode(linesOf(notes)))).pipe(
+    Effect.suspend(() => {
+      const lines = ended ? "" : linesOf(notes)
+      for (const { units } of notes) waitingUnits -= units
+      return lines === "" ? Effect.void : file.writeAll(new TextEncoder().encode(lines))
+    }).pipe(
       Effect.andThen(reportFailure),
       Effect.catch((error) => {
         ended = true
         return Effect.annotateLogs(Effect.logWarning("the recording ends here, as it cannot be written"), {
-          path: options.path,
+          path: line(options.path),
           errno: errnoOf(error)
         })
       })
@@ -193,14 +208,18 @@ const make = Effect.fnUntraced(function*(
     Effect.ignoreCause({ log: "Error", message: "the recording ended" }),
     Effect.forkScoped
   )
-  const now = (make: MakeEntry): Note => ({ at: clock.currentTimeMillisUnsafe(), make })
+  const now = (make: MakeEntry, units = 0): Note => ({ at: clock.currentTimeMillisUnsafe(), make, units })
   /** Comes where the lost entries would have been. */
   const losses = (count: number): ReadonlyArray<Note> => count === 0 ? [] : [now(() => ({ kind: "lost", count }))]
-  const note = (make: MakeEntry) => {
+  const note = (make: MakeEntry, units = 0) => {
     if (ended) return
-    const all = [...losses(lost), now(make)]
-    if (all.every((one) => Queue.offerUnsafe(queue, one))) lost = 0
-    else lost++
+    const fits = units === 0 || waitingUnits === 0 || waitingUnits + units <= capacityUnits
+    if (!fits || ![...losses(lost), now(make, units)].every((one) => Queue.offerUnsafe(queue, one))) {
+      lost++
+      return
+    }
+    lost = 0
+    waitingUnits += units
   }
   // Finalizers run in reverse, so this runs before the writer is interrupted and the file is closed.
   yield* Effect.addFinalizer(() =>

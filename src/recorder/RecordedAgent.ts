@@ -91,7 +91,7 @@ const dial = (
       return frame === undefined
         ? { kind: "noise", link, length: text.length }
         : { kind: "in", link, frame: { ...frame } }
-    })
+    }, text.length)
   const recording: LinkHandler = {
     onText: (text) => {
       noteText(text)
@@ -118,7 +118,7 @@ const dial = (
         ...opened,
         sendUnsafe: (text) => {
           // First, because the answer may come before `sendUnsafe` returns.
-          note((redactor) => ({ kind: "out", link, frame: { ...redactor.frame(text) } }))
+          note((redactor) => ({ kind: "out", link, frame: { ...redactor.frame(text) } }), text.length)
           const sent = opened.sendUnsafe(text)
           if (!sent) note(() => ({ kind: "untaken", link }))
           return sent
@@ -250,7 +250,10 @@ const services: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Sup
         tasks.await(taskId).pipe(
           Effect.flatMap((outcome) =>
             Effect.sync(() =>
-              note((redactor) => ({ kind: "ended", taskId, end: StateRecord.describeEnd(outcome, redactor) }))
+              note(
+                (redactor) => ({ kind: "ended", taskId, end: StateRecord.describeEnd(outcome, redactor) }),
+                "text" in outcome ? outcome.text.length : 0
+              )
             )
           ),
           Effect.ignoreCause({ log: "Debug", message: "the end of a task is not recorded" }),
@@ -290,7 +293,7 @@ const services: Layer.Layer<Supervisor | TaskRunner, never, FlightRecorder | Sup
               task,
               text: redactor.ownText(summary.trim()),
               ...(options?.sessionKey === undefined ? {} : { sessionKey: redactor.sessionKey(options.sessionKey) })
-            }))
+            }), summary.length)
             return Effect.tap(tasks.delegate(summary, options), ({ runId, taskId }) =>
               Effect.suspend(() => {
                 note(() => ({ kind: "accepted", task, taskId, runId }))

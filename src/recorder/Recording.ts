@@ -231,6 +231,9 @@ const decodeMark = Schema.decodeUnknownOption(
   Schema.fromJsonString(Schema.Struct({ format: Schema.Literal("effect-openclaw/recording"), version: Schema.Unknown }))
 )
 
+/** The limit of a file, unless the recorder is told another one, and of what the command reads. */
+export const maxBytes = 64 * 1024 * 1024
+
 /** Far more than the recorder writes, and far less than what exhausts the stack. */
 const maxDepth = 64
 

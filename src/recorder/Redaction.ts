@@ -17,6 +17,8 @@ export interface Redactor {
   readonly frame: (text: string) => Frame.Frame | undefined
   /** The stand-in of a credential, the same for the same credential. */
   readonly secret: (value: string) => string
+  /** A credential that no frame of ours holds, such as the value of a header. A gateway may repeat it. */
+  readonly conceal: (value: Redacted.Redacted) => void
   /** The stand-in of a task's text. It is recognised when a gateway repeats the text. */
   readonly ownText: (text: string) => string
   /** A text that somebody wrote becomes its length in UTF-16 units. */
@@ -269,6 +271,7 @@ const numbered = (prefix: string) => {
 /** The first stand-ins are those of `credentials`, in this order. */
 export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor => {
   const secrets: Array<Redacted.Redacted> = [...credentials]
+  const concealed: Array<Redacted.Redacted> = []
   const ids = numbered("id")
   const segments = numbered("s")
   const gateways = numbered("g")
@@ -287,6 +290,7 @@ export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor =>
       if (known === -1) secrets.push(Redacted.make(value))
       return `secret-${known === -1 ? secrets.length : known + 1}`
     },
+    conceal: (value) => void concealed.push(value),
     ownText: (text) => {
       if (isMasked(text)) return text
       const known = own.get(text)
@@ -314,7 +318,7 @@ export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor =>
     gateway: gateways,
     names: (names) => names.map((scope) => protocolName.test(scope) ? scope : "masked"),
     clean: (text) =>
-      secrets.some((secret) => {
+      [...secrets, ...concealed].some((secret) => {
           const value = Redacted.value(secret)
           return value.length >= shortestCredential && text.includes(value)
         })

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Ref from "effect/Ref"
+import { line } from "../protocol/OutsideText.ts"
 import { errnoOf } from "./Errno.ts"
 import * as FinalName from "./FinalName.ts"
 import * as PrivateDirectory from "./PrivateDirectory.ts"
@@ -85,7 +86,7 @@ export class PrivateFile extends Context.Service<PrivateFile, {
             Effect.logWarning(
               "files cannot be synced to this file system: what was written last may be lost with the power"
             ),
-            { path }
+            { path: line(path) }
           ))
       return PrivateFile.of({
         create: Effect.fn("PrivateFile.create")(
@@ -134,7 +135,10 @@ const write = Effect.fnUntraced(function*(
   for (let attempt = 1;; attempt++) {
     const temp = yield* tempNameFor(path)
     const { outcome, warnings } = yield* Effect.flatMap(
-      writeTemp(temp, bytes, strict, tellUnsynced(path)),
+      Effect.mapError(
+        writeTemp(temp, bytes, strict, tellUnsynced(path)),
+        (error) => atItsPlace(error, temp, path, directory)
+      ),
       (tempWarnings) =>
         Effect.map(place(temp, path), ({ outcome, warnings }) => ({
           outcome,
@@ -148,6 +152,16 @@ const write = Effect.fnUntraced(function*(
     return { created: outcome === "Created", warnings } satisfies Written
   }
 })
+
+/**
+ * The error of a temporary file, which is gone by then, at the file that it was for; at the directory where it could not even be
+ * created there.
+ */
+const atItsPlace = (error: StorageError, temp: string, path: string, directory: string): StorageError =>
+  error.path === temp
+    ? new StorageError({ ...error, path: uncreatable.has(error.errno) ? directory : path })
+    : error
+const uncreatable: ReadonlySet<string | undefined> = new Set(["EACCES", "EPERM", "EROFS"])
 
 const writeTemp = Effect.fnUntraced(function*(
   temp: string,

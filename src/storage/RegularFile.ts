@@ -24,12 +24,16 @@ export const readRegularFile = Effect.fnUntraced(function*(path: string, maxByte
 })
 
 /**
- * The content of an open descriptor, `/dev/fd/<number>`. A pipe is read until its writer closes it, before the limit is
- * checked: `FileSystem` reads pieces of regular files only. `EFBIG` for more than `maxBytes`.
+ * The content of an open descriptor, `/dev/fd/<number>`: of a regular file, or of a pipe until its writer closes it. The limit of
+ * a pipe is checked at its end, as `FileSystem` reads pieces of regular files only. A device, which may have no end, fails with
+ * `NotRegularFile`; `EFBIG` for more than `maxBytes`.
  */
 export const readDescriptor = Effect.fnUntraced(function*(path: string, maxBytes: number) {
   const fs = yield* FileSystem.FileSystem
-  const { type } = yield* Effect.catch(fs.stat(path), unreadable(path))
+  const { mode, type } = yield* Effect.catch(fs.stat(path), unreadable(path))
+  if (type === "CharacterDevice" || type === "BlockDevice") {
+    return yield* new StorageError({ path, reason: "NotRegularFile", mode: mode & 0o7777 })
+  }
   if (type === "File") return yield* readRegularFile(path, maxBytes)
   const bytes = yield* Effect.catch(fs.readFile(path), unreadable(path))
   return bytes.length > maxBytes ? yield* tooLarge(path) : bytes

@@ -2,6 +2,7 @@
  * A weakness that did not stop an operation on a private file.
  */
 import * as Effect from "effect/Effect"
+import { line } from "../protocol/OutsideText.ts"
 
 export type StorageWarning =
   /** Other users could write to the directory with this mode; they cannot any more. */
@@ -31,11 +32,11 @@ export const describe = (warning: StorageWarning): string => {
   }
 }
 
-/** The facts of a warning as log annotations. */
+/** The facts of a warning as log annotations, in one line each. */
 export const annotationsOf = (
   { path, ...more }: { readonly path: string; readonly mode?: number }
 ): Readonly<Record<string, string>> => ({
-  path,
+  path: line(path),
   ...(more.mode === undefined ? {} : { mode: more.mode.toString(8).padStart(4, "0") })
 })
 

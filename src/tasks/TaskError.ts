@@ -4,6 +4,7 @@
 import * as Schema from "effect/Schema"
 import type { MissingScope, RequestRejected } from "../connection/RequestError.ts"
 import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
+import { field, lengths } from "../protocol/OutsideText.ts"
 
 /** The task was not taken, and nothing was sent. */
 export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused", {
@@ -50,11 +51,11 @@ export class TaskNotFound extends Schema.TaggedError<TaskNotFound>()("TaskNotFou
 /** OpenClaw's agent began the run and could not finish it: its model provider failed, for example. */
 export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
   runId: Schema.String,
-  /** The gateway's words; both texts where it sent two. */
+  /** The gateway's words as they came; both texts where it sent two. `message` has them as a field. */
   gatewayMessage: Schema.String
 }) {
   override get message(): string {
-    return `the OpenClaw agent failed: ${this.gatewayMessage}`
+    return `the OpenClaw agent failed: ${field(this.gatewayMessage, { maxLength: lengths.text })}`
   }
 }
 

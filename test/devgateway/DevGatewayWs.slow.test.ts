@@ -7,7 +7,7 @@ import { request as httpRequest } from "node:http"
 import { connect as tcpConnect, type Socket } from "node:net"
 import { type ClientOptions, WebSocket } from "ws"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
-import { serve } from "../../src/devgateway/DevGatewayWs.ts"
+import { isLoopback, serve } from "../../src/devgateway/DevGatewayWs.ts"
 import { at, device, type FakeLink, link } from "./FakeClient.ts"
 
 const alice = device(1)
@@ -188,6 +188,12 @@ describe("a real socket", () => {
       yield* gateway.script({ closeWith: { code: 4000 } })
       assert.strictEqual((yield* overSocket(url, { token: "operator-token" })).code, 4000)
     }).pipe(Effect.scoped, Effect.provide(layer)))
+})
+
+it("knows an address of this machine in both notations", () => {
+  const ours = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "::FFFF:127.0.0.1"]
+  const others = ["10.0.0.1", "::ffff:10.0.0.1", "1.127.0.0", "::2", "x::ffff:127.0.0.1", ""]
+  assert.deepStrictEqual([...ours, ...others].filter(isLoopback), ours)
 })
 
 describe("a client that has not authenticated", () => {

@@ -120,7 +120,7 @@ describe("the report of a refused upgrade", () => {
       const { error, printed } = yield* refusal((request) =>
         Loopback.answer("403 Forbidden", ["Location: /denied/sekrit-value"], `you sent: ${request}`)
       )
-      assert.include(error._tag === "UpgradeRejected" ? error.body : "", "CF-Access-Client-Secret <redacted>")
+      assert.include(error._tag === "UpgradeRejected" ? error.body : "", "CF-Access-Client-Secret [redacted]")
       assert.notInclude(printed, "sekrit")
     }))
 

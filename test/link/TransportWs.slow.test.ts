@@ -3,11 +3,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
-import type { Transport } from "../../src/link/Transport.ts"
+import type { Target, Transport } from "../../src/link/Transport.ts"
 import * as TransportWs from "../../src/link/TransportWs.ts"
 import * as Dial from "../support/Dialled.ts"
 import * as Loopback from "../support/LoopbackServer.ts"
@@ -67,6 +68,23 @@ describe("TransportWs", () => {
       })
       const { texts } = yield* dialled(server.url)
       assert.deepStrictEqual(yield* Queue.takeN(texts, 2), ["", "after"])
+    })))
+
+  it.live("leaves what the peer knows of ours out of its close reason and its refusal, also what one line would change", () =>
+    provided(Effect.gen(function*() {
+      const secret = "two  blanks\tand a tab"
+      const target = (url: URL): Target => ({ url, origin: undefined, secrets: [Redacted.make(secret)] })
+      const server = yield* serving((link) => link.close(1008, `no ${secret}!`))
+      const { ended } = yield* Dial.dialled(target(server.url))
+      assert.strictEqual((yield* ended).closeReason, "no [redacted]!")
+      const body = `no ${secret}!`
+      const door = yield* refusing(
+        `HTTP/1.1 403 Forbidden\r\nContent-Length: ${body.length}\r\nLocation: https://door.test/${
+          encodeURIComponent(secret)
+        }\r\n\r\n${body}`
+      )
+      const { error } = yield* Dial.refused(target(door))
+      assert.deepInclude({ ...error }, { body: "no [redacted]!", location: "https://door.test/[redacted]" })
     })))
 
   it.live("reports the peer's close with its code and a printable reason, once", () =>

@@ -172,6 +172,33 @@ describe("FlightRecorder", () => {
       ])
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
+  it.effect("what waits to be written is bounded by its length too, and one long message is never lost for that", () =>
+    Effect.gen(function*() {
+      const mebi = 1024 * 1024
+      const text = yield* recording(({ note }) =>
+        Effect.gen(function*() {
+          note(draw(0.1), 40 * mebi)
+          note(draw(0.2), 1)
+          note(draw(0.3), mebi)
+          note(draw(0.4))
+          yield* TestClock.adjust("1 second")
+          note(draw(0.5), 20 * mebi)
+          note(draw(0.6), 12 * mebi)
+          note(draw(0.7), mebi)
+        })
+      )
+      const { entries } = yield* Recording.parse(text)
+      assert.deepStrictEqual(entries.map(({ at: _at, ...entry }) => entry), [
+        { kind: "draw", value: 0.1 },
+        { kind: "lost", count: 2 },
+        { kind: "draw", value: 0.4 },
+        { kind: "draw", value: 0.5 },
+        { kind: "draw", value: 0.6 },
+        { kind: "lost", count: 1 },
+        { kind: "end" }
+      ])
+    }))
+
   it.effect("a disk that is full ends the recording, and nothing else", () =>
     LogLines.kept((lines) =>
       Effect.gen(function*() {

@@ -60,6 +60,11 @@ describe("RegularFile", () => {
       assert.strictEqual(text(yield* readDescriptor(`/dev/fd/${descriptor}`, 7)), "content")
       assert.strictEqual(yield* faultOf(readDescriptor(`/dev/fd/${descriptor}`, 6)), "Unreadable EFBIG")
       assert.strictEqual(yield* faultOf(readDescriptor("/dev/fd/987654", 10)), "Unreadable ENOENT")
+      const endless = yield* Effect.acquireRelease(
+        Effect.sync(() => openSync("/dev/zero", "r")),
+        (opened) => Effect.sync(() => closeSync(opened))
+      )
+      assert.strictEqual(yield* faultOf(readDescriptor(`/dev/fd/${endless}`, 10)), "NotRegularFile")
       execFileSync("mkfifo", [`${place}/pipe`])
       for (const [maxBytes, read] of [[7, "content"], [6, "Unreadable EFBIG"]] as const) {
         spawn("sh", ["-c", `printf content > ${place}/pipe`])
