@@ -17,6 +17,9 @@ export type Format = typeof formats[number]
 /** More than any sentence of ours has, with the path of a file in it. */
 const maxLength = 2000
 
+/** Lines that wait while standard error takes nothing; the oldest are dropped. */
+const mostLines = 10_000
+
 const shown = (part: unknown): string =>
   field(part instanceof Error ? part.message : typeof part === "string" ? part : JSON.stringify(part) ?? String(part), {
     maxLength
@@ -41,7 +44,7 @@ const sentence = Logger.make(({ cause, fiber, logLevel, message }) => {
 export const layer = (format: Format): Layer.Layer<never, never, Output> =>
   Layer.unwrap(Effect.gen(function*() {
     const output = yield* Output
-    const lines = yield* Queue.unbounded<string>()
+    const lines = yield* Queue.sliding<string>(mostLines)
     const written = Effect.flatMap(Queue.take(lines), output.warn)
     yield* Effect.addFinalizer(() =>
       Effect.flatMap(Queue.clear(lines), (rest) => Effect.forEach(rest, output.warn, { discard: true }))

@@ -10,6 +10,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Bounds from "./Bounds.ts"
+import * as MethodList from "./MethodList.ts"
 import { field, lengths } from "./OutsideText.ts"
 
 /** Characters that no signed field may hold: controls, invisible format characters, line separators, lone surrogates. */
@@ -163,12 +164,14 @@ export type ConnectParams = typeof ConnectParams.Type
 const lenient = <S extends Schema.Constraint>(part: S) =>
   Schema.optionalKey(Schema.catchDecoding<S>(() => Effect.succeedNone)(part))
 
+/** The longest name of a scope, in code units, that a gateway may grant. */
+export const maxScopeLength = 128
+/** How many scopes a gateway may grant. */
+export const mostScopes = 100
 /**
  * Scopes that were granted: names that could be asked for, within the limits of the token store. A longer list, or one with
  * anything else in it, is malformed as a whole.
  */
-export const maxScopeLength = 128
-export const mostScopes = 100
 export const GrantedScopes = Schema.Array(
   Schema.String.check(signedText("scope", ["|", ","]), Schema.isMaxLength(maxScopeLength))
 ).check(Schema.isMaxLength(mostScopes))
@@ -227,7 +230,7 @@ export const decodeHelloOk = (payload: unknown, secrets: ReadonlyArray<Redacted.
   Result.map(decodeHello(payload), (hello) => withFields(hello, secrets))
 
 const withFields = (hello: HelloOk, secrets: ReadonlyArray<Redacted.Redacted>): HelloOk => {
-  const { auth, server } = hello
+  const { auth, features, server } = hello
   const name = (text: string) => field(text, { maxLength: lengths.name, secrets })
   return {
     ...hello,
@@ -237,6 +240,7 @@ const withFields = (hello: HelloOk, secrets: ReadonlyArray<Redacted.Redacted>): 
         ...(server.connId === undefined ? {} : { connId: name(server.connId) })
       }
     }),
+    ...(features?.methods === undefined ? {} : { features: { methods: MethodList.shared(features.methods) } }),
     ...(auth?.scopes === undefined ? {} : {
       auth: { ...auth, scopes: auth.scopes.map((scope) => shownScope(scope, secrets)) }
     })
