@@ -2,20 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Page } from "playwright-core"
 import { hostileTexts } from "./support/HostileTexts.ts"
 import { connected, gateway, identity, notice } from "./support/States.ts"
-import { dialogIn, pillIn, suite } from "./support/Suite.ts"
+import { dialogIn, pillIn, suite, until } from "./support/Suite.ts"
 
 const first = [identity, gateway, connected]
 const box = (page: Page) => page.getByRole("textbox")
 const item = (page: Page, summary: string) =>
   page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: summary }) })
 const reply = (taskId: string, text: string) => ({ event: "task.reply", taskId, runId: "r", text })
-
-/** Waits until something outside the browser holds. Between two looks the page answers, so nothing waits on time. */
-const until = async (page: Page, holds: () => boolean) => {
-  const untilMs = performance.now() + 12_000
-  while (!holds() && performance.now() < untilMs) await page.evaluate(() => 0)
-  assert.isTrue(holds())
-}
 
 describe("the page", () => {
   const { page: withPage } = suite()

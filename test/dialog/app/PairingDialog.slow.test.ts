@@ -10,7 +10,8 @@ import {
   insecureHost,
   listenForAnnouncements,
   pillIn,
-  suite
+  suite,
+  until
 } from "./support/Suite.ts"
 
 const first = [identity, gateway]
@@ -67,7 +68,7 @@ describe("<openclaw-pairing-dialog>", () => {
       await page.getByText(/Asks again in|Asking/).waitFor()
       await page.getByRole("button", { name: "Check now" }).click()
       await page.getByText("Asking the gateway…").waitFor()
-      assert.include(agent.requests, "POST check-now")
+      await until(page, () => agent.requests.includes("POST check-now"))
       agent.emit(connected, resolved)
       await page.getByText("Device approved.").waitFor()
       assert.isFalse(await dialogIn(page).isVisible())
@@ -252,7 +253,7 @@ describe("<openclaw-pairing-dialog>", () => {
       await dialogIn(page).getByRole("button", { name: "Check now" }).focus()
       await page.keyboard.press("Enter")
       await page.getByText("Asking the gateway…").waitFor()
-      assert.include(agent.requests, "POST check-now")
+      await until(page, () => agent.requests.includes("POST check-now"))
       await page.keyboard.press("Escape")
       await page.keyboard.press("Enter")
       await dialogIn(page).waitFor()
@@ -328,7 +329,7 @@ describe("<openclaw-pairing-dialog>", () => {
       await page.getByRole("button", { name: "Try again" }).click()
       agent.emit({ event: "connecting", attempt: 1 })
       await dialogIn(page).waitFor({ state: "hidden" })
-      assert.include(agent.requests, "POST check-now")
+      await until(page, () => agent.requests.includes("POST check-now"))
     }))
 
   it("speaks German where the page does, and in the language that it is given", () =>

@@ -5,7 +5,7 @@ import type { FakeAgent } from "./support/FakeAgent.ts"
 import { startFakeAgent } from "./support/FakeAgent.ts"
 import { realHost } from "./support/RealHost.ts"
 import { connected, gateway, identity, notice } from "./support/States.ts"
-import { commandIn, dialogIn, suite } from "./support/Suite.ts"
+import { commandIn, dialogIn, suite, until } from "./support/Suite.ts"
 
 /** A browser opens six connections to one server, for all its windows together. */
 const windows = 7
@@ -15,13 +15,6 @@ const see = (page: Page, visibility: "visible" | "hidden") =>
     Object.defineProperty(document, "visibilityState", { value, configurable: true })
     document.dispatchEvent(new Event("visibilitychange"))
   }, visibility)
-
-/** Waits until something outside the browser holds. Between two looks a page answers, so nothing waits on time. */
-const until = async (page: Page, holds: () => boolean) => {
-  const untilMs = performance.now() + 12_000
-  while (!holds() && performance.now() < untilMs) await page.evaluate(() => 0)
-  assert.isTrue(holds())
-}
 
 describe("windows of one browser that show the same page", () => {
   const { browser, site } = suite()

@@ -1,7 +1,7 @@
 /**
  * One browser and one build for the tests of a file.
  */
-import { afterAll, beforeAll } from "@effect/vitest"
+import { afterAll, assert, beforeAll } from "@effect/vitest"
 import type { Browser, Locator, Page } from "playwright-core"
 import { launchBrowser } from "../../../support/Browser.ts"
 import type { Opened, Site } from "./Site.ts"
@@ -41,6 +41,13 @@ export const suite = (): Suite => {
     browser: () => browser,
     site: () => site
   }
+}
+
+/** Waits until something outside the browser holds. Between two looks the page answers, so nothing else is waited for. */
+export const until = async (page: Page, holds: () => boolean): Promise<void> => {
+  const untilMs = performance.now() + 12_000
+  while (!holds() && performance.now() < untilMs) await page.evaluate(() => 0)
+  assert.isTrue(holds())
 }
 
 /** What a reader sees and presses. */
