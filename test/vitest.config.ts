@@ -39,7 +39,15 @@ export default defineConfig({
           setupFiles: "test/support/NothingOutside.ts"
         }
       },
-      { extends: true, test: { name: "slow", include: ["test/**/*.slow.test.ts"], exclude: elsewhere } }
+      {
+        extends: true,
+        test: {
+          name: "slow",
+          include: ["test/**/*.slow.test.ts"],
+          exclude: elsewhere,
+          globalSetup: "test/support/BundledCli.ts"
+        }
+      }
     ]
   }
 })

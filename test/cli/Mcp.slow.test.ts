@@ -8,12 +8,13 @@ import * as Schema from "effect/Schema"
 import { fileURLToPath } from "node:url"
 import manifest from "../../package.json" with { type: "json" }
 import * as TaskTools from "../../src/agent/TaskTools.ts"
+import { projectMain } from "../interop/support/DeviceCli.ts"
 import * as ProcessGroup from "../interop/support/ProcessGroup.ts"
 import * as Cli from "./Cli.ts"
 
 const limit = 60_000
 const token = "a-shared-token"
-const main = fileURLToPath(new URL("../../src/cli/Main.ts", import.meta.url))
+const main = projectMain
 const compileCache = fileURLToPath(new URL("../../node_modules/.cache/effect-openclaw-cli", import.meta.url))
 const names = Object.keys(TaskTools.TaskTools.tools)
 

@@ -3,11 +3,9 @@
  */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { fileURLToPath } from "node:url"
+import { projectMain } from "../interop/support/DeviceCli.ts"
 import * as ProcessGroup from "../interop/support/ProcessGroup.ts"
 import * as Cli from "./Cli.ts"
-
-const main = fileURLToPath(new URL("../../src/cli/Main.ts", import.meta.url))
 
 /** A script in a shell of its own, in which `$CLI` is the program. `$STATE` is the state directory. */
 export const start = Effect.fnUntraced(function*(script: string, options: Cli.Options) {
@@ -21,7 +19,7 @@ export const start = Effect.fnUntraced(function*(script: string, options: Cli.Op
       HOME: folder,
       NO_COLOR: "1",
       NODE_COMPILE_CACHE: Cli.compileCache,
-      CLI: `${process.execPath} ${main}`,
+      CLI: `${process.execPath} ${projectMain}`,
       STATE: options.stateDir,
       OPENCLAW_DEVICE_STATE_DIR: options.stateDir,
       ...options.env

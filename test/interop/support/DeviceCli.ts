@@ -48,7 +48,9 @@ export interface SpawnOptions {
   readonly main?: string
 }
 
-const projectMain = fileURLToPath(new URL("../../../src/cli/Main.ts", import.meta.url))
+/** The program: bundled where the run of the tests has made a bundle, otherwise its source. */
+export const projectMain = process.env["OPENCLAW_TEST_CLI"]
+  ?? fileURLToPath(new URL("../../../src/cli/Main.ts", import.meta.url))
 
 /**
  * Runs this project's command line from its sources. Its `HOME` is a new directory unless `env` names one, so that an
