@@ -211,7 +211,7 @@ const law = (name: string, holds: (made: ReadonlyArray<Made>, world: World) => v
     name,
     [Arbitrary.schema(World), Arbitrary.array(Arbitrary.schema(Happening), { maxLength: 40 })],
     ([world, happenings]) => Effect.sync(() => holds(lived(world, happenings), world)),
-    { arbitrary: { seed: "connect step", runs: 500, size: 40 } }
+    { arbitrary: { seed: "connect step", runs: 300, size: 40 } }
   )
 
 describe("ConnectStep, whatever happens in whatever order", () => {
