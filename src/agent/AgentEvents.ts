@@ -25,7 +25,7 @@ import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import type { TaskEvent, TaskId } from "../tasks/Task.ts"
-import { truncation } from "../tasks/Task.ts"
+import { truncation, waitingPhases } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { namedEnd } from "../tasks/TaskWords.ts"
 import { withoutSecrets } from "./EventSecrets.ts"
@@ -50,9 +50,6 @@ export class AgentEvents extends Context.Service<AgentEvents, {
     Layer.effect(this, make(options ?? {}))
 }
 
-/** At most so many phases of one task wait for a slow subscriber, the last ones. Nothing else is ever left out. */
-const waitingPhases = 16
-
 const make = Effect.fnUntraced(function*(options: Options) {
   const identity = yield* DeviceIdentity
   const supervisor = yield* Supervisor
@@ -61,13 +58,12 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const clock = yield* Clock.Clock
   const now = () => isoTime(clock.currentTimeMillisUnsafe())
   const snapshot = Snapshot.make()
-  let phases = 0
   const told = Broadcast.make<AgentEvent>({
     snapshot: snapshot.events,
-    coalesceKey: (event) => event.event === "task.phase" ? `${event.taskId} ${phases % waitingPhases}` : undefined
+    coalesceKey: (event) => event.event === "task.phase" ? event.taskId : undefined,
+    keep: waitingPhases
   })
   const publish = (event: AgentEvent, keep = false) => {
-    if (event.event === "task.phase") phases++
     snapshot.note(event, keep)
     told.publish(event)
   }

@@ -15,8 +15,10 @@ import * as Stream from "effect/Stream"
 export interface Options<A> {
   /** What holds now. Every subscriber gets it first, then each value published since; nothing is missed or told twice. */
   readonly snapshot: () => Iterable<A>
-  /** Values with the same key replace each other while they wait: a slow subscriber gets the last one only. */
+  /** Values with the same key replace each other while they wait: a slow subscriber gets the last `keep` of them. */
   readonly coalesceKey?: (value: A) => string | undefined
+  /** One unless set. */
+  readonly keep?: number
 }
 
 /** What may wait for one subscriber, apart from its snapshot. */
@@ -51,6 +53,8 @@ interface Subscriber<A> {
   readonly first: Array<A>
   /** In the order in which the values go out. A value that replaces another moves to the end. */
   readonly waiting: Map<string | number, A>
+  /** How many values of each key came since nothing waited: the next one takes the place of the oldest that is kept. */
+  readonly counts: Map<string, number>
   readonly limit: Limit<A> | undefined
   /** Holds at most one element. An offer wakes the subscriber on a later turn, so that it finds a whole burst. */
   readonly wake: Queue.Queue<void>
@@ -58,7 +62,7 @@ interface Subscriber<A> {
   ended: boolean
 }
 
-export const make = <A>({ coalesceKey, snapshot }: Options<A>): Broadcast<A> => {
+export const make = <A>({ coalesceKey, keep = 1, snapshot }: Options<A>): Broadcast<A> => {
   const subscribers = new Set<Subscriber<A>>()
   let ended = false
   let published = 0
@@ -68,11 +72,19 @@ export const make = <A>({ coalesceKey, snapshot }: Options<A>): Broadcast<A> => 
     subscriber.ended = true
     subscriber.first.length = 0
     subscriber.waiting.clear()
+    subscriber.counts.clear()
     Queue.offerUnsafe(subscriber.wake, undefined)
+  }
+  const placeOf = ({ counts }: Subscriber<A>, value: A): string | number => {
+    const key = coalesceKey?.(value)
+    if (key === undefined) return published
+    const count = counts.get(key) ?? 0
+    counts.set(key, count + 1)
+    return `${key} ${count % keep}`
   }
   const hand = (subscriber: Subscriber<A>, value: A) => {
     const { limit, waiting } = subscriber
-    const key = coalesceKey?.(value) ?? published
+    const key = placeOf(subscriber, value)
     const replaced = waiting.get(key)
     if (replaced !== undefined && waiting.delete(key)) subscriber.weight -= limit?.weigh(replaced) ?? 0
     if (limit !== undefined) {
@@ -94,6 +106,7 @@ export const make = <A>({ coalesceKey, snapshot }: Options<A>): Broadcast<A> => 
       subscriber.weight -= limit?.weigh(value) ?? 0
       taken.push(value)
     }
+    if (waiting.size === 0) subscriber.counts.clear()
     return taken
   }
 
@@ -102,6 +115,7 @@ export const make = <A>({ coalesceKey, snapshot }: Options<A>): Broadcast<A> => 
     const subscriber: Subscriber<A> = {
       first: Array.from((own.snapshot ?? snapshot)()),
       waiting: new Map(),
+      counts: new Map(),
       limit,
       wake,
       weight: 0,

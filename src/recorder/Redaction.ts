@@ -268,6 +268,11 @@ const numbered = (prefix: string) => {
   }
 }
 
+const isIn = (text: string) => (secret: Redacted.Redacted): boolean => {
+  const value = Redacted.value(secret)
+  return value.length >= shortestCredential && text.includes(value)
+}
+
 /** The first stand-ins are those of `credentials`, in this order. */
 export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor => {
   const secrets: Array<Redacted.Redacted> = [...credentials]
@@ -318,10 +323,7 @@ export const make = (credentials: ReadonlyArray<Redacted.Redacted>): Redactor =>
     gateway: gateways,
     names: (names) => names.map((scope) => protocolName.test(scope) ? scope : "masked"),
     clean: (text) =>
-      [...secrets, ...concealed].some((secret) => {
-          const value = Redacted.value(secret)
-          return value.length >= shortestCredential && text.includes(value)
-        })
+      secrets.some(isIn(text)) || concealed.some(isIn(text))
         ? "masked"
         : text,
     frame: (text) => {

@@ -30,8 +30,6 @@ export interface Cell {
   aborted: Deferred.Deferred<boolean, AbortError> | undefined
   /** The run that answers it, if that is not its own. */
   answeredRunId: string | undefined
-  /** How many events of it were published. */
-  published: number
   /** The run whose reply it got. */
   claimedRunId: string | undefined
 }
@@ -114,7 +112,6 @@ export const make = (connection: GatewayStatus): RunnerState => {
         ended: undefined,
         aborted: undefined,
         answeredRunId: undefined,
-        published: 0,
         claimedRunId: undefined
       }
       openCount++

@@ -113,6 +113,9 @@ export type TaskEvent =
 export const isEnd = (state: TaskState): state is TaskOutcome =>
   state._tag !== "Queued" && state._tag !== "Sent" && state._tag !== "Running"
 
+/** How many phases of one task wait for a slow subscriber: the last ones. */
+export const waitingPhases = 16
+
 /** The mark of a shortened reply, to be spread; nothing for a whole one. */
 export const truncation = (
   { truncated }: { readonly truncated?: boolean | undefined }

@@ -23,8 +23,7 @@ export interface Options {
   readonly rules: Rules
   readonly state: RunnerState
   readonly journal: TaskJournal["Service"]
-  /** `count` is how many events of the task were published before. */
-  readonly publish: (event: TaskEvent, count: number) => void
+  readonly publish: (event: TaskEvent) => void
 }
 
 export interface TaskMailbox {
@@ -129,7 +128,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
   const perform = (cell: Cell, action: Action) => {
     switch (action._tag) {
       case "Publish":
-        return publish(action.event, cell.published++)
+        return publish(action.event)
       case "Send":
         return ask(cell, "request", TaskRequests.send(state, cell))
       case "ReadHistory":

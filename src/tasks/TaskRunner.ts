@@ -26,7 +26,7 @@ import type { Cell } from "./RunnerState.ts"
 import * as RunnerState from "./RunnerState.ts"
 import * as SessionEvents from "./SessionEvents.ts"
 import type { Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
-import { isEnd, RunId, stateAfter, TaskId } from "./Task.ts"
+import { isEnd, RunId, stateAfter, TaskId, waitingPhases } from "./Task.ts"
 import { TaskNotFound, TaskRefused } from "./TaskError.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 import { TaskJournal } from "./TaskJournal.ts"
@@ -102,21 +102,14 @@ interface TaskUpdate {
   readonly taskId: TaskId
   readonly state: TaskState
   readonly event: TaskEvent | undefined
-  /** For a slow subscriber, a later update replaces an earlier one with the same key. */
-  readonly key?: string | undefined
 }
-const updateOf = (event: TaskEvent, key?: string): TaskUpdate => ({
-  taskId: event.taskId,
-  state: stateAfter(event),
-  event,
-  key
-})
+const updateOf = (event: TaskEvent): TaskUpdate => ({ taskId: event.taskId, state: stateAfter(event), event })
 
-/** How many events of one kind and one task wait for a slow subscriber. */
-const waitingAtMost = 16
 /** An end has no key, so that it is never replaced. */
-const keyOf = ({ _tag, taskId }: TaskEvent, count: number): string | undefined =>
-  _tag === "Queued" || _tag === "Sent" || _tag === "Phase" ? `${taskId} ${_tag} ${count % waitingAtMost}` : undefined
+const keyOf = ({ event, taskId }: TaskUpdate): string | undefined => {
+  const tag = event?._tag
+  return tag === "Queued" || tag === "Sent" || tag === "Phase" ? `${taskId} ${tag}` : undefined
+}
 
 const make = Effect.fnUntraced(function*(options: Options = {}) {
   const supervisor = yield* Supervisor
@@ -129,7 +122,8 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
     snapshot: function*() {
       for (const { life } of state.cells.values()) for (const event of snapshotOf(life)) yield updateOf(event)
     },
-    coalesceKey: ({ key }) => key
+    coalesceKey: keyOf,
+    keep: waitingPhases
   })
   yield* Effect.addFinalizer(() => Effect.sync(broadcast.end))
   const mailbox = yield* TaskMailbox.make({
@@ -139,7 +133,7 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
     },
     state,
     journal,
-    publish: (event, count) => broadcast.publish(updateOf(event, keyOf(event, count)))
+    publish: (event) => broadcast.publish(updateOf(event))
   })
   const { isStopped, post, run } = mailbox
   let lastPosition = 0

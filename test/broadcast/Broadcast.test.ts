@@ -65,6 +65,18 @@ describe("Broadcast", () => {
       assert.deepStrictEqual(yield* Fiber.join(fiber), ["end of another", "phase 3", "end"])
     }))
 
+  it.effect("of each key the last so many wait, however the keys alternate", () =>
+    Effect.gen(function*() {
+      const words = Broadcast.make<string>({ snapshot: () => [], coalesceKey: (word) => word.charAt(0), keep: 3 })
+      const fiber = yield* collect(words.subscribe())
+      for (let turn = 1; turn <= 5; turn++) for (const key of ["a", "b", "c"]) words.publish(`${key}${turn}`)
+      words.end()
+      assert.deepStrictEqual(
+        yield* Fiber.join(fiber),
+        ["a3", "b3", "c3", "a4", "b4", "c4", "a5", "b5", "c5"]
+      )
+    }))
+
   it.effect("a million values under one key leave one waiting, and the ends among them are all there", () =>
     Effect.gen(function*() {
       const words = Broadcast.make<number>({
