@@ -43,9 +43,16 @@ export const direct = (url: URL, handles: Handles): Effect.Effect<Net.Socket, Li
   Effect.callback((resume) => {
     const socket = Net.connect({ host: withoutBrackets(url.hostname), port: portOf(url), noDelay: true })
     handles.add(socket)
-    socket.on("error", (cause) => resume(Effect.fail(unreachable("dial", cause))))
-    socket.once("connect", () => resume(Effect.succeed(socket)))
+    const onError = (cause: unknown) => resume(Effect.fail(unreachable("dial", cause)))
+    socket.on("error", onError)
+    socket.once("connect", () => {
+      // An error without a listener would end the process; from here on the WebSocket tells it.
+      socket.off("error", onError).on("error", ignore)
+      resume(Effect.succeed(socket))
+    })
   })
+
+const ignore = () => {}
 
 /** Authorities of Nodejs (with NODE_EXTRA_CA_CERTS), of the system and of the settings, read at first use. */
 export const makeContexts = (): (authorities: TlsTrust["authorities"]) => Tls.SecureContext => {
