@@ -9,8 +9,8 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
-import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { Bell } from "./Bell.ts"
 
 export interface Options<A> {
   /** What holds now. Every subscriber gets it first, then each value published since; nothing is missed or told twice. */
@@ -56,94 +56,113 @@ interface Subscriber<A> {
   /** How many values of each key came since nothing waited: the next one takes the place of the oldest that is kept. */
   readonly counts: Map<string, number>
   readonly limit: Limit<A> | undefined
-  /** Holds at most one element. An offer wakes the subscriber on a later turn, so that it finds a whole burst. */
-  readonly wake: Queue.Queue<void>
+  readonly bell: Bell
   weight: number
   ended: boolean
 }
 
-export const make = <A>({ coalesceKey, keep = 1, snapshot }: Options<A>): Broadcast<A> => {
-  const subscribers = new Set<Subscriber<A>>()
-  let ended = false
-  let published = 0
+class Subscribers<A> implements Broadcast<A> {
+  readonly #options: Options<A>
+  readonly #all = new Set<Subscriber<A>>()
+  #ended = false
+  #published = 0
 
-  const drop = (subscriber: Subscriber<A>) => {
-    subscribers.delete(subscriber)
+  constructor(options: Options<A>) {
+    this.#options = options
+  }
+
+  readonly publish = (value: A): void => {
+    this.#published++
+    for (const subscriber of this.#all) this.#hand(subscriber, value)
+  }
+
+  readonly subscribe = (options: SubscribeOptions<A> = {}): Stream.Stream<A> =>
+    Stream.unwrap(Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => this.#join(options)),
+        (subscriber) => Effect.sync(() => this.#drop(subscriber))
+      ),
+      (subscriber) => readBy(subscriber, options.batch ?? Infinity)
+    ))
+
+  readonly end = (): void => {
+    this.#ended = true
+    for (const subscriber of this.#all) {
+      subscriber.ended = true
+      subscriber.bell.ring()
+    }
+    this.#all.clear()
+  }
+
+  #join({ limit, snapshot = this.#options.snapshot }: SubscribeOptions<A>): Subscriber<A> {
+    const subscriber: Subscriber<A> = {
+      first: Array.from(snapshot()),
+      waiting: new Map(),
+      counts: new Map(),
+      limit,
+      bell: new Bell(),
+      weight: 0,
+      ended: this.#ended
+    }
+    if (!this.#ended) this.#all.add(subscriber)
+    return subscriber
+  }
+
+  #drop(subscriber: Subscriber<A>): void {
+    this.#all.delete(subscriber)
     subscriber.ended = true
     subscriber.first.length = 0
     subscriber.waiting.clear()
     subscriber.counts.clear()
-    Queue.offerUnsafe(subscriber.wake, undefined)
+    subscriber.bell.ring()
   }
-  const placeOf = ({ counts }: Subscriber<A>, value: A): string | number => {
+
+  #placeOf({ counts }: Subscriber<A>, value: A): string | number {
+    const { coalesceKey, keep = 1 } = this.#options
     const key = coalesceKey?.(value)
-    if (key === undefined) return published
+    if (key === undefined) return this.#published
     const count = counts.get(key) ?? 0
     counts.set(key, count + 1)
     return `${key} ${count % keep}`
   }
-  const hand = (subscriber: Subscriber<A>, value: A) => {
+
+  #hand(subscriber: Subscriber<A>, value: A): void {
     const { limit, waiting } = subscriber
-    const key = placeOf(subscriber, value)
+    const key = this.#placeOf(subscriber, value)
     const replaced = waiting.get(key)
     if (replaced !== undefined && waiting.delete(key)) subscriber.weight -= limit?.weigh(replaced) ?? 0
     if (limit !== undefined) {
       if (waiting.size >= limit.values || subscriber.weight >= limit.weight) {
-        drop(subscriber)
+        this.#drop(subscriber)
         return limit.onExceeded()
       }
       subscriber.weight += limit.weigh(value)
     }
     waiting.set(key, value)
-    Queue.offerUnsafe(subscriber.wake, undefined)
-  }
-  const take = (subscriber: Subscriber<A>, batch: number): ReadonlyArray<A> => {
-    const { first, limit, waiting } = subscriber
-    const taken = first.splice(0, batch)
-    for (const [key, value] of waiting) {
-      if (taken.length >= batch) break
-      waiting.delete(key)
-      subscriber.weight -= limit?.weigh(value) ?? 0
-      taken.push(value)
-    }
-    if (waiting.size === 0) subscriber.counts.clear()
-    return taken
-  }
-
-  const join = Effect.fnUntraced(function*({ batch = Infinity, limit, ...own }: SubscribeOptions<A>) {
-    const wake = yield* Queue.dropping<void>(1)
-    const subscriber: Subscriber<A> = {
-      first: Array.from((own.snapshot ?? snapshot)()),
-      waiting: new Map(),
-      counts: new Map(),
-      limit,
-      wake,
-      weight: 0,
-      ended
-    }
-    if (!ended) subscribers.add(subscriber)
-    yield* Effect.addFinalizer(() => Effect.sync(() => drop(subscriber)))
-    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>> = Effect.suspend(() => {
-      const taken = take(subscriber, batch)
-      if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
-      return subscriber.ended ? Cause.done() : Effect.andThen(Queue.take(subscriber.wake), next)
-    })
-    return Stream.fromPull(Effect.succeed(next))
-  })
-
-  return {
-    publish: (value) => {
-      published++
-      for (const subscriber of subscribers) hand(subscriber, value)
-    },
-    subscribe: (options = {}) => Stream.unwrap(join(options)),
-    end: () => {
-      ended = true
-      for (const subscriber of subscribers) {
-        subscriber.ended = true
-        Queue.offerUnsafe(subscriber.wake, undefined)
-      }
-      subscribers.clear()
-    }
+    subscriber.bell.ring()
   }
 }
+
+const take = <A>(subscriber: Subscriber<A>, batch: number): ReadonlyArray<A> => {
+  const { first, limit, waiting } = subscriber
+  const taken = first.splice(0, batch)
+  for (const [key, value] of waiting) {
+    if (taken.length >= batch) break
+    waiting.delete(key)
+    subscriber.weight -= limit?.weigh(value) ?? 0
+    taken.push(value)
+  }
+  if (waiting.size === 0) subscriber.counts.clear()
+  return taken
+}
+
+const readBy = <A>(subscriber: Subscriber<A>, batch: number): Stream.Stream<A> => {
+  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>> = Effect.suspend(() => {
+    const taken = take(subscriber, batch)
+    if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
+    return subscriber.ended ? Cause.done() : Effect.andThen(subscriber.bell.heard, next)
+  })
+  return Stream.fromPull(Effect.succeed(next))
+}
+
+export const make = <A>(options: Options<A>): Broadcast<A> => new Subscribers(options)

@@ -47,10 +47,10 @@ interface Resources extends Options {
 const connect = Effect.fnUntraced(function*(
   target: Target,
   handler: LinkHandler,
-  { contextFor, proxyFor }: Resources
+  { contextFor, proxyFor }: Resources,
+  handles: LinkSocket.Handles
 ) {
   const { url } = target
-  const handles = yield* LinkSocket.makeHandles
   const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor === undefined
     ? ProxyEnvironment.proxyFor(yield* ProxyEnvironment.variables, url) ?? ""
     : proxyFor(url.href.replace(/^ws/, "http"))
@@ -178,15 +178,14 @@ class WsLink implements Link {
 
 const dial = Effect.fnUntraced(function*(target: Target, handler: LinkHandler, resources: Resources) {
   const clock = yield* Clock.Clock
-  const connection = yield* connect(target, handler, resources)
+  const handles = yield* LinkSocket.makeHandles
+  const connection = yield* connect(target, handler, resources, handles)
   if (connection.destroyed) {
     return yield* new LinkError({ reason: "HungUp", phase: "upgrade", errno: "ECONNRESET" })
   }
   handler.onPhase?.("upgrade")
-  const link = yield* Effect.acquireRelease(
-    Effect.sync(() => upgrade(connection, target, handler, clock)),
-    (link) => link.closed
-  )
+  const link = upgrade(connection, target, handler, clock)
+  handles.farewell = link.closed
   yield* link.opened
   return link
 })
