@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Established } from "../handshake/Handshake.ts"
+import * as Monotonic from "../handshake/Monotonic.ts"
 import { tracerOf } from "../handshake/Timeline.ts"
 import { LinkError } from "../link/LinkError.ts"
 import type { Link, LinkHandler } from "../link/Transport.ts"
@@ -165,6 +166,8 @@ interface Receiver {
   readonly ended: Deferred.Deferred<LinkError>
   noise: number
   lastId: number
+  /** Since when its life is counted, in monotonic milliseconds. */
+  countedSinceMs: number | undefined
   /** Why the link ended. Made when somebody asks: a link that nobody misses ends without an error. */
   end: (() => LinkError) | undefined
   /** Called once, when the link ends. */
@@ -200,6 +203,9 @@ const finish = (self: Receiver, why: () => LinkError): void => {
   for (const request of waiting) {
     self.meters.request("link_lost")
     request.resume(Effect.fail(self.end()))
+  }
+  if (self.countedSinceMs !== undefined) {
+    self.meters.sessionEnded(Monotonic.nowMs(self.gate.clock) - self.countedSinceMs)
   }
   EventSubscribers.end(self.subscribers)
   Deferred.doneUnsafe(self.ended, Effect.sync(self.end))
@@ -251,7 +257,9 @@ export class LiveSession implements Session {
 
   /** Watches for silence. */
   get watched(): Effect.Effect<void> {
-    return this.#silentMs === Number.POSITIVE_INFINITY ? Effect.void : Deadlines.arm(this.#deadlines, ReadGate.nowMs(this.#receiver.gate) + this.#silentMs)
+    return this.#silentMs === Number.POSITIVE_INFINITY
+      ? Effect.void
+      : Deadlines.arm(this.#deadlines, ReadGate.nowMs(this.#receiver.gate) + this.#silentMs)
   }
 
   get request(): Session["request"] {
@@ -280,6 +288,15 @@ export class LiveSession implements Session {
       const { noise, pending, subscribers: { dropped, missed } } = this.#receiver
       return { noise, missed, dropped, pending: pending.size }
     }
+  }
+
+  /** Counts how long the session lives, because its owner uses it. */
+  countLife(sinceMs: number): void {
+    this.#receiver.countedSinceMs = sinceMs
+  }
+
+  hasEnded(): boolean {
+    return this.#receiver.end !== undefined
   }
 
   /** Ends the session, whose link goes on. */
@@ -374,6 +391,7 @@ export const prepareWith = (clock: Clock.Clock, meters: Metrics.Counters): Prepa
     ended: Deferred.makeUnsafe(),
     noise: 0,
     lastId: 0,
+    countedSinceMs: undefined,
     end: undefined,
     onEnd: undefined,
     secrets: []

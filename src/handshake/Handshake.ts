@@ -79,8 +79,7 @@ export class Handshake extends Context.Service<Handshake, {
             const tracer = Timeline.tracerOf(fiber)
             return tracer === undefined
               ? attempt(transport, plan, limits, handler)
-              : Effect.useSpan("Handshake.connect", { kind: "client" }, (span) =>
-                Effect.withParentSpan(attempt(transport, plan, limits, handler, { tracer, span }), span))
+              : attemptInSpan(tracer, (traced) => attempt(transport, plan, limits, handler, traced))
           })
       }))
   )
@@ -91,6 +90,23 @@ interface Traced {
   readonly tracer: Tracer.Tracer
   readonly span: Tracer.Span
 }
+
+/** Tracers keep a span's result. What an attempt gives holds secrets, so it passes beside the span. */
+const attemptInSpan = (
+  tracer: Tracer.Tracer,
+  run: (traced: Traced) => Effect.Effect<Established, HandshakeError, Scope.Scope>
+): Effect.Effect<Established, HandshakeError, Scope.Scope> =>
+  Effect.suspend(() => {
+    let result: Effect.Effect<Established> = Effect.interrupt
+    return Effect.flatMap(
+      Effect.useSpan("Handshake.connect", { kind: "client" }, (span) =>
+        Effect.map(Effect.withParentSpan(run({ tracer, span }), span), (established) => {
+          result = Effect.succeed(established)
+        })),
+      () =>
+        result
+    )
+  })
 
 const attempt = Effect.fnUntraced(function*(
   transport: Transport["Service"],
