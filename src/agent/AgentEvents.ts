@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Entry } from "../advice/Entry.ts"
 import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
@@ -44,10 +45,18 @@ export interface Options {
 export class AgentEvents extends Context.Service<AgentEvents, {
   readonly events: Stream.Stream<AgentEvent>
 }>()("effect-openclaw/agent/AgentEvents") {
+  static readonly make = (
+    options?: Options
+  ): Effect.Effect<
+    AgentEvents["Service"],
+    never,
+    DeviceIdentity | PairingNotifier | Scope.Scope | Supervisor | TaskRunner
+  > => make(options ?? {})
+
   static readonly layer = (
     options?: Options
   ): Layer.Layer<AgentEvents, never, DeviceIdentity | PairingNotifier | Supervisor | TaskRunner> =>
-    Layer.effect(this, make(options ?? {}))
+    Layer.effect(this, AgentEvents.make(options))
 }
 
 const make = Effect.fnUntraced(function*(options: Options) {

@@ -66,11 +66,18 @@ export class Supervisor extends Context.Service<Supervisor, {
     scopes: ReadonlyArray<ScopeName>
   ) => Effect.Effect<ScopeUpgrade.Outcome, ScopeUpgrade.ScopeUpgradeRefused>
 }>()("effect-openclaw/connection/Supervisor") {
+  /** Starts at once, and ends with the scope. */
+  static readonly make: Effect.Effect<
+    Supervisor["Service"],
+    never,
+    Admission | DeviceIdentity | GatewayConfig | Handshake | Scope.Scope | TokenStore
+  > = Effect.suspend(() => make)
+
   static readonly layer: Layer.Layer<
     Supervisor,
     never,
     Admission | DeviceIdentity | GatewayConfig | Handshake | TokenStore
-  > = Layer.effect(this, Effect.suspend(() => make))
+  > = Layer.effect(this, Supervisor.make)
 }
 
 /** State of one supervisor. */

@@ -70,19 +70,20 @@ export class Handshake extends Context.Service<Handshake, {
     handler: LinkHandler
   ) => Effect.Effect<Established, HandshakeError, Scope.Scope>
 }>()("effect-openclaw/handshake/Handshake") {
-  static readonly layer: Layer.Layer<Handshake, never, Transport> = Layer.effect(
-    Handshake,
-    Effect.map(Transport, (transport) =>
-      Handshake.of({
-        connect: (plan, limits, handler) =>
-          Effect.withFiber((fiber) => {
-            const tracer = Timeline.tracerOf(fiber)
-            return tracer === undefined
-              ? attempt(transport, plan, limits, handler)
-              : attemptInSpan(tracer, (traced) => attempt(transport, plan, limits, handler, traced))
-          })
-      }))
+  static readonly make: Effect.Effect<Handshake["Service"], never, Transport> = Effect.map(
+    Transport,
+    (transport) => ({
+      connect: (plan, limits, handler) =>
+        Effect.withFiber((fiber) => {
+          const tracer = Timeline.tracerOf(fiber)
+          return tracer === undefined
+            ? attempt(transport, plan, limits, handler)
+            : attemptInSpan(tracer, (traced) => attempt(transport, plan, limits, handler, traced))
+        })
+    })
   )
+
+  static readonly layer: Layer.Layer<Handshake, never, Transport> = Layer.effect(this, Handshake.make)
 }
 
 /** Where the spans of an attempt go. */

@@ -49,26 +49,29 @@ export class Signer extends Context.Service<Signer, {
     Effect.gen(function*() {
       const crypto = yield* Effect.promise(() => import("node:crypto"))
       const publicKeys = new Map<string, ReturnType<typeof crypto.createPublicKey>>()
+      const keep = (name: string, key: ReturnType<typeof crypto.createPublicKey>) => {
+        if (publicKeys.size >= maxCachedKeys) publicKeys.clear()
+        publicKeys.set(name, key)
+        return key
+      }
       const publicKeyObject = (publicKey: Uint8Array) => {
         const name = Hex.encode(publicKey)
         const known = publicKeys.get(name)
         if (known !== undefined) return known
         const der = Buffer.from(concat(spkiPrefix, publicKey))
-        const made = crypto.createPublicKey({ key: der, format: "der", type: "spki" })
-        if (publicKeys.size >= maxCachedKeys) publicKeys.clear()
-        publicKeys.set(name, made)
-        return made
+        return keep(name, crypto.createPublicKey({ key: der, format: "der", type: "spki" }))
       }
       return Signer.of({
-        importKey: Effect.fn("Signer.importKey")(function*(redacted) {
+        importKey: Effect.fnUntraced(function*(redacted) {
           const seed = yield* copySeed(redacted)
           const der = Buffer.from(concat(pkcs8Prefix, seed))
           const privateKey = crypto.createPrivateKey({ key: der, format: "der", type: "pkcs8" })
-          const spki = crypto.createPublicKey(privateKey).export({ format: "der", type: "spki" })
-          return signingKey(
-            new Uint8Array(spki.subarray(spkiPrefix.length)),
-            (message) => new Uint8Array(crypto.sign(null, message, privateKey))
-          )
+          const publicKeyOfIt = crypto.createPublicKey(privateKey)
+          // As a JWK, which takes a tenth of the time of DER.
+          const { x = "" } = publicKeyOfIt.export({ format: "jwk" })
+          const publicKey = new Uint8Array(Buffer.from(x, "base64url"))
+          keep(Hex.encode(publicKey), publicKeyOfIt)
+          return signingKey(publicKey, (message) => new Uint8Array(crypto.sign(null, message, privateKey)))
         }),
         verify: (publicKey, message, signature) => {
           if (!wellFormed(publicKey, signature)) return false

@@ -45,10 +45,18 @@ export class PairingNotifier extends Context.Service<PairingNotifier, {
    */
   readonly notices: Stream.Stream<PairingNotice>
 }>()("effect-openclaw/pairing/PairingNotifier") {
+  static readonly make = (
+    options?: Options
+  ): Effect.Effect<
+    PairingNotifier["Service"],
+    never,
+    ApproveCommands | DeviceIdentity | Scope.Scope | Supervisor
+  > => make(options ?? {})
+
   static readonly layer = (
     options?: Options
   ): Layer.Layer<PairingNotifier, never, Supervisor | DeviceIdentity | ApproveCommands> =>
-    Layer.effect(PairingNotifier, make(options ?? {}))
+    Layer.effect(PairingNotifier, PairingNotifier.make(options))
 }
 
 /** State of one notifier. */
