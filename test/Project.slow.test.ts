@@ -109,7 +109,7 @@ describe("the project's own rules", () => {
 
   it.effect("npm ci works on every platform: the lock file has each optional package of each tool, and no registry", () =>
     Effect.gen(function*() {
-      for (const lock of ["package-lock.json", "test/docs/package-lock.json"]) {
+      for (const lock of ["package-lock.json", "test/docs/package-lock.json", "test/bench/peers/package-lock.json"]) {
         const { packages } = yield* Effect.flatMap(textOf(lock), decodeLock)
         const missing = Object.entries(packages).flatMap(([where, { optionalDependencies = {} }]) =>
           Object.keys(optionalDependencies).filter((name) =>

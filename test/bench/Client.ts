@@ -1,18 +1,26 @@
-/** What every measured client can do. */
-export interface Connection {
-  /** Asks the stub, and waits for its answer. */
-  readonly request: (method: string, params: object) => Promise<unknown>
-  /** From now on each event is handed over. */
-  readonly onEvent: (take: (payload: Payload) => void) => void
-  readonly close: () => Promise<void>
-}
-
-export interface Payload {
-  /** Milliseconds since 1970, with fractions, on the clock of this machine. */
-  readonly sentAt: number
-}
-
+/**
+ * What every measured client can do. All of them connect as the same kind of device: role operator, `scopes`, a new Ed25519
+ * key for each connection. Making that key is part of every measured connect.
+ */
 export interface Client {
   /** Connects with a key of its own, and waits for hello-ok. */
   readonly connect: (url: string) => Promise<Connection>
 }
+
+export interface Connection {
+  /** The whole hello-ok, of a client that gives it to its user. The row of the heap drops it after the first measurement. */
+  hello?: unknown
+  /** Asks the stub, and waits for its answer. */
+  readonly request: (method: string, params: object) => Promise<unknown>
+  /** From now on each event is handed over. */
+  readonly onEvent: (take: (payload: Payload) => void) => void
+  /** Closes the socket, and waits until it is closed. */
+  readonly close: () => Promise<void>
+}
+
+export interface Payload {
+  /** By `Clock.nowMs`. */
+  readonly sentAtMs: number
+}
+
+export const scopes: ReadonlyArray<string> = ["operator.read", "operator.write"]

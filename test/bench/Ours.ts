@@ -1,4 +1,15 @@
-/** A supervised connection of this library, as an agent has it. */
+/**
+ * A supervised connection of this library, as an agent has it: its own ephemeral identity (`DeviceIdentity.layerEphemeral`
+ * makes the key), device tokens in memory, retries, deadlines and watchdog.
+ */
+import { Admission } from "effect-openclaw/connection/Admission"
+import { Supervisor } from "effect-openclaw/connection/Supervisor"
+import { GatewayConfig } from "effect-openclaw/handshake/GatewayConfig"
+import { Handshake } from "effect-openclaw/handshake/Handshake"
+import { DeviceIdentity } from "effect-openclaw/identity/DeviceIdentity"
+import { Signer } from "effect-openclaw/identity/Signer"
+import { TokenStore } from "effect-openclaw/identity/TokenStore"
+import * as TransportWs from "effect-openclaw/link/TransportWs"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
@@ -8,14 +19,6 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Admission } from "../../src/connection/Admission.ts"
-import { Supervisor } from "../../src/connection/Supervisor.ts"
-import { GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
-import { Handshake } from "../../src/handshake/Handshake.ts"
-import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
-import { Signer } from "../../src/identity/Signer.ts"
-import { TokenStore } from "../../src/identity/TokenStore.ts"
-import * as TransportWs from "../../src/link/TransportWs.ts"
 import type { Client, Payload } from "./Client.ts"
 
 /** What a process has once, however many connections it makes. */

@@ -4,98 +4,78 @@
  * One stub gateway serves all of them from a process of its own. Each sample is a process of its own; the clients take turns
  * within a round, a ratio is taken within its round, and medians are shown. Figures are of this machine at this time: only the
  * ratios mean something elsewhere.
+ *
+ * `--rounds N` takes another number of rounds than the usual 5, or 1 with `--quick`.
+ * `--json FILE` and `--svg FILE` write the result and its chart, `--readme` writes them into the pages of this project.
+ * `--from FILE` shows a result that `--json` wrote, and measures nothing. The exit status is 1 if this library failed a probe.
  */
-import { spawn } from "node:child_process"
-import { cpus } from "node:os"
-import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
+import { readFileSync, writeFileSync } from "node:fs"
+import { parseArgs } from "node:util"
+import { chart } from "./Chart.ts"
+import { importCosts } from "./Imports.ts"
+import { measure, type Plan } from "./Measure.ts"
+import { writePages } from "./Pages.ts"
+import { prepare, versions } from "./Prepare.ts"
+import { startStub } from "./Process.ts"
+import { type Result, summarise } from "./Result.ts"
+import { markdown } from "./Table.ts"
 
-const quick = process.argv.includes("--quick")
-const rounds = quick ? 1 : 5
-const scale = quick ? 0.1 : 1
-
-const clients = { Floor: "`ws` alone", Reference: "@openclaw/gateway-client", Ours: "effect-openclaw" } as const
-type Name = keyof typeof clients
-const names: ReadonlyArray<Name> = ["Floor", "Reference", "Ours"]
-
-const rows: ReadonlyArray<
-  { readonly row: string; readonly value: string; readonly title: string; readonly unit: string }
-> = [
-  { row: "start", value: "ms", title: "process start to hello-ok", unit: "ms" },
-  { row: "connect", value: "cpuMs", title: "connect and close: CPU", unit: "ms" },
-  { row: "many", value: "cpuMs", title: "many connections at once: CPU each", unit: "ms" },
-  { row: "many", value: "allUpMs", title: "many connections at once: until all are up", unit: "ms" },
-  { row: "many", value: "heapKb", title: "heap per connection, after GC", unit: "kB" },
-  { row: "one", value: "cpuUs", title: "request and answer, one in flight: CPU", unit: "µs" },
-  { row: "inFlight", value: "cpuUs", title: "request and answer, 64 in flight: CPU", unit: "µs" },
-  { row: "paced", value: "cpuUs", title: "one event a millisecond: CPU", unit: "µs" },
-  { row: "paced", value: "p50Us", title: "one event a millisecond: latency p50", unit: "µs" },
-  { row: "paced", value: "p99Us", title: "one event a millisecond: latency p99", unit: "µs" },
-  { row: "small", value: "cpuUs", title: "events of 200 bytes: CPU", unit: "µs" },
-  { row: "large", value: "cpuUs", title: "events of 4 KiB: CPU", unit: "µs" }
-]
-
-const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
-
-const start = (name: string, args: ReadonlyArray<string>) => {
-  const child = spawn(process.execPath, ["--expose-gc", "--no-warnings", file(name), ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, STARTED_AT: String(performance.timeOrigin + performance.now()) }
-  })
-  const line = new Promise<string>((resolve, reject) => {
-    createInterface(child.stdout).once("line", resolve)
-    child.once("exit", (code) => reject(new Error(`${name} ${args.join(" ")} ended with ${code} and said nothing`)))
-  })
-  return { child, line }
-}
-
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
-}
-
-type Samples = Map<string, Array<Readonly<Record<string, number>>>>
-
-const measure = async (url: string): Promise<Samples> => {
-  const samples: Samples = new Map()
-  for (let round = 0; round < rounds; round++) {
-    for (const row of new Set(rows.map((one) => one.row))) {
-      // Every client is once the first.
-      for (let turn = 0; turn < names.length; turn++) {
-        const name = names[(turn + round) % names.length] ?? "Floor"
-        const text = await start("Sample.ts", [name, row, url, String(scale)]).line
-        const key = `${name} ${row}`
-        samples.set(key, [...(samples.get(key) ?? []), JSON.parse(text)])
-      }
-    }
-    console.error(`round ${round + 1} of ${rounds} done`)
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    json: { type: "string" },
+    svg: { type: "string" },
+    readme: { type: "boolean", default: false },
+    from: { type: "string" }
   }
-  return samples
+})
+
+const plans: Readonly<Record<"full" | "quick", Plan>> = {
+  full: {
+    rounds: 5,
+    scale: 1,
+    agents: [
+      { count: 100, rounds: 5, idleMs: 2000 },
+      { count: 1000, rounds: 5, idleMs: 2000 },
+      { count: 10_000, rounds: 1, idleMs: 5000 }
+    ]
+  },
+  quick: {
+    rounds: 1,
+    scale: 0.1,
+    agents: [{ count: 100, rounds: 1, idleMs: 500 }, { count: 1000, rounds: 1, idleMs: 500 }]
+  }
 }
 
-const stub = start("Stub.ts", [])
-const samples = await measure(await stub.line)
-stub.child.kill()
+const startedMs = performance.now()
+const tell = (line: string): void =>
+  console.error(`bench: ${line} (after ${Math.round((performance.now() - startedMs) / 1000)} s)`)
 
-const values = (name: Name, row: string, value: string): ReadonlyArray<number> =>
-  (samples.get(`${name} ${row}`) ?? []).map((sample) => sample[value] ?? Number.NaN)
-const shown = (value: number): string =>
-  value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
-
-console.log(`| | ${names.map((name) => clients[name]).join(" | ")} |\n| --- | ${names.map(() => "---").join(" | ")} |`)
-for (const { row, title, unit, value } of rows) {
-  const floor = values("Floor", row, value)
-  const cells = names.map((name) => {
-    const own = values(name, row, value)
-    const ratio = median(own.map((one, round) => one / (floor[round] ?? Number.NaN)))
-    return `${shown(median(own))} ${unit}${name === "Floor" ? "" : ` (${ratio.toFixed(2)})`}`
-  })
-  console.log(`| ${title} | ${cells.join(" | ")} |`)
+const measured = async (quick: boolean, rounds: number | undefined): Promise<Result> => {
+  prepare(tell)
+  const { build } = await import("./Programs.ts")
+  const programs = await build()
+  process.once("exit", programs.remove)
+  const stub = await startStub()
+  process.once("exit", stub.stop)
+  const usual = quick ? plans.quick : plans.full
+  const plan = { ...usual, rounds: rounds ?? usual.rounds }
+  const samples = await measure(plan, programs, stub, tell)
+  const imports = await importCosts(quick, Math.min(3, plan.rounds), tell)
+  stub.stop()
+  if (samples.broken || imports.missing.length > 0) process.exitCode = 1
+  return summarise(samples, imports, { quick, rounds: plan.rounds, versions: versions() })
 }
-const [{ model = "an unknown processor" } = {}] = cpus()
-console.log(
-  `\nIn brackets: the ratio to \`ws\` alone. ${rounds} interleaved ${
-    rounds === 1 ? "round" : "rounds"
-  }, medians; Node.js ${process.version},`
-    + ` ${cpus().length} cores of ${model}, ${new Date().toISOString().slice(0, 10)}.`
-)
+
+// What this run wrote and started goes with it, also after Ctrl-C.
+process.once("SIGINT", () => process.exit(130))
+process.once("SIGTERM", () => process.exit(143))
+
+const result: Result = options.from === undefined
+  ? await measured(options.quick, options.rounds === undefined ? undefined : Number(options.rounds))
+  : JSON.parse(readFileSync(options.from, "utf8"))
+console.log(markdown(result))
+if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`)
+if (options.svg !== undefined) writeFileSync(options.svg, chart(result))
+if (options.readme) writePages(result)

@@ -1,7 +1,7 @@
-/** The reference client that OpenClaw publishes. */
+/** The reference client that OpenClaw publishes, used as its documentation says. */
 import { GatewayClient } from "@openclaw/gateway-client"
 import { createHash, createPublicKey, generateKeyPairSync, sign } from "node:crypto"
-import type { Client, Payload } from "./Client.ts"
+import { type Client, type Payload, scopes } from "../Client.ts"
 
 const rawKey = (publicKeyPem: string) =>
   createPublicKey(publicKeyPem).export({ format: "der", type: "spki" }).subarray(-32)
@@ -18,7 +18,7 @@ export const client: Client = {
         url,
         platform: "linux",
         clientVersion: "1",
-        scopes: ["operator.read", "operator.write"],
+        scopes: [...scopes],
         deviceIdentity: {
           deviceId: createHash("sha256").update(rawKey(publicKey)).digest("hex"),
           privateKeyPem: privateKey,
@@ -29,8 +29,9 @@ export const client: Client = {
           publicKeyRawBase64UrlFromPem: (pem) => rawKey(pem).toString("base64url")
         },
         onConnectError: reject,
-        onHelloOk: () =>
+        onHelloOk: (hello) =>
           resolve({
+            hello,
             request: (method, params) => gateway.request(method, params),
             onEvent: (taker) => void (take = taker),
             close: () => gateway.stopAndWait({ timeoutMs: 2000 })
