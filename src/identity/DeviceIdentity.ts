@@ -124,7 +124,7 @@ export const identityOf = Effect.fnUntraced(function*(
   return {
     seed,
     key,
-    deviceId: yield* IdentityDocument.deviceIdOf(key.publicKey),
+    deviceId: yield* IdentityDocument.deviceIdOf(key),
     platform: options.platform ?? (yield* HostPlatform),
     createdAt: new Date(yield* Clock.currentTimeMillis).toISOString(),
     createdBy: options.createdBy ?? "effect-openclaw"

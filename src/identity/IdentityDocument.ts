@@ -60,8 +60,11 @@ export type Parsed = typeof PlainDocument.Type | typeof SealedDocument.Type
 export const isEncrypted = (document: Parsed): document is typeof SealedDocument.Type => "encryptedKey" in document
 
 /** Lower-case hex SHA-256 of the raw public key: how OpenClaw names a device. */
-export const deviceIdOf = (publicKey: Uint8Array): Effect.Effect<DeviceId> =>
-  Effect.map(sha256Hex(publicKey), (hash) => DeviceId.make(hash))
+export const deviceIdOf = ({ fingerprint, publicKey }: SigningKey): Effect.Effect<DeviceId> =>
+  Effect.map(
+    fingerprint === undefined ? sha256Hex(publicKey) : Effect.succeed(fingerprint),
+    (hash) => DeviceId.make(hash)
+  )
 
 /** The document as bytes. A passphrase encrypts the private key. */
 export const encode = Effect.fnUntraced(function*(identity: Identity, passphrase: Redacted.Redacted | undefined) {
@@ -134,7 +137,7 @@ export const open = Effect.fnUntraced(function*(
   if (Base64Url.encode(key.publicKey) !== document.publicKey) {
     return yield* new IdentityInconsistent({ path, reason: "PublicKey" })
   }
-  if ((yield* deviceIdOf(key.publicKey)) !== document.deviceId) {
+  if ((yield* deviceIdOf(key)) !== document.deviceId) {
     return yield* new IdentityInconsistent({ path, reason: "DeviceId" })
   }
   if (!isEncrypted(document)) yield* verifyChecksum(document, path)
