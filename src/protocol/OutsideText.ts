@@ -7,7 +7,7 @@
  * where a list of them is given. Lengths are UTF-16 code units.
  */
 import * as Redacted from "effect/Redacted"
-import { columnsOf, wrap } from "./TextColumns.ts"
+import { columnsOf, graphemes, wrap } from "./TextColumns.ts"
 
 /** How long a field may be, by what it holds. */
 export const lengths = {
@@ -133,7 +133,6 @@ const visible = (found: string, kept: string | undefined): string =>
 const beginning = (text: string, length: number): string => text.slice(0, Math.max(0, length)).replace(/\p{Cs}$/u, "")
 
 const ellipsis = "…"
-const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" })
 
 /**
  * At most `max` code units, cut between two characters as a reader sees them and then ended with `…`. A single character longer
@@ -146,7 +145,7 @@ export const cut = (value: string, max: number): string => {
   // A boundary depends on the code point behind it, and on nothing after that.
   const near = value.slice(0, room + 2)
   let end = 0
-  for (const { index } of graphemes.segment(near)) if (index <= room) end = index
+  for (const { index } of graphemes().segment(near)) if (index <= room) end = index
   if (end === 0) {
     for (const point of near) {
       if (end + point.length > room) break
