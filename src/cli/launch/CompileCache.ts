@@ -5,7 +5,7 @@
  * this user, in which and above which nobody else can put anything; otherwise there is no cache. Nothing here fails a start.
  */
 import { lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync } from "node:fs"
-import { enableCompileCache } from "node:module"
+import { enableCompileCache, getCompileCacheDir } from "node:module"
 import { dirname, isAbsolute, join } from "node:path"
 import process from "node:process"
 import { packageVersion } from "../../handshake/PackageVersion.ts"
@@ -14,6 +14,8 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** `program` is the address of the program: each place that it is installed in has a directory of its own. */
 export const enable = (words: ReadonlyArray<string>, program: string): void => {
+  // The user has chosen a directory already.
+  if (getCompileCacheDir() !== undefined) return
   try {
     const place = mayStore(words, process.env) ? placeOf(process.env, process.platform) : undefined
     const name = `${packageVersion}-${process.version}-${process.arch}-${digest(program)}`
@@ -24,9 +26,10 @@ export const enable = (words: ReadonlyArray<string>, program: string): void => {
   }
 }
 
-/** False for a start that stores nothing. The words are not parsed yet, so that one in a text counts too. */
+/** False for a start that stores nothing, or no cache. The words are not parsed yet, so that one in a text counts too. */
 export const mayStore = (words: ReadonlyArray<string>, environment: Environment): boolean =>
-  !words.some((word) => word.startsWith("--no-state"))
+  !environment["NODE_DISABLE_COMPILE_CACHE"]
+  && !words.some((word) => word.startsWith("--no-state"))
   && /^(|false)$/i.test(environment["OPENCLAW_DEVICE_NO_STATE"]?.trim() ?? "")
 
 /** The platform's place for what can be made again (XDG Base Directory Specification), if the environment says where. */
