@@ -60,6 +60,9 @@ describe("the directory of compiled code", () => {
           yield* fs.chmod(`${top}${shared}`, mode)
           assert.isUndefined(CompileCache.prepare(place, top, user))
           assert.isFalse(yield* fs.exists(place))
+          // Closed directories below it change nothing.
+          yield* fs.makeDirectory(place, { recursive: true, mode: 0o700 })
+          assert.isUndefined(CompileCache.prepare(place, top, user))
         }).pipe(Effect.provide(NodeServices.layer)))
     }
   }
