@@ -80,8 +80,7 @@ describe.concurrent("the installed program", () => {
             Effect.provideService(CliOutput.Presenter, { present })
           )
           const answer = known[words.join(" ")] ?? ""
-          // oxlint-disable-next-line no-control-regex
-          assert.deepStrictEqual([answer, answer.replace(/\u001b\[[\d;]*m/g, "")], texts)
+          assert.deepStrictEqual([answer, answer.replace(/\p{Cc}\[[\d;]*m/gu, "")], texts)
         }
       }).pipe(Effect.provide(host)),
     limit
