@@ -72,7 +72,6 @@ const options = {
   target: "node22.19",
   define: { "Intl.Segmenter": "LazySegmenter" },
   inject: [here("LazySegmenter.ts")],
-  charset: "utf8",
   legalComments: "none",
   logLevel: "warning",
   metafile: true
