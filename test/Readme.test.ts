@@ -5,7 +5,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import { fileURLToPath } from "node:url"
 import manifest from "../package.json" with { type: "json" }
-import { exitCodes } from "../src/cli/CommandError.ts"
+import { exitCodes } from "../src/cli/ExitCode.ts"
 import { AgentEvent } from "../src/protocol/AgentEvent.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))

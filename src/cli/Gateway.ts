@@ -6,10 +6,12 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { withSettings } from "./AgentLayer.ts"
-import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import { now, stopped } from "./Output.ts"
 import { serving } from "./Signals.ts"
 import { stored } from "./Stored.ts"
+
+/** Loaded when it is started: the other commands start faster without it. */
+const embeddedGateway = Effect.promise(() => import("./EmbeddedGateway.ts"))
 
 export const gateway = Command.make("gateway", {
   port: Flag.Int("port").pipe(
@@ -21,7 +23,8 @@ export const gateway = Command.make("gateway", {
   withSettings((checked, output) =>
     Effect.gen(function*() {
       yield* serving
-      const { url } = yield* EmbeddedGateway.start((yield* stored(checked)).gateway, {
+      const { start } = yield* embeddedGateway
+      const { url } = yield* start((yield* stored(checked)).gateway, {
         port,
         sharedToken: checked.gateway.token
       })

@@ -21,20 +21,13 @@ import process from "node:process"
 import { nodejsProcesses } from "../agent/NodejsProcesses.ts"
 import { packageVersion } from "../handshake/PackageVersion.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
-import { exitCodes } from "./CommandError.ts"
-import { delegate } from "./Delegate.ts"
-import { devices } from "./Devices.ts"
-import { gateway } from "./Gateway.ts"
-import { identity } from "./Identity.ts"
+import { exitCodes } from "./ExitCode.ts"
 import { Invocation, Processes } from "./Invocation.ts"
-import { mcp } from "./Mcp.ts"
 import * as NodejsStdio from "./NodejsStdio.ts"
-import { replay } from "./Replay.ts"
-import { root } from "./Root.ts"
-import { run } from "./Run.ts"
+import * as OutputErrors from "./OutputErrors.ts"
+import { program } from "./Program.ts"
 import type { Signal } from "./Signals.ts"
 import { Serving, statusOf } from "./Signals.ts"
-import { tasks } from "./Tasks.ts"
 import { presenter } from "./Usage.ts"
 import { asFlags } from "./Words.ts"
 
@@ -60,9 +53,7 @@ const platform = Layer.mergeAll(
   SecureRandom.layerWebCrypto
 )))
 
-const main = root.pipe(
-  Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay]),
-  (command) => Command.runWith(command, { version: packageVersion })(asFlags(process.argv.slice(2))),
+const main = Command.runWith(program, { version: packageVersion })(asFlags(process.argv.slice(2))).pipe(
   Effect.provideService(CliOutput.Presenter, presenter),
   Effect.provide(platform),
   Effect.provideService(Processes, nodejsProcesses),
@@ -107,13 +98,6 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
  * Ends by letting go: no `process.exit`, so that output is flushed. Standard input is released, as an open one would keep the
  * process alive.
  */
-/** Help and the version are written without a look at how that went. */
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") process.once("exit", () => process.exitCode ||= exitCodes.output)
-})
-// Who reads the log may leave.
-process.stderr.on("error", () => {})
-
 const runMain = Runtime.makeRunMain(({ fiber }) => {
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
@@ -130,4 +114,5 @@ const runMain = Runtime.makeRunMain(({ fiber }) => {
   })
 })
 
+OutputErrors.watch()
 runMain(Effect.andThen(noticeNohup, main), { disableErrorReporting: true })

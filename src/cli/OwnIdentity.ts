@@ -102,7 +102,7 @@ export const createdBy = (version: string): string => `effect-openclaw ${version
 /** The path of our own file, and of the file of another program that the identity may come from. */
 export const places = Effect.fnUntraced(function*(checked: Settings) {
   const { files, foreignIdentityPath, identityPath } = checked
-  if (identityPath === undefined) return yield* keyMissing
+  if (identityPath === undefined) return yield* keyMissing()
   if (identityPath === files?.identity) return { path: identityPath, source: foreignIdentityPath }
   // At any other path only the content shows whose file it is. If it cannot be read, loading it fails and says why.
   const foreign = yield* Effect.match(readRegularFile(identityPath, IdentityDocument.maxBytes), {

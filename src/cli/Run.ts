@@ -19,7 +19,6 @@ import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./AgentLayer.ts"
 import { CommandFailed, exitOf } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
-import * as EmbeddedGateway from "./EmbeddedGateway.ts"
 import * as HeldReplies from "./HeldReplies.ts"
 import { bounded } from "./InputLines.ts"
 import { now, Output, stopped } from "./Output.ts"
@@ -51,7 +50,8 @@ export const run = Command.make(
             agent(checked, gateway, { embedded: false, commands, keepTasks: true, held, record })
           ))
         const embedded = Effect.gen(function*() {
-          const running = yield* EmbeddedGateway.start((yield* stored(checked)).gateway, { port: 0 })
+          const { start } = yield* embeddedGateway
+          const running = yield* start((yield* stored(checked)).gateway, { port: 0 })
           const gateway = yield* Effect.fromResult(
             checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )
@@ -74,6 +74,9 @@ export const run = Command.make(
     { command: "openclaw-device run --gateway-url ws://127.0.0.1:18789", description: "On your gateway" }
   ])
 )
+
+/** Loaded when there is no other gateway. */
+const embeddedGateway = Effect.promise(() => import("./EmbeddedGateway.ts"))
 
 interface ServeOptions {
   readonly embedded: boolean

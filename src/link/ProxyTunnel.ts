@@ -9,8 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Http from "node:http"
-import * as Https from "node:https"
+import type * as Http from "node:http"
 import type { Socket } from "node:net"
 import { errnoOf } from "./DialFailure.ts"
 import { withoutBrackets } from "./Endpoint.ts"
@@ -57,10 +56,22 @@ export const open = (
   handles: Handles,
   clock: Clock.Clock
 ): Effect.Effect<Socket, LinkError | ProxyRejected> =>
+  Effect.flatMap(clientFor(proxy), ({ request }) => connect(request, proxy, target, handles, clock))
+
+/** Loaded when there is a proxy: an import of `node:http` loads the whole of Nodejs's `fetch`, 20 ms. */
+const clientFor = ({ secure }: Proxy) => Effect.promise(() => secure ? import("node:https") : import("node:http"))
+
+const connect = (
+  ask: typeof Http.request,
+  proxy: Proxy,
+  target: { readonly hostname: string; readonly port: number },
+  handles: Handles,
+  clock: Clock.Clock
+): Effect.Effect<Socket, LinkError | ProxyRejected> =>
   Effect.callback((resume) => {
     const authority = `${target.hostname}:${target.port}`
     const { authorization, host, name, port, secure } = proxy
-    const request = (secure ? Https : Http).request({
+    const request = ask({
       method: "CONNECT",
       host,
       port,

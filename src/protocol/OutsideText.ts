@@ -7,7 +7,7 @@
  * where a list of them is given. Lengths are UTF-16 code units.
  */
 import * as Redacted from "effect/Redacted"
-import { columnsOf, wrap } from "./TextColumns.ts"
+import { columnsOf, graphemes, wrap } from "./TextColumns.ts"
 
 /** How long a field may be, by what it holds. */
 export const lengths = {
@@ -55,7 +55,7 @@ export const names = (values: ReadonlyArray<string>, options: FieldOptions = {})
   )
 
 /** One line that keeps its blanks and its length, for what has to stay exact, such as a command or a path. */
-export const line = (text: string): string => text.replace(hidden, visible)
+export const line = (text: string): string => onlySeen.test(text) ? text : text.replace(hidden(), visible)
 
 export interface ReplyOptions {
   /** What stands before the first line; the others have blanks and the same bar. It ends with `| `. */
@@ -124,7 +124,12 @@ const kept = [
  * What a reader does not see: controls, format characters, line separators, lone surrogates, characters that Unicode lets
  * programs ignore, and the blank Braille pattern.
  */
-const hidden = new RegExp(String.raw`(${kept})|[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800]`, "gu")
+const hidden = (): RegExp =>
+  hiddenMade ??= new RegExp(String.raw`(${kept})|[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800]`, "gu")
+/** Made for the first text that needs it: to read the pattern takes as long as a small frame. */
+let hiddenMade: RegExp | undefined
+/** Most text: nothing in it is hidden, and no pattern of Unicode has to look. */
+const onlySeen = /^[ -~]*$/
 
 const visible = (found: string, kept: string | undefined): string =>
   kept ?? `\\u{${(found.codePointAt(0) ?? 0).toString(16)}}`
@@ -133,7 +138,6 @@ const visible = (found: string, kept: string | undefined): string =>
 const beginning = (text: string, length: number): string => text.slice(0, Math.max(0, length)).replace(/\p{Cs}$/u, "")
 
 const ellipsis = "…"
-const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" })
 
 /**
  * At most `max` code units, cut between two characters as a reader sees them and then ended with `…`. A single character longer
@@ -146,7 +150,7 @@ export const cut = (value: string, max: number): string => {
   // A boundary depends on the code point behind it, and on nothing after that.
   const near = value.slice(0, room + 2)
   let end = 0
-  for (const { index } of graphemes.segment(near)) if (index <= room) end = index
+  for (const { index } of graphemes().segment(near)) if (index <= room) end = index
   if (end === 0) {
     for (const point of near) {
       if (end + point.length > room) break

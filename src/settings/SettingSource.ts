@@ -126,13 +126,16 @@ export const secret = Effect.fn("SettingSource.secret")(function*(name: string):
   })
 })
 
+/** Made once: its decoder costs more than all that is read with it. */
+const anyText = Config.Redacted()
+
 /** A variable's text without one line end at its end; undefined when it is blank. */
 export const variable = (name: string): Effect.Effect<Text | undefined, Config.ConfigError> => {
   // By its group, as nested configuration has it. In an environment that is the same name.
   const [, group, rest] = /^(OPENCLAW_[A-Z]+)_(.+)$/.exec(name) ?? []
   const config = group === undefined || rest === undefined
-    ? Config.Redacted(name)
-    : Config.nested(Config.Redacted(rest), group)
+    ? Config.nested(anyText, name)
+    : Config.nested(Config.nested(anyText, rest), group)
   return Effect.map(Config.option(config), (found) => {
     const text = Option.map(found, (value) => withoutLineEnd(Redacted.value(value)))
     return Option.isSome(text) && text.value.trim() !== "" ? { name, text: Redacted.make(text.value) } : undefined

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { as, CommandFailed, exitCodes, exitOf, orSettings } from "../../src/cli/CommandError.ts"
+import { as, CommandFailed, exitOf, orSettings } from "../../src/cli/CommandError.ts"
+import { exitCodes } from "../../src/cli/ExitCode.ts"
 import { RequestRejected } from "../../src/connection/RequestError.ts"
 import { rules } from "../../src/connection/RetryPolicy.ts"
 import { SettingsInvalid } from "../../src/handshake/GatewayConfig.ts"

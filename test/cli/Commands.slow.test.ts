@@ -6,18 +6,10 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { exitCodes } from "../../src/cli/CommandError.ts"
-import { delegate } from "../../src/cli/Delegate.ts"
-import { devices } from "../../src/cli/Devices.ts"
-import { gateway } from "../../src/cli/Gateway.ts"
-import { identity } from "../../src/cli/Identity.ts"
+import { exitCodes } from "../../src/cli/ExitCode.ts"
 import { Invocation } from "../../src/cli/Invocation.ts"
-import { mcp } from "../../src/cli/Mcp.ts"
-import { replay } from "../../src/cli/Replay.ts"
-import { root } from "../../src/cli/Root.ts"
-import { run } from "../../src/cli/Run.ts"
+import { program } from "../../src/cli/Program.ts"
 import { table } from "../../src/cli/Settings.ts"
-import { tasks } from "../../src/cli/Tasks.ts"
 import { PrivateFile } from "../../src/storage/PrivateFile.ts"
 import * as Cli from "./Cli.ts"
 
@@ -247,9 +239,6 @@ describe.concurrent("commands by themselves", () => {
       assert.deepStrictEqual([first.code, first.stderr, second.code, second.stderr], [0, "", 0, ""])
     }).pipe(Effect.provide(Cli.platform)), limit)
 })
-
-/** The commands as `Main` puts them together; the test below holds the two equal. */
-const program = root.pipe(Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay]))
 
 const paths = (command: Command.Command.Any, above: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => [
   above,

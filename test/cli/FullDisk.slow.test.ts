@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { exitCodes } from "../../src/cli/CommandError.ts"
+import { exitCodes } from "../../src/cli/ExitCode.ts"
 import * as Cli from "./Cli.ts"
 import * as Shell from "./Shell.ts"
 

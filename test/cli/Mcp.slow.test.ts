@@ -45,11 +45,13 @@ const client = Effect.fnUntraced(function*(stateDir: string) {
     env: { HOME: stateDir, NODE_COMPILE_CACHE: compileCache },
     stderr: "pipe"
   })
+  const asked = yield* Deferred.make<void>()
   const replied = yield* Deferred.make<void>()
   const strange: Array<Error> = []
   let stderr = ""
   transport.stderr?.on("data", (chunk) => {
     stderr += String(chunk)
+    if (stderr.includes('"event":"pairing.required"')) Deferred.doneUnsafe(asked, Effect.void)
     if (stderr.includes('"event":"task.reply"')) Deferred.doneUnsafe(replied, Effect.void)
   })
   const client = yield* Effect.acquireRelease(
@@ -64,6 +66,7 @@ const client = Effect.fnUntraced(function*(stateDir: string) {
   )
   return {
     client,
+    asked: Deferred.await(asked),
     replied: Deferred.await(replied),
     stderr: () => stderr,
     strange,
@@ -126,6 +129,7 @@ describe.concurrent("mcp", () => {
           assert.deepStrictEqual<unknown>(told, Tool.getJsonSchema(tool))
         }
 
+        yield* first.asked
         const delegated = yield* call("claw_task_delegate", { summary: "water the plants" })
         assert.isFalse(delegated.isError)
         const { message = "", status, task_id = "" } = delegated.structuredContent ?? {}

@@ -4,7 +4,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { exitCodes } from "../../src/cli/CommandError.ts"
+import { exitCodes } from "../../src/cli/ExitCode.ts"
 import { spawnCli } from "../interop/support/DeviceCli.ts"
 import * as Cli from "./Cli.ts"
 

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
 import { fileURLToPath } from "node:url"
-import { exitCodes } from "../../src/cli/CommandError.ts"
+import { exitCodes } from "../../src/cli/ExitCode.ts"
 import * as Cli from "./Cli.ts"
 
 const limit = 60_000

@@ -65,7 +65,8 @@ const rules: ReadonlyArray<Rule> = [
       "// async function f() {}",
       "export const x = Deferred.await(y)",
       "export interface X { readonly await: X }",
-      ["dialog/app/Async.ts", "export const f = async () => 1"]
+      ["dialog/app/Async.ts", "export const f = async () => 1"],
+      ["cli/launch/Async.ts", "export const f = async () => 1"]
     ]
   },
   {
@@ -114,7 +115,12 @@ const rules: ReadonlyArray<Rule> = [
       "export const x = import.meta.env",
       'import { env } from "node:process"\nexport const x = env'
     ],
-    kept: ["export const x = process.environment", "// process.env.HOME", "export const env = 1"]
+    kept: [
+      "export const x = process.environment",
+      "// process.env.HOME",
+      "export const env = 1",
+      ["cli/launch/Env.ts", "export const x = process.env.HOME"]
+    ]
   },
   {
     title: "F08: no synchronous file or process call",
@@ -126,7 +132,10 @@ const rules: ReadonlyArray<Rule> = [
       "chmodSync(p, 1)",
       "Effect.runSync(x)"
     ],
-    kept: ["Schema.encodeSync(X)", "Schema.decodeUnknownSync(X)", "// readFileSync", "sheet.replaceSync(x)"]
+    kept: ["Schema.encodeSync(X)", "Schema.decodeUnknownSync(X)", "// readFileSync", "sheet.replaceSync(x)", [
+      "cli/launch/Sync.ts",
+      "readFileSync(x)"
+    ]]
   },
   {
     title: "F08: no file system but FileSystem",
@@ -137,7 +146,10 @@ const rules: ReadonlyArray<Rule> = [
       'export const x = import("node:fs")',
       ["cli/Files.ts", 'import fs from "node:fs"\nfs.x()']
     ],
-    kept: ['import * as FileSystem from "effect/FileSystem"\nFileSystem.x()', '// from "node:fs"']
+    kept: ['import * as FileSystem from "effect/FileSystem"\nFileSystem.x()', '// from "node:fs"', [
+      "cli/launch/Files.ts",
+      'import "node:fs"'
+    ]]
   },
   {
     title: "F01: no detached fiber",

@@ -18,6 +18,9 @@ const rooms = [
 ]
 
 const browser = /^dialog\/app\//
+/** What runs before Effect is loaded, and builds of what is installed. */
+const launch = /^cli\/launch\//
+const plain = /^(dialog\/app|cli\/launch)\//
 
 /** Rooms that import less than all rooms below them: the importer, and what it may import. */
 const narrowed: ReadonlyArray<readonly [importer: RegExp, imported: RegExp, why: string]> = [
@@ -39,22 +42,22 @@ const reserved: ReadonlyArray<readonly [imported: RegExp, importers: RegExp, why
   [/^@noble\//, /^identity\//, "ask for Signer"],
   [/^node:crypto$/, /^((identity|devgateway|cli)\/|link\/LinkSocket|handshake\/GatewayEnvironment)/, "ask for Signer"],
   [/^node:(https?|net|tls)$/, /^(link|cli|devgateway|dialog)\//, "ask for Transport"],
-  [/^node:fs(\/promises)?$/, /^dialog\/app\/Build\.ts$/, "F08: ask for FileSystem"],
+  [/^node:fs(\/promises)?$/, /^dialog\/app\/Build\.ts$|^cli\/launch\//, "F08: ask for FileSystem"],
   [/^node:(?!(crypto|https?|net|tls|fs(\/promises)?)$)/, /^(cli|devgateway|dialog)\//, "ask for Path, Stdio, Config"]
 ]
 
 /** What no file does: the law, the nodes that break it, and the files that may. */
 const laws: ReadonlyArray<readonly [law: string, nodes: string, except?: RegExp]> = [
-  ["no async function", ":function[async=true], AwaitExpression, ForOfStatement[await=true]", browser],
-  ["no Promise", "Identifier[name='Promise']", browser],
+  ["no async function", ":function[async=true], AwaitExpression, ForOfStatement[await=true]", plain],
+  ["no Promise", "Identifier[name='Promise']", plain],
   ["no timer but Clock", "Identifier[name=/^set(Timeout|Interval|Immediate)$/]", /^link\/TransportWs|^dialog\/app\//],
   ["no clock but Clock", "MemberExpression[object.name='Date'][property.name='now']", browser],
   ["no clock but Clock", "NewExpression[callee.name='Date'][arguments.length=0], CallExpression[callee.name='Date']"],
   ["no clock but Clock", "Identifier[name=/^(performance|hrtime)$/]"],
   ["no chance but Random", "MemberExpression[object.name='Math'][property.name='random']", browser],
-  ["no environment but Config", "MemberExpression:matches([property.name='env'], [property.value='env'])"],
+  ["no environment but Config", "MemberExpression:matches([property.name='env'], [property.value='env'])", launch],
   ["no environment but Config", "ImportSpecifier[imported.name='env']"],
-  ["F08: no synchronous file or process call", "Identifier[name=/^(?!encode|decode|replace).+Sync$/]"],
+  ["F08: no synchronous file or process call", "Identifier[name=/^(?!encode|decode|replace).+Sync$/]", launch],
   ["F01: no detached fiber", "Identifier[name='forkDetach']"],
   ["no assertion over unknown", "TSAsExpression > TSAsExpression > TSUnknownKeyword"],
   ["no assertion to never", "TSAsExpression > TSNeverKeyword"],

@@ -112,6 +112,8 @@ describe("the packed package", () => {
         const built = source.replace(/^src\//, "dist/").replace(/\.ts$/, "")
         assert.includeMembers(files, [`${built}.js`, `${built}.d.ts`])
       }
+      const installed = ["openclaw-device.js", "Main.js", "answers.json", "THIRD-PARTY-LICENSES.txt"]
+      assert.includeMembers(files, installed.map((name) => `dist/bin/${name}`))
       const site = ["index.html", "page.js", "page.css", "openclaw-pairing-dialog.js"].map((name) => `site/${name}`)
       assert.includeMembers(
         files,
@@ -178,6 +180,7 @@ describe("the packed package", () => {
 
       const bin = `${project}/node_modules/.bin/openclaw-device`
       assert.include(yield* command(project, bin, "--version"), version)
+      assert.include(yield* command(project, bin, "run", "--help"), "--page-port")
       const state = `${project}/state`
       const identity = yield* command(project, bin, "identity", "show", "--json", "--state-dir", state)
       assert.deepInclude(JSON.parse(identity), { created: true, path: `${state}/identity.json` })

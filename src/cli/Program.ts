@@ -1,0 +1,17 @@
+/**
+ * All commands.
+ */
+import * as Command from "effect/cli/Command"
+import { delegate } from "./Delegate.ts"
+import { devices } from "./Devices.ts"
+import { gateway } from "./Gateway.ts"
+import { identity } from "./Identity.ts"
+import { mcp } from "./Mcp.ts"
+import { replay } from "./Replay.ts"
+import { root } from "./Root.ts"
+import { run } from "./Run.ts"
+import { tasks } from "./Tasks.ts"
+
+export const program = root.pipe(
+  Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay])
+)
