@@ -5,6 +5,7 @@
  * credential, metrics count it, and the token of hello-ok is stored before anybody can use the session.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -36,14 +37,18 @@ export interface Means {
   readonly meters: Metrics.Counters
 }
 
-export const means: Effect.Effect<Means, never, Admission | DeviceIdentity | Handshake | TokenStore> = Effect.all({
-  identity: DeviceIdentity,
-  admission: Admission,
-  handshake: Handshake,
-  tokens: TokenStore,
-  clock: Clock.Clock,
-  meters: Metrics.counters
-})
+export const means: Effect.Effect<Means, never, Admission | DeviceIdentity | Handshake | TokenStore> = Effect
+  .contextWith(
+    (context: Context.Context<Admission | DeviceIdentity | Handshake | TokenStore>) =>
+      Effect.succeed({
+        identity: Context.get(context, DeviceIdentity),
+        admission: Context.get(context, Admission),
+        handshake: Context.get(context, Handshake),
+        tokens: Context.get(context, TokenStore),
+        clock: Context.get(context, Clock.Clock),
+        meters: Metrics.countersOf(context)
+      })
+  )
 
 /** A session, and the scope that ends it and its link. */
 export interface Live {

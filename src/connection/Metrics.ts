@@ -133,11 +133,10 @@ class ContextCounters implements Counters {
   }
 }
 
-/** Counters on the metric registry of the calling fiber, with its attributes. */
-export const counters: Effect.Effect<Counters> = Effect.map(
-  Effect.context<never>(),
-  (context) => new ContextCounters(context)
-)
+/** Counters on the metric registry of a fiber with this context, with its attributes. */
+export const countersOf = (context: Context.Context<never>): Counters => new ContextCounters(context)
+
+export const counters: Effect.Effect<Counters> = Effect.map(Effect.context<never>(), countersOf)
 
 interface ApprovalSeries {
   readonly ages: Set<() => number>

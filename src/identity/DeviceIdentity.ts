@@ -92,8 +92,7 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
   /** A new identity that is kept nowhere. Each needs an approval of its own. */
   static readonly makeEphemeral = (
     options?: { readonly platform?: PlatformName | undefined }
-  ): Effect.Effect<DeviceIdentity["Service"], never, Signer | SecureRandom.SecureRandom> =>
-    Effect.flatMap(newSeed, (seed) => Effect.orDie(fromSeed(seed, options?.platform, { _tag: "Ephemeral" })))
+  ): Effect.Effect<DeviceIdentity["Service"], never, Signer | SecureRandom.SecureRandom> => ephemeral(options?.platform)
 
   /** A new identity that ends with the layer. Each build of the layer needs a new approval. */
   static readonly layerEphemeral = (
@@ -112,6 +111,15 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
 const newSeed = Effect.gen(function*() {
   const random = yield* SecureRandom.SecureRandom
   return Redacted.make(yield* random.randomBytes(32), { label: "seed" })
+})
+
+const ephemeral = Effect.fnUntraced(function*(platform: PlatformName | undefined) {
+  const { generateKey, importKey } = yield* Signer
+  const key = generateKey === undefined
+    ? yield* Effect.orDie(importKey(yield* newSeed))
+    : yield* generateKey
+  const deviceId = yield* IdentityDocument.deviceIdOf(key)
+  return yield* serviceOf({ key, deviceId, platform: platform ?? (yield* HostPlatform) }, { _tag: "Ephemeral" }, [])
 })
 
 /** A new identity with this seed. */
@@ -140,7 +148,7 @@ const fromSeed = Effect.fnUntraced(function*(
 })
 
 const serviceOf = Effect.fnUntraced(function*(
-  { deviceId, key, platform }: IdentityDocument.Identity,
+  { deviceId, key, platform }: Pick<IdentityDocument.Identity, "deviceId" | "key" | "platform">,
   source: IdentitySource,
   warnings: ReadonlyArray<IdentityWarning>
 ) {

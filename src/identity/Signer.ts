@@ -23,6 +23,8 @@ export interface SigningKey {
 export class Signer extends Context.Service<Signer, {
   /** Prepares a key once, so that signing never parses anything. `seed` is the 32-byte private key of RFC 8032. */
   readonly importKey: (seed: Redacted.Redacted<Uint8Array>) => Effect.Effect<SigningKey, SignerError>
+  /** A new key whose seed nobody sees. Absent where the platform makes none: a random seed does the same. */
+  readonly generateKey?: Effect.Effect<SigningKey>
   /**
    * Whether the key made the signature over the message. False for a malformed key or signature; it never throws. Keys of
    * small order, with which any signature may verify, count as malformed.
@@ -64,22 +66,25 @@ export class Signer extends Context.Service<Signer, {
         const der = Buffer.from(concat(spkiPrefix, publicKey))
         return keep(name, crypto.createPublicKey({ key: der, format: "der", type: "spki" }))
       }
+      const signingKey = (pair: ReturnType<typeof crypto.generateKeyPairSync>): SigningKey => {
+        // As a JWK, which takes a tenth of the time of DER.
+        const { x = "" } = pair.publicKey.export({ format: "jwk" })
+        const publicKey = new Uint8Array(Buffer.from(x, "base64url"))
+        keep(nameOf(publicKey), pair.publicKey)
+        return {
+          publicKey,
+          fingerprint: crypto.createHash("sha256").update(publicKey).digest("hex"),
+          sign: (message) => new Uint8Array(crypto.sign(null, message, pair.privateKey))
+        }
+      }
       return Signer.of({
         importKey: Effect.fnUntraced(function*(redacted) {
           const seed = yield* copySeed(redacted)
           const der = Buffer.from(concat(pkcs8Prefix, seed))
           const privateKey = crypto.createPrivateKey({ key: der, format: "der", type: "pkcs8" })
-          const publicKeyOfIt = crypto.createPublicKey(privateKey)
-          // As a JWK, which takes a tenth of the time of DER.
-          const { x = "" } = publicKeyOfIt.export({ format: "jwk" })
-          const publicKey = new Uint8Array(Buffer.from(x, "base64url"))
-          keep(nameOf(publicKey), publicKeyOfIt)
-          return {
-            publicKey,
-            fingerprint: crypto.createHash("sha256").update(publicKey).digest("hex"),
-            sign: (message) => new Uint8Array(crypto.sign(null, message, privateKey))
-          }
+          return signingKey({ privateKey, publicKey: crypto.createPublicKey(privateKey) })
         }),
+        generateKey: Effect.sync(() => signingKey(crypto.generateKeyPairSync("ed25519"))),
         verify: (publicKey, message, signature) => {
           if (!wellFormed(publicKey, signature)) return false
           try {

@@ -105,9 +105,12 @@ const sameToken = (left: Redacted.Redacted<AuthToken>, right: Redacted.Redacted<
 /** Limits above what gateways grant. A `connect` that asks for all of these scopes is still below 64 KiB. */
 const Scopes = Schema.Array(Schema.String.check(Schema.isMaxLength(128))).check(Schema.isMaxLength(100))
 
+const isDeviceToken = Schema.is(DeviceToken)
+const areScopes = Schema.is(Scopes)
+
 /** Whether `get` would refuse it. */
 const isTooLarge = ({ scopes, token }: StoredToken): boolean =>
-  !Schema.is(DeviceToken)(Redacted.value(token)) || !Schema.is(Scopes)(scopes)
+  !isDeviceToken(Redacted.value(token)) || !areScopes(scopes)
 
 class MemoryStore {
   readonly #entries = new Map<string, StoredToken>()
