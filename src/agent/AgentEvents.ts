@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { Entry } from "../advice/Entry.ts"
 import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
 import * as NextStep from "../advice/NextStep.ts"
@@ -78,8 +78,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   }
   yield* Effect.addFinalizer(() => Effect.sync(told.end))
   const follow = <A>(stream: Stream.Stream<A>, what: string, tell: (value: A) => Effect.Effect<void>) =>
-    stream.pipe(
-      Stream.runForEach(tell),
+    Broadcast.runForEach(stream, tell).pipe(
       Effect.ignoreCause({ log: "Error", message: `${what} no longer followed` }),
       Effect.forkScoped({ startImmediately: true })
     )

@@ -8,7 +8,8 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Bell } from "./Bell.ts"
 
@@ -49,14 +50,14 @@ export interface Broadcast<A> {
 }
 
 interface Subscriber<A> {
-  /** What is left of the snapshot. */
-  readonly first: Array<A>
-  /** In the order in which the values go out. A value that replaces another moves to the end. */
-  readonly waiting: Map<string | number, A>
-  /** How many values of each key came since nothing waited: the next one takes the place of the oldest that is kept. */
-  readonly counts: Map<string, number>
   readonly limit: Limit<A> | undefined
   readonly bell: Bell
+  /** What is left of the snapshot. */
+  first: ReadonlyArray<A>
+  /** In the order in which the values go out. A value that replaces another moves to the end. Absent while nothing waits. */
+  waiting: Map<string | number, A> | undefined
+  /** How many values of each key came since nothing waited: the next one takes the place of the oldest that is kept. */
+  counts: Map<string, number> | undefined
   weight: number
   ended: boolean
 }
@@ -76,14 +77,18 @@ class Subscribers<A> implements Broadcast<A> {
     for (const subscriber of this.#all) this.#hand(subscriber, value)
   }
 
-  readonly subscribe = (options: SubscribeOptions<A> = {}): Stream.Stream<A> =>
-    Stream.unwrap(Effect.map(
-      Effect.acquireRelease(
-        Effect.sync(() => this.#join(options)),
-        (subscriber) => Effect.sync(() => this.#drop(subscriber))
-      ),
-      (subscriber) => readBy(subscriber, options.batch ?? Infinity)
-    ))
+  readonly subscribe = (options: SubscribeOptions<A> = {}): Stream.Stream<A> => {
+    const pull = () =>
+      Effect.map(
+        Effect.acquireRelease(
+          Effect.sync(() => this.#join(options)),
+          (subscriber) => Effect.sync(() => this.#drop(subscriber))
+        ),
+        (subscriber) => pullBy(subscriber, options.batch ?? Infinity)
+      )
+    // Made when it runs: a stream takes more memory than an agent can spend on each that it offers.
+    return Object.assign(Stream.suspend(() => Stream.scoped(Stream.fromPull(pull()))), { [pullOf]: pull })
+  }
 
   readonly end = (): void => {
     this.#ended = true
@@ -97,8 +102,8 @@ class Subscribers<A> implements Broadcast<A> {
   #join({ limit, snapshot = this.#options.snapshot }: SubscribeOptions<A>): Subscriber<A> {
     const subscriber: Subscriber<A> = {
       first: Array.from(snapshot()),
-      waiting: new Map(),
-      counts: new Map(),
+      waiting: undefined,
+      counts: undefined,
       limit,
       bell: new Bell(),
       weight: 0,
@@ -111,23 +116,25 @@ class Subscribers<A> implements Broadcast<A> {
   #drop(subscriber: Subscriber<A>): void {
     this.#all.delete(subscriber)
     subscriber.ended = true
-    subscriber.first.length = 0
-    subscriber.waiting.clear()
-    subscriber.counts.clear()
+    subscriber.first = []
+    subscriber.waiting = undefined
+    subscriber.counts = undefined
     subscriber.bell.ring()
   }
 
-  #placeOf({ counts }: Subscriber<A>, value: A): string | number {
+  #placeOf(subscriber: Subscriber<A>, value: A): string | number {
     const { coalesceKey, keep = 1 } = this.#options
     const key = coalesceKey?.(value)
     if (key === undefined) return this.#published
+    const counts = subscriber.counts ??= new Map()
     const count = counts.get(key) ?? 0
     counts.set(key, count + 1)
     return `${key} ${count % keep}`
   }
 
   #hand(subscriber: Subscriber<A>, value: A): void {
-    const { limit, waiting } = subscriber
+    const { limit } = subscriber
+    const waiting = subscriber.waiting ??= new Map()
     const key = this.#placeOf(subscriber, value)
     const replaced = waiting.get(key)
     if (replaced !== undefined && waiting.delete(key)) subscriber.weight -= limit?.weigh(replaced) ?? 0
@@ -145,24 +152,54 @@ class Subscribers<A> implements Broadcast<A> {
 
 const take = <A>(subscriber: Subscriber<A>, batch: number): ReadonlyArray<A> => {
   const { first, limit, waiting } = subscriber
-  const taken = first.splice(0, batch)
+  const taken = first.slice(0, batch)
+  subscriber.first = first.slice(batch)
+  if (waiting === undefined) return taken
   for (const [key, value] of waiting) {
-    if (taken.length >= batch) break
+    if (taken.length >= batch) return taken
     waiting.delete(key)
     subscriber.weight -= limit?.weigh(value) ?? 0
     taken.push(value)
   }
-  if (waiting.size === 0) subscriber.counts.clear()
+  subscriber.waiting = undefined
+  subscriber.counts = undefined
   return taken
 }
 
-const readBy = <A>(subscriber: Subscriber<A>, batch: number): Stream.Stream<A> => {
-  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>> = Effect.suspend(() => {
+type Batches<A> = Pull.Pull<Arr.NonEmptyReadonlyArray<A>>
+
+const pullBy = <A>(subscriber: Subscriber<A>, batch: number): Batches<A> => {
+  const next: Batches<A> = Effect.suspend(() => {
     const taken = take(subscriber, batch)
     if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
     return subscriber.ended ? Cause.done() : Effect.andThen(subscriber.bell.heard, next)
   })
-  return Stream.fromPull(Effect.succeed(next))
+  return next
 }
 
+/** What the stream of a broadcast is made of. */
+const pullOf = Symbol("effect-openclaw/broadcast/pull")
+
+interface BroadcastStream<A> extends Stream.Stream<A> {
+  readonly [pullOf]: () => Effect.Effect<Batches<A>, never, Scope.Scope>
+}
+
+const isOfBroadcast = <A>(stream: Stream.Stream<A>): stream is BroadcastStream<A> => pullOf in stream
+
 export const make = <A>(options: Options<A>): Broadcast<A> => new Subscribers(options)
+
+/**
+ * Runs an effect for each value of a stream, until it ends. One that a broadcast has made is read without Effect's channels: a
+ * fiber that mostly waits, of which an agent has several, then takes a quarter of the memory.
+ */
+export const runForEach = <A>(stream: Stream.Stream<A>, f: (value: A) => Effect.Effect<void>): Effect.Effect<void> =>
+  isOfBroadcast(stream)
+    ? Effect.scoped(Effect.flatMap(stream[pullOf](), (next) => readAll(next, f)))
+    : Stream.runForEach(stream, f)
+
+const readAll = <A>(next: Batches<A>, f: (value: A) => Effect.Effect<void>): Effect.Effect<void> =>
+  next.pipe(
+    Effect.flatMap((values) => Effect.forEach(values, f, { discard: true })),
+    Effect.forever({ disableYield: true }),
+    Pull.catchDone(() => Effect.void)
+  )

@@ -12,7 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as Broadcast from "../broadcast/Broadcast.ts"
 import type { GatewayStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
@@ -159,8 +159,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
       Effect.sync(self.told.end)
     )
   )
-  yield* supervisor.changes.pipe(
-    Stream.runForEach(({ gatewayScope, status }) => changed(status, gatewayScope)),
+  yield* Broadcast.runForEach(supervisor.changes, ({ gatewayScope, status }) => changed(status, gatewayScope)).pipe(
     Effect.tapDefect((defect) => Effect.logError("pairing notifier died", defect)),
     Effect.forkScoped
   )

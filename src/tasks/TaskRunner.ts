@@ -203,7 +203,7 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
   yield* inherit(state.connection.gatewayScope)
   follow(state.connection)
   run("abort requests", abortRequests)
-  run("status", Stream.runForEach(supervisor.changes, (next) => Effect.sync(() => onConnection(next))))
+  run("status", Broadcast.runForEach(supervisor.changes, (next) => Effect.sync(() => onConnection(next))))
 
   const events = broadcast.subscribe().pipe(
     Stream.map(({ event }) => event),
