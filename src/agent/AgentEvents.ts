@@ -9,7 +9,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
-import * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { Entry } from "../advice/Entry.ts"
 import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
 import * as NextStep from "../advice/NextStep.ts"
@@ -44,10 +45,18 @@ export interface Options {
 export class AgentEvents extends Context.Service<AgentEvents, {
   readonly events: Stream.Stream<AgentEvent>
 }>()("effect-openclaw/agent/AgentEvents") {
+  static readonly make = (
+    options?: Options
+  ): Effect.Effect<
+    AgentEvents["Service"],
+    never,
+    DeviceIdentity | PairingNotifier | Scope.Scope | Supervisor | TaskRunner
+  > => make(options ?? {})
+
   static readonly layer = (
     options?: Options
   ): Layer.Layer<AgentEvents, never, DeviceIdentity | PairingNotifier | Supervisor | TaskRunner> =>
-    Layer.effect(this, make(options ?? {}))
+    Layer.effect(this, AgentEvents.make(options))
 }
 
 const make = Effect.fnUntraced(function*(options: Options) {
@@ -69,8 +78,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   }
   yield* Effect.addFinalizer(() => Effect.sync(told.end))
   const follow = <A>(stream: Stream.Stream<A>, what: string, tell: (value: A) => Effect.Effect<void>) =>
-    stream.pipe(
-      Stream.runForEach(tell),
+    Broadcast.runForEach(stream, tell).pipe(
       Effect.ignoreCause({ log: "Error", message: `${what} no longer followed` }),
       Effect.forkScoped({ startImmediately: true })
     )

@@ -8,9 +8,10 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
-import * as Queue from "effect/Queue"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Bell } from "./Bell.ts"
 
 export interface Options<A> {
   /** What holds now. Every subscriber gets it first, then each value published since; nothing is missed or told twice. */
@@ -49,101 +50,156 @@ export interface Broadcast<A> {
 }
 
 interface Subscriber<A> {
-  /** What is left of the snapshot. */
-  readonly first: Array<A>
-  /** In the order in which the values go out. A value that replaces another moves to the end. */
-  readonly waiting: Map<string | number, A>
-  /** How many values of each key came since nothing waited: the next one takes the place of the oldest that is kept. */
-  readonly counts: Map<string, number>
   readonly limit: Limit<A> | undefined
-  /** Holds at most one element. An offer wakes the subscriber on a later turn, so that it finds a whole burst. */
-  readonly wake: Queue.Queue<void>
+  readonly bell: Bell
+  /** What is left of the snapshot. */
+  first: ReadonlyArray<A>
+  /** In the order in which the values go out. A value that replaces another moves to the end. Absent while nothing waits. */
+  waiting: Map<string | number, A> | undefined
+  /** How many values of each key came since nothing waited: the next one takes the place of the oldest that is kept. */
+  counts: Map<string, number> | undefined
   weight: number
   ended: boolean
 }
 
-export const make = <A>({ coalesceKey, keep = 1, snapshot }: Options<A>): Broadcast<A> => {
-  const subscribers = new Set<Subscriber<A>>()
-  let ended = false
-  let published = 0
+class Subscribers<A> implements Broadcast<A> {
+  readonly #options: Options<A>
+  readonly #all = new Set<Subscriber<A>>()
+  #ended = false
+  #published = 0
 
-  const drop = (subscriber: Subscriber<A>) => {
-    subscribers.delete(subscriber)
-    subscriber.ended = true
-    subscriber.first.length = 0
-    subscriber.waiting.clear()
-    subscriber.counts.clear()
-    Queue.offerUnsafe(subscriber.wake, undefined)
+  constructor(options: Options<A>) {
+    this.#options = options
   }
-  const placeOf = ({ counts }: Subscriber<A>, value: A): string | number => {
+
+  readonly publish = (value: A): void => {
+    this.#published++
+    for (const subscriber of this.#all) this.#hand(subscriber, value)
+  }
+
+  readonly subscribe = (options: SubscribeOptions<A> = {}): Stream.Stream<A> => {
+    const pull = () =>
+      Effect.map(
+        Effect.acquireRelease(
+          Effect.sync(() => this.#join(options)),
+          (subscriber) => Effect.sync(() => this.#drop(subscriber))
+        ),
+        (subscriber) => pullBy(subscriber, options.batch ?? Infinity)
+      )
+    // Made when it runs: a stream takes more memory than an agent can spend on each that it offers.
+    return Object.assign(Stream.suspend(() => Stream.scoped(Stream.fromPull(pull()))), { [pullOf]: pull })
+  }
+
+  readonly end = (): void => {
+    this.#ended = true
+    for (const subscriber of this.#all) {
+      subscriber.ended = true
+      subscriber.bell.ring()
+    }
+    this.#all.clear()
+  }
+
+  #join({ limit, snapshot = this.#options.snapshot }: SubscribeOptions<A>): Subscriber<A> {
+    const subscriber: Subscriber<A> = {
+      first: Array.from(snapshot()),
+      waiting: undefined,
+      counts: undefined,
+      limit,
+      bell: new Bell(),
+      weight: 0,
+      ended: this.#ended
+    }
+    if (!this.#ended) this.#all.add(subscriber)
+    return subscriber
+  }
+
+  #drop(subscriber: Subscriber<A>): void {
+    this.#all.delete(subscriber)
+    subscriber.ended = true
+    subscriber.first = []
+    subscriber.waiting = undefined
+    subscriber.counts = undefined
+    subscriber.bell.ring()
+  }
+
+  #placeOf(subscriber: Subscriber<A>, value: A): string | number {
+    const { coalesceKey, keep = 1 } = this.#options
     const key = coalesceKey?.(value)
-    if (key === undefined) return published
+    if (key === undefined) return this.#published
+    const counts = subscriber.counts ??= new Map()
     const count = counts.get(key) ?? 0
     counts.set(key, count + 1)
     return `${key} ${count % keep}`
   }
-  const hand = (subscriber: Subscriber<A>, value: A) => {
-    const { limit, waiting } = subscriber
-    const key = placeOf(subscriber, value)
+
+  #hand(subscriber: Subscriber<A>, value: A): void {
+    const { limit } = subscriber
+    const waiting = subscriber.waiting ??= new Map()
+    const key = this.#placeOf(subscriber, value)
     const replaced = waiting.get(key)
     if (replaced !== undefined && waiting.delete(key)) subscriber.weight -= limit?.weigh(replaced) ?? 0
     if (limit !== undefined) {
       if (waiting.size >= limit.values || subscriber.weight >= limit.weight) {
-        drop(subscriber)
+        this.#drop(subscriber)
         return limit.onExceeded()
       }
       subscriber.weight += limit.weigh(value)
     }
     waiting.set(key, value)
-    Queue.offerUnsafe(subscriber.wake, undefined)
-  }
-  const take = (subscriber: Subscriber<A>, batch: number): ReadonlyArray<A> => {
-    const { first, limit, waiting } = subscriber
-    const taken = first.splice(0, batch)
-    for (const [key, value] of waiting) {
-      if (taken.length >= batch) break
-      waiting.delete(key)
-      subscriber.weight -= limit?.weigh(value) ?? 0
-      taken.push(value)
-    }
-    if (waiting.size === 0) subscriber.counts.clear()
-    return taken
-  }
-
-  const join = Effect.fnUntraced(function*({ batch = Infinity, limit, ...own }: SubscribeOptions<A>) {
-    const wake = yield* Queue.dropping<void>(1)
-    const subscriber: Subscriber<A> = {
-      first: Array.from((own.snapshot ?? snapshot)()),
-      waiting: new Map(),
-      counts: new Map(),
-      limit,
-      wake,
-      weight: 0,
-      ended
-    }
-    if (!ended) subscribers.add(subscriber)
-    yield* Effect.addFinalizer(() => Effect.sync(() => drop(subscriber)))
-    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>> = Effect.suspend(() => {
-      const taken = take(subscriber, batch)
-      if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
-      return subscriber.ended ? Cause.done() : Effect.andThen(Queue.take(subscriber.wake), next)
-    })
-    return Stream.fromPull(Effect.succeed(next))
-  })
-
-  return {
-    publish: (value) => {
-      published++
-      for (const subscriber of subscribers) hand(subscriber, value)
-    },
-    subscribe: (options = {}) => Stream.unwrap(join(options)),
-    end: () => {
-      ended = true
-      for (const subscriber of subscribers) {
-        subscriber.ended = true
-        Queue.offerUnsafe(subscriber.wake, undefined)
-      }
-      subscribers.clear()
-    }
+    subscriber.bell.ring()
   }
 }
+
+const take = <A>(subscriber: Subscriber<A>, batch: number): ReadonlyArray<A> => {
+  const { first, limit, waiting } = subscriber
+  const taken = first.slice(0, batch)
+  subscriber.first = first.slice(batch)
+  if (waiting === undefined) return taken
+  for (const [key, value] of waiting) {
+    if (taken.length >= batch) return taken
+    waiting.delete(key)
+    subscriber.weight -= limit?.weigh(value) ?? 0
+    taken.push(value)
+  }
+  subscriber.waiting = undefined
+  subscriber.counts = undefined
+  return taken
+}
+
+type Batches<A> = Pull.Pull<Arr.NonEmptyReadonlyArray<A>>
+
+const pullBy = <A>(subscriber: Subscriber<A>, batch: number): Batches<A> => {
+  const next: Batches<A> = Effect.suspend(() => {
+    const taken = take(subscriber, batch)
+    if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
+    return subscriber.ended ? Cause.done() : Effect.andThen(subscriber.bell.heard, next)
+  })
+  return next
+}
+
+/** What the stream of a broadcast is made of. */
+const pullOf = Symbol("effect-openclaw/broadcast/pull")
+
+interface BroadcastStream<A> extends Stream.Stream<A> {
+  readonly [pullOf]: () => Effect.Effect<Batches<A>, never, Scope.Scope>
+}
+
+const isOfBroadcast = <A>(stream: Stream.Stream<A>): stream is BroadcastStream<A> => pullOf in stream
+
+export const make = <A>(options: Options<A>): Broadcast<A> => new Subscribers(options)
+
+/**
+ * Runs an effect for each value of a stream, until it ends. One that a broadcast has made is read without Effect's channels: a
+ * fiber that mostly waits, of which an agent has several, then takes a quarter of the memory.
+ */
+export const runForEach = <A>(stream: Stream.Stream<A>, f: (value: A) => Effect.Effect<void>): Effect.Effect<void> =>
+  isOfBroadcast(stream)
+    ? Effect.scoped(Effect.flatMap(stream[pullOf](), (next) => readAll(next, f)))
+    : Stream.runForEach(stream, f)
+
+const readAll = <A>(next: Batches<A>, f: (value: A) => Effect.Effect<void>): Effect.Effect<void> =>
+  next.pipe(
+    Effect.flatMap((values) => Effect.forEach(values, f, { discard: true })),
+    Effect.forever({ disableYield: true }),
+    Pull.catchDone(() => Effect.void)
+  )

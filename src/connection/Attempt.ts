@@ -5,6 +5,7 @@
  * credential, metrics count it, and the token of hello-ok is stored before anybody can use the session.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -36,20 +37,23 @@ export interface Means {
   readonly meters: Metrics.Counters
 }
 
-export const means: Effect.Effect<Means, never, Admission | DeviceIdentity | Handshake | TokenStore> = Effect.all({
-  identity: DeviceIdentity,
-  admission: Admission,
-  handshake: Handshake,
-  tokens: TokenStore,
-  clock: Clock.Clock,
-  meters: Metrics.counters
-})
+export const means: Effect.Effect<Means, never, Admission | DeviceIdentity | Handshake | TokenStore> = Effect
+  .contextWith(
+    (context: Context.Context<Admission | DeviceIdentity | Handshake | TokenStore>) =>
+      Effect.succeed({
+        identity: Context.get(context, DeviceIdentity),
+        admission: Context.get(context, Admission),
+        handshake: Context.get(context, Handshake),
+        tokens: Context.get(context, TokenStore),
+        clock: Context.get(context, Clock.Clock),
+        meters: Metrics.countersOf(context)
+      })
+  )
 
-/** A session, and the scopes that end it: the session's own, within the link's. */
+/** A session, and the scope that ends it and its link. */
 export interface Live {
   readonly _tag: "Live"
-  readonly session: Session.Session
-  readonly sessionScope: Scope.Closeable
+  readonly session: Session.LiveSession
   readonly linkScope: Scope.Closeable
   /** The gateway takes a request for wider scopes over the session. */
   readonly takesUpgrade: boolean
@@ -94,40 +98,43 @@ export const forgetToken = (means: Means, settings: GatewaySettings, { token }: 
 export const establish = Effect.fnUntraced(function*(
   means: Means,
   settings: GatewaySettings,
-  proof: History["proof"],
-  offer: Offer,
-  stored: StoredToken | undefined
+  { attempt, offer, proof, stored }: {
+    readonly attempt: number | string
+    readonly proof: History["proof"]
+    readonly offer: Offer
+    readonly stored: StoredToken | undefined
+  }
 ) {
-  const outer = yield* Scope.Scope
-  const linkScope = yield* Scope.fork(outer)
-  const plan = Plan.make(settings, means.identity, { ...offer, proof, stored: stored?.token })
-  return yield* open(means, settings, plan, offer, linkScope).pipe(
-    Scope.provide(linkScope),
+  const { admission, clock, handshake, identity, meters } = means
+  const { gatewayScope } = settings.endpoint
+  const plan = Plan.make(settings, identity, { ...offer, proof, stored: stored?.token, attempt })
+  const prepared = Session.prepareWith(clock, meters)
+  return yield* admission.admit(gatewayScope, handshake.connect(plan, settings, prepared.handler)).pipe(
+    Effect.flatMap((established) =>
+      Effect.onError(
+        open(means, settings, offer, prepared, established),
+        (cause) => Scope.close(established.scope, Exit.failCause(cause))
+      )
+    ),
     Effect.tapError((error) => {
-      means.meters.attempt(error._tag)
+      meters.attempt(error._tag)
       return error._tag === "AuthRejected" && offer.credential._tag !== "None"
-        ? means.admission.refused(settings.endpoint.gatewayScope)
+        ? admission.refused(gatewayScope)
         : Effect.void
-    }),
-    Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause)))
+    })
   )
 })
 
 const open = Effect.fnUntraced(function*(
   means: Means,
   settings: GatewaySettings,
-  plan: Plan.ConnectPlan,
   offer: Offer,
-  linkScope: Scope.Closeable
+  prepared: Session.Prepared,
+  established: Established
 ) {
-  const { admission, clock, handshake, meters } = means
-  const prepared = yield* Session.prepare
-  const established = yield* admission.admit(
-    settings.endpoint.gatewayScope,
-    handshake.connect(plan, settings, prepared.handler)
-  )
+  const { clock, meters } = means
   const [connectedAtMs, sinceMs] = [clock.currentTimeMillisUnsafe(), Monotonic.nowMs(clock)]
-  const { hello } = established
+  const { hello, scope: linkScope } = established
   const granted = hello.auth?.scopes ?? offer.scopes
   // Gateways replace device tokens without notice, so the token of every hello-ok is stored, before the session can be used.
   const token = hello.auth?.deviceToken
@@ -142,15 +149,13 @@ const open = Effect.fnUntraced(function*(
       missing: missing.join(" ")
     })
   }
-  const sessionScope = yield* Scope.fork(linkScope)
   const facts = factsOf(established, { granted, missing, connectedAtMs })
-  const session = yield* Scope.provide(prepared.open(established, facts, settings), sessionScope)
+  const session = yield* Scope.provide(prepared.open(established, facts, settings), linkScope)
   meters.attempt("Connected")
   if (established.clockDeltaMs !== undefined) meters.clockDelta(established.clockDeltaMs)
   return {
     _tag: "Live",
     session,
-    sessionScope,
     linkScope,
     takesUpgrade: upgradeMethods.every((method) => hello.features?.methods?.includes(method) === true),
     credential: offer.credential._tag,

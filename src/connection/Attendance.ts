@@ -21,8 +21,8 @@ import * as RetryPolicy from "./RetryPolicy.ts"
 export interface Attendance {
   readonly clock: Clock.Clock
   readonly random: typeof Random.Random.Service
-  /** Opens when a watcher comes or leaves, and at `checkNow`. */
-  readonly changed: Latch.Latch
+  /** Opens when a watcher comes or leaves, and at `checkNow`. There is none before the first wait. */
+  changed: Latch.Latch | undefined
   /** Open scopes of `attend`. */
   watchers: number
   lastWatchedMs: number
@@ -38,7 +38,7 @@ export interface Attendance {
 export const make = (clock: Clock.Clock, random: typeof Random.Random.Service): Attendance => ({
   clock,
   random,
-  changed: Latch.makeUnsafe(false),
+  changed: undefined,
   watchers: 0,
   lastWatchedMs: Number.NEGATIVE_INFINITY,
   checkedUntilMs: Number.NEGATIVE_INFINITY,
@@ -105,23 +105,22 @@ export const attend = (self: Attendance): Effect.Effect<void, never, Scope.Scope
   Effect.acquireRelease(
     Effect.sync(() => {
       self.watchers++
-      self.changed.openUnsafe()
+      self.changed?.openUnsafe()
     }),
     () =>
       Effect.sync(() => {
         self.watchers--
         self.lastWatchedMs = nowMs(self)
-        self.changed.openUnsafe()
+        self.changed?.openUnsafe()
       })
   )
 
 /** Counts as watching for half a minute, and ends the present wait or else the next one. */
-export const checkNow = (self: Attendance): Effect.Effect<void> =>
-  Effect.sync(() => {
-    self.checkedUntilMs = nowMs(self) + RetryPolicy.constants.checkNowMs
-    self.checkAsked = true
-    self.changed.openUnsafe()
-  })
+export const checkNow = (self: Attendance): void => {
+  self.checkedUntilMs = nowMs(self) + RetryPolicy.constants.checkNowMs
+  self.checkAsked = true
+  self.changed?.openUnsafe()
+}
 
 /** An attempt has ended. It answers every `checkNow` that came before or during it. */
 export const answered = (self: Attendance): void => {
@@ -144,13 +143,13 @@ export const waitForNextAsk = Effect.fnUntraced(function*(
   self: Attendance,
   approval: Approval,
   notBeforeMs: number,
-  tell: (nextCheckAtMs: number) => Effect.Effect<void>
+  tell: (nextCheckAtMs: number) => void
 ) {
   const { sleptMs: sleptBeforeMs, unit } = moment(self)
   while (true) {
     const now = { nowMs: nowMs(self), unit }
     const nextCheckAtMs = RetryPolicy.nextCheckAtMs(approval, attended(self), notBeforeMs, now)
-    yield* tell(nextCheckAtMs)
+    tell(nextCheckAtMs)
     if (yield* waitForChange(self, nextCheckAtMs, notBeforeMs, sleptBeforeMs)) return
   }
 })
@@ -165,8 +164,9 @@ const waitForChange = Effect.fnUntraced(function*(
   notBeforeMs: number,
   sleptBeforeMs: number
 ) {
-  self.changed.closeUnsafe()
-  if (!self.checkAsked) yield* Effect.raceFirst(sleepInTurns(self, untilMs, sleptBeforeMs), self.changed.await)
+  const changed = self.changed ??= Latch.makeUnsafe(false)
+  changed.closeUnsafe()
+  if (!self.checkAsked) yield* Effect.raceFirst(sleepInTurns(self, untilMs, sleptBeforeMs), changed.await)
   if (!self.checkAsked && !hasSlept(self, untilMs, sleptBeforeMs)) return nowMs(self) >= untilMs
   self.checkAsked = false
   yield* Effect.sleep(Duration.millis(Math.max(0, notBeforeMs - nowMs(self))))

@@ -1,53 +1,57 @@
 /**
- * Deadlines of many requests, kept by one fiber.
+ * Deadlines of one session, kept by one fiber.
  *
- * The fiber sleeps on the `Clock` until the earliest deadline and is woken only when an earlier one arrives. A request that
- * finishes leaves the register and re-arms nothing, so an answered request costs no timer.
+ * The fiber sleeps on the `Clock` until the earliest deadline, and another takes its place only when an earlier one arrives. A
+ * request that finishes re-arms nothing, so an answered request costs no timer. Without a deadline there is no fiber.
+ *
+ * Deadlines are times of `ReadGate.nowMs`. It never runs faster than the `Clock`, so the fiber may be early, and sleeps again;
+ * while it stands still there is no fiber.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
+import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as ReadGate from "./ReadGate.ts"
 
-export interface Pending {
-  /** Milliseconds of `ReadGate.nowMs`. */
-  readonly deadlineMs: number
-  /** Called once the deadline has passed. Takes the entry out of the register. */
-  readonly expire: () => void
-}
-
+/** State of one session. Only the functions of this module change it. */
 export interface Deadlines {
-  /** Call after adding an entry to the register. */
-  readonly arm: (deadlineMs: number) => void
+  readonly gate: ReadGate.ReadGate
+  /** Does what is due, and gives the next deadline; infinite if there is none. */
+  readonly sweep: (nowMs: number) => number
+  readonly scope: Scope.Scope
+  fiber: Fiber.Fiber<void> | undefined
+  wakeAtMs: number
 }
 
-/** Expires the entries of `register`. Entries that finish before leave it without a call here. */
-export const watch = Effect.fnUntraced(function*(
-  register: ReadonlyMap<string, Pending>,
-  gate: ReadGate.ReadGate
-): Effect.fn.Return<Deadlines, never, Scope.Scope> {
-  const earlierDeadline = Latch.makeUnsafe(false)
-  let wakeAtMs = Number.POSITIVE_INFINITY
+export const make = (gate: ReadGate.ReadGate, scope: Scope.Scope, sweep: Deadlines["sweep"]): Deadlines => {
+  const self: Deadlines = { gate, sweep, scope, fiber: undefined, wakeAtMs: Number.POSITIVE_INFINITY }
+  gate.opened = Effect.suspend(() => arm(self, ReadGate.nowMs(gate)))
+  return self
+}
 
-  const sweep = Effect.suspend(() => {
-    const nowMs = ReadGate.nowMs(gate)
-    earlierDeadline.closeUnsafe()
-    wakeAtMs = Number.POSITIVE_INFINITY
-    if (ReadGate.isClosed(gate)) return ReadGate.awaitOpen(gate)
-    for (const pending of register.values()) {
-      if (pending.deadlineMs <= nowMs) pending.expire()
-      else wakeAtMs = Math.min(wakeAtMs, pending.deadlineMs)
-    }
-    return wakeAtMs === Number.POSITIVE_INFINITY
-      ? earlierDeadline.await
-      : Effect.raceFirst(Effect.sleep(Duration.millis(wakeAtMs - nowMs)), earlierDeadline.await)
+/** Whether the fiber would wake too late for this deadline. Then `arm` has to run. */
+export const isLate = ({ wakeAtMs }: Deadlines, deadlineMs: number): boolean => deadlineMs < wakeAtMs
+
+/** Sees to it that `sweep` runs at this time at the latest. */
+export const arm = (self: Deadlines, deadlineMs: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    self.fiber?.interruptUnsafe()
+    self.wakeAtMs = deadlineMs
+    return Effect.map(
+      Effect.forkIn(sleepAndSweep(self), self.scope, { startImmediately: true }),
+      (fiber) => {
+        self.fiber = fiber
+      }
+    )
   })
-  yield* Effect.forkScoped(Effect.forever(sweep, { disableYield: true }))
 
-  return {
-    arm: (deadlineMs) => {
-      if (deadlineMs < wakeAtMs) earlierDeadline.openUnsafe()
-    }
-  }
-})
+const sleepAndSweep = (self: Deadlines): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (ReadGate.isClosed(self.gate)) self.wakeAtMs = Number.POSITIVE_INFINITY
+    if (self.wakeAtMs === Number.POSITIVE_INFINITY) return Effect.void
+    const leftMs = self.wakeAtMs - ReadGate.nowMs(self.gate)
+    if (leftMs > 0) return Effect.andThen(Effect.sleep(Duration.millis(leftMs)), sleepAndSweep(self))
+    // Until the sweep is over no deadline is late: it sees those that come meanwhile.
+    self.wakeAtMs = self.sweep(ReadGate.nowMs(self.gate))
+    return sleepAndSweep(self)
+  })

@@ -1,109 +1,140 @@
 /**
- * The subscribers of one session's events. Each has a queue of its own, and an event gets there synchronously.
+ * The subscribers of one session's events. Each has a buffer of its own, and an event gets there synchronously.
  */
 import * as Arr from "effect/Array"
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
+import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import { Bell } from "../broadcast/Bell.ts"
 import type * as Frame from "../protocol/Frame.ts"
 import type { Counters } from "./Metrics.ts"
 import * as ReadGate from "./ReadGate.ts"
 import type { Session } from "./Session.ts"
 
-export interface EventSubscribers {
-  readonly offer: (frame: Frame.EventFrame) => void
-  readonly subscribe: Session["subscribe"]
-  /** Ends every subscription after the events in its queue. A later subscription ends at once, without events. */
-  readonly end: () => void
-  readonly counts: {
-    /** Events that are missing, by the sequence numbers of the link. */
-    readonly missed: number
-    /** Events dropped because a subscriber was too slow. */
-    readonly dropped: number
-  }
-}
-
 interface Subscriber {
   readonly names: ReadonlySet<string>
-  readonly queue: Queue.Queue<Frame.EventFrame, Cause.Done>
-  /** The size of the queue at which the link is no longer read; infinite for a subscriber that may lose events. */
-  readonly pauseAtSize: number
+  readonly bell: Bell
+  readonly capacity: number
+  /** A full buffer stops the reading of the link. Otherwise what does not fit is lost. */
+  readonly backpressure: boolean
+  waiting: Array<Frame.EventFrame>
   lost: number
 }
 
 const defaultCapacity = 1024
 
-export const make = (gate: ReadGate.ReadGate, meters: Counters): EventSubscribers => {
-  const subscribers = new Set<Subscriber>()
-  const counts = { missed: 0, dropped: 0 }
-  let lastSeq: number | undefined
-  let ended = false
+/** State of one session. Only the functions of this module change it. */
+export interface EventSubscribers {
+  readonly gate: ReadGate.ReadGate
+  readonly meters: Counters
+  all: Set<Subscriber> | undefined
+  lastSeq: number | undefined
+  /** Events that are missing, by the sequence numbers of the link. */
+  missed: number
+  /** Events dropped because a subscriber was too slow. */
+  dropped: number
+  ended: boolean
+}
 
-  /** Takes at most half of the size at a time. The link is read again when less than half is left, so both sides go on. */
-  const streamByHalves = (subscriber: Subscriber): Stream.Stream<Frame.EventFrame> => {
-    const half = Math.max(1, Math.floor(subscriber.pauseAtSize / 2))
-    const take: Effect.Effect<Arr.NonEmptyReadonlyArray<Frame.EventFrame>, Cause.Done> = Effect.flatMap(
-      Queue.takeBetween(subscriber.queue, 1, half),
-      (frames) => {
-        if (Queue.sizeUnsafe(subscriber.queue) < half) ReadGate.open(gate, subscriber)
-        return Arr.isReadonlyArrayNonEmpty(frames) ? Effect.succeed(frames) : take
-      }
-    )
-    return Stream.fromPull(Effect.succeed(take))
+export const make = (gate: ReadGate.ReadGate, meters: Counters): EventSubscribers => ({
+  gate,
+  meters,
+  all: undefined,
+  lastSeq: undefined,
+  missed: 0,
+  dropped: 0,
+  ended: false
+})
+
+const none: ReadonlySet<Subscriber> = new Set()
+
+/** Hands an event to its subscribers, and notes the events that are missing before it. */
+export const offer = (self: EventSubscribers, frame: Frame.EventFrame): void => {
+  const { all = none, gate, meters } = self
+  const missed = frame.seq === undefined || self.lastSeq === undefined ? 0 : frame.seq - self.lastSeq - 1
+  if (frame.seq !== undefined) self.lastSeq = frame.seq
+  if (missed > 0) {
+    self.missed += missed
+    meters.gap()
+    if (all.size > 0) meters.lost("gap", missed)
   }
-
-  return {
-    counts,
-    offer: (frame) => {
-      const missed = frame.seq === undefined || lastSeq === undefined ? 0 : frame.seq - lastSeq - 1
-      if (frame.seq !== undefined) lastSeq = frame.seq
-      if (missed > 0) {
-        counts.missed += missed
-        meters.gap()
-        if (subscribers.size > 0) meters.lost("gap", missed)
-      }
-      for (const subscriber of subscribers) {
-        if (missed > 0) subscriber.lost += missed
-        if (!subscriber.names.has(frame.event)) continue
-        if (Queue.offerUnsafe(subscriber.queue, frame)) {
-          if (Queue.sizeUnsafe(subscriber.queue) >= subscriber.pauseAtSize) ReadGate.close(gate, subscriber)
-          continue
-        }
-        subscriber.lost++
-        counts.dropped++
-        meters.lost("slow_subscriber", 1)
-      }
-    },
-    subscribe: (names, { backpressure = false, capacity = defaultCapacity } = {}) =>
-      Effect.map(
-        Effect.acquireRelease(
-          // The queue has no bound with `backpressure`: the packet that stopped the reading may hold more events.
-          Effect.map(
-            Queue.make<Frame.EventFrame, Cause.Done>(backpressure ? {} : { capacity, strategy: "dropping" }),
-            (queue) => {
-              const pauseAtSize = backpressure ? capacity : Number.POSITIVE_INFINITY
-              const subscriber: Subscriber = { names: new Set(names), queue, pauseAtSize, lost: 0 }
-              if (ended) Queue.endUnsafe(queue)
-              else subscribers.add(subscriber)
-              return subscriber
-            }
-          ),
-          (subscriber) =>
-            Effect.sync(() => {
-              subscribers.delete(subscriber)
-              Queue.endUnsafe(subscriber.queue)
-              ReadGate.open(gate, subscriber)
-            })
-        ),
-        (subscriber) => ({
-          events: backpressure ? streamByHalves(subscriber) : Stream.fromQueue(subscriber.queue),
-          lost: () => subscriber.lost
-        })
-      ),
-    end: () => {
-      ended = true
-      for (const { queue } of subscribers) Queue.endUnsafe(queue)
+  for (const subscriber of all) {
+    if (missed > 0) subscriber.lost += missed
+    if (!subscriber.names.has(frame.event)) continue
+    const { backpressure, bell, capacity, waiting } = subscriber
+    // With `backpressure` there is no bound: the packet that stopped the reading may hold more events.
+    if (backpressure || waiting.length < capacity) {
+      waiting.push(frame)
+      bell.ring()
+      if (backpressure && waiting.length >= capacity) ReadGate.close(gate, subscriber)
+      continue
     }
+    subscriber.lost++
+    self.dropped++
+    meters.lost("slow_subscriber", 1)
   }
 }
+
+/** Ends every subscription after the events in its buffer. A later subscription ends at once, without events. */
+export const end = (self: EventSubscribers): void => {
+  self.ended = true
+  for (const { bell } of self.all ?? none) bell.ring()
+}
+
+type Events = ReadonlyArray<Frame.EventFrame>
+
+/** With `backpressure` half of the capacity at a time: the link is read again when less than that is left. */
+const take = ({ gate }: EventSubscribers, subscriber: Subscriber): Effect.Effect<Events> => {
+  const { backpressure, capacity, waiting } = subscriber
+  if (!backpressure) {
+    subscriber.waiting = []
+    return Effect.succeed(waiting)
+  }
+  const half = Math.max(1, Math.floor(capacity / 2))
+  const taken = waiting.splice(0, half)
+  return waiting.length < half ? Effect.as(ReadGate.open(gate, subscriber), taken) : Effect.succeed(taken)
+}
+
+const eventsOf = (self: EventSubscribers, subscriber: Subscriber): Stream.Stream<Frame.EventFrame> => {
+  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Frame.EventFrame>> = Effect.flatMap(
+    Effect.suspend(() => take(self, subscriber)),
+    (taken) => {
+      if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
+      return self.ended || self.all?.has(subscriber) !== true
+        ? Cause.done()
+        : Effect.andThen(subscriber.bell.heard, next)
+    }
+  )
+  return Stream.fromPull(Effect.succeed(next))
+}
+
+export const subscribe = (
+  self: EventSubscribers,
+  ...[names, { backpressure = false, capacity = defaultCapacity } = {}]: Parameters<Session["subscribe"]>
+): ReturnType<Session["subscribe"]> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const subscriber: Subscriber = {
+          names: new Set(names),
+          bell: new Bell(),
+          capacity,
+          backpressure,
+          waiting: [],
+          lost: 0
+        }
+        self.all ??= new Set()
+        self.all.add(subscriber)
+        return subscriber
+      }),
+      (subscriber) =>
+        Effect.suspend(() => {
+          self.all?.delete(subscriber)
+          subscriber.waiting = []
+          subscriber.bell.ring()
+          return ReadGate.open(self.gate, subscriber)
+        })
+    ),
+    (subscriber) => ({ events: eventsOf(self, subscriber), lost: () => subscriber.lost })
+  )

@@ -20,7 +20,6 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type * as Scope from "effect/Scope"
 import type { HandshakeError } from "../handshake/HandshakeError.ts"
 
 /** The values of the label `outcome` of `gateway_requests_total`. `refused` is every error answer except a missing scope. */
@@ -87,24 +86,7 @@ export interface Counters {
   readonly clockDelta: (ms: number) => void
 }
 
-/** Counters on the metric registry of the calling fiber, with its attributes. */
-export const counters: Effect.Effect<Counters> = Effect.map(Effect.context<never>(), (context) => {
-  const byOutcome = labelled<AttemptOutcome>(connectAttempts, "outcome")
-  const byRequestOutcome = labelled<RequestOutcome>(requests, "outcome")
-  const byCause = labelled<"gap" | "slow_subscriber">(eventsLost, "cause")
-  return {
-    attempt: (outcome) => byOutcome(outcome).updateUnsafe(1, context),
-    reconnected: () => reconnects.updateUnsafe(1, context),
-    sessionEnded: (livedMs) => sessionDuration.updateUnsafe(livedMs / 1000, context),
-    request: (outcome) => byRequestOutcome(outcome).updateUnsafe(1, context),
-    gap: () => sequenceGaps.updateUnsafe(1, context),
-    lost: (cause, events) => byCause(cause).updateUnsafe(events, context),
-    noise: () => noiseFrames.updateUnsafe(1, context),
-    clockDelta: (ms) => clockDelta.updateUnsafe(ms, context)
-  }
-})
-
-/** A metric with one label, one series for each value that occurs. */
+/** A metric with one label: one series for each value that occurs, shared by all agents of the process. */
 const labelled = <Value extends string>(metric: Metric.Counter<number>, label: string) => {
   const series = new Map<Value, Metric.Metric<number, Metric.CounterState<number>>>()
   return (value: Value) => {
@@ -115,6 +97,46 @@ const labelled = <Value extends string>(metric: Metric.Counter<number>, label: s
     return made
   }
 }
+
+const attemptsBy = labelled<AttemptOutcome>(connectAttempts, "outcome")
+const requestsBy = labelled<RequestOutcome>(requests, "outcome")
+const lostBy = labelled<"gap" | "slow_subscriber">(eventsLost, "cause")
+
+class ContextCounters implements Counters {
+  readonly #context: Context.Context<never>
+  constructor(context: Context.Context<never>) {
+    this.#context = context
+  }
+  attempt(outcome: AttemptOutcome) {
+    attemptsBy(outcome).updateUnsafe(1, this.#context)
+  }
+  reconnected() {
+    reconnects.updateUnsafe(1, this.#context)
+  }
+  sessionEnded(livedMs: number) {
+    sessionDuration.updateUnsafe(livedMs / 1000, this.#context)
+  }
+  request(outcome: RequestOutcome) {
+    requestsBy(outcome).updateUnsafe(1, this.#context)
+  }
+  gap() {
+    sequenceGaps.updateUnsafe(1, this.#context)
+  }
+  lost(cause: "gap" | "slow_subscriber", events: number) {
+    lostBy(cause).updateUnsafe(events, this.#context)
+  }
+  noise() {
+    noiseFrames.updateUnsafe(1, this.#context)
+  }
+  clockDelta(ms: number) {
+    clockDelta.updateUnsafe(ms, this.#context)
+  }
+}
+
+/** Counters on the metric registry of a fiber with this context, with its attributes. */
+export const countersOf = (context: Context.Context<never>): Counters => new ContextCounters(context)
+
+export const counters: Effect.Effect<Counters> = Effect.map(Effect.context<never>(), countersOf)
 
 interface ApprovalSeries {
   readonly ages: Set<() => number>
@@ -135,28 +157,22 @@ const registerSeries = (context: Context.Context<never>): ApprovalSeries => {
 }
 
 /**
- * Shows an agent's wait for approval while the scope is open. `ageMs` is called whenever metrics are read; 0 means that the
- * agent does not wait. Agents with the same attributes share the series, which shows the oldest of their waits.
+ * Shows an agent's wait for approval until the effect that this gives is run. `ageMs` is called whenever metrics are read; 0
+ * means that the agent does not wait. Agents with the same attributes share the series, which shows the oldest of their waits.
  */
-export const showApprovalAge = (ageMs: () => number): Effect.Effect<void, never, Scope.Scope> =>
+export const showApprovalAge = (ageMs: () => number): Effect.Effect<Effect.Effect<void>> =>
   Effect.contextWith((context: Context.Context<never>) => {
     const registry = Context.get(context, Metric.MetricRegistry)
     const key = JSON.stringify(Object.entries(Context.get(context, Metric.CurrentMetricAttributes)).toSorted())
     const bySeries = approvalSeries.get(registry) ?? new Map<string, ApprovalSeries>()
     approvalSeries.set(registry, bySeries)
-    return Effect.asVoid(Effect.acquireRelease(
-      Effect.sync(() => {
-        const series = bySeries.get(key) ?? registerSeries(context)
-        bySeries.set(key, series)
-        series.ages.add(ageMs)
-        return series
-      }),
-      ({ ages, registration }) =>
-        Effect.sync(() => {
-          ages.delete(ageMs)
-          if (ages.size > 0) return
-          bySeries.delete(key)
-          registration.remove()
-        })
-    ))
+    const series = bySeries.get(key) ?? registerSeries(context)
+    bySeries.set(key, series)
+    series.ages.add(ageMs)
+    return Effect.succeed(Effect.sync(() => {
+      series.ages.delete(ageMs)
+      if (series.ages.size > 0) return
+      bySeries.delete(key)
+      series.registration.remove()
+    }))
   })

@@ -5,17 +5,17 @@
  * neither a request nor the link may time out because of that: deadlines and silence are measured on this clock.
  */
 import type * as Clock from "effect/Clock"
-import type * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
+import * as Effect from "effect/Effect"
 import * as Monotonic from "../handshake/Monotonic.ts"
 import type { Link } from "../link/Transport.ts"
 
 /** State of one link. Only the functions of this module change it. */
 export interface ReadGate {
   readonly clock: Clock.Clock
-  readonly closers: Set<object>
-  readonly opened: Latch.Latch
+  closers: Set<object> | undefined
   link: Pick<Link, "pause" | "resume"> | undefined
+  /** Runs after the gate has opened. Timers on `nowMs` stand still until then. */
+  opened: Effect.Effect<void>
   /** How long the gate was closed in total, without the present closure. */
   closedForMs: number
   /** When the present closure began, in monotonic milliseconds. */
@@ -27,16 +27,16 @@ export interface ReadGate {
 
 export const make = (clock: Clock.Clock): ReadGate => ({
   clock,
-  closers: new Set(),
-  opened: Latch.makeUnsafe(true),
+  closers: undefined,
   link: undefined,
+  opened: Effect.void,
   closedForMs: 0,
   closedAtMs: 0,
   heardAt: clock.monotonicTimeNanosUnsafe(),
   closedForWhenHeardMs: 0
 })
 
-export const isClosed = (self: ReadGate): boolean => self.closers.size > 0
+export const isClosed = ({ closers }: ReadGate): boolean => closers !== undefined && closers.size > 0
 
 /** Monotonic milliseconds minus the time for which the gate was closed. Stands still while it is closed. */
 export const nowMs = (self: ReadGate): number =>
@@ -52,24 +52,21 @@ export const hear = (self: ReadGate): void => {
 /** When the last message came, on the clock of `nowMs`. */
 export const heardAtMs = (self: ReadGate): number => Monotonic.millis(self.heardAt) - self.closedForWhenHeardMs
 
-/** Waits until the link is read. */
-export const awaitOpen = (self: ReadGate): Effect.Effect<void> => self.opened.await
-
 /** Stops the reading until this closer and all others have opened the gate. */
 export const close = (self: ReadGate, closer: object): void => {
   if (!isClosed(self)) {
     self.closedAtMs = Monotonic.nowMs(self.clock)
-    self.opened.closeUnsafe()
     self.link?.pause()
   }
+  self.closers ??= new Set()
   self.closers.add(closer)
 }
 
 /** Starts the reading again if no other closer is left. */
-export const open = (self: ReadGate, closer: object): void => {
-  if (!self.closers.delete(closer) || isClosed(self)) return
+export const open = (self: ReadGate, closer: object): Effect.Effect<void> => {
+  if (self.closers?.delete(closer) !== true || isClosed(self)) return Effect.void
   self.closedForMs += Monotonic.nowMs(self.clock) - self.closedAtMs
   // Last, because a link that resumes may deliver at once, and that may close the gate again.
-  self.opened.openUnsafe()
   self.link?.resume()
+  return self.opened
 }

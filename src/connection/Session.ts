@@ -10,12 +10,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Established } from "../handshake/Handshake.ts"
+import * as Monotonic from "../handshake/Monotonic.ts"
 import { tracerOf } from "../handshake/Timeline.ts"
 import { LinkError } from "../link/LinkError.ts"
-import type { LinkHandler } from "../link/Transport.ts"
+import type { Link, LinkHandler } from "../link/Transport.ts"
 import { covers } from "../protocol/Connect.ts"
 import * as Frame from "../protocol/Frame.ts"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
@@ -123,20 +124,23 @@ export interface Session {
 export interface Prepared {
   /** Given to the handshake: takes every frame after hello-ok. */
   readonly handler: LinkHandler
-  /** Turns the established link into a session, whose fibers live as long as the scope. */
+  /** Turns the established link into a session, which ends with the scope at the latest. */
   readonly open: (
-    established: Established,
+    established: Pick<Established, "hello" | "link" | "secrets">,
     facts: SessionFacts,
     options: { readonly requestTimeout: Duration.Duration }
-  ) => Effect.Effect<Session, never, Scope.Scope>
+  ) => Effect.Effect<LiveSession, never, Scope.Scope>
 }
 
 /** The gateway sends a tick at a steady interval. After this many intervals without any frame the link counts as dead. */
 const silentIntervals = 2
 const silentCode = 4000
 
-interface PendingRequest extends Deadlines.Pending {
+interface PendingRequest {
   readonly method: string
+  /** Milliseconds of `ReadGate.nowMs`. */
+  readonly deadlineMs: number
+  readonly timeoutMs: number
   readonly resume: (result: Effect.Effect<unknown, RequestError>) => void
 }
 
@@ -153,145 +157,265 @@ export const callBy = (request: Session["request"]): Session["call"] => (method,
         ))
   )
 
-/** Makes the receiving side of a session before its link is dialled, so that no frame is missed. */
-export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
-  const clock = yield* Clock.Clock
-  const pending = new Map<string, PendingRequest>()
-  const ended = Deferred.makeUnsafe<LinkError>()
-  let noise = 0
-  const meters = yield* Metrics.counters
-  let end: LinkError | undefined
-  // Nobody can ask anything before the session is open.
-  let secrets: ReadonlyArray<Redacted.Redacted> = []
-  const gate = ReadGate.make(clock)
-  const subscribers = EventSubscribers.make(gate, meters)
+/** State of one link after hello-ok, from before its dial on. */
+interface Receiver {
+  readonly meters: Metrics.Counters
+  readonly gate: ReadGate.ReadGate
+  readonly subscribers: EventSubscribers.EventSubscribers
+  readonly pending: Map<string, PendingRequest>
+  readonly ended: Deferred.Deferred<LinkError>
+  noise: number
+  lastId: number
+  /** Since when its life is counted, in monotonic milliseconds. */
+  countedSinceMs: number | undefined
+  /** Why the link ended. Made when somebody asks: a link that nobody misses ends without an error. */
+  end: (() => LinkError) | undefined
+  /** Called once, when the link ends. */
+  onEnd: (() => void) | undefined
+  /** Nobody can ask anything before the session is open. */
+  secrets: ReadonlyArray<Redacted.Redacted>
+}
 
-  const onNoise = () => {
-    noise++
-    meters.noise()
+const noteNoise = (self: Receiver): void => {
+  self.noise++
+  self.meters.noise()
+}
+
+const settle = (self: Receiver, { error, id, ok, payload }: Frame.ResponseFrame): void => {
+  const request = self.pending.get(id)
+  if (request === undefined) return noteNoise(self)
+  self.pending.delete(id)
+  if (ok) {
+    self.meters.request("ok")
+    return request.resume(Effect.succeed(payload))
   }
-  const onResponse = (frame: Frame.ResponseFrame) => {
-    const request = pending.get(frame.id)
-    if (request === undefined) return onNoise()
-    pending.delete(frame.id)
-    if (frame.ok) {
-      meters.request("ok")
-      return request.resume(Effect.succeed(frame.payload))
-    }
-    const error = fromError(request.method, frame.error, secrets)
-    meters.request(error._tag === "MissingScope" ? "missing_scope" : "refused")
-    request.resume(Effect.fail(error))
+  const refusal = fromError(request.method, error, self.secrets)
+  self.meters.request(refusal._tag === "MissingScope" ? "missing_scope" : "refused")
+  request.resume(Effect.fail(refusal))
+}
+
+const finish = (self: Receiver, why: () => LinkError): void => {
+  if (self.end !== undefined) return
+  let error: LinkError | undefined
+  self.end = () => error ??= why()
+  const waiting = [...self.pending.values()]
+  self.pending.clear()
+  for (const request of waiting) {
+    self.meters.request("link_lost")
+    request.resume(Effect.fail(self.end()))
   }
-  const finish = (error: LinkError) => {
-    if (end !== undefined) return
-    end = error
-    const waiting = [...pending.values()]
-    pending.clear()
-    for (const request of waiting) {
-      meters.request("link_lost")
-      request.resume(Effect.fail(error))
-    }
-    subscribers.end()
-    Deferred.doneUnsafe(ended, Effect.succeed(error))
+  if (self.countedSinceMs !== undefined) {
+    self.meters.sessionEnded(Monotonic.nowMs(self.gate.clock) - self.countedSinceMs)
   }
+  EventSubscribers.end(self.subscribers)
+  Deferred.doneUnsafe(self.ended, Effect.sync(self.end))
+  self.onEnd?.()
+}
 
-  const open: Prepared["open"] = Effect.fnUntraced(function*(established, facts, { requestTimeout }) {
-    const { hello, link } = established
-    secrets = established.secrets ?? []
-    const deadlines = yield* Deadlines.watch(pending, gate)
-    const limitBytes = hello.policy?.maxPayload ?? FrameLimit.sessionLimitBytes
-    const scopesTold = hello.auth?.scopes !== undefined
-    let lastId = 0
-    gate.link = link
-    // The time of the handshake does not count as silence.
-    ReadGate.hear(gate)
+/** A request timed out: it leaves the register, so that a late answer counts as noise. */
+const expire = (self: Receiver, id: string, { method, resume, timeoutMs }: PendingRequest): void => {
+  self.pending.delete(id)
+  self.meters.request("timeout")
+  resume(Effect.fail(new RequestTimeout({ method, timeoutMs })))
+}
 
-    const ask: Session["request"] = (method, params, options) =>
-      Effect.callback((resume) => {
-        if (end !== undefined) {
-          meters.request("link_lost")
-          return resume(Effect.fail(end))
-        }
-        const scope = scopesTold ? scopeOf(method) : undefined
-        if (scope !== undefined && !covers(facts.scopes, scope)) {
-          meters.request("missing_scope")
-          return resume(Effect.fail(new MissingScope({ method, scope })))
-        }
-        const timeoutMs = Duration.toMillis(options?.timeout ?? requestTimeout)
-        const deadlineMs = ReadGate.nowMs(gate) + timeoutMs
-        const id = String(++lastId)
-        // Encoded before the request is registered: this throws for parameters that are no JSON, and must leave nothing behind.
-        const text = Frame.encodeRequest(id, method, params)
-        const tooLarge = FrameLimit.check(method, text, limitBytes)
-        if (tooLarge !== undefined) {
-          meters.request("too_large")
-          return resume(Effect.fail(tooLarge))
-        }
-        pending.set(id, {
-          method,
-          deadlineMs,
-          resume,
-          expire: () => {
-            pending.delete(id)
-            meters.request("timeout")
-            resume(Effect.fail(new RequestTimeout({ method, timeoutMs })))
-          }
-        })
-        if (!link.sendUnsafe(text)) {
-          pending.delete(id)
-          meters.request("link_lost")
-          return resume(Effect.fail(new LinkError({ reason: "Closed", phase: "session" })))
-        }
-        deadlines.arm(deadlineMs)
-        return Effect.sync(() => {
-          if (pending.delete(id)) meters.request("interrupted")
-        })
-      })
-    const request: Session["request"] = (method, params, options) =>
-      Effect.withFiber((fiber) =>
-        tracerOf(fiber) === undefined ? ask(method, params, options) : trace(method, ask(method, params, options))
-      )
+/** A session as its owner has it. Callers have the part that `Session` names. */
+export class LiveSession implements Session {
+  readonly facts: SessionFacts
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+  readonly #receiver: Receiver
+  readonly #link: Link
+  readonly #deadlines: Deadlines.Deadlines
+  readonly #limitBytes: number
+  readonly #scopesTold: boolean
+  readonly #requestTimeout: Duration.Duration
+  /** Without any message for so long the link counts as dead. */
+  readonly #silentMs: number
 
+  constructor(
+    receiver: Receiver,
+    { hello, link, secrets = [] }: Pick<Established, "hello" | "link" | "secrets">,
+    facts: SessionFacts,
+    requestTimeout: Duration.Duration,
+    scope: Scope.Scope
+  ) {
+    this.facts = facts
+    this.secrets = secrets
+    this.#receiver = receiver
+    this.#link = link
+    this.#deadlines = Deadlines.make(receiver.gate, scope, (nowMs) => this.#sweep(nowMs))
+    this.#limitBytes = hello.policy?.maxPayload ?? FrameLimit.sessionLimitBytes
+    this.#scopesTold = hello.auth?.scopes !== undefined
+    this.#requestTimeout = requestTimeout
     const tickMs = hello.policy?.tickIntervalMs
-    if (tickMs !== undefined) {
-      const limitMs = silentIntervals * tickMs
-      const watch = Effect.suspend(() => {
-        if (ReadGate.isClosed(gate)) return Effect.as(ReadGate.awaitOpen(gate), true)
-        const leftMs = ReadGate.heardAtMs(gate) + limitMs - ReadGate.nowMs(gate)
-        if (leftMs > 0) return Effect.as(Effect.sleep(Duration.millis(leftMs)), true)
-        finish(new LinkError({ reason: "Silent", phase: "session", closeCode: silentCode }))
-        link.closeUnsafe(silentCode, "tick timeout")
-        return Effect.succeed(false)
-      })
-      yield* Effect.forkScoped(Effect.repeat(watch, { while: (alive) => alive }))
-    }
-    yield* Effect.addFinalizer(() => Effect.sync(() => finish(new LinkError({ reason: "Ended", phase: "session" }))))
+    this.#silentMs = tickMs === undefined ? Number.POSITIVE_INFINITY : silentIntervals * tickMs
+    receiver.secrets = secrets
+    receiver.gate.link = link
+    // The time of the handshake does not count as silence.
+    ReadGate.hear(receiver.gate)
+  }
 
-    return {
-      facts,
-      secrets,
-      request,
-      call: callBy(request),
-      subscribe: subscribers.subscribe,
-      ended: Deferred.await(ended),
-      counts: () => ({ noise, ...subscribers.counts, pending: pending.size })
-    }
-  })
+  /** Watches for silence. */
+  get watched(): Effect.Effect<void> {
+    return this.#silentMs === Number.POSITIVE_INFINITY
+      ? Effect.void
+      : Deadlines.arm(this.#deadlines, ReadGate.nowMs(this.#receiver.gate) + this.#silentMs)
+  }
 
+  get request(): Session["request"] {
+    return (method, params, options) =>
+      Effect.withFiber((fiber) =>
+        tracerOf(fiber) === undefined
+          ? this.#ask(method, params, options)
+          : trace(method, this.#ask(method, params, options))
+      )
+  }
+
+  get call(): Session["call"] {
+    return callBy(this.request)
+  }
+
+  get subscribe(): Session["subscribe"] {
+    return (names, options) => EventSubscribers.subscribe(this.#receiver.subscribers, names, options)
+  }
+
+  get ended(): Effect.Effect<LinkError> {
+    return Deferred.await(this.#receiver.ended)
+  }
+
+  get counts(): Session["counts"] {
+    return () => {
+      const { noise, pending, subscribers: { dropped, missed } } = this.#receiver
+      return { noise, missed, dropped, pending: pending.size }
+    }
+  }
+
+  /** Counts how long the session lives, because its owner uses it. */
+  countLife(sinceMs: number): void {
+    this.#receiver.countedSinceMs = sinceMs
+  }
+
+  hasEnded(): boolean {
+    return this.#receiver.end !== undefined
+  }
+
+  /** Ends the session, whose link goes on. */
+  close(): void {
+    finish(this.#receiver, () => new LinkError({ reason: "Ended", phase: "session" }))
+  }
+
+  /** Calls `listener` when the link ends, in place of the one before. At once if it has ended. */
+  onEnd(listener: (() => void) | undefined): void {
+    this.#receiver.onEnd = listener
+    if (this.#receiver.end !== undefined) listener?.()
+  }
+
+  #ask(method: string, params: unknown, options?: RequestOptions): Effect.Effect<unknown, RequestError> {
+    const timeoutMs = Duration.toMillis(options?.timeout ?? this.#requestTimeout)
+    const deadlineMs = ReadGate.nowMs(this.#receiver.gate) + timeoutMs
+    const sent = Effect.callback<unknown, RequestError>((resume) =>
+      this.#send(method, params, { method, deadlineMs, timeoutMs, resume })
+    )
+    return this.#receiver.end === undefined && Deadlines.isLate(this.#deadlines, deadlineMs)
+      ? Effect.andThen(Deadlines.arm(this.#deadlines, deadlineMs), sent)
+      : sent
+  }
+
+  /** Gives what has to happen when the caller is interrupted, once the frame is on its way. */
+  #send(method: string, params: unknown, request: PendingRequest): Effect.Effect<void> | void {
+    const { end, meters, pending } = this.#receiver
+    const { resume } = request
+    if (end !== undefined) {
+      meters.request("link_lost")
+      return resume(Effect.fail(end()))
+    }
+    const scope = this.#scopesTold ? scopeOf(method) : undefined
+    if (scope !== undefined && !covers(this.facts.scopes, scope)) {
+      meters.request("missing_scope")
+      return resume(Effect.fail(new MissingScope({ method, scope })))
+    }
+    const id = String(++this.#receiver.lastId)
+    // Encoded before the request is registered: this throws for parameters that are no JSON, and must leave nothing behind.
+    const text = Frame.encodeRequest(id, method, params)
+    const tooLarge = FrameLimit.check(method, text, this.#limitBytes)
+    if (tooLarge !== undefined) {
+      meters.request("too_large")
+      return resume(Effect.fail(tooLarge))
+    }
+    pending.set(id, request)
+    if (!this.#link.sendUnsafe(text)) {
+      pending.delete(id)
+      meters.request("link_lost")
+      return resume(Effect.fail(new LinkError({ reason: "Closed", phase: "session" })))
+    }
+    return Effect.sync(() => {
+      if (pending.delete(id)) meters.request("interrupted")
+    })
+  }
+
+  /** Expires requests, and the link if it is silent. */
+  #sweep(nowMs: number): number {
+    const { end, gate, pending } = this.#receiver
+    if (end !== undefined) return Number.POSITIVE_INFINITY
+    const silentAtMs = ReadGate.heardAtMs(gate) + this.#silentMs
+    if (silentAtMs <= nowMs) {
+      finish(
+        this.#receiver,
+        () => new LinkError({ reason: "Silent", phase: "session", closeCode: silentCode })
+      )
+      this.#link.closeUnsafe(silentCode, "tick timeout")
+      return Number.POSITIVE_INFINITY
+    }
+    let next = silentAtMs
+    for (const [id, request] of pending) {
+      if (request.deadlineMs <= nowMs) expire(this.#receiver, id, request)
+      else next = Math.min(next, request.deadlineMs)
+    }
+    return next
+  }
+}
+
+/** Makes the receiving side of a session before its link is dialled, so that no frame is missed. */
+export const prepare: Effect.Effect<Prepared> = Effect.map(
+  Effect.zip(Clock.Clock, Metrics.counters),
+  ([clock, meters]) => prepareWith(clock, meters)
+)
+
+export const prepareWith = (clock: Clock.Clock, meters: Metrics.Counters): Prepared => {
+  const gate = ReadGate.make(clock)
+  const receiver: Receiver = {
+    meters,
+    gate,
+    subscribers: EventSubscribers.make(gate, meters),
+    pending: new Map(),
+    ended: Deferred.makeUnsafe(),
+    noise: 0,
+    lastId: 0,
+    countedSinceMs: undefined,
+    end: undefined,
+    onEnd: undefined,
+    secrets: []
+  }
   return {
     handler: {
       onText: (text) => {
         ReadGate.hear(gate)
         const frame = Frame.parse(text)
-        if (frame?.type === "event") subscribers.offer(frame)
-        else if (frame?.type === "res") onResponse(frame)
-        else onNoise()
+        if (frame?.type === "event") EventSubscribers.offer(receiver.subscribers, frame)
+        else if (frame?.type === "res") settle(receiver, frame)
+        else noteNoise(receiver)
       },
-      onClose: finish
+      onClose: (error) => finish(receiver, () => error)
     },
-    open
+    open: Effect.fnUntraced(function*(established, facts, { requestTimeout }) {
+      const scope = yield* Scope.Scope
+      const session = new LiveSession(receiver, established, facts, requestTimeout, scope)
+      yield* Scope.addFinalizer(scope, Effect.sync(() => session.close()))
+      yield* session.watched
+      return session
+    })
   }
-})
+}
 
 /** Runs a request in a span. Tracers keep a span's result, and an answer may hold a secret, so it passes beside the span. */
 const trace = (method: string, request: Effect.Effect<unknown, RequestError>): Effect.Effect<unknown, RequestError> =>

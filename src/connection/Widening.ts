@@ -9,7 +9,6 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Latch from "effect/Latch"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -37,9 +36,9 @@ export interface Widening {
   readonly means: Attempt.Means
   readonly attendance: Attendance.Attendance
   /** Publishes the state of the request beside a session. */
-  readonly tell: (request: Request) => Effect.Effect<void>
-  /** Opens when a request begins beside a session. */
-  readonly begun: Latch.Latch
+  readonly tell: (request: Request) => void
+  /** Called when a request begins beside a session. */
+  onBegun: (() => void) | undefined
   scopes: Scopes
   /** The outcome of the open request, if a caller waits for it. */
   outcome: Deferred.Deferred<Outcome> | undefined
@@ -55,7 +54,7 @@ export const make = (
   means,
   attendance,
   tell,
-  begun: Latch.makeUnsafe(false),
+  onBegun: undefined,
   scopes: ScopeRequest.begin([]),
   outcome: undefined,
   possible: false
@@ -100,7 +99,7 @@ export const request = Effect.fnUntraced(function*(
   const outcome = Deferred.makeUnsafe<Outcome>()
   self.outcome = outcome
   open(self, [...new Set([...self.scopes.wanted, ...scopes])])
-  self.begun.openUnsafe()
+  self.onBegun?.()
   return yield* Deferred.await(outcome)
 })
 
@@ -137,16 +136,15 @@ export const held = (self: Widening, live: Attempt.Live, ways: Ways): ReadonlyAr
   return self.scopes.wanted
 }
 
-/** Handles one request after another beside a session. Gives the session that has the wider scopes. */
+/** Whether a request waits to be handled beside the session. */
+export const isOpen = (self: Widening): boolean => self.scopes.request._tag === "Open"
+
+/** Handles the open request beside a session. Gives the session that has the wider scopes, or nothing if there will be none. */
 export const widen = Effect.fnUntraced(function*(self: Widening, live: Attempt.Live, ways: Ways) {
-  while (true) {
-    if (self.scopes.request._tag !== "Open") yield* self.begun.await
-    self.begun.closeUnsafe()
-    if (self.scopes.request._tag !== "Open") continue
-    const end = yield* negotiate(self, live, ways)
-    if (typeof end !== "string") return end
-    yield* decline(self, live.session.facts.scopes, end)
-  }
+  const end = yield* negotiate(self, live, ways)
+  if (typeof end !== "string") return end
+  yield* decline(self, live.session.facts.scopes, end)
+  return undefined
 })
 
 const open = (self: Widening, goal: ReadonlyArray<ScopeName>): void => {
@@ -161,7 +159,7 @@ const settle = (self: Widening, outcome: Outcome): void => {
 
 const decline = Effect.fnUntraced(function*(self: Widening, granted: ReadonlyArray<string>, reason: UpgradeEnd) {
   self.scopes = ScopeRequest.declined(self.scopes, granted, reason)
-  yield* self.tell(self.scopes.request)
+  self.tell(self.scopes.request)
   settle(self, { _tag: "Declined", reason })
 })
 
@@ -176,7 +174,7 @@ const noteAnswer = Effect.fnUntraced(function*(
   if (request._tag !== "Open") return "ended"
   const noted = ScopeRequest.noted(request, answer, held, Attendance.moment(self.attendance), tells)
   self.scopes = { ...self.scopes, request: noted.request }
-  if (noted.end === undefined) yield* self.tell(noted.request)
+  if (noted.end === undefined) self.tell(noted.request)
   return noted.end
 })
 
@@ -223,9 +221,7 @@ const askBySecondAttempts = Effect.fnUntraced(function*(
     const stored = yield* Attempt.storedToken(self.means, settings)
     const offer = Credentials.choose({ ...settings, scopes }, stored, refused)
     const attempted = yield* Effect.result(
-      Effect.annotateLogs(Attempt.establish(self.means, settings, history.proof, offer, stored), {
-        attempt: "wider scopes"
-      })
+      Attempt.establish(self.means, settings, { attempt: "wider scopes", proof: history.proof, offer, stored })
     )
     Attendance.answered(self.attendance)
     if (Result.isSuccess(attempted)) {

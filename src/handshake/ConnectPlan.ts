@@ -48,6 +48,8 @@ export interface ConnectPlan extends Pick<GatewaySettings, CopiedSetting> {
   readonly identity: DeviceIdentity["Service"]
   readonly proof: "v2" | "v3"
   readonly credential: Credential
+  /** What the log and the span of the attempt call it; the gateway does not get it. */
+  readonly attempt?: number | string | undefined
   readonly minProtocol: number
   readonly maxProtocol: number
 }
@@ -62,6 +64,7 @@ export const make = (
     readonly scopes?: ReadonlyArray<ScopeName>
     /** The device token that this gateway gave before, offered or not: the gateway knows it. */
     readonly stored?: Redacted.Redacted | undefined
+    readonly attempt?: number | string | undefined
   }
 ): ConnectPlan => ({
   target: {
@@ -75,6 +78,7 @@ export const make = (
   identity,
   proof: choice.proof ?? "v3",
   credential: choice.credential,
+  attempt: choice.attempt,
   clientId: settings.clientId,
   clientMode: settings.clientMode,
   clientVersion: settings.clientVersion,

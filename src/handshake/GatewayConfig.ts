@@ -139,8 +139,10 @@ export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySetting
   "effect-openclaw/handshake/GatewayConfig"
 ) {
   /** Settings that the program gives. Fails with every problem at once. */
+  static readonly make = (input: GatewayInput): Effect.Effect<GatewaySettings, SettingsInvalid> =>
+    Effect.suspend(() => Effect.fromResult(check(input)))
   static readonly layer = (input: GatewayInput): Layer.Layer<GatewayConfig, SettingsInvalid> =>
-    Layer.effect(GatewayConfig, Effect.fromResult(check(input)))
+    Layer.effect(GatewayConfig, GatewayConfig.make(input))
 
   /** Settings from a program's own `Config`. */
   static readonly layerConfig = (

@@ -1,9 +1,8 @@
 /**
  * One attempt: dial, answer the challenge, and end with hello-ok or a typed error. Nothing here retries.
  *
- * Frames are judged in the link's own callback. The connecting fiber waits on two deferreds, so the two deadlines are the
- * only timers, and a refusal or a close reaches the caller at once. Each attempt has an exchange of its own, so a late
- * callback of an old link cannot touch a newer attempt.
+ * `Exchange` judges the frames. The connecting fiber waits for it, so the two deadlines are the only timers, and a refusal or a
+ * close reaches the caller at once.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -12,35 +11,24 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
-import type { Phase } from "../link/LinkError.ts"
-import { dialWithoutSecrets, LinkError, withoutSecrets } from "../link/LinkError.ts"
+import type * as Tracer from "effect/Tracer"
+import { dialWithoutSecrets, LinkError } from "../link/LinkError.ts"
 import type { Link, LinkHandler } from "../link/Transport.ts"
 import { secretsOf, Transport } from "../link/Transport.ts"
-import type { Challenge, HelloOk } from "../protocol/Connect.ts"
-import { decodeChallenge, decodeHelloOk, encodeConnectParams } from "../protocol/Connect.ts"
-import type { ProofVersion } from "../protocol/DeviceProof.ts"
+import type { HelloOk } from "../protocol/Connect.ts"
+import { encodeConnectParams } from "../protocol/Connect.ts"
 import * as Frame from "../protocol/Frame.ts"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
-import * as Refusal from "../protocol/Refusal.ts"
 import type { ConnectPlan } from "./ConnectPlan.ts"
 import * as Plan from "./ConnectPlan.ts"
+import * as Exchange from "./Exchange.ts"
 import type { HandshakeError } from "./HandshakeError.ts"
-import {
-  ChallengeInvalid,
-  ChallengeTimeout,
-  DeviceProofRejected,
-  fromRefusal,
-  GatewayRejected,
-  HelloTimeout,
-  ofHello
-} from "./HandshakeError.ts"
-import * as Monotonic from "./Monotonic.ts"
+import { ChallengeTimeout, DeviceProofRejected, HelloTimeout } from "./HandshakeError.ts"
 import * as Timeline from "./Timeline.ts"
 
 /** How long an attempt may take, and whether a gateway may leave out the challenge. */
@@ -60,6 +48,8 @@ export interface Established {
   readonly elapsedMs: number
   /** Credentials that the gateway knows, the device token of this hello-ok included. */
   readonly secrets?: ReadonlyArray<Redacted.Redacted>
+  /** Closes the link: a scope within the caller's, so that one of several links can be closed before the others. */
+  readonly scope: Scope.Closeable
 }
 
 /**
@@ -80,121 +70,163 @@ export class Handshake extends Context.Service<Handshake, {
     handler: LinkHandler
   ) => Effect.Effect<Established, HandshakeError, Scope.Scope>
 }>()("effect-openclaw/handshake/Handshake") {
-  static readonly layer: Layer.Layer<Handshake, never, Transport> = Layer.effect(
-    Handshake,
-    Effect.gen(function*() {
-      const transport = yield* Transport
-      return Handshake.of({
-        connect: Effect.fn("Handshake.connect", { kind: "client" })(function*(plan, limits, handler) {
-          return yield* attempt(transport, plan, limits, handler)
+  static readonly make: Effect.Effect<Handshake["Service"], never, Transport> = Effect.map(
+    Transport,
+    (transport) => ({
+      connect: (plan, limits, handler) =>
+        Effect.withFiber((fiber) => {
+          const tracer = Timeline.tracerOf(fiber)
+          return tracer === undefined
+            ? attempt(transport, plan, limits, handler)
+            : attemptInSpan(tracer, (traced) => attempt(transport, plan, limits, handler, traced))
         })
-      })
     })
   )
+
+  static readonly layer: Layer.Layer<Handshake, never, Transport> = Layer.effect(this, Handshake.make)
 }
 
-/** One request per link before hello, so one constant id is enough. */
-const connectId = "connect"
+/** Where the spans of an attempt go. */
+interface Traced {
+  readonly tracer: Tracer.Tracer
+  readonly span: Tracer.Span
+}
+
+/** Tracers keep a span's result. What an attempt gives holds secrets, so it passes beside the span. */
+const attemptInSpan = (
+  tracer: Tracer.Tracer,
+  run: (traced: Traced) => Effect.Effect<Established, HandshakeError, Scope.Scope>
+): Effect.Effect<Established, HandshakeError, Scope.Scope> =>
+  Effect.suspend(() => {
+    let result: Effect.Effect<Established> = Effect.interrupt
+    return Effect.flatMap(
+      Effect.useSpan("Handshake.connect", { kind: "client" }, (span) =>
+        Effect.map(Effect.withParentSpan(run({ tracer, span }), span), (established) => {
+          result = Effect.succeed(established)
+        })),
+      () =>
+        result
+    )
+  })
 
 const attempt = Effect.fnUntraced(function*(
   transport: Transport["Service"],
   plan: ConnectPlan,
   limits: HandshakeLimits,
-  handler: LinkHandler
+  handler: LinkHandler,
+  traced?: Traced
 ) {
-  const clock = yield* Clock.Clock
-  const startedMs = Monotonic.nowMs(clock)
-  const timeline = Timeline.make(clock)
-  const exchange = makeExchange(plan, clock, timeline, handler)
+  const progress = Exchange.begin(plan, yield* Clock.Clock)
   // A scope of its own: a failed attempt closes its link before its caller sees the error.
-  const linkScope = yield* Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
-
-  const negotiate = Effect.gen(function*() {
-    const link = yield* dial(transport, plan, limits, exchange)
-    const spentMs = Monotonic.nowMs(clock) - startedMs
-    const answered = yield* Deferred.await(exchange.challenge).pipe(
-      Effect.map((challenge) => ({ proof: Plan.proofVersion(plan, true), answer: Plan.answer(plan, challenge) })),
-      Effect.timeoutOrElse({
-        duration: Duration.subtract(limits.challengeTimeout, Duration.millis(spentMs)),
-        orElse: () =>
-          limits.legacyWithoutChallenge
-            ? Effect.sync(() => ({
-              proof: Plan.proofVersion(plan, false),
-              answer: Plan.answerWithoutChallenge(plan, clock.currentTimeMillisUnsafe())
-            }))
-            : Effect.fail(challengeTimeout(exchange.phase(), limits))
-      })
-    )
-    const { proof } = answered
-    const { params } = yield* Effect.mapError(
-      Effect.fromResult(answered.answer),
-      () => new DeviceProofRejected({ reason: "SelfCheckFailed", proof, detailed: true })
-    )
-    const text = Frame.encodeRequest(connectId, "connect", encodeConnectParams(params))
-    const tooLarge = FrameLimit.check("connect", text, FrameLimit.connectLimitBytes)
-    if (tooLarge !== undefined) return yield* tooLarge
-    exchange.enterHello(proof, link)
-    // If the link no longer takes the frame, wait: it reports its end, with code and reason, to the exchange.
-    const sent = link.sendUnsafe(text)
-    const hello = yield* Effect.timeoutOrElse(Deferred.await(exchange.hello), {
-      duration: limits.helloTimeout,
-      orElse: () =>
-        Effect.fail(
-          sent
-            ? new HelloTimeout({ timeoutMs: Duration.toMillis(limits.helloTimeout) })
-            : new LinkError({ reason: "Closed", phase: "hello", elapsedMs: timeline.elapsedMs() })
-        )
+  const scope = Scope.forkUnsafe(yield* Scope.Scope)
+  return yield* negotiate(transport, limits, progress, new Exchange.Exchange(progress, handler), scope).pipe(
+    Scope.provide(scope),
+    Effect.onExit((exit) => {
+      if (traced !== undefined) trace(traced, progress, exit)
+      if (Exit.isSuccess(exit)) return Effect.void
+      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      const closed = Scope.close(scope, exit)
+      return error === undefined ? closed : Effect.andThen(logFailure(progress, error), closed)
     })
-    const elapsedMs = Monotonic.nowMs(clock) - startedMs
-    return {
-      link,
-      hello,
-      clockDeltaMs: exchange.clockDeltaMs(),
-      elapsedMs,
-      secrets: exchange.secrets()
-    } satisfies Established
-  })
-
-  return yield* negotiate.pipe(
-    Scope.provide(linkScope),
-    Effect.tapError((error) =>
-      Effect.annotateLogs(Effect.logInfo("connection attempt failed"), {
-        error: error._tag,
-        reason: "reason" in error ? error.reason : undefined,
-        phase: error._tag === "LinkError" ? error.phase : exchange.phase(),
-        elapsedMs: Monotonic.nowMs(clock) - startedMs,
-        closeCode: error._tag === "LinkError" ? error.closeCode : undefined,
-        closeReason: error._tag === "LinkError" ? error.closeReason : undefined,
-        status: error._tag === "UpgradeRejected" ? error.status : undefined,
-        challengeSeen: exchange.clockDeltaMs() !== undefined,
-        clockDeltaMs: exchange.clockDeltaMs(),
-        gateway: `${plan.target.url.protocol}//${plan.target.url.host}`
-      })
-    ),
-    Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause))),
-    Effect.onExit((exit) =>
-      Effect.withFiber((fiber) => Effect.sync(() => trace(fiber, plan, exchange, timeline, exit)))
-    )
   )
 })
 
-/** Reports the attempt and the length of each step to the tracer, if one is installed. */
+const negotiate = Effect.fnUntraced(function*(
+  transport: Transport["Service"],
+  limits: HandshakeLimits,
+  progress: Exchange.Progress,
+  handler: LinkHandler,
+  scope: Scope.Closeable
+) {
+  const { clock, plan, timeline } = progress
+  const answered = yield* Effect.timeoutOrElse(greeted(transport, progress, handler), {
+    duration: limits.challengeTimeout,
+    orElse: () =>
+      limits.legacyWithoutChallenge && progress.link !== undefined
+        ? Effect.succeed({
+          proof: Plan.proofVersion(plan, false),
+          answer: Plan.answerWithoutChallenge(plan, clock.currentTimeMillisUnsafe())
+        })
+        : Effect.fail(
+          new ChallengeTimeout({ phase: progress.phase, timeoutMs: Duration.toMillis(limits.challengeTimeout) })
+        )
+  })
+  const { answer, proof } = answered
+  const { link } = progress
+  if (Result.isFailure(answer) || link === undefined) {
+    return yield* new DeviceProofRejected({ reason: "SelfCheckFailed", proof, detailed: true })
+  }
+  const text = Frame.encodeRequest(Exchange.connectId, "connect", encodeConnectParams(answer.success.params))
+  const tooLarge = FrameLimit.check("connect", text, FrameLimit.connectLimitBytes)
+  if (tooLarge !== undefined) return yield* tooLarge
+  Exchange.enterHello(progress, proof)
+  // If the link no longer takes the frame, wait: it reports its end, with code and reason, to the exchange.
+  const sent = link.sendUnsafe(text)
+  const hello = yield* Effect.timeoutOrElse(Deferred.await(progress.hello), {
+    duration: limits.helloTimeout,
+    orElse: () =>
+      Effect.fail(
+        sent
+          ? new HelloTimeout({ timeoutMs: Duration.toMillis(limits.helloTimeout) })
+          : new LinkError({ reason: "Closed", phase: "hello", elapsedMs: Timeline.elapsedMs(timeline) })
+      )
+  })
+  return {
+    link,
+    hello,
+    clockDeltaMs: progress.clockDeltaMs,
+    elapsedMs: Timeline.elapsedMs(timeline),
+    secrets: progress.secrets,
+    scope
+  } satisfies Established
+})
+
+/** Dials, waits for the challenge and answers it. */
+const greeted = Effect.fnUntraced(function*(
+  transport: Transport["Service"],
+  progress: Exchange.Progress,
+  handler: LinkHandler
+) {
+  const { plan } = progress
+  const link = yield* Effect.mapError(transport.dial(plan.target, handler), (error) => {
+    const clean = dialWithoutSecrets(error, secretsOf(plan.target))
+    return clean._tag === "LinkError" ? Exchange.withPhase(progress, clean) : clean
+  })
+  Exchange.linkOpened(progress, link)
+  const challenge = yield* Deferred.await(progress.challenge)
+  return { proof: Plan.proofVersion(plan, true), answer: Plan.answer(plan, challenge) }
+})
+
+const logFailure = (progress: Exchange.Progress, error: HandshakeError): Effect.Effect<void> => {
+  const { clockDeltaMs, phase, plan: { attempt, target: { url } }, timeline } = progress
+  const ofLink = error._tag === "LinkError" ? error : undefined
+  return Effect.annotateLogs(Effect.logInfo("connection attempt failed"), {
+    ...(attempt === undefined ? {} : { attempt }),
+    error: error._tag,
+    reason: "reason" in error ? error.reason : undefined,
+    phase: ofLink === undefined ? phase : ofLink.phase,
+    elapsedMs: Timeline.elapsedMs(timeline),
+    closeCode: ofLink?.closeCode,
+    closeReason: ofLink?.closeReason,
+    status: error._tag === "UpgradeRejected" ? error.status : undefined,
+    challengeSeen: clockDeltaMs !== undefined,
+    clockDeltaMs,
+    gateway: `${url.protocol}//${url.host}`
+  })
+}
+
+/** Reports the attempt and the length of each step. */
 const trace = (
-  fiber: Fiber.Fiber<unknown, unknown>,
-  plan: ConnectPlan,
-  exchange: Exchange,
-  timeline: Timeline.Timeline,
+  { span, tracer }: Traced,
+  progress: Exchange.Progress,
   exit: Exit.Exit<Established, HandshakeError>
-) => {
-  const tracer = Timeline.tracerOf(fiber)
-  const span = fiber.cache.span
-  if (tracer === undefined || span?._tag !== "Span") return
-  const steps = timeline.end()
-  for (const [name, value] of Object.entries(attributesOf(plan, exchange, exit))) {
+): void => {
+  const steps = Timeline.end(progress.timeline)
+  for (const [name, value] of Object.entries(attributesOf(progress, exit))) {
     if (value !== undefined) span.attribute(name, value)
   }
   for (const { ms, step } of steps) span.attribute(`openclaw.connect.${step}_ms`, ms)
-  timeline.trace(tracer, span, Exit.asVoid(exit))
+  Timeline.trace(progress.timeline, tracer, span, Exit.asVoid(exit))
 }
 
 /**
@@ -202,8 +234,7 @@ const trace = (
  * those of OpenTelemetry where it has one (semantic conventions: server, url, network, error).
  */
 const attributesOf = (
-  { credential, proof, target: { url } }: ConnectPlan,
-  exchange: Exchange,
+  { clockDeltaMs, phase, plan: { attempt, credential, proof, target: { url } } }: Exchange.Progress,
   exit: Exit.Exit<Established, HandshakeError>
 ) => {
   const port = url.port === "" ? (url.protocol === "wss:" ? 443 : 80) : Number(url.port)
@@ -216,144 +247,14 @@ const attributesOf = (
     "url.scheme": url.protocol.slice(0, -1),
     "network.protocol.name": "websocket",
     "openclaw.gateway.scope": `${url.protocol}//${url.hostname}:${port}${url.pathname}`,
+    "openclaw.connect.attempt": attempt,
     "openclaw.connect.credential": credential._tag,
-    "openclaw.connect.proof": Plan.proofVersion({ proof }, exchange.clockDeltaMs() !== undefined),
+    "openclaw.connect.proof": Plan.proofVersion({ proof }, clockDeltaMs !== undefined),
     "openclaw.connect.outcome": Exit.isSuccess(exit) ? "Connected" : error?._tag ?? interrupted,
     "openclaw.connect.reason": reason,
     "error.type": error?._tag ?? interrupted,
-    "openclaw.connect.phase": exchange.phase(),
-    "openclaw.challenge.seen": exchange.clockDeltaMs() !== undefined,
-    "openclaw.clock_delta_ms": exchange.clockDeltaMs()
-  }
-}
-
-const challengeTimeout = (phase: Phase, limits: HandshakeLimits) =>
-  new ChallengeTimeout({ phase, timeoutMs: Duration.toMillis(limits.challengeTimeout) })
-
-const dial = (
-  transport: Transport["Service"],
-  plan: ConnectPlan,
-  limits: HandshakeLimits,
-  exchange: Exchange
-): Effect.Effect<Link, HandshakeError, Scope.Scope> =>
-  transport.dial(plan.target, exchange.handler).pipe(
-    Effect.mapError((error) => dialWithoutSecrets(error, secretsOf(plan.target))),
-    Effect.mapError((error) => error._tag === "LinkError" ? exchange.withPhase(error) : error),
-    Effect.tap(() => Effect.sync(exchange.linkOpened)),
-    Effect.timeoutOrElse({
-      duration: limits.challengeTimeout,
-      orElse: () => Effect.fail(challengeTimeout(exchange.phase(), limits))
-    })
-  )
-
-interface Exchange {
-  readonly handler: LinkHandler
-  readonly challenge: Deferred.Deferred<Challenge, HandshakeError>
-  readonly hello: Deferred.Deferred<HelloOk, HandshakeError>
-  readonly phase: () => Phase
-  readonly linkOpened: () => void
-  /** Adds the elapsed time to a dial error, and the phase if the transport does not state one. */
-  readonly withPhase: (error: LinkError) => LinkError
-  /** Call it before `connect` is sent: the answer may arrive during the send. */
-  readonly enterHello: (proof: ProofVersion, link: Link) => void
-  readonly clockDeltaMs: () => number | undefined
-  /** Credentials that the gateway knows, from hello-ok on the one that it has issued too. */
-  readonly secrets: () => ReadonlyArray<Redacted.Redacted>
-}
-
-/** The synchronous half of an attempt: what each frame before hello-ok means, and where those after it go. */
-const makeExchange = (
-  plan: ConnectPlan,
-  clock: Clock.Clock,
-  timeline: Timeline.Timeline,
-  handler: LinkHandler
-): Exchange => {
-  const challenge = Deferred.makeUnsafe<Challenge, HandshakeError>()
-  const hello = Deferred.makeUnsafe<HelloOk, HandshakeError>()
-  let secrets = secretsOf(plan.target)
-  let phase: Phase = "dial"
-  let proof: ProofVersion = plan.proof
-  let limitBytes = FrameLimit.greetingLimitBytes
-  let limitLink: Link["limitUnsafe"]
-  let clockDeltaMs: number | undefined
-
-  const fail = (error: HandshakeError) => {
-    Deferred.doneUnsafe(challenge, Effect.fail(error))
-    Deferred.doneUnsafe(hello, Effect.fail(error))
-  }
-  /** Only an open link can end, even if the dialling fiber has not run since it opened. */
-  const lost = (error: LinkError) =>
-    new LinkError({ ...error, phase: phase === "hello" ? phase : "challenge", elapsedMs: timeline.elapsedMs() })
-  const onChallenge = (payload: unknown) => {
-    // A second challenge changes nothing: the first nonce is already signed. Neither does one after the legacy answer.
-    if (phase === "hello" || Deferred.isDoneUnsafe(challenge)) return
-    const decoded = decodeChallenge(payload)
-    if (Option.isNone(decoded)) return fail(new ChallengeInvalid())
-    clockDeltaMs = decoded.value.ts - clock.currentTimeMillisUnsafe()
-    if (phase === "challenge") timeline.enter("connect")
-    Deferred.doneUnsafe(challenge, Effect.succeed(decoded.value))
-  }
-  const onAnswer = (frame: Frame.ResponseFrame) => {
-    if (phase !== "hello" || Deferred.isDoneUnsafe(hello)) return
-    if (frame.ok) {
-      const decoded = decodeHelloOk(frame.payload, secrets)
-      if (Result.isFailure(decoded)) {
-        return fail(new GatewayRejected({ reason: "HelloUnreadable", code: "", gatewayMessage: "" }))
-      }
-      const refused = ofHello(decoded.success, plan)
-      if (refused !== undefined) return fail(refused)
-      phase = "session"
-      const issued = decoded.success.auth?.deviceToken
-      if (issued !== undefined) secrets = [...secrets, issued]
-      limitLink?.({ messageBytes: FrameLimit.receiveLimitBytes(decoded.success.policy?.maxPayload) })
-      return void Deferred.doneUnsafe(hello, Effect.succeed(decoded.success))
-    }
-    fail(fromRefusal(Refusal.read(frame.error, secrets), plan, proof))
-  }
-
-  return {
-    challenge,
-    hello,
-    phase: () => phase,
-    linkOpened: () => {
-      phase = "challenge"
-      timeline.enter("challenge")
-      if (clockDeltaMs !== undefined) timeline.enter("connect")
-    },
-    withPhase: (error) =>
-      new LinkError({
-        ...error,
-        phase: error.phase === "dial" ? phase : error.phase,
-        elapsedMs: timeline.elapsedMs()
-      }),
-    enterHello: (version, link) => {
-      phase = "hello"
-      timeline.enter("hello")
-      proof = version
-      limitBytes = FrameLimit.helloLimitBytes
-      limitLink = link.limitUnsafe
-      limitLink?.({ totalBytes: limitBytes })
-    },
-    clockDeltaMs: () => clockDeltaMs,
-    secrets: () => secrets,
-    handler: {
-      onText: (text) => {
-        if (phase === "session") return handler.onText(text)
-        if (text.length > limitBytes) return fail(lost(new LinkError({ reason: "TooLarge", phase })))
-        const frame = Frame.parse(text)
-        if (frame?.type === "event" && frame.event === "connect.challenge") onChallenge(frame.payload)
-        else if (frame?.type === "res" && frame.id === connectId) onAnswer(frame)
-      },
-      onClose: (error) => {
-        const clean = withoutSecrets(error, secrets)
-        if (phase === "session") return handler.onClose(clean)
-        fail(lost(clean))
-      },
-      onPhase: (next) => {
-        if (phase !== "dial" && phase !== "tls") return
-        phase = next
-        timeline.enter(next)
-      }
-    }
+    "openclaw.connect.phase": phase,
+    "openclaw.challenge.seen": clockDeltaMs !== undefined,
+    "openclaw.clock_delta_ms": clockDeltaMs
   }
 }

@@ -18,55 +18,68 @@ import * as Tracer from "effect/Tracer"
 export const steps = ["dial", "tls", "upgrade", "challenge", "connect", "hello"] as const
 export type Step = (typeof steps)[number]
 
+/** State of one attempt. Only the functions of this module change it. */
 export interface Timeline {
-  /** Begins a step and ends the one before. A step that is not ahead of the present one is ignored. */
-  readonly enter: (step: Step) => void
-  readonly current: () => Step
-  /** Milliseconds since the first step began. */
-  readonly elapsedMs: () => number
-  /** Ends the last step, and returns each with its length in milliseconds. Steps that never began are absent. */
-  readonly end: () => ReadonlyArray<{ readonly step: Step; readonly ms: number }>
-  /** Makes one span for each step, below `parent`. The last one ends as the attempt did. Call it after `end`. */
-  readonly trace: (tracer: Tracer.Tracer, parent: Tracer.AnySpan, exit: Exit.Exit<void, unknown>) => void
+  readonly clock: Clock.Clock
+  /** In monotonic nanoseconds. */
+  readonly begun: Array<{ readonly step: Step; readonly at: bigint }>
+  /** By how much the wall clock was ahead at the start. Spans are for people, so they begin and end by it. */
+  readonly aheadNanos: bigint
+  endedAt: bigint | undefined
 }
 
 const nanosInMs = 1_000_000
 
 export const make = (clock: Clock.Clock): Timeline => {
-  const begun: Array<{ readonly step: Step; readonly at: bigint }> = []
-  let endedAt: bigint | undefined
-  const now = () => clock.monotonicTimeNanosUnsafe()
-  // Spans are for people, so they begin and end by the wall clock, as it stood at the start.
-  const aheadNanos = clock.currentTimeNanosUnsafe() - now()
-  const current = (): Step => begun.at(-1)?.step ?? "dial"
-  const endOf = (index: number): bigint => begun[index + 1]?.at ?? endedAt ?? now()
-  const ms = (from: bigint, to: bigint): number => Math.round(Number(to - from) / nanosInMs)
-  begun.push({ step: "dial", at: now() })
+  const at = clock.monotonicTimeNanosUnsafe()
   return {
-    enter: (step) => {
-      if (steps.indexOf(step) > steps.indexOf(current())) begun.push({ step, at: now() })
-    },
-    current,
-    elapsedMs: () => ms(begun[0]?.at ?? now(), now()),
-    end: () => {
-      endedAt ??= now()
-      return begun.map(({ at, step }, index) => ({ step, ms: ms(at, endOf(index)) }))
-    },
-    trace: (tracer, parent, exit) => {
-      for (const [index, { at, step }] of begun.entries()) {
-        const span = tracer.span({
-          name: `gateway.${step}`,
-          parent: Option.some(parent),
-          annotations: Context.empty(),
-          links: [],
-          startTime: at + aheadNanos,
-          kind: step === "connect" ? "internal" : "client",
-          root: false,
-          sampled: parent.sampled
-        })
-        span.end(endOf(index) + aheadNanos, index === begun.length - 1 ? exit : Exit.void)
-      }
-    }
+    clock,
+    begun: [{ step: "dial", at }],
+    aheadNanos: clock.currentTimeNanosUnsafe() - at,
+    endedAt: undefined
+  }
+}
+
+const now = ({ clock }: Timeline): bigint => clock.monotonicTimeNanosUnsafe()
+const endOf = (self: Timeline, index: number): bigint => self.begun[index + 1]?.at ?? self.endedAt ?? now(self)
+const ms = (from: bigint, to: bigint): number => Math.round(Number(to - from) / nanosInMs)
+
+const current = ({ begun }: Timeline): Step => begun.at(-1)?.step ?? "dial"
+
+/** Begins a step and ends the one before. A step that is not ahead of the present one is ignored. */
+export const enter = (self: Timeline, step: Step): void => {
+  if (steps.indexOf(step) > steps.indexOf(current(self))) self.begun.push({ step, at: now(self) })
+}
+
+/** Milliseconds since the first step began. */
+export const elapsedMs = (self: Timeline): number => ms(self.begun[0]?.at ?? now(self), now(self))
+
+/** Ends the last step, and gives each with its length in milliseconds. Steps that never began are absent. */
+export const end = (self: Timeline): ReadonlyArray<{ readonly step: Step; readonly ms: number }> => {
+  self.endedAt ??= now(self)
+  return self.begun.map(({ at, step }, index) => ({ step, ms: ms(at, endOf(self, index)) }))
+}
+
+/** Makes one span for each step, below `parent`. The last one ends as the attempt did. Call it after `end`. */
+export const trace = (
+  self: Timeline,
+  tracer: Tracer.Tracer,
+  parent: Tracer.AnySpan,
+  exit: Exit.Exit<void, unknown>
+): void => {
+  const { aheadNanos, begun } = self
+  for (const [index, { at, step }] of begun.entries()) {
+    const span = tracer.span({
+      name: `gateway.${step}`,
+      parent: Option.some(parent),
+      annotations: Context.empty(),
+      links: [],
+      startTime: at + aheadNanos,
+      kind: step === "connect" ? "internal" : "client",
+      root: false,
+      sampled: parent.sampled
+    })
+    span.end(endOf(self, index) + aheadNanos, index === begun.length - 1 ? exit : Exit.void)
   }
 }
 

@@ -4,7 +4,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
@@ -79,7 +78,7 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
   static readonly layerStore = (
     options?: StoreOptions
   ): Layer.Layer<DeviceIdentity, IdentityError, Signer | IdentityStore | SecureRandom.SecureRandom> =>
-    Layer.effect(DeviceIdentity, loadOrCreate(options ?? {})).pipe(Layer.provide(Digest.layerWebCrypto))
+    Layer.effect(DeviceIdentity, loadOrCreate(options ?? {}))
 
   /** `layerStore` on a private file: mode 0600, in a directory that only its owner may write. */
   static readonly layerFile = (
@@ -90,31 +89,37 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
     Signer | FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
   > => DeviceIdentity.layerStore(options).pipe(Layer.provide(IdentityStore.layerFile(options)))
 
+  /** A new identity that is kept nowhere. Each needs an approval of its own. */
+  static readonly makeEphemeral = (
+    options?: { readonly platform?: PlatformName | undefined }
+  ): Effect.Effect<DeviceIdentity["Service"], never, Signer | SecureRandom.SecureRandom> => ephemeral(options?.platform)
+
   /** A new identity that ends with the layer. Each build of the layer needs a new approval. */
   static readonly layerEphemeral = (
     options?: { readonly platform?: PlatformName | undefined }
   ): Layer.Layer<DeviceIdentity, never, Signer | SecureRandom.SecureRandom> =>
-    Layer.effect(
-      DeviceIdentity,
-      Effect.gen(function*() {
-        const seed = yield* newSeed
-        return yield* Effect.orDie(fromSeed(seed, options?.platform, { _tag: "Ephemeral" }))
-      })
-    ).pipe(Layer.provide(Digest.layerWebCrypto))
+    Layer.effect(DeviceIdentity, DeviceIdentity.makeEphemeral(options))
 
   /** The identity of a given 32-byte Ed25519 seed, for example from a secret manager. Nothing is stored. */
   static readonly layerSeed = (options: {
     readonly seed: Redacted.Redacted<Uint8Array>
     readonly platform?: PlatformName | undefined
   }): Layer.Layer<DeviceIdentity, SignerError, Signer> =>
-    Layer.effect(DeviceIdentity, fromSeed(options.seed, options.platform, { _tag: "Seed" })).pipe(
-      Layer.provide(Digest.layerWebCrypto)
-    )
+    Layer.effect(DeviceIdentity, fromSeed(options.seed, options.platform, { _tag: "Seed" }))
 }
 
 const newSeed = Effect.gen(function*() {
   const random = yield* SecureRandom.SecureRandom
   return Redacted.make(yield* random.randomBytes(32), { label: "seed" })
+})
+
+const ephemeral = Effect.fnUntraced(function*(platform: PlatformName | undefined) {
+  const { generateKey, importKey } = yield* Signer
+  const key = generateKey === undefined
+    ? yield* Effect.orDie(importKey(yield* newSeed))
+    : yield* generateKey
+  const deviceId = yield* IdentityDocument.deviceIdOf(key)
+  return yield* serviceOf({ key, deviceId, platform: platform ?? (yield* HostPlatform) }, { _tag: "Ephemeral" }, [])
 })
 
 /** A new identity with this seed. */
@@ -127,7 +132,7 @@ export const identityOf = Effect.fnUntraced(function*(
   return {
     seed,
     key,
-    deviceId: yield* IdentityDocument.deviceIdOf(key.publicKey),
+    deviceId: yield* IdentityDocument.deviceIdOf(key),
     platform: options.platform ?? (yield* HostPlatform),
     createdAt: new Date(yield* Clock.currentTimeMillis).toISOString(),
     createdBy: options.createdBy ?? "effect-openclaw"
@@ -143,12 +148,11 @@ const fromSeed = Effect.fnUntraced(function*(
 })
 
 const serviceOf = Effect.fnUntraced(function*(
-  { deviceId, key, platform }: IdentityDocument.Identity,
+  { deviceId, key, platform }: Pick<IdentityDocument.Identity, "deviceId" | "key" | "platform">,
   source: IdentitySource,
   warnings: ReadonlyArray<IdentityWarning>
 ) {
   const signer = yield* Signer
-  const encoder = new TextEncoder()
   return DeviceIdentity.of({
     deviceId,
     publicKey: Base64Url.encode(key.publicKey),
@@ -163,6 +167,8 @@ const serviceOf = Effect.fnUntraced(function*(
       })
   })
 })
+
+const encoder = new TextEncoder()
 
 const loadOrCreate = Effect.fn("DeviceIdentity.loadOrCreate")(function*(options: StoreOptions) {
   const store = yield* IdentityStore

@@ -3,7 +3,6 @@
  * after the new document was opened and proved to hold the same identity.
  */
 import * as Context from "effect/Context"
-import * as Digest from "effect/crypto/Digest"
 import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -82,7 +81,7 @@ export class IdentityAdmin extends Context.Service<IdentityAdmin, {
     IdentityAdmin,
     never,
     IdentityStore | Signer | SecureRandom.SecureRandom | FileSystem.FileSystem
-  > = Layer.effect(IdentityAdmin, Effect.suspend(() => make)).pipe(Layer.provide(Digest.layerWebCrypto))
+  > = Layer.effect(IdentityAdmin, Effect.suspend(() => make))
 
   static readonly layerFile = (
     options: FileOptions
@@ -96,7 +95,7 @@ export class IdentityAdmin extends Context.Service<IdentityAdmin, {
 const make = Effect.gen(function*() {
   const store = yield* IdentityStore
   const services = yield* Effect.context<
-    Signer | Digest.Digest | SecureRandom.SecureRandom | FileSystem.FileSystem
+    Signer | SecureRandom.SecureRandom | FileSystem.FileSystem
   >()
   const path = store.location
 

@@ -9,7 +9,6 @@
  *
  * The private key decides: each load derives public key and device id from it and compares them.
  */
-import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Base64Url from "effect/encoding/Base64Url"
@@ -21,6 +20,7 @@ import type * as SchemaIssue from "effect/SchemaIssue"
 import { DeviceId, PlatformName } from "../protocol/Connect.ts"
 import { IdentityInconsistent, IdentityInvalid, IdentityLocked } from "./IdentityError.ts"
 import * as KeyEnvelope from "./KeyEnvelope.ts"
+import { sha256Hex, sha256HexOf } from "./Sha256.ts"
 import { concat, pkcs8Prefix, Signer, type SigningKey } from "./Signer.ts"
 
 /** No identity of any format comes near this size. */
@@ -60,10 +60,11 @@ export type Parsed = typeof PlainDocument.Type | typeof SealedDocument.Type
 export const isEncrypted = (document: Parsed): document is typeof SealedDocument.Type => "encryptedKey" in document
 
 /** Lower-case hex SHA-256 of the raw public key: how OpenClaw names a device. */
-export const deviceIdOf = Effect.fnUntraced(function*(publicKey: Uint8Array) {
-  const digest = yield* Digest.Digest
-  return DeviceId.make(yield* digest.digestHex(Digest.sha256, publicKey))
-})
+export const deviceIdOf = ({ fingerprint, publicKey }: SigningKey): Effect.Effect<DeviceId> =>
+  Effect.map(
+    fingerprint === undefined ? sha256Hex(publicKey) : Effect.succeed(fingerprint),
+    (hash) => DeviceId.make(hash)
+  )
 
 /** The document as bytes. A passphrase encrypts the private key. */
 export const encode = Effect.fnUntraced(function*(identity: Identity, passphrase: Redacted.Redacted | undefined) {
@@ -136,7 +137,7 @@ export const open = Effect.fnUntraced(function*(
   if (Base64Url.encode(key.publicKey) !== document.publicKey) {
     return yield* new IdentityInconsistent({ path, reason: "PublicKey" })
   }
-  if ((yield* deviceIdOf(key.publicKey)) !== document.deviceId) {
+  if ((yield* deviceIdOf(key)) !== document.deviceId) {
     return yield* new IdentityInconsistent({ path, reason: "DeviceId" })
   }
   if (!isEncrypted(document)) yield* verifyChecksum(document, path)
@@ -220,8 +221,7 @@ const checksumText = ({ deviceId, encryptedKey: sealed, format, platform, public
   ].join("\n")
 
 const checksumOf = Effect.fnUntraced(function*(fields: Checked) {
-  const digest = yield* Digest.Digest
-  return yield* digest.digestHex(Digest.sha256, new TextEncoder().encode(checksumText(fields)))
+  return yield* sha256HexOf(checksumText(fields))
 })
 
 const verifyChecksum = Effect.fnUntraced(function*(document: Parsed, path: string) {

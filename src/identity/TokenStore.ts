@@ -7,7 +7,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Digest from "effect/crypto/Digest"
 import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -15,7 +14,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
-import * as Ref from "effect/Ref"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { AuthToken } from "../protocol/Connect.ts"
@@ -23,6 +21,7 @@ import { DeviceId, DeviceToken, Role } from "../protocol/Connect.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import type { StorageError } from "../storage/StorageError.ts"
 import * as StorageWarning from "../storage/StorageWarning.ts"
+import { sha256HexOf } from "./Sha256.ts"
 
 /** What a device token is stored by. The gateway issues one for each device and role. */
 export interface TokenKey {
@@ -88,10 +87,14 @@ export class TokenStore extends Context.Service<TokenStore, {
     readonly directory: string
     readonly strict?: boolean | undefined
   }): Layer.Layer<TokenStore, never, FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom> =>
-    Layer.effect(TokenStore, makeFile(options)).pipe(Layer.provide([PrivateFile.layer, Digest.layerWebCrypto]))
+    Layer.effect(TokenStore, makeFile(options)).pipe(Layer.provide(PrivateFile.layer))
 
   /** Tokens that end with the process. */
-  static readonly layerMemory: Layer.Layer<TokenStore> = Layer.effect(TokenStore, Effect.suspend(() => makeMemory))
+  static readonly makeMemory: Effect.Effect<TokenStore["Service"]> = Effect.sync(() => new MemoryStore())
+  static readonly layerMemory: Layer.Layer<TokenStore> = Layer.effect(
+    TokenStore,
+    Effect.suspend(() => TokenStore.makeMemory)
+  )
 }
 
 const nameOf = ({ deviceId, gatewayScope, role }: TokenKey): string => `${gatewayScope}\n${deviceId}\n${role}`
@@ -102,36 +105,33 @@ const sameToken = (left: Redacted.Redacted<AuthToken>, right: Redacted.Redacted<
 /** Limits above what gateways grant. A `connect` that asks for all of these scopes is still below 64 KiB. */
 const Scopes = Schema.Array(Schema.String.check(Schema.isMaxLength(128))).check(Schema.isMaxLength(100))
 
+const isDeviceToken = Schema.is(DeviceToken)
+const areScopes = Schema.is(Scopes)
+
 /** Whether `get` would refuse it. */
 const isTooLarge = ({ scopes, token }: StoredToken): boolean =>
-  !Schema.is(DeviceToken)(Redacted.value(token)) || !Schema.is(Scopes)(scopes)
+  !isDeviceToken(Redacted.value(token)) || !areScopes(scopes)
 
-const makeMemory = Effect.gen(function*() {
-  const entries = yield* Ref.make<ReadonlyMap<string, StoredToken>>(new Map())
-  return TokenStore.of({
-    get: Effect.fn("TokenStore.get")(function*(key) {
-      return Option.fromUndefinedOr((yield* Ref.get(entries)).get(nameOf(key)))
-    }),
-    put: Effect.fn("TokenStore.put")(function*(key, entry) {
-      if (isTooLarge(entry)) return yield* new TokenStoreError({ path: "memory", reason: "TooLarge" })
-      return yield* Ref.modify(entries, (all) => {
-        const known = all.get(nameOf(key))
-        return known !== undefined && sameToken(known.token, entry.token)
-          ? [known, all]
-          : [entry, new Map(all).set(nameOf(key), entry)]
-      })
-    }),
-    remove: Effect.fn("TokenStore.remove")(function*(key, token) {
-      return yield* Ref.modify(entries, (all) => {
-        const known = all.get(nameOf(key))
-        if (known === undefined || !sameToken(known.token, token)) return [false, all]
-        const rest = new Map(all)
-        rest.delete(nameOf(key))
-        return [true, rest]
-      })
+class MemoryStore {
+  readonly #entries = new Map<string, StoredToken>()
+
+  readonly get = (key: TokenKey) => Effect.sync(() => Option.fromUndefinedOr(this.#entries.get(nameOf(key))))
+
+  readonly put = (key: TokenKey, entry: StoredToken) =>
+    Effect.suspend(() => {
+      if (isTooLarge(entry)) return Effect.fail(new TokenStoreError({ path: "memory", reason: "TooLarge" }))
+      const known = this.#entries.get(nameOf(key))
+      if (known !== undefined && sameToken(known.token, entry.token)) return Effect.succeed(known)
+      this.#entries.set(nameOf(key), entry)
+      return Effect.succeed(entry)
     })
-  })
-})
+
+  readonly remove = (key: TokenKey, token: Redacted.Redacted<AuthToken>) =>
+    Effect.sync(() => {
+      const known = this.#entries.get(nameOf(key))
+      return known !== undefined && sameToken(known.token, token) && this.#entries.delete(nameOf(key))
+    })
+}
 
 /** One generation on disk. `token` is absent in the mark that a removal leaves. The fields of the key are compared. */
 const Generation = Schema.fromJsonString(Schema.Struct({
@@ -181,13 +181,9 @@ const makeFile = Effect.fnUntraced(function*(options: {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   const files = yield* PrivateFile
-  const digest = yield* Digest.Digest
 
   const directoryOf = (key: TokenKey) =>
-    Effect.map(
-      digest.digestHex(Digest.sha256, new TextEncoder().encode(nameOf(key))),
-      (hash) => paths.join(options.directory, hash)
-    )
+    Effect.map(sha256HexOf(nameOf(key)), (hash) => paths.join(options.directory, hash))
   const fileOf = (directory: string, generation: number) =>
     paths.join(directory, `${String(generation).padStart(12, "0")}.json`)
 

@@ -82,8 +82,10 @@ export const parse = (
   if (/=|%3d|token|password/i.test(url.hash)) {
     return Result.fail(new EndpointInvalid({ reason: "Fragment", suggestion: shown(`${url.origin}${url.pathname}`) }))
   }
-  url.hash = ""
-  url.hostname = canonical(url.hostname)
+  // Each of these parses the whole URL again.
+  if (url.hash !== "" || url.href.endsWith("#")) url.hash = ""
+  const hostname = canonical(url.hostname)
+  if (hostname !== url.hostname) url.hostname = hostname
   const port = url.port === "" ? (url.protocol === "wss:" ? 443 : 80) : Number(url.port)
   const loopback = isLoopback(url.hostname)
   if (url.protocol === "ws:" && !loopback && url.hostname !== hostOf(options?.plaintextHost)) {

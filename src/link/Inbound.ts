@@ -6,49 +6,61 @@ import type { Socket } from "node:net"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
 import type { InboundLimit } from "./Transport.ts"
 
-export interface Inbound {
-  /** Counts what is read from a socket for as long as the limit is one on all of it. Call it once. */
-  readonly watch: (socket: Socket) => void
-  readonly limit: (limit: InboundLimit) => void
-  /** How many bytes a message may have. */
-  readonly messageBytes: () => number
-  /** Stops the reading. Called by itself when more arrives than the limit says. */
-  readonly refuse: () => void
-}
+/** State of one link. */
+export class Inbound {
+  readonly #onExcess: () => void
+  #left: number = FrameLimit.greetingLimitBytes
+  #messageBytes = Number.POSITIVE_INFINITY
+  #watched: Socket | undefined
+  #count: ((chunk: Uint8Array) => void) | undefined
+  #refused = false
 
-/** `onExcess` is called once, from within the socket's callback. */
-export const make = (onExcess: () => void): Inbound => {
-  let left: number = FrameLimit.greetingLimitBytes
-  let messageBytes = Number.POSITIVE_INFINITY
-  let watched: Socket | undefined
-  let refused = false
-  const refuse = () => {
-    if (refused) return
-    refused = true
-    watched?.off("data", count)
-    watched?.pause()
-    onExcess()
+  /** `onExcess` is called once, from within the socket's callback. */
+  constructor(onExcess: () => void) {
+    this.#onExcess = onExcess
   }
-  const count = (chunk: Uint8Array) => {
-    left -= chunk.length
-    if (left < 0) refuse()
+
+  /** Counts what is read from a socket for as long as the limit is one on all of it. Call it once. */
+  watch(socket: Socket): void {
+    this.#watched = socket
+    this.#startCounting()
   }
-  return {
-    watch: (socket) => {
-      watched = socket
-      socket.prependListener("data", count)
-    },
-    limit: (limit) => {
-      watched?.off("data", count)
-      if ("messageBytes" in limit) {
-        messageBytes = limit.messageBytes // and no byte is counted: a session's frames come by the ten thousands
-        return
-      }
-      left = limit.totalBytes
-      messageBytes = Number.POSITIVE_INFINITY
-      watched?.prependListener("data", count)
-    },
-    messageBytes: () => messageBytes,
-    refuse
+
+  limit(limit: InboundLimit): void {
+    this.#stopCounting()
+    if ("messageBytes" in limit) {
+      this.#messageBytes = limit.messageBytes // and no byte is counted: a session's frames come by the ten thousands
+      return
+    }
+    this.#left = limit.totalBytes
+    this.#messageBytes = Number.POSITIVE_INFINITY
+    this.#startCounting()
+  }
+
+  /** How many bytes a message may have. */
+  messageBytes(): number {
+    return this.#messageBytes
+  }
+
+  /** Stops the reading. Called by itself when more arrives than the limit says. */
+  refuse(): void {
+    if (this.#refused) return
+    this.#refused = true
+    this.#stopCounting()
+    this.#watched?.pause()
+    this.#onExcess()
+  }
+
+  #startCounting(): void {
+    this.#count = (chunk) => {
+      this.#left -= chunk.length
+      if (this.#left < 0) this.refuse()
+    }
+    this.#watched?.prependListener("data", this.#count)
+  }
+
+  #stopCounting(): void {
+    if (this.#count !== undefined) this.#watched?.off("data", this.#count)
+    this.#count = undefined
   }
 }

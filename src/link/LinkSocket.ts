@@ -17,15 +17,19 @@ import type { TlsTrust } from "./TlsTrust.ts"
 import { formatPin } from "./TlsTrust.ts"
 
 /** Everything that an attempt has opened. The attempt's scope destroys it, in whatever state it is. */
-export type Handles = Set<{ readonly destroy: () => unknown }>
+export interface Handles {
+  readonly all: Set<{ readonly destroy: () => unknown }>
+  /** What comes before: an open link says goodbye. */
+  farewell: Effect.Effect<void>
+}
 
 export const makeHandles: Effect.Effect<Handles, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.sync((): Handles => new Set()),
+  Effect.sync((): Handles => ({ all: new Set(), farewell: Effect.void })),
   // Not at once: this may run in a callback of Nodejs's HTTP client, which frees its parser a second time when its socket
   // closes meanwhile. Two later requests would then share one parser, which ends the process.
-  (all) =>
+  ({ all, farewell }) =>
     Effect.andThen(
-      Effect.yieldNow,
+      Effect.andThen(farewell, Effect.yieldNow),
       Effect.sync(() => {
         for (const each of all) each.destroy()
       })
@@ -42,10 +46,17 @@ const unreachable = (phase: "dial" | "tls", cause: unknown) =>
 export const direct = (url: URL, handles: Handles): Effect.Effect<Net.Socket, LinkError> =>
   Effect.callback((resume) => {
     const socket = Net.connect({ host: withoutBrackets(url.hostname), port: portOf(url), noDelay: true })
-    handles.add(socket)
-    socket.on("error", (cause) => resume(Effect.fail(unreachable("dial", cause))))
-    socket.once("connect", () => resume(Effect.succeed(socket)))
+    handles.all.add(socket)
+    const onError = (cause: unknown) => resume(Effect.fail(unreachable("dial", cause)))
+    socket.on("error", onError)
+    socket.once("connect", () => {
+      // An error without a listener would end the process; from here on the WebSocket tells it.
+      socket.off("error", onError).on("error", ignore)
+      resume(Effect.succeed(socket))
+    })
   })
+
+const ignore = () => {}
 
 /** Authorities of Nodejs (with NODE_EXTRA_CA_CERTS), of the system and of the settings, read at first use. */
 export const makeContexts = (): (authorities: TlsTrust["authorities"]) => Tls.SecureContext => {
@@ -81,7 +92,7 @@ export const secured = (
       // variable can turn the check off.
       rejectUnauthorized: false
     })
-    handles.add(secure)
+    handles.all.add(secure)
     secure.on("error", (cause) => resume(Effect.fail(unreachable("tls", cause))))
     secure.once("secureConnect", () => {
       const problem = problemOf(secure, `${url.hostname}:${portOf(url)}`, trust)

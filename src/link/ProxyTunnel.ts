@@ -84,9 +84,9 @@ const connect = (
       // Explicit, because an environment variable can turn the default off.
       ...(secure ? { rejectUnauthorized: true, minVersion: "TLSv1.2" as const } : {})
     })
-    handles.add(request)
+    handles.all.add(request)
     request.on("connect", ({ headers, statusCode: status = 0 }, socket: Socket) => {
-      handles.add(socket)
+      handles.all.add(socket)
       socket.on("error", () => {})
       if (status < 200 || status > 299) {
         socket.destroy()

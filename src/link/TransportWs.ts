@@ -7,20 +7,22 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import type { IncomingMessage } from "node:http"
+import type { Socket } from "node:net"
 import { type RawData, WebSocket } from "ws"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
 import { field } from "../protocol/OutsideText.ts"
 import * as DialFailure from "./DialFailure.ts"
 import { isLoopback } from "./Endpoint.ts"
 import * as FrontDoor from "./FrontDoor.ts"
-import * as Inbound from "./Inbound.ts"
+import { Inbound } from "./Inbound.ts"
 import { LinkError, UpgradeRejected } from "./LinkError.ts"
 import * as LinkSocket from "./LinkSocket.ts"
 import * as ProxyEnvironment from "./ProxyEnvironment.ts"
 import * as ProxyTunnel from "./ProxyTunnel.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 import * as TlsTrust from "./TlsTrust.ts"
-import type { LinkHandler, Target } from "./Transport.ts"
+import type { InboundLimit, Link, LinkHandler, Target } from "./Transport.ts"
 import { secretsOf, Transport } from "./Transport.ts"
 
 /** How long a peer may take to answer our close frame. Real time: the one timer of this library outside `Clock`. */
@@ -45,10 +47,10 @@ interface Resources extends Options {
 const connect = Effect.fnUntraced(function*(
   target: Target,
   handler: LinkHandler,
-  { contextFor, proxyFor }: Resources
+  { contextFor, proxyFor }: Resources,
+  handles: LinkSocket.Handles
 ) {
   const { url } = target
-  const handles = yield* LinkSocket.makeHandles
   const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor === undefined
     ? ProxyEnvironment.proxyFor(yield* ProxyEnvironment.variables, url) ?? ""
     : proxyFor(url.href.replace(/^ws/, "http"))
@@ -62,127 +64,181 @@ const connect = Effect.fnUntraced(function*(
   return yield* LinkSocket.secured(socket, url, trust, contextFor(trust.authorities), handles)
 })
 
-const dial = Effect.fnUntraced(function*(
-  target: Target,
-  handler: LinkHandler,
-  resources: Resources
-) {
-  const clock = yield* Clock.Clock
-  const opened = Deferred.makeUnsafe<void, LinkError | UpgradeRejected>()
-  const state = { open: false, ended: false, refused: false }
-  // The first end counts. It goes to the dialling fiber or, once the link is open, to the handler.
-  const end = (error: LinkError | UpgradeRejected) => {
-    if (state.ended) return
-    state.ended = true
-    if (!Deferred.doneUnsafe(opened, Effect.fail(error)) && error._tag === "LinkError") handler.onClose(error)
+/**
+ * One WebSocket from its dial to its end. The first end counts: it goes to the dialling fiber or, once open, to the handler. What
+ * `Link` has are properties, so that a link can be wrapped by spreading it.
+ */
+class WsLink implements Link {
+  readonly inbound: Inbound
+  readonly #handler: LinkHandler
+  readonly #secrets: ReadonlyArray<Redacted.Redacted>
+  #opened: Deferred.Deferred<void, LinkError | UpgradeRejected> | undefined = Deferred.makeUnsafe()
+  #ws: WebSocket | undefined
+  #cause: Error | undefined
+  #open = false
+  #ended = false
+  #refused = false
+
+  constructor(target: Target, handler: LinkHandler) {
+    this.#handler = handler
+    this.#secrets = secretsOf(target)
+    this.inbound = new Inbound(() => {
+      this.#refused = true
+      this.end(() => this.#tooLarge())
+    })
   }
-  const tooLarge = () => new LinkError({ reason: "TooLarge", phase: state.open ? "session" : "upgrade" })
-  const inbound = Inbound.make(() => {
-    state.refused = true
-    end(tooLarge())
-  })
-  const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
-  const secrets = secretsOf(target)
-  const connection = yield* connect(target, handler, resources)
+
+  attach(ws: WebSocket): void {
+    this.#ws = ws
+    ws.once("open", () => {
+      this.#open = true
+      this.inbound.limit({ totalBytes: FrameLimit.greetingLimitBytes })
+      ws.removeAllListeners("unexpected-response")
+      if (this.#opened !== undefined) Deferred.doneUnsafe(this.#opened, Effect.void)
+      this.#opened = undefined
+    })
+    ws.on("message", (data, isBinary) => {
+      if (this.#ended) return
+      if (sizeOf(data) > this.inbound.messageBytes()) return this.inbound.refuse()
+      this.#handler.onText(isBinary ? "" : data.toString())
+    })
+    ws.on("error", (error) => {
+      this.#cause = error
+      // The close of an open link waits for the peer, which has just shown that it does not keep to the protocol.
+      if (!this.#open) return
+      this.end(() => tooLargeCodes.has(DialFailure.errnoOf(error) ?? "") ? this.#tooLarge() : this.#broken(1006, ""))
+    })
+    ws.on("close", (closeCode, reason) => this.end(() => this.#broken(closeCode, reason.toString())))
+  }
+
+  /** Waits until the link is open. */
+  get opened(): Effect.Effect<void, LinkError | UpgradeRejected> {
+    return this.#opened === undefined ? Effect.void : Deferred.await(this.#opened)
+  }
+
+  end(why: () => LinkError | UpgradeRejected): void {
+    if (this.#ended) return
+    this.#ended = true
+    const error = why()
+    if (this.#opened !== undefined) Deferred.doneUnsafe(this.#opened, Effect.fail(error))
+    else if (error._tag === "LinkError") this.#handler.onClose(error)
+  }
+
+  /** Closes, gives the peer a short time to answer, and destroys the socket then. Nothing more is told. */
+  get closed(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const ws = this.#ws
+      this.#ended = true
+      if (ws === undefined || ws.readyState === WebSocket.CLOSED) return resume(Effect.void)
+      const timer = setTimeout(() => ws.terminate(), closeGraceMs)
+      timer.unref()
+      ws.once("close", () => {
+        clearTimeout(timer)
+        resume(Effect.void)
+      })
+      if (this.#refused) ws.terminate()
+      else ws.close(1000)
+    })
+  }
+
+  readonly sendUnsafe = (text: string): boolean => {
+    if (this.#ended || this.#ws?.readyState !== WebSocket.OPEN) return false
+    this.#ws.send(text)
+    return true
+  }
+  readonly closeUnsafe = (code: number, reason: string): void => {
+    this.#ws?.close(code, reason)
+  }
+  readonly pause = (): void => {
+    this.#ws?.pause()
+  }
+  readonly resume = (): void => {
+    this.#ws?.resume()
+  }
+  readonly limitUnsafe = (limit: InboundLimit): void => {
+    this.inbound.limit(limit)
+  }
+
+  #tooLarge(): LinkError {
+    return new LinkError({ reason: "TooLarge", phase: this.#open ? "session" : "upgrade" })
+  }
+  #broken(closeCode: number, closeReason: string): LinkError {
+    const cause = this.#cause
+    return new LinkError({
+      reason: this.#open ? "Closed" : DialFailure.reasonOf("upgrade", cause),
+      phase: this.#open ? "session" : "upgrade",
+      closeCode: this.#open ? closeCode : undefined,
+      closeReason: this.#open ? field(closeReason, { secrets: this.#secrets }) : undefined,
+      errno: DialFailure.errnoOf(cause),
+      // The HTTP parser attaches the packet that it could not read, which may hold secrets.
+      cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause
+    })
+  }
+}
+
+const dial = Effect.fnUntraced(function*(target: Target, handler: LinkHandler, resources: Resources) {
+  const clock = yield* Clock.Clock
+  const handles = yield* LinkSocket.makeHandles
+  const connection = yield* connect(target, handler, resources, handles)
   if (connection.destroyed) {
     return yield* new LinkError({ reason: "HungUp", phase: "upgrade", errno: "ECONNRESET" })
   }
   handler.onPhase?.("upgrade")
-  const ws = yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const socket = new WebSocket(target.url, {
-        perMessageDeflate: false,
-        maxPayload: FrameLimit.receiveLimitBytes(),
-        createConnection: () => connection,
-        finishRequest: (request) => {
-          request.once("socket", inbound.watch)
-          request.end()
-        },
-        headers: Object.fromEntries(headers.map(({ name, value }) => [name, Redacted.value(value)])),
-        ...(target.origin === undefined ? {} : { origin: target.origin })
-      })
-      let cause: Error | undefined
-      const broken = (closeCode: number, closeReason: string) =>
-        new LinkError({
-          reason: state.open ? "Closed" : DialFailure.reasonOf("upgrade", cause),
-          phase: state.open ? "session" : "upgrade",
-          closeCode: state.open ? closeCode : undefined,
-          closeReason: state.open ? field(closeReason, { secrets }) : undefined,
-          errno: DialFailure.errnoOf(cause),
-          // The HTTP parser attaches the packet that it could not read, which may hold secrets.
-          cause: Predicate.hasProperty(cause, "rawPacket") ? undefined : cause
-        })
-      socket.on("open", () => {
-        state.open = true
-        inbound.limit({ totalBytes: FrameLimit.greetingLimitBytes })
-        Deferred.doneUnsafe(opened, Effect.void)
-      })
-      socket.on("message", (data, isBinary) => {
-        if (state.ended) return
-        if (sizeOf(data) > inbound.messageBytes()) return inbound.refuse()
-        handler.onText(isBinary ? "" : data.toString())
-      })
-      socket.on("unexpected-response", (request, response) => {
-        let body = ""
-        response.setEncoding("utf8")
-        const refused = () => {
-          const status = response.statusCode ?? 0
-          const location = locationOf(response.headers.location, target.url)
-          end(
-            new UpgradeRejected({
-              reason: FrontDoor.recognise({ status, headers: response.headers, location, body }, target.url),
-              status,
-              body: field(body, { secrets }),
-              location: location === undefined
-                ? undefined
-                : field(`${location.origin}${location.pathname}`, { secrets }),
-              retryAfterMs: RetryAfter.read(response.headers, clock.currentTimeMillisUnsafe())
-            })
-          )
-          request.destroy()
-        }
-        response.on("data", (chunk: string) => {
-          body += chunk
-          if (body.length >= upgradeBodyBytes) refused()
-        })
-        response.on("end", refused)
-        response.on("error", refused)
-      })
-      socket.on("error", (error) => {
-        cause = error
-        // The close of an open link waits for the peer, which has just shown that it does not keep to the protocol.
-        if (state.open) end(tooLargeCodes.has(DialFailure.errnoOf(error) ?? "") ? tooLarge() : broken(1006, ""))
-      })
-      socket.on("close", (closeCode, reason) => end(broken(closeCode, reason.toString())))
-      return socket
-    }),
-    (socket) =>
-      Effect.callback<void>((resume) => {
-        state.ended = true
-        if (socket.readyState === WebSocket.CLOSED) return resume(Effect.void)
-        const timer = setTimeout(() => socket.terminate(), closeGraceMs)
-        timer.unref()
-        socket.once("close", () => {
-          clearTimeout(timer)
-          resume(Effect.void)
-        })
-        if (state.refused) socket.terminate()
-        else socket.close(1000)
-      })
-  )
-  yield* Deferred.await(opened)
-  return {
-    sendUnsafe: (text: string) => {
-      if (state.ended || ws.readyState !== WebSocket.OPEN) return false
-      ws.send(text)
-      return true
-    },
-    closeUnsafe: (code: number, reason: string) => ws.close(code, reason),
-    pause: () => ws.pause(),
-    resume: () => ws.resume(),
-    limitUnsafe: inbound.limit
-  }
+  const link = upgrade(connection, target, handler, clock)
+  handles.farewell = link.closed
+  yield* link.opened
+  return link
 })
+
+/** Asks for the WebSocket over a connection. */
+const upgrade = (connection: Socket, target: Target, handler: LinkHandler, clock: Clock.Clock): WsLink => {
+  const link = new WsLink(target, handler)
+  const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
+  const ws = new WebSocket(target.url, {
+    perMessageDeflate: false,
+    maxPayload: FrameLimit.receiveLimitBytes(),
+    createConnection: () => connection,
+    finishRequest: (request) => {
+      request.once("socket", (socket) => link.inbound.watch(socket))
+      request.end()
+    },
+    headers: Object.fromEntries(headers.map(({ name, value }) => [name, Redacted.value(value)])),
+    ...(target.origin === undefined ? {} : { origin: target.origin })
+  })
+  link.attach(ws)
+  ws.on("unexpected-response", (request, response) => {
+    let body = ""
+    response.setEncoding("utf8")
+    const refused = () => {
+      link.end(() => refusalOf(response, body, target, clock))
+      request.destroy()
+    }
+    response.on("data", (chunk: string) => {
+      body += chunk
+      if (body.length >= upgradeBodyBytes) refused()
+    })
+    response.on("end", refused)
+    response.on("error", refused)
+  })
+  return link
+}
+
+const refusalOf = (
+  { headers, statusCode: status = 0 }: IncomingMessage,
+  body: string,
+  target: Target,
+  clock: Clock.Clock
+): UpgradeRejected => {
+  const secrets = secretsOf(target)
+  const location = locationOf(headers.location, target.url)
+  return new UpgradeRejected({
+    reason: FrontDoor.recognise({ status, headers, location, body }, target.url),
+    status,
+    body: field(body, { secrets }),
+    location: location === undefined ? undefined : field(`${location.origin}${location.pathname}`, { secrets }),
+    retryAfterMs: RetryAfter.read(headers, clock.currentTimeMillisUnsafe())
+  })
+}
 
 /** What `ws` says of a message of too many bytes or too many pieces. */
 const tooLargeCodes: ReadonlySet<string> = new Set([

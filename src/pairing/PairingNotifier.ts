@@ -2,22 +2,24 @@
  * Tells what a person has to approve, and when that is over.
  *
  * One fiber reads the status of `Supervisor`, runs it through `PairingStep.step` and publishes the notices. Nothing else
- * decides. The clocks of a live notice belong to its key: a poll does not restart them, and a change of the key ends them.
+ * decides. Other fibers keep the time of a live notice, and there are none without one.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
-import * as SubscriptionRef from "effect/SubscriptionRef"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as Broadcast from "../broadcast/Broadcast.ts"
+import type { GatewayStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import { ApproveCommands } from "./ApproveCommand.ts"
-import type { LiveNotice, Outcome, Pairing, PairingEvent, Subject } from "./PairingStep.ts"
+import type { LiveNotice, Pairing, PairingEvent, Subject } from "./PairingStep.ts"
 import { expiryLeadMs, idle, replay, step } from "./PairingStep.ts"
 
 /** How often a person is reminded of a request. */
@@ -43,101 +45,128 @@ export class PairingNotifier extends Context.Service<PairingNotifier, {
    */
   readonly notices: Stream.Stream<PairingNotice>
 }>()("effect-openclaw/pairing/PairingNotifier") {
+  static readonly make = (
+    options?: Options
+  ): Effect.Effect<
+    PairingNotifier["Service"],
+    never,
+    ApproveCommands | DeviceIdentity | Scope.Scope | Supervisor
+  > => make(options ?? {})
+
   static readonly layer = (
     options?: Options
   ): Layer.Layer<PairingNotifier, never, Supervisor | DeviceIdentity | ApproveCommands> =>
-    Layer.effect(PairingNotifier, make(options ?? {}))
+    Layer.effect(PairingNotifier, PairingNotifier.make(options))
 }
+
+/** State of one notifier. */
+interface Notifier {
+  readonly subject: Subject
+  readonly clock: Clock.Clock
+  readonly scope: Scope.Scope
+  readonly intervalMs: number
+  readonly reminders: number
+  readonly told: Broadcast.Broadcast<PairingNotice>
+  /** What `told` has no notice for counts too. */
+  readonly changes: Broadcast.Broadcast<Option.Option<LiveNotice>>
+  latest: Pairing
+  /** Reminds of the live notice, and tells that it expires. */
+  reminding: Fiber.Fiber<void> | undefined
+  expiring: Fiber.Fiber<void> | undefined
+}
+
+/** Changes the state and publishes in one step, so that a subscriber gets a notice once: in its snapshot or as it comes. */
+const note = (self: Notifier, event: PairingEvent): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const before = self.latest.live
+    const [pairing, outcome] = step(self.subject, self.latest, event)
+    self.latest = pairing
+    if (outcome._tag === "Emitted") {
+      for (const notice of outcome.notices) self.told.publish(notice)
+    }
+    if (pairing.live === before) return Effect.void
+    self.changes.publish(Option.fromUndefinedOr(pairing.live))
+    return keepTime(self, before, pairing.live)
+  })
+
+/** The clocks of a live notice belong to its key: a poll does not restart them, and a change of the key ends them. */
+const keepTime = (
+  self: Notifier,
+  before: LiveNotice | undefined,
+  live: LiveNotice | undefined
+): Effect.Effect<void> => {
+  const sameKey = before?.key === live?.key
+  const restarts = [
+    sameKey && before?.noticedAtMs === live?.noticedAtMs ? undefined : "reminding" as const,
+    sameKey && before?.dropsAtMs === live?.dropsAtMs ? undefined : "expiring" as const
+  ].filter((clock) => clock !== undefined)
+  return Effect.forEach(restarts, (clock) => {
+    self[clock]?.interruptUnsafe()
+    self[clock] = undefined
+    if (live === undefined) return Effect.void
+    const due = clock === "reminding" ? remind(self, live) : expire(self, live)
+    return Effect.map(Effect.forkIn(due, self.scope), (fiber) => {
+      self[clock] = fiber
+    })
+  }, { discard: true })
+}
+
+// By durations, so that a wall clock that is set delays nothing.
+const after = (self: Notifier, ms: number, event: PairingEvent): Effect.Effect<void> =>
+  Effect.andThen(Effect.sleep(Duration.millis(ms)), note(self, event))
+
+const remind = Effect.fnUntraced(function*(self: Notifier, { key, noticedAtMs }: LiveNotice) {
+  for (let reminder = 1; reminder <= self.reminders; reminder++) {
+    yield* after(self, self.intervalMs, { _tag: "ReminderDue", key, noticedAtMs, reminder })
+  }
+})
+
+const expire = Effect.fnUntraced(function*(self: Notifier, { dropsAtMs, key }: LiveNotice) {
+  if (dropsAtMs === undefined) return
+  const leftMs = Math.max(0, dropsAtMs - self.clock.currentTimeMillisUnsafe())
+  const openMs = Math.max(0, leftMs - expiryLeadMs)
+  // The due time rather than the present time, as a timer may fire a moment early.
+  yield* after(self, openMs, { _tag: "ExpiryDue", key, nowMs: dropsAtMs - expiryLeadMs })
+  yield* after(self, leftMs - openMs, { _tag: "ExpiryDue", key, nowMs: dropsAtMs })
+})
 
 const make = Effect.fnUntraced(function*(options: Options) {
   const supervisor = yield* Supervisor
   const { deviceId } = yield* DeviceIdentity
   const clock = yield* Clock.Clock
+  const scope = yield* Scope.Scope
   const subject: Subject = { deviceId, commands: yield* ApproveCommands }
-  const intervalMs = Duration.toMillis(options.reminderInterval ?? "30 seconds")
-  const reminders = options.reminders ?? 2
-
-  const live = yield* SubscriptionRef.make(Option.none<LiveNotice>())
-  let latest: Pairing = idle
-  const told = Broadcast.make<PairingNotice>({ snapshot: () => replay(subject, latest) })
-
-  /** Changes the state and publishes in one step, so that a subscriber gets a notice once: in its snapshot or as it comes. */
-  const apply = ([pairing, outcome]: readonly [Pairing, Outcome]) =>
-    Effect.suspend(() => {
-      const changed = pairing.live !== latest.live
-      latest = pairing
-      if (outcome._tag === "Emitted") {
-        for (const notice of outcome.notices) told.publish(notice)
-      }
-      return changed ? SubscriptionRef.set(live, Option.fromUndefinedOr(pairing.live)) : Effect.void
-    })
-
-  const statuses = Stream.map(supervisor.changes, ({ gatewayScope, status }): PairingEvent => ({
-    _tag: "StatusChanged",
-    status,
-    gateway: gatewayScope,
-    nowMs: clock.currentTimeMillisUnsafe()
-  }))
-
-  // By durations, so that a wall clock that is set delays nothing.
-  const after = (ms: number, event: PairingEvent) => Effect.as(Effect.sleep(Duration.millis(ms)), event)
-  const clockOf = (
-    same: (one: LiveNotice, other: LiveNotice) => boolean,
-    ticks: (live: LiveNotice) => Iterable<Effect.Effect<PairingEvent>>
-  ) =>
-    SubscriptionRef.changes(live).pipe(
-      Stream.changesWith(Option.makeEquivalence(same)),
-      Stream.switchMap(Option.match({
-        onNone: () => Stream.empty,
-        onSome: (now) => Stream.mapEffect(Stream.fromIterable(ticks(now)), (tick) => tick)
-      }))
-    )
-  const reminderClock = clockOf(
-    (one, other) => one.key === other.key && one.noticedAtMs === other.noticedAtMs,
-    function*({ key, noticedAtMs }) {
-      for (let reminder = 1; reminder <= reminders; reminder++) {
-        yield after(intervalMs, { _tag: "ReminderDue", key, noticedAtMs, reminder })
-      }
-    }
-  )
-  const expiryClock = clockOf(
-    (one, other) => one.key === other.key && one.dropsAtMs === other.dropsAtMs,
-    function*({ dropsAtMs, key }) {
-      if (dropsAtMs === undefined) return
-      const leftMs = Math.max(0, dropsAtMs - clock.currentTimeMillisUnsafe())
-      const openMs = Math.max(0, leftMs - expiryLeadMs)
-      // The due time rather than the present time, as a timer may fire a moment early.
-      yield after(openMs, { _tag: "ExpiryDue", key, nowMs: dropsAtMs - expiryLeadMs })
-      yield after(leftMs - openMs, { _tag: "ExpiryDue", key, nowMs: dropsAtMs })
-    }
-  )
+  const self: Notifier = {
+    subject,
+    clock,
+    scope,
+    intervalMs: Duration.toMillis(options.reminderInterval ?? "30 seconds"),
+    reminders: options.reminders ?? 2,
+    told: Broadcast.make({ snapshot: () => replay(subject, self.latest) }),
+    changes: Broadcast.make({ snapshot: () => [Option.fromUndefinedOr(self.latest.live)] }),
+    latest: idle,
+    reminding: undefined,
+    expiring: undefined
+  }
+  const changed = (status: GatewayStatus["status"], gateway: string) =>
+    note(self, { _tag: "StatusChanged", status, gateway, nowMs: clock.currentTimeMillisUnsafe() })
 
   // Runs after the fibers have ended, as finalizers run in reverse: no subscriber is left with an open notice.
-  yield* Effect.addFinalizer(() =>
-    Effect.suspend(() =>
-      apply(
-        step(subject, latest, {
-          _tag: "StatusChanged",
-          status: { _tag: "Stopped" },
-          gateway: latest.live?.gateway ?? "",
-          nowMs: clock.currentTimeMillisUnsafe()
-        })
-      )
-    ).pipe(Effect.andThen(Effect.sync(told.end)))
+  yield* Scope.addFinalizer(
+    scope,
+    Effect.andThen(
+      Effect.suspend(() => changed({ _tag: "Stopped" }, self.latest.live?.gateway ?? "")),
+      Effect.sync(self.told.end)
+    )
   )
-  yield* Stream.mergeAll([statuses, reminderClock, expiryClock], { concurrency: "unbounded" }).pipe(
-    Stream.mapAccum(() => idle, (pairing, event) => {
-      const stepped = step(subject, pairing, event)
-      return [stepped[0], [stepped]]
-    }),
-    Stream.runForEach(apply),
+  yield* Broadcast.runForEach(supervisor.changes, ({ gatewayScope, status }) => changed(status, gatewayScope)).pipe(
     Effect.tapDefect((defect) => Effect.logError("pairing notifier died", defect)),
     Effect.forkScoped
   )
 
   return PairingNotifier.of({
-    current: Effect.sync(() => Option.fromUndefinedOr(latest.live)),
-    currentChanges: SubscriptionRef.changes(live),
-    notices: told.subscribe()
+    current: Effect.sync(() => Option.fromUndefinedOr(self.latest.live)),
+    currentChanges: self.changes.subscribe(),
+    notices: self.told.subscribe()
   })
 })

@@ -192,7 +192,7 @@ export const HelloOk = Schema.Struct({
     connId: lenient(Schema.String)
   })),
   features: lenient(Schema.Struct({
-    methods: lenient(Schema.Array(Schema.String))
+    methods: lenient(Schema.declare(MethodList.isMethodList))
   })),
   auth: granting(
     Schema.Struct({

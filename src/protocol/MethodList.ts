@@ -9,6 +9,10 @@ const mostLists = 8
 const mostNames = 2000
 const mostUnits = 100_000
 
+/** A guard, as a schema of an array takes forty times as long, and hundreds of names come with every hello-ok. */
+export const isMethodList = (value: unknown): value is ReadonlyArray<string> =>
+  Array.isArray(value) && value.every((name) => typeof name === "string")
+
 const recent: Array<ReadonlyArray<string>> = []
 
 const equal = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): boolean =>

@@ -130,9 +130,12 @@ export class TaskJournal extends Context.Service<TaskJournal, {
   ): Layer.Layer<TaskJournal, never, DeviceIdentity | Machine> =>
     Layer.unwrap(Effect.map(DeviceIdentity, ({ deviceId }) => TaskJournal.layerFile({ ...options, deviceId })))
 
+  /** In memory only. */
+  static readonly makeMemory: Effect.Effect<TaskJournal["Service"]> = Effect.sync(() => makeMemory())
+
   /** In memory only. Each use of the layer is a journal of its own, so that agents do not share their tasks. */
   static readonly layerMemory: Layer.Layer<TaskJournal> = Layer.fresh(
-    Layer.effect(TaskJournal, Effect.sync(() => makeMemory()))
+    Layer.effect(TaskJournal, TaskJournal.makeMemory)
   )
 }
 

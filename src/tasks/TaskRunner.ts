@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Broadcast from "../broadcast/Broadcast.ts"
 import type { GatewayStatus } from "../connection/ConnectionStatus.ts"
@@ -88,10 +89,18 @@ export class TaskRunner extends Context.Service<TaskRunner, {
     taskId: TaskId
   ) => Effect.Effect<boolean, TaskNotFound | FrameTooLarge | MissingScope | RequestRejected>
 }>()("effect-openclaw/tasks/TaskRunner") {
+  static readonly make = (
+    options?: Options
+  ): Effect.Effect<
+    TaskRunner["Service"],
+    never,
+    Scope.Scope | SecureRandom.SecureRandom | Supervisor | TaskJournal
+  > => make(options)
+
   static readonly layer = (
     options?: Options
   ): Layer.Layer<TaskRunner, never, Supervisor | SecureRandom.SecureRandom | TaskJournal> =>
-    Layer.effect(TaskRunner, make(options))
+    Layer.effect(TaskRunner, TaskRunner.make(options))
 }
 
 /** How often the journal is asked, while tasks are open, whether another process wants one of them aborted. */
@@ -194,7 +203,7 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
   yield* inherit(state.connection.gatewayScope)
   follow(state.connection)
   run("abort requests", abortRequests)
-  run("status", Stream.runForEach(supervisor.changes, (next) => Effect.sync(() => onConnection(next))))
+  run("status", Broadcast.runForEach(supervisor.changes, (next) => Effect.sync(() => onConnection(next))))
 
   const events = broadcast.subscribe().pipe(
     Stream.map(({ event }) => event),

@@ -1,6 +1,6 @@
 /**
- * Whole agents in one process: `node --expose-gc <program> <count> <url> <idle ms>` starts so many `Agent.layer` together, each
- * with an identity of its own (`DeviceIdentity.layerEphemeral`), stores in memory, notifier, tasks and events, and prints one
+ * Whole agents in one process: `node --expose-gc <program> <count> <url> <idle ms>` starts so many agents together, each
+ * with an identity of its own (`DeviceIdentity.makeEphemeral`), stores in memory, notifier, tasks and events, and prints one
  * JSON object. They share what a process has once.
  *
  * A failure is a wait or a halt before the first connection, or an agent that is not connected at the end. Idle CPU is the
@@ -40,14 +40,14 @@ const shared = Layer.mergeAll(
   Signer.layerNodejs,
   ApproveCommands.layerAnywhere
 )
-const agent = Agent.layer().pipe(
-  Layer.provide(Layer.mergeAll(
-    GatewayConfig.layer({ url, token: Redacted.make("a-token") }),
-    DeviceIdentity.layerEphemeral(),
-    TokenStore.layerMemory,
-    TaskJournal.layerMemory
-  )),
-  Layer.fresh
+const agent = Agent.make().pipe(
+  Effect.provideServiceEffect(
+    GatewayConfig,
+    Effect.orDie(GatewayConfig.make({ url, token: Redacted.make("a-token") }))
+  ),
+  Effect.provideServiceEffect(DeviceIdentity, DeviceIdentity.makeEphemeral()),
+  Effect.provideServiceEffect(TokenStore, TokenStore.makeMemory),
+  Effect.provideServiceEffect(TaskJournal, TaskJournal.makeMemory)
 )
 
 const scope = Scope.makeUnsafe()
@@ -56,7 +56,7 @@ let up = 0
 let failures = 0
 
 const start = Effect.gen(function*() {
-  const supervisor = Context.get(yield* Layer.buildWithScope(agent, scope), Supervisor)
+  const supervisor = Context.get(yield* Scope.provide(agent, scope), Supervisor)
   yield* supervisor.changes.pipe(
     Stream.takeUntil(({ status }) => status._tag === "Connected"),
     Stream.runForEach(({ status }) =>

@@ -1,5 +1,5 @@
 /**
- * A supervised connection of this library, as an agent has it: its own ephemeral identity (`DeviceIdentity.layerEphemeral`
+ * A supervised connection of this library, as an agent has it: its own ephemeral identity (`DeviceIdentity.makeEphemeral`
  * makes the key), device tokens in memory, retries, deadlines and watchdog.
  */
 import { Admission } from "effect-openclaw/connection/Admission"
@@ -10,13 +10,11 @@ import { DeviceIdentity } from "effect-openclaw/identity/DeviceIdentity"
 import { Signer } from "effect-openclaw/identity/Signer"
 import { TokenStore } from "effect-openclaw/identity/TokenStore"
 import * as TransportWs from "effect-openclaw/link/TransportWs"
-import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Client, Payload } from "./Client.ts"
@@ -26,32 +24,25 @@ const shared = Layer.mergeAll(Admission.layer, TransportWs.layer, SecureRandom.l
 const sharedScope = Scope.makeUnsafe()
 const context = Effect.runPromise(Layer.buildWithScope(shared, sharedScope))
 
-const device = (url: string) =>
-  Supervisor.layer.pipe(
-    Layer.provide(Handshake.layer),
-    Layer.provide(Layer.mergeAll(
-      GatewayConfig.layer({ url, token: Redacted.make("a-token") }),
-      DeviceIdentity.layerEphemeral(),
-      TokenStore.layerMemory
-    )),
-    Layer.fresh
+const device = Effect.fnUntraced(function*(url: string) {
+  const supervisor = yield* Supervisor.make.pipe(
+    Effect.provideServiceEffect(Handshake, Handshake.make),
+    Effect.provideServiceEffect(
+      GatewayConfig,
+      Effect.orDie(GatewayConfig.make({ url, token: Redacted.make("a-token") }))
+    ),
+    Effect.provideServiceEffect(DeviceIdentity, DeviceIdentity.makeEphemeral()),
+    Effect.provideServiceEffect(TokenStore, TokenStore.makeMemory)
   )
+  return yield* supervisor.session
+})
 
 export const client: Client = {
   connect: async (url) => {
     const scope = Scope.makeUnsafe()
-    const services = await context
-    const connected = Effect.gen(function*() {
-      const supervisor = Context.get(yield* Layer.buildWithScope(device(url), scope), Supervisor)
-      return yield* supervisor.changes.pipe(
-        Stream.filterMap(({ status }) =>
-          status._tag === "Connected" ? Result.succeed(status.session) : Result.fail(undefined)
-        ),
-        Stream.runHead,
-        Effect.flatMap(Effect.fromOption)
-      )
-    })
-    const session = await Effect.runPromise(Effect.provideContext(connected, services))
+    const session = await Effect.runPromise(
+      Effect.provideContext(Scope.provide(device(url), scope), await context)
+    )
     return {
       request: (method, params) => Effect.runPromise(session.request(method, params)),
       onEvent: (take) => {

@@ -38,7 +38,7 @@ describe("Attendance", () => {
       yield* Scope.close(scope, Exit.void)
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(seenAtMs(attendance), 10_000)
-      yield* Attendance.checkNow(attendance)
+      Attendance.checkNow(attendance)
       assert.strictEqual(seenAtMs(attendance), 20_000)
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(seenAtMs(attendance), 50_000)
@@ -59,7 +59,7 @@ describe("Attendance", () => {
       const attendance = yield* made
       const wait = yield* ended(Attendance.waitUntil(attendance, 10_000, 3000))
       yield* TestClock.adjust("1 second")
-      yield* Attendance.checkNow(attendance)
+      Attendance.checkNow(attendance)
       yield* TestClock.adjust("1999 millis")
       assert.isUndefined(wait.pollUnsafe())
       yield* TestClock.adjust(1)
@@ -69,14 +69,14 @@ describe("Attendance", () => {
   it.effect("checkNow before a wait ends it at once, unless an attempt has answered it", () =>
     Effect.gen(function*() {
       const attendance = yield* made
-      yield* Attendance.checkNow(attendance)
+      Attendance.checkNow(attendance)
       yield* Attendance.waitForCheck(attendance)
-      yield* Attendance.checkNow(attendance)
+      Attendance.checkNow(attendance)
       Attendance.answered(attendance)
       const wait = yield* ended(Attendance.waitForCheck(attendance))
       yield* TestClock.adjust("1 day")
       assert.isUndefined(wait.pollUnsafe())
-      yield* Attendance.checkNow(attendance)
+      Attendance.checkNow(attendance)
       assert.strictEqual(yield* Fiber.join(wait), 86_400_000)
     }))
 
@@ -85,7 +85,7 @@ describe("Attendance", () => {
       const attendance = yield* made
       const told: Array<number> = []
       const wait = yield* ended(
-        Attendance.waitForNextAsk(attendance, approval, 0, (atMs) => Effect.sync(() => void told.push(atMs)))
+        Attendance.waitForNextAsk(attendance, approval, 0, (atMs) => void told.push(atMs))
       )
       yield* TestClock.adjust("1 second")
       const scope = yield* Scope.make()

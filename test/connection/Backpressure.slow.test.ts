@@ -52,7 +52,7 @@ describe("a subscriber with backpressure", () => {
       // As the handshake does after hello-ok.
       link.limitUnsafe?.({ messageBytes: 1024 * 1024 })
       const session = yield* prepared.open(
-        { link, hello: { type: "hello-ok", protocol: 4 }, clockDeltaMs: 0, elapsedMs: 0 },
+        { link, hello: { type: "hello-ok", protocol: 4 } },
         {
           protocol: 4,
           serverVersion: undefined,

@@ -114,7 +114,9 @@ describe("a refusal of the upgrade or of TLS", () => {
       link.close(1006)
       const before = running.seen.length
       yield* TestClock.adjust("3 hours")
-      const waits = running.seen.slice(before).flatMap((status) => status._tag === "Waiting" ? [status.retryAtMs] : [])
+      const waits = running.seen.slice(before).flatMap((status) =>
+        status._tag === "Waiting" && status.cause._tag === "UpgradeRejected" ? [status.retryAtMs] : []
+      )
       const gaps = waits.map((atMs, index) => atMs - (waits[index - 1] ?? atMs)).slice(1)
       for (const [index, gapMs] of gaps.entries()) {
         const full = Math.min(30_000 * 2 ** (index + 1), 600_000)

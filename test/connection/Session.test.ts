@@ -76,9 +76,7 @@ const opened = Effect.fnUntraced(function*(options: {
           ...(options.tickIntervalMs === undefined ? {} : { tickIntervalMs: options.tickIntervalMs }),
           ...(options.maxPayload === undefined ? {} : { maxPayload: options.maxPayload })
         }
-      },
-      clockDeltaMs: 0,
-      elapsedMs: 1
+      }
     },
     { ...facts, scopes: options.scopes ?? facts.scopes },
     { requestTimeout: Duration.seconds(30) }

@@ -223,6 +223,7 @@ export const start = Effect.fnUntraced(function*(
     status: Effect.map(SubscriptionRef.get(connection), ({ status }) => status),
     changes: SubscriptionRef.changes(connection),
     gatewayScope: Effect.die(new Error("a status and its gateway are read together")),
+    session: Effect.never,
     attend: Effect.void,
     checkNow: Effect.void,
     pause: Effect.void,

@@ -41,9 +41,7 @@ export const make = Effect.gen(function*() {
         closeUnsafe: () => {},
         pause: () => {},
         resume: () => {}
-      },
-      clockDeltaMs: 0,
-      elapsedMs: 1
+      }
     },
     plainFacts,
     { requestTimeout: Duration.seconds(30) }
