@@ -104,12 +104,18 @@ export const chatMessageGet = method(
 
 /**
  * How a run ended, within `timeoutMs`. Gateways remember it for some minutes and forget it when they restart. `status` is `ok`,
- * `error` or `timeout`. The reply in the answer is not read: it has at most 4,096 UTF-16 code units.
+ * `error`, `timeout` or `pending`; `tasks/RunEnd` says what else is read.
  */
 export const agentWait = method(
   "agent.wait",
   Schema.Struct({ runId: Schema.String, timeoutMs: Schema.Int }),
-  Schema.Struct({ status: Schema.String, error: Schema.optionalKey(Schema.String) })
+  Schema.Struct({
+    status: Schema.String,
+    error: Schema.optionalKey(Schema.Unknown),
+    endedAt: Schema.optionalKey(Schema.Unknown),
+    stopReason: Schema.optionalKey(Schema.Unknown),
+    terminalReply: Schema.optionalKey(Schema.Unknown)
+  })
 )
 
 const Device = Schema.Struct({

@@ -31,7 +31,11 @@ export type ChatEvent =
     readonly shortened?: true | undefined
   }
   | { readonly _tag: "Error"; readonly text: string }
-  | { readonly _tag: "Aborted"; readonly text: string }
+  /**
+   * `uncertain`: a stop command ended the run, or the agent did, without a word; what is then told as an abort is a failure, for
+   * 2026.9.6.
+   */
+  | { readonly _tag: "Aborted"; readonly text: string; readonly uncertain?: true | undefined }
 
 /** Where an agent stands, from an `agent` event. */
 export interface AgentPhase {
@@ -39,6 +43,8 @@ export interface AgentPhase {
   readonly stream: "lifecycle" | "tool"
   /** `phase`, `phase · name` for a tool, and `: error` behind it when one is told. */
   readonly label: string
+  /** The run, or an attempt of it, begins or ends with it. A `chat` event tells the end at once, but for a failed run of 2026.5. */
+  readonly turn?: "Begins" | "Ends" | undefined
 }
 
 /** Whose event it is. */
@@ -86,9 +92,11 @@ export const decodeAgent = (payload: unknown): Option.Option<AgentPhase> => {
   if (payload.stream !== "lifecycle" && payload.stream !== "tool") return Option.none()
   return Option.map(decodeAgentPayload(payload), ({ data, stream }) => ({
     stream,
-    label: phaseLabel(data.phase, data.name, data.error)
+    label: phaseLabel(data.phase, data.name, data.error),
+    ...(stream === "lifecycle" && turns[data.phase] !== undefined ? { turn: turns[data.phase] } : {})
   }))
 }
+const turns: Readonly<Record<string, AgentPhase["turn"]>> = { start: "Begins", end: "Ends", error: "Ends" }
 
 /** A phase as one line of at most `OutsideText.lengths.phase`. */
 export const phaseLabel = (phase: string, name?: string | null, error?: string | null): string =>
@@ -112,7 +120,8 @@ const ChatPayload = Schema.Struct({
   text: Schema.optionalKey(Schema.Unknown),
   content: Schema.optionalKey(Schema.Unknown),
   timestamp: Schema.optionalKey(Schema.Unknown),
-  errorMessage: Schema.optionalKey(Schema.Unknown)
+  errorMessage: Schema.optionalKey(Schema.Unknown),
+  stopReason: Schema.optionalKey(Schema.Unknown)
 })
 const decodeChatPayload = Schema.decodeUnknownOption(ChatPayload)
 
@@ -140,7 +149,7 @@ const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
     case "error":
       return { _tag: "Error", text: Predicate.isString(chat.errorMessage) ? chat.errorMessage : textOf(chat) }
     case "aborted":
-      return { _tag: "Aborted", text: textOf(chat) }
+      return { _tag: "Aborted", text: textOf(chat), ...(chat.stopReason === "stop" ? { uncertain: true } : {}) }
     default:
       return undefined
   }

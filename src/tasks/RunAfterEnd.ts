@@ -7,6 +7,7 @@ import type { RequestError } from "../connection/RequestError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { TaskOutcome } from "./Task.ts"
 import { truncation } from "./Task.ts"
+import { endEvent, lateEvent } from "./TaskEvents.ts"
 import type {
   AbortError,
   Action,
@@ -22,7 +23,6 @@ import type {
   TaskLife,
   Timer
 } from "./TaskLife.ts"
-import { endEvent, lateEvent } from "./TaskLife.ts"
 
 /** How long until the gateway is asked again to stop a run. */
 export const stopAgainMs = 5000

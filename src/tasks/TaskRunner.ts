@@ -28,9 +28,10 @@ import * as SessionEvents from "./SessionEvents.ts"
 import type { Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
 import { isEnd, RunId, stateAfter, TaskId, waitingPhases } from "./Task.ts"
 import { TaskNotFound, TaskRefused } from "./TaskError.ts"
+import { snapshotOf } from "./TaskEvents.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 import { TaskJournal } from "./TaskJournal.ts"
-import { reasonOf, snapshotOf, stateOf, taskOf } from "./TaskLife.ts"
+import { reasonOf, stateOf, taskOf } from "./TaskLife.ts"
 import * as TaskMailbox from "./TaskMailbox.ts"
 
 /** Defaults and limits for the tasks of one runner. */
