@@ -36,6 +36,8 @@ export interface SessionFacts {
   readonly scopes: ReadonlyArray<string>
   /** Scopes of the settings that were not granted. A method that needs one of them fails with `MissingScope`. */
   readonly missingScopes: ReadonlyArray<string>
+  /** The capabilities that this client stated. */
+  readonly caps?: ReadonlyArray<string>
   /** False is no failure: gateways give no device token to local backends, and some releases give none at all. */
   readonly deviceTokenIssued: boolean
   /** Milliseconds on this process's clock. */
@@ -105,7 +107,8 @@ export interface Session {
     options?: RequestOptions
   ) => Effect.Effect<Answer, RequestError | AnswerInvalid>
   /**
-   * Events with one of these names, from now on. Up to `capacity` of them (1024 unless given) wait for the subscriber; more
+   * Events with one of these names, from now on. Those of `chat` and `agent` are told of all sessions or, from 2026.8 on and with the
+   * capability `session-scoped-events`, of those that were asked for by `sessions.messages.subscribe`. Up to `capacity` of them (1024 unless given) wait for the subscriber; more
    * are lost and counted. With `backpressure` none is lost: a full queue stops the reading of the whole link, until the
    * subscriber has taken half of it. While the link is not read, no request times out, and neither silence nor the end of the
    * link is noticed.
