@@ -108,7 +108,7 @@ export const make = (options: {
   readonly nowMs: () => number
   readonly newId: () => string
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  readonly publish: (event: string, payload: Readonly<Record<string, unknown>>, audience: RunEvents.Audience) => void
+  readonly publish: RunEvents.Publish
   readonly changed: () => void
 }): ChatRuns => {
   const { newId, nowMs } = options

@@ -208,6 +208,8 @@ export const methodParams = {
     preserveSideRuns: { is: "boolean" }
   }),
   "agent.wait": object(["runId"], { runId: filledText, timeoutMs: { is: "integer", minimum: 0 } }),
+  "sessions.messages.subscribe": object(["key"], { key: filledText, includeApprovals: { is: "boolean" } }),
+  "sessions.messages.unsubscribe": object(["key"], { key: filledText }),
   "device.pair.list": object([], {}),
   "device.pair.approve": object(["requestId"], { requestId: filledText }),
   "device.pair.reject": object(["requestId"], { requestId: filledText }),

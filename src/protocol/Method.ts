@@ -118,6 +118,20 @@ export const agentWait = method(
   })
 )
 
+const listening = (name: "subscribe" | "unsubscribe") =>
+  method(
+    `sessions.messages.${name}`,
+    Schema.Struct({ key: Schema.String }),
+    Schema.Struct({ subscribed: Schema.Boolean, key: Schema.optionalKey(Schema.String) })
+  )
+/**
+ * Asks for the events of a session, over this connection. From 2026.8 on, one that stated the capability
+ * `session-scoped-events` gets no others. The session need not exist. The answer has the gateway's key of it.
+ */
+export const subscribeMessages = listening("subscribe")
+/** Asks for no more of them. */
+export const unsubscribeMessages = listening("unsubscribe")
+
 const Device = Schema.Struct({
   deviceId: Schema.String,
   requestId: Schema.optionalKey(Schema.String),
