@@ -5,6 +5,7 @@
  * and later those that came to an end, which are several where other messages were merged into the run. (Recorded:
  * test/vectors/runs-*.json.)
  */
+import { isBefore } from "../protocol/Release.ts"
 
 /** An earlier message of the run. */
 export interface Part {
@@ -20,19 +21,14 @@ export const join = (
   { heard = "", release }: { readonly heard?: string; readonly release?: string | undefined }
 ): string => {
   const beginning = heard.trimEnd()
-  const whole = joined(parts, last, monthOf(release))
+  const whole = joined(parts, last, release)
   return whole.startsWith(beginning) || !last.startsWith(beginning) ? whole : last
 }
 
-const joined = (parts: ReadonlyArray<Part>, last: string, month: number): string => {
+const joined = (parts: ReadonlyArray<Part>, last: string, release: string | undefined): string => {
   const texts = (wanted: ReadonlyArray<Part>) => [...wanted.map(({ text }) => text), last]
-  if (month < monthOf("2026.5")) return last
-  if (month < monthOf("2026.8")) return texts(parts).join("")
-  return texts(parts.filter(({ step }) => !step)).join(month < monthOf("2026.9") ? "" : "\n\n")
-}
-
-/** Releases are named by year and month. One that says nothing counts as early. */
-const monthOf = (release = ""): number => {
-  const [, year = "0", month = "0"] = /^(\d{4})\.(\d{1,2})(?!\d)/.exec(release) ?? []
-  return Number(year) * 12 + Number(month)
+  // One that does not say what it is counts as early.
+  if (isBefore(release, "2026.5") !== false) return last
+  if (isBefore(release, "2026.8") === true) return texts(parts).join("")
+  return texts(parts.filter(({ step }) => !step)).join(isBefore(release, "2026.9") === true ? "" : "\n\n")
 }

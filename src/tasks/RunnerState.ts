@@ -17,6 +17,8 @@ export interface Link {
   readonly gatewayScope: string
   /** Ways to ask for the whole of a reply that its gateway refused. */
   readonly refusedWays: Set<"message" | "history">
+  /** The sessions whose events were asked for, by their canonical keys, with whether they are told. */
+  readonly heard: Map<string, Deferred.Deferred<boolean>>
 }
 
 /** A task, and what belongs to it. */

@@ -9,6 +9,8 @@ import type { Session } from "../connection/Session.ts"
 import type { EventFrame } from "../protocol/Frame.ts"
 import { addressOf, decodeAgent, decodeChat } from "./ChatEvent.ts"
 import type { Link, RunnerState } from "./RunnerState.ts"
+import { hear } from "./SessionSubscriptions.ts"
+import { isOpen, mayHear } from "./TaskLife.ts"
 import type { TaskMailbox } from "./TaskMailbox.ts"
 
 /** How many events may wait: one comes for each piece of text. */
@@ -26,7 +28,7 @@ export const follow = Effect.fnUntraced(function*(
 ) {
   const subscription = yield* session.subscribe(["chat", "agent"], { capacity })
   let lost = subscription.lost()
-  const own: Link = { session, gatewayScope, refusedWays: new Set() }
+  const own: Link = { session, gatewayScope, refusedWays: new Set(), heard: new Map() }
   let link = attach(state, mailbox, own)
   const read = (frames: ReadonlyArray<EventFrame>) => {
     for (const frame of frames) route(state, mailbox, frame)
@@ -43,6 +45,10 @@ const attach = (state: RunnerState, mailbox: TaskMailbox, link: Link): Link => {
   if (state.link !== undefined) detach(state, mailbox, state.link)
   state.link = link
   mailbox.postAll(link.gatewayScope, { _tag: "LinkUp" })
+  // What is not settled by questions may still be answered late.
+  for (const cell of state.cells.values()) {
+    if (!isOpen(cell.life) && mayHear(cell.life)) mailbox.run("hear", Effect.asVoid(hear(state, cell)))
+  }
   return link
 }
 

@@ -162,6 +162,8 @@ export const onNews = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepp
 export const goOn = (life: TaskLife, stage: ActiveStage, answer: Activity, nowMs: number): Stepped => {
   const { activity } = stage
   if ("news" in activity && activity.news) return proceed(withActivity(life, stage, due.Settle), nowMs)
+  // Nothing is told, so it is asked.
+  if (answer._tag === "Idle" && life.deaf && life.linked) return pause(life, stage, "Settle", recheckMs)
   return proceed(withActivity(life, stage, answer), nowMs)
 }
 

@@ -41,6 +41,8 @@ export interface TaskLife {
   readonly away: boolean
   /** There is a link to the task's gateway, and its events are read. */
   readonly linked: boolean
+  /** The gateway does not tell of the session, so that only questions settle the task. */
+  readonly deaf: boolean
   /** No earlier task of the session is in its way. */
   readonly turn: boolean
   /** Its time runs: the timer `deadline` is armed. */
@@ -225,6 +227,8 @@ export type Input =
   | { readonly _tag: "LinkUp" }
   /** Also when events of it were lost. */
   | { readonly _tag: "LinkLost" }
+  /** The gateway was asked to tell of the session. */
+  | { readonly _tag: "Hearing"; readonly deaf: boolean }
   | { readonly _tag: "Turn" }
   | { readonly _tag: "Saved"; readonly ok: boolean }
   | {
@@ -301,6 +305,7 @@ export const begin = (
     subject,
     ...place,
     linked: false,
+    deaf: false,
     timed: false,
     reads: { sinceMs: 0, count: 0 },
     stage: sentAtMs === undefined && answeredRunId === undefined
@@ -362,6 +367,9 @@ export const answered = (stage: Waiting | Unanswered, { acceptedAtMs }: Subject)
 
 export const queued = (reason: QueuedReason | undefined): OpenState => ({ _tag: "Queued", reason })
 export const sent: OpenState = { _tag: "Sent" }
+
+/** Whether something of the run may still be told: it may also be answered after the end of the task. */
+export const mayHear = ({ stage }: TaskLife): boolean => stage._tag !== "Ended" || stage.run._tag !== "Over"
 
 export const isOpen = ({ stage }: TaskLife): boolean => stage._tag !== "Ended"
 

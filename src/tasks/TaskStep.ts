@@ -62,6 +62,8 @@ const stepOpen = (rules: Rules, life: TaskLife, stage: OpenStage, input: Input, 
       return onLinkUp(rules, life, nowMs)
     case "LinkLost":
       return onLinkLost({ ...life, linked: false }, stage)
+    case "Hearing":
+      return stay({ ...life, deaf: input.deaf })
     case "Turn":
       return andThen(show({ ...life, turn: true }, stage), (shown) => proceed(shown, nowMs))
     case "TimerDue":
@@ -78,7 +80,7 @@ const stepOpen = (rules: Rules, life: TaskLife, stage: OpenStage, input: Input, 
 }
 
 const onLinkUp = (rules: Rules, life: TaskLife, nowMs: number): Stepped => {
-  const linked: TaskLife = { ...life, linked: true, timed: true }
+  const linked: TaskLife = { ...life, linked: true, deaf: false, timed: true }
   const timer: ReadonlyArray<Action> = life.timed
     ? nothing
     : [{ _tag: "Arm", timer: "deadline", ms: rules.timeoutMs }]

@@ -25,7 +25,8 @@ import type { Options } from "../../src/tasks/TaskRunner.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 
 const Params = Schema.Struct({
-  sessionKey: Schema.String,
+  sessionKey: Schema.optionalKey(Schema.String),
+  key: Schema.optionalKey(Schema.String),
   message: Schema.optionalKey(Schema.String),
   idempotencyKey: Schema.optionalKey(Schema.String),
   runId: Schema.optionalKey(Schema.String),

@@ -194,6 +194,7 @@ const anyInput = (pick: number, nowMs: number): Input =>
     { _tag: "AgentTold", phase: undefined },
     misaddressed(pick),
     { _tag: "OtherRunEnded" },
+    { _tag: "Hearing", deaf: pick % 2 === 0 },
     { _tag: "TimerDue", timer: pickFrom(timers, pick) },
     { _tag: "AbortAnswered", answer: pickFrom(abortAnswers, pick) },
     { _tag: "Broken" }
