@@ -6,6 +6,7 @@ import type * as Semaphore from "effect/Semaphore"
 import type { ConnectionStatus, GatewayStatus } from "../connection/ConnectionStatus.ts"
 import type { Session } from "../connection/Session.ts"
 import * as Lanes from "./Lanes.ts"
+import type { LiveRun } from "./LiveRun.ts"
 import type { QueuedReason, TaskId, TaskOutcome } from "./Task.ts"
 import type { JournalRecord } from "./TaskJournal.ts"
 import type { AbortError, TaskLife } from "./TaskLife.ts"
@@ -30,6 +31,8 @@ export interface Cell {
   ended: Deferred.Deferred<TaskOutcome> | undefined
   /** Completed with the answer to an abort; made for its first caller. */
   aborted: Deferred.Deferred<boolean, AbortError> | undefined
+  /** Made for the first who follows its run while it is at work. */
+  live: LiveRun | undefined
   /** The run that answers it, if that is not its own. */
   answeredRunId: string | undefined
   /** The run whose reply it got. */
@@ -113,6 +116,7 @@ export const make = (connection: GatewayStatus): RunnerState => {
         writing: undefined,
         ended: undefined,
         aborted: undefined,
+        live: undefined,
         answeredRunId: undefined,
         claimedRunId: undefined
       }

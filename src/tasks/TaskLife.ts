@@ -373,6 +373,18 @@ export const mayHear = ({ stage }: TaskLife): boolean => stage._tag !== "Ended" 
 
 export const isOpen = ({ stage }: TaskLife): boolean => stage._tag !== "Ended"
 
+/** How it ended; nothing while it is open. */
+export const endOf = ({ stage }: TaskLife): TaskOutcome | undefined =>
+  stage._tag === "Ended" ? stage.outcome : undefined
+
+/** The reply so far. */
+export const partialOf = ({ stage }: TaskLife): string =>
+  stage._tag === "Answered"
+    ? stage.partial
+    : stage._tag === "Ended" && (stage.outcome._tag === "Completed" || stage.outcome._tag === "Aborted")
+    ? stage.outcome.text
+    : ""
+
 /** How the task stands for others. */
 export const stateOf = ({ stage }: TaskLife): TaskState => stage._tag === "Ended" ? stage.outcome : stage.shown
 

@@ -11,11 +11,12 @@ import * as FiberMap from "effect/FiberMap"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
+import type { LiveRun } from "./LiveRun.ts"
 import type { Cell, RunnerState } from "./RunnerState.ts"
 import { hear, leave, rests } from "./SessionSubscriptions.ts"
 import type { TaskEvent, TaskOutcome } from "./Task.ts"
 import type { JournalEntry, TaskJournal } from "./TaskJournal.ts"
-import type { Action, Input, Rules } from "./TaskLife.ts"
+import type { Action, Input, Rules, TaskLife } from "./TaskLife.ts"
 import { isOpen, mayHear } from "./TaskLife.ts"
 import * as TaskRequests from "./TaskRequests.ts"
 import { step } from "./TaskStep.ts"
@@ -50,7 +51,8 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       stopped = true
-      for (const { aborted, ended } of state.cells.values()) {
+      for (const { aborted, ended, live } of state.cells.values()) {
+        live?.close()
         if (ended !== undefined) Deferred.doneUnsafe(ended, Effect.interrupt)
         if (aborted !== undefined) Deferred.doneUnsafe(aborted, Effect.interrupt)
       }
@@ -79,6 +81,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
     const couldHear = mayHear(cell.life)
     const [life, actions] = step(rules, cell.life, input, clock.currentTimeMillisUnsafe())
     state.update(cell, life)
+    if (cell.live !== undefined) tellLive(cell.live, input, life)
     if (input._tag === "Accepted" || (wasOpen && !isOpen(life))) {
       if (state.openCount() > 0) someOpen.openUnsafe()
       else someOpen.closeUnsafe()
@@ -177,17 +180,22 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
     }
   }
 
-  const mailbox: TaskMailbox = {
+  return {
     post,
-    postAll: (gatewayScope, input) => {
+    postAll: (gatewayScope: string, input: Input) => {
       for (const cell of state.cells.values()) if (cell.life.subject.gatewayScope === gatewayScope) post(cell, input)
     },
     run,
     isStopped: () => stopped,
     someOpen: someOpen.await
   }
-  return mailbox
 })
+
+/** Tells those who follow a run what an input means for it. */
+const tellLive = (live: LiveRun, input: Input, { stage }: TaskLife): void => {
+  if (stage._tag === "Ended") return live.end(stage.outcome)
+  if (stage._tag === "Answered" && input._tag === "ChatTold") live.tellText(stage.partial)
+}
 
 /** Has the session's events asked for, so that none is missed after the request that follows. */
 const hearing = (state: RunnerState, cell: Cell, post: TaskMailbox["post"]): Effect.Effect<void> =>

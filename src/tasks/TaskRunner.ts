@@ -22,8 +22,10 @@ import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import * as KeptText from "./KeptText.ts"
+import * as LiveRun from "./LiveRun.ts"
 import type { Cell } from "./RunnerState.ts"
 import * as RunnerState from "./RunnerState.ts"
+import type { RunPart } from "./RunPart.ts"
 import * as SessionEvents from "./SessionEvents.ts"
 import type { Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
 import { isEnd, RunId, stateAfter, TaskId, waitingPhases } from "./Task.ts"
@@ -31,7 +33,7 @@ import { TaskNotFound, TaskRefused } from "./TaskError.ts"
 import { snapshotOf } from "./TaskEvents.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 import { TaskJournal } from "./TaskJournal.ts"
-import { reasonOf, stateOf, taskOf } from "./TaskLife.ts"
+import { endOf, partialOf, reasonOf, stateOf, taskOf } from "./TaskLife.ts"
 import * as TaskMailbox from "./TaskMailbox.ts"
 
 /** Defaults and limits for the tasks of one runner. */
@@ -74,6 +76,12 @@ export class TaskRunner extends Context.Service<TaskRunner, {
   readonly replies: Stream.Stream<Extract<TaskEvent, { readonly _tag: "Replied" }>>
   /** How a task stands now, then each change, up to its end. */
   readonly follow: (taskId: TaskId) => Stream.Stream<TaskState, TaskNotFound>
+  /**
+   * What the run of a task tells while it is at work: the reply as it is written, thoughts, calls of tools, tokens, and at last how
+   * the task ended. First the reply so far as one part. Complete and in order, but for a counted `Gap` where a link was lost or
+   * the subscriber was too slow; the reply itself is whole at the end in any case. Ends with the task, and with the runner.
+   */
+  readonly parts: (taskId: TaskId) => Stream.Stream<RunPart, TaskNotFound>
   /** Open tasks, also those of an earlier process, and the last 200 that ended, in the order in which they were accepted. */
   readonly list: Effect.Effect<ReadonlyArray<Task>>
   /** One of them. */
@@ -228,6 +236,13 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
             Stream.map(({ state }) => state),
             Stream.takeUntil(isEnd)
           ))
+      ),
+    parts: (taskId) =>
+      Stream.unwrap(
+        Effect.map(
+          cellOf(taskId),
+          (cell) => (cell.live ??= LiveRun.make(partialOf(cell.life), endOf(cell.life))).follow
+        )
       ),
     list: Effect.sync(() => Array.from(state.cells.values(), ({ life }) => taskOf(life))),
     get: (taskId) => Effect.map(cellOf(taskId), ({ life }) => taskOf(life)),
