@@ -94,6 +94,9 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
         ...adviceOf(event.error),
         ...(event.error.next === undefined ? [] : [text(event.error.next)])
       ]
+    case "task.text": // the reply follows, and tools are phases too
+    case "task.tool":
+      return undefined
     case "task.queued":
     case "task.sent":
     case "task.phase":

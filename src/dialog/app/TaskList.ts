@@ -7,7 +7,7 @@ import { fromMarkdown } from "./Markdown.ts"
 import type { PageMessages } from "./PageMessages.ts"
 import { fromPlainText } from "./PlainText.ts"
 import type { TaskState } from "./TaskState.ts"
-import { hasEnded, stepTask } from "./TaskState.ts"
+import { hasEnded, stepTask, writtenOf } from "./TaskState.ts"
 
 export interface TaskList {
   readonly element: HTMLElement
@@ -141,10 +141,17 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
       setText(summary, title)
       element.dataset["state"] = state.is
       setText(chip, titleOf(messages, state))
-      if (state.is === "replied" && state.text !== shownText) {
-        shownText = state.text
-        showReply(state.text)
+      const written = state.is === "replied" ? state.text : writtenOf(state)
+      if (state.is === "replied" || written !== "") {
+        if (written !== shownText) showReply(written)
+        shownText = written
+      } else if (shownText !== undefined) {
+        // It failed: what was written of it is no reply.
+        shownText = undefined
+        reply.hidden = true
+        all.hidden = true
       }
+      reply.toggleAttribute("aria-busy", state.is !== "replied")
       const details = [detailOf(messages, state), formatted ? "" : messages.notFormatted]
       setText(detail, details.filter((sentence) => sentence !== "").join(" "))
       detail.hidden = detail.textContent === ""
