@@ -176,7 +176,7 @@ const makeShown = (output: Output["Service"]) => {
     write: (event: Extract<AgentEvent, { readonly event: "task.text" }>) => {
       const [next, piece] = LiveReply.write(reply, event)
       reply = next
-      return Effect.andThen(print(event.taskId, piece), output.live(OutsideText.field(LiveReply.line(reply))))
+      return Effect.andThen(output.live(OutsideText.field(LiveReply.line(reply))), print(event.taskId, piece))
     },
     finish: (taskId: string, text: string) => {
       const piece = LiveReply.finish(reply, text)
@@ -199,6 +199,10 @@ const tell = (
   taskId: string | undefined
 ): Effect.Effect<void> => {
   if (event.event === "task.text" && output.terminal) return event.taskId === taskId ? shown.write(event) : Effect.void
+  // The reply stands out from what was done for it, which is on the live line.
+  if (event.event === "task.phase" && output.terminal && event.taskId === taskId) {
+    return shown.line() === "" ? output.live(underWay(event) ?? "") : Effect.void
+  }
   if (output.json || end === undefined) return output.progress(event)
   switch (event.event) {
     case "task.reply": {
@@ -229,7 +233,7 @@ const underWay = (event: AgentEvent): string | undefined => {
     case "task.sent":
       return "sent"
     case "task.phase":
-      return phaseText(event.phase)
+      return `task ${event.taskId.slice(0, 8)} ${phaseText(event.phase)}`
     default:
       return undefined
   }
