@@ -50,6 +50,11 @@ export interface Options {
   readonly abortExpired?: boolean | undefined
   /** How many tasks may wait to be sent, 100 unless set. */
   readonly maxQueued?: number | undefined
+  /**
+   * How often the journal is asked for tasks of programs that have ended meanwhile, for a runner that lives long and shares its
+   * journal. Unless set it is asked at the start, and when the settings name another gateway.
+   */
+  readonly takeOverEvery?: Duration.Input | undefined
   /** How long a summary may be, in UTF-8 bytes; 65536 unless set. */
   readonly maxSummaryBytes?: number | undefined
 }
@@ -202,6 +207,11 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
 
   yield* inherit(state.connection.gatewayScope)
   follow(state.connection)
+  const { takeOverEvery } = options
+  if (takeOverEvery !== undefined) {
+    const again = Effect.delay(Effect.suspend(() => inherit(state.connection.gatewayScope)), takeOverEvery)
+    run("take over", Effect.forever(again, { disableYield: true }))
+  }
   run("abort requests", abortRequests)
   run("status", Stream.runForEach(supervisor.changes, (next) => Effect.sync(() => onConnection(next))))
 
