@@ -11,6 +11,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import { textOf } from "./MessageText.ts"
+import type { RunPart, ToolPart } from "./RunPart.ts"
 import * as ShortenedText from "./ShortenedText.ts"
 
 /**
@@ -157,3 +158,45 @@ const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
 
 const timeOf = (message: unknown): number | undefined =>
   Predicate.hasProperty(message, "timestamp") ? timeMs(message.timestamp) : undefined
+
+/** The part in the payload of an `agent` event; nothing for text, which `chat` events tell. */
+export const decodePart = (payload: unknown): RunPart | undefined => {
+  if (!Predicate.hasProperty(payload, "stream") || !Predicate.hasProperty(payload, "data")) return undefined
+  const { data, stream } = payload
+  switch (stream) {
+    case "thinking": {
+      const delta = Predicate.hasProperty(data, "delta") ? data.delta : undefined
+      return Predicate.isString(delta) && delta !== "" ? { _tag: "Thinking", text: delta } : undefined
+    }
+    case "usage": {
+      const count = Predicate.hasProperty(data, "outputTokens") ? data.outputTokens : undefined
+      return Number.isSafeInteger(count) && Number(count) >= 0
+        ? { _tag: "Usage", outputTokens: Number(count) }
+        : undefined
+    }
+    case "tool":
+      return toolPart(data)
+    default:
+      return undefined
+  }
+}
+
+const toolSteps = { start: "ToolStarted", update: "ToolUpdated", result: "ToolEnded" } as const
+
+const toolPart = (data: unknown): ToolPart | undefined => {
+  if (!Predicate.hasProperty(data, "phase") || !Predicate.hasProperty(data, "toolCallId")) return undefined
+  const { phase, toolCallId } = data
+  if (!Predicate.isString(toolCallId) || (phase !== "start" && phase !== "update" && phase !== "result")) {
+    return undefined
+  }
+  const fields: Readonly<Record<string, unknown>> = { ...data }
+  const field = (name: string): unknown => fields[name]
+  const name = field("name")
+  return {
+    _tag: toolSteps[phase],
+    toolCallId,
+    name: Predicate.isString(name) ? name : "",
+    content: field(phase === "start" ? "args" : phase === "update" ? "partialResult" : "result"),
+    isError: field("isError") === true
+  }
+}

@@ -5,7 +5,7 @@
  * and later those that came to an end, which are several where other messages were merged into the run. (Recorded:
  * test/vectors/runs-*.json.)
  */
-import { isBefore } from "../protocol/Release.ts"
+import { isBefore } from "../protocol/Connect.ts"
 
 /** An earlier message of the run. */
 export interface Part {

@@ -7,7 +7,8 @@ import type { ConnectionStatus, GatewayStatus } from "../connection/ConnectionSt
 import type { Session } from "../connection/Session.ts"
 import * as Lanes from "./Lanes.ts"
 import type { LiveRun } from "./LiveRun.ts"
-import type { QueuedReason, TaskId, TaskOutcome } from "./Task.ts"
+import { endEvent, lateEvent } from "./RunAfterEnd.ts"
+import type { QueuedReason, TaskEvent, TaskId, TaskOutcome } from "./Task.ts"
 import type { JournalRecord } from "./TaskJournal.ts"
 import type { AbortError, TaskLife } from "./TaskLife.ts"
 import { begin, isMerged, isOpen } from "./TaskLife.ts"
@@ -185,5 +186,28 @@ const queuedReason = (status: ConnectionStatus): QueuedReason | undefined => {
       return "Paused"
     case "Halted":
       return "Halted"
+  }
+}
+
+/**
+ * What a subscriber that comes now is told of a task. Of ended tasks only those of an earlier process: its subscribers are
+ * gone, so that nobody may have seen the end.
+ */
+export const snapshotOf = ({ stage, subject }: TaskLife): ReadonlyArray<TaskEvent> => {
+  const { inherited, runId, summary, taskId } = subject
+  if (stage._tag === "Ended") {
+    if (!inherited) return []
+    const late = stage.lateReply === undefined ? [] : [lateEvent(subject, stage.lateReply)]
+    return [endEvent(subject, stage.outcome), ...late]
+  }
+  const { shown } = stage
+  switch (shown._tag) {
+    case "Queued":
+      // It is about to be sent, and `Sent` follows.
+      return shown.reason === undefined ? [] : [{ _tag: "Queued", taskId, runId, summary, reason: shown.reason }]
+    case "Sent":
+      return [{ _tag: "Sent", taskId, runId, summary }]
+    case "Running":
+      return [{ _tag: "Phase", taskId, runId, phase: shown.phase }]
   }
 }

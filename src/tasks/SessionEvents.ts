@@ -7,10 +7,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Session } from "../connection/Session.ts"
 import type { EventFrame } from "../protocol/Frame.ts"
-import { addressOf, decodeAgent, decodeChat } from "./ChatEvent.ts"
+import { addressOf, decodeAgent, decodeChat, decodePart } from "./ChatEvent.ts"
 import type { LiveRun } from "./LiveRun.ts"
 import type { Link, RunnerState } from "./RunnerState.ts"
-import * as RunPart from "./RunPart.ts"
 import { hear } from "./SessionSubscriptions.ts"
 import { isOpen, mayHear } from "./TaskLife.ts"
 import type { TaskMailbox } from "./TaskMailbox.ts"
@@ -85,7 +84,7 @@ const route = (state: RunnerState, { post }: TaskMailbox, frame: EventFrame) => 
 }
 
 const tellPart = (live: LiveRun, payload: unknown) => {
-  const part = RunPart.decode(payload)
+  const part = decodePart(payload)
   if (part !== undefined) live.tell(part)
 }
 

@@ -30,7 +30,6 @@ import * as SessionEvents from "./SessionEvents.ts"
 import type { Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
 import { isEnd, RunId, stateAfter, TaskId, waitingPhases } from "./Task.ts"
 import { TaskNotFound, TaskRefused } from "./TaskError.ts"
-import { snapshotOf } from "./TaskEvents.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 import { TaskJournal } from "./TaskJournal.ts"
 import { endOf, partialOf, reasonOf, stateOf, taskOf } from "./TaskLife.ts"
@@ -134,7 +133,9 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
   const state = RunnerState.make(Option.getOrElse(first, () => stopped))
   const broadcast = Broadcast.make<TaskUpdate>({
     snapshot: function*() {
-      for (const { life } of state.cells.values()) for (const event of snapshotOf(life)) yield updateOf(event)
+      for (const { life } of state.cells.values()) {
+        for (const event of RunnerState.snapshotOf(life)) yield updateOf(event)
+      }
     },
     coalesceKey: keyOf,
     keep: waitingPhases
