@@ -226,7 +226,7 @@ export const make = (options: {
       }
       cancel(run)
       if (run.text !== "") addReply(run, "aborted")
-      ends.record(run.runId, run.startedAtMs, { status: "timeout", stopReason: "rpc" })
+      ends.record(run.runId, run.startedAtMs, { status: "error", error: "aborted", stopReason: "rpc" })
       events.aborted(run, () => respond({ payload: { ok: true, aborted: true, runIds: [run.runId] } }))
       next(session)
     },
