@@ -190,7 +190,8 @@ export const make = (options: {
     receive: (session, text, send) => {
       const sent = Option.getOrUndefined(ParamsCheck.parseJson(text))
       if (sent === undefined) return
-      const complaint = ParamsCheck.complaint(ParamsCheck.requestFrame, sent)
+      const shape = options.scopeUpgrades ? ParamsCheck.requestFrame : ParamsCheck.requestFrameWithoutTrace
+      const complaint = ParamsCheck.complaint(shape, sent)
       const frame = Frame.parse(text)
       if (complaint !== undefined || frame?.type !== "req") {
         const id = Predicate.hasProperty(sent, "id") && typeof sent.id === "string" ? sent.id : "invalid"
