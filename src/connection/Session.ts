@@ -12,6 +12,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import type { Established } from "../handshake/Handshake.ts"
 import { tracerOf } from "../handshake/Timeline.ts"
 import { LinkError } from "../link/LinkError.ts"
@@ -209,8 +210,10 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
     // The time of the handshake does not count as silence.
     ReadGate.hear(gate)
 
-    const ask: Session["request"] = (method, params, options) =>
-      Effect.callback((resume) => {
+    /** Whether the gateway takes `traceparent`. One that refuses it has not begun the request. */
+    let takesTrace = true
+    const ask = (method: string, params: unknown, options?: RequestOptions, traceparent?: string) =>
+      Effect.callback<unknown, RequestError>((resume) => {
         if (end !== undefined) {
           meters.request("link_lost")
           return resume(Effect.fail(end))
@@ -224,7 +227,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
         const deadlineMs = ReadGate.nowMs(gate) + timeoutMs
         const id = String(++lastId)
         // Encoded before the request is registered: this throws for parameters that are no JSON, and must leave nothing behind.
-        const text = Frame.encodeRequest(id, method, params)
+        const text = Frame.encodeRequest(id, method, params, traceparent)
         const tooLarge = FrameLimit.check(method, text, limitBytes)
         if (tooLarge !== undefined) {
           meters.request("too_large")
@@ -252,7 +255,14 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
       })
     const request: Session["request"] = (method, params, options) =>
       Effect.withFiber((fiber) =>
-        tracerOf(fiber) === undefined ? ask(method, params, options) : trace(method, ask(method, params, options))
+        tracerOf(fiber) === undefined ? ask(method, params, options) : trace(method, (span) => {
+          const traceparent = takesTrace ? traceparentOf(span) : undefined
+          if (traceparent === undefined) return ask(method, params, options)
+          return Effect.catchIf(ask(method, params, options, traceparent), refusesTrace, () => {
+            takesTrace = false
+            return ask(method, params, options)
+          })
+        })
       )
 
     const tickMs = hello.policy?.tickIntervalMs
@@ -296,14 +306,28 @@ export const prepare: Effect.Effect<Prepared> = Effect.gen(function*() {
   }
 })
 
+/** The trace of a span, as W3C Trace Context writes it; nothing for one that a tracer names otherwise. */
+const traceparentOf = ({ sampled, spanId, traceId }: Tracer.Span): string | undefined =>
+  /^(?!0{32})[0-9a-f]{32}$/.test(traceId) && /^(?!0{16})[0-9a-f]{16}$/.test(spanId)
+    ? `00-${traceId}-${spanId}-0${sampled ? 1 : 0}`
+    : undefined
+
+/** What releases before 2026.8 say of a frame with a trace. (Recorded: test/vectors/runs-*.json.) */
+const refusesTrace = (error: RequestError): boolean =>
+  error._tag === "RequestRejected" && error.gatewayMessage.startsWith("invalid request frame")
+  && error.gatewayMessage.includes("'traceparent'")
+
 /** Runs a request in a span. Tracers keep a span's result, and an answer may hold a secret, so it passes beside the span. */
-const trace = (method: string, request: Effect.Effect<unknown, RequestError>): Effect.Effect<unknown, RequestError> =>
+const trace = (
+  method: string,
+  request: (span: Tracer.Span) => Effect.Effect<unknown, RequestError>
+): Effect.Effect<unknown, RequestError> =>
   Effect.suspend(() => {
     let payload: unknown
     const options = { kind: "client", attributes: { "rpc.system": "openclaw", "rpc.method": method } } as const
     return Effect.map(
       Effect.useSpan("gateway.request", options, (span) =>
-        request.pipe(
+        request(span).pipe(
           Effect.tapError((error) =>
             Effect.sync(() => {
               span.attribute("error.type", error._tag)
