@@ -7,7 +7,7 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as FiberMap from "effect/FiberMap"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -59,6 +59,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const notifier = yield* PairingNotifier
   const tasks = yield* TaskRunner
   const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
   const now = () => isoTime(clock.currentTimeMillisUnsafe())
   const snapshot = Snapshot.make()
   const told = Broadcast.make<AgentEvent>({
@@ -124,7 +125,20 @@ const make = Effect.fnUntraced(function*(options: Options) {
       Effect.ignore
     )
   }
-  const live = yield* FiberMap.make<TaskId, void>()
+  // A process may have thousands of agents without a task.
+  let live: Map<TaskId, Fiber.Fiber<void>> | undefined
+  const beginLive = (taskId: TaskId) =>
+    live?.has(taskId) === true ? Effect.void : Effect.map(
+      Effect.forkIn(Effect.ensuring(tellLive(taskId), Effect.sync(() => live?.delete(taskId))), scope),
+      (fiber) => {
+        live ??= new Map()
+        live.set(taskId, fiber)
+      }
+    )
+  const endLive = (taskId: TaskId) => {
+    const fiber = live?.get(taskId)
+    return fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
+  }
   // Nobody could see the end of a task that an earlier process accepted, so every subscriber is told it.
   const isInherited = (taskId: TaskId) =>
     Effect.orElseSucceed(Effect.map(tasks.get(taskId), ({ inherited }) => inherited), () => false)
@@ -137,8 +151,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
     if (event._tag === "Queued") return told
     // Nothing is told of a run after its end.
     return isEnd
-      ? Effect.andThen(FiberMap.remove(live, event.taskId), told)
-      : Effect.andThen(told, FiberMap.run(live, event.taskId, tellLive(event.taskId), { onlyIfMissing: true }))
+      ? Effect.andThen(endLive(event.taskId), told)
+      : Effect.andThen(told, beginLive(event.taskId))
   })
   return AgentEvents.of({ events: told.subscribe() })
 })

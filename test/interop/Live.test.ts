@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
 import type { RunPart } from "../../src/tasks/RunPart.ts"
 import type { TaskOutcome } from "../../src/tasks/Task.ts"
+import * as CountingTracer from "../support/CountingTracer.ts"
 import * as LibraryAgent from "./support/LibraryAgent.ts"
 import { releases } from "./support/OpenClaw.ts"
 import { ownAddress, Place } from "./support/Place.ts"
@@ -78,6 +79,24 @@ describe.each(Effect.runSync(releases))("runs on OpenClaw %s", (release) => {
         // A release may add what answers the one to the reply to the other.
         for (const [reply, own] of ends) assert.include(reply, own)
       }), 120_000)
+
+    it.effect(
+      "B21: requests carry their trace, or are made once more without where the release refuses it",
+      () =>
+        CountingTracer.installed(() =>
+          Effect.gen(function*() {
+            const { agent } = yield* begin()
+            const { session } = yield* agent.until("Connected")
+            for (let count = 0; count < 3; count++) yield* session.request("health", {})
+            const asked = agent.frames.filter(({ from, text }) =>
+              from === "client" && text.includes('"method":"health"')
+            )
+            const traced = asked.filter(({ text }) => text.includes('"traceparent":"00-'))
+            assert.deepStrictEqual([asked.length, traced.length], release >= "2026.8" ? [3, 3] : [4, 1])
+          })
+        ),
+      60_000
+    )
 
     it.effect(
       "G14: a gateway that is killed after the run ended, and started again, still gives the reply",
