@@ -7,10 +7,11 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { Entry } from "../advice/Entry.ts"
 import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
 import * as NextStep from "../advice/NextStep.ts"
@@ -25,11 +26,13 @@ import { PairingNotifier } from "../pairing/PairingNotifier.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
+import type { RunPart } from "../tasks/RunPart.ts"
 import type { TaskEvent, TaskId } from "../tasks/Task.ts"
 import { truncation, waitingPhases } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { namedEnd } from "../tasks/TaskWords.ts"
 import { withoutSecrets } from "./EventSecrets.ts"
+import * as LiveText from "./LiveText.ts"
 import * as Snapshot from "./Snapshot.ts"
 
 /** What the `gateway` event says of the gateway. */
@@ -65,11 +68,15 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const notifier = yield* PairingNotifier
   const tasks = yield* TaskRunner
   const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
   const now = () => isoTime(clock.currentTimeMillisUnsafe())
   const snapshot = Snapshot.make()
   const told = Broadcast.make<AgentEvent>({
     snapshot: snapshot.events,
-    coalesceKey: (event) => event.event === "task.phase" ? event.taskId : undefined,
+    coalesceKey: (event) =>
+      event.event === "task.phase" || event.event === "task.text" || event.event === "task.tool"
+        ? `${event.event} ${event.taskId}`
+        : undefined,
     keep: waitingPhases
   })
   const publish = (event: AgentEvent, keep = false) => {
@@ -113,18 +120,53 @@ const make = Effect.fnUntraced(function*(options: Options) {
       if (event !== undefined) publish(event)
     }))
   yield* follow(notifier.notices, "notices", (notice) => Effect.sync(() => publish(fromNotice(notice, now()))))
+  /** Tells what a run writes, and its tools, until it has ended. */
+  const tellLive = (taskId: TaskId) => {
+    let text = LiveText.empty
+    const tell = (parts: ReadonlyArray<RunPart>) => {
+      const [next, events] = LiveText.step(text, parts, { at: now(), taskId, secrets })
+      text = next
+      for (const event of events) publish(event)
+    }
+    return tasks.parts(taskId).pipe(
+      Stream.runForEachArray((parts) => Effect.andThen(Effect.sync(() => tell(parts)), Effect.sleep(livePace))),
+      Effect.ignore
+    )
+  }
+  // A process may have thousands of agents without a task.
+  let live: Map<TaskId, Fiber.Fiber<void>> | undefined
+  const beginLive = (taskId: TaskId) =>
+    live?.has(taskId) === true ? Effect.void : Effect.map(
+      Effect.forkIn(Effect.ensuring(tellLive(taskId), Effect.sync(() => live?.delete(taskId))), scope),
+      (fiber) => {
+        live ??= new Map()
+        live.set(taskId, fiber)
+      }
+    )
+  const endLive = (taskId: TaskId) => {
+    const fiber = live?.get(taskId)
+    return fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
+  }
   // Nobody could see the end of a task that an earlier process accepted, so every subscriber is told it.
   const isInherited = (taskId: TaskId) =>
     Effect.orElseSucceed(Effect.map(tasks.get(taskId), ({ inherited }) => inherited), () => false)
   yield* follow(tasks.events, "tasks", (event) => {
     const isEnd = event._tag !== "Queued" && event._tag !== "Sent" && event._tag !== "Phase"
-    return Effect.map(
+    const told = Effect.map(
       isEnd ? isInherited(event.taskId) : Effect.succeed(false),
       (keep) => publish(withoutSecrets(fromTask(event, now()), secrets), keep)
     )
+    if (event._tag === "Queued") return told
+    // Nothing is told of a run after its end.
+    return isEnd
+      ? Effect.andThen(endLive(event.taskId), told)
+      : Effect.andThen(told, beginLive(event.taskId))
   })
   return AgentEvents.of({ events: told.subscribe() })
 })
+
+/** How long what a run tells is gathered into one event. */
+const livePace = "100 millis"
 
 /** A failure for people and programs, with the catalogue's advice and without its cause. */
 export const failure = (cause: HaltCause): Failure =>

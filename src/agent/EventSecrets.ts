@@ -37,6 +37,9 @@ export const withoutSecrets = (event: AgentEvent, secrets: ReadonlyArray<Redacte
       return { ...event, error: failure(event.error) }
     case "task.phase":
       return { ...event, phase: clean(event.phase) }
+    case "task.tool":
+      return { ...event, ...(event.detail === undefined ? {} : { detail: clean(event.detail) }) }
+    case "task.text":
     case "task.reply":
       return { ...event, text: clean(event.text) }
     default:

@@ -149,6 +149,8 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
       })
     case "task.failed":
       return end(state, event.at, event.taskId, { error: wordsOf(event.error) })
+    case "task.text": // the contract has no field for a part of an answer
+    case "task.tool":
     case "task.refused": // for the person at standard input
     case "identity":
     case "gateway":

@@ -17,11 +17,15 @@ export interface Options {
   readonly endedTasks?: number
 }
 
+type TextEvent = Extract<AgentEvent, { readonly event: "task.text" }>
+
 interface TaskEvents {
   keep: boolean
   /** `task.queued` or `task.sent`. */
   taken: AgentEvent | undefined
   phase: AgentEvent | undefined
+  /** What was told of the reply so far, as one event. */
+  text: TextEvent | undefined
   end: AgentEvent | undefined
 }
 
@@ -35,7 +39,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
   const taskOf = (taskId: string): TaskEvents => {
     const known = tasks.get(taskId)
     if (known !== undefined) return known
-    const task: TaskEvents = { keep: false, taken: undefined, phase: undefined, end: undefined }
+    const task: TaskEvents = { keep: false, taken: undefined, phase: undefined, text: undefined, end: undefined }
     tasks.set(taskId, task)
     return task
   }
@@ -43,6 +47,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
     const task = taskOf(taskId)
     task.keep = keep
     task.phase = undefined
+    task.text = undefined
     task.end = event
     let ended = [...tasks.values()].filter((other) => other.end !== undefined && !other.keep).length
     for (const [other, { end, keep }] of tasks) {
@@ -88,10 +93,19 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         case "task.phase":
           if (tasks.get(event.taskId)?.end === undefined) taskOf(event.taskId).phase = event
           return
+        case "task.text": {
+          const task = taskOf(event.taskId)
+          const before = task.text?.text ?? ""
+          // What is missing between is not made up.
+          if (task.end !== undefined || event.from > before.length) return
+          task.text = { ...event, from: 0, text: before.slice(0, event.from) + event.text }
+          return
+        }
         case "task.reply":
         case "task.failed":
           return end(event.taskId, event, keep)
         case "page":
+        case "task.tool":
         case "task.refused":
         case "stopped":
           return
@@ -103,7 +117,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         gateway,
         connection,
         notice,
-        ...[...tasks.values()].flatMap((task) => [task.taken, task.phase, task.end])
+        ...[...tasks.values()].flatMap((task) => [task.taken, task.phase, task.text, task.end])
       ]
         .filter((event) => event !== undefined)
   }

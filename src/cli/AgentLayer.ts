@@ -105,6 +105,9 @@ const journal = ({ files }: Settings.Settings, only: RunId | undefined) =>
       Effect.map(Processes, (processes) => TaskJournal.layerDevice({ directory: files.tasks, processes, only }))
     )
 
+/** How soon the tasks of a program that was killed are noticed. */
+const takeOverEvery = "20 seconds"
+
 /**
  * An agent on a gateway. Its identity comes from outside, so that one that cannot be opened ends a command before anything
  * is started or written.
@@ -121,6 +124,8 @@ export const agent = (
     readonly held?: HeldReplies
     /** Takes over this task and no other. */
     readonly only?: RunId
+    /** Tasks of programs that end meanwhile are taken over, too. Not while it is recorded: a replay has no other programs. */
+    readonly livesLong?: boolean
     /** A new file for the flight recorder. */
     readonly record?: Option.Option<string>
   }
@@ -130,7 +135,10 @@ export const agent = (
     sessionKey: checked.sessionKey,
     taskTimeout: checked.taskTimeout,
     reminderInterval: checked.reminderInterval,
-    reminders: checked.reminders
+    reminders: checked.reminders,
+    takeOverEvery: options.livesLong === true && Option.isNone(options.record ?? Option.none())
+      ? takeOverEvery
+      : undefined
   })).pipe(
     Layer.provide(options.commands),
     Layer.provide(

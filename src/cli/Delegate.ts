@@ -32,6 +32,7 @@ import type { ExitCode } from "./ExitCode.ts"
 import * as HeldReplies from "./HeldReplies.ts"
 import { toldTo } from "./HeldReplies.ts"
 import { Invocation } from "./Invocation.ts"
+import * as LiveReply from "./LiveReply.ts"
 import { Output } from "./Output.ts"
 import { onRoot, record, session } from "./Root.ts"
 import { checkedFlag } from "./SettingFlag.ts"
@@ -47,8 +48,12 @@ export const delegate = Command.make("delegate", {
   wait: Flag.Boolean("wait").pipe(
     Flag.withDescription("Wait for approval and for a gateway that is not there, instead of giving up"),
     Flag.withDefault(false)
+  ),
+  quiet: Flag.Boolean("quiet").pipe(
+    Flag.withDescription("Print the reply alone: no progress, no reply while it is written"),
+    Flag.withDefault(false)
   )
-}, ({ record, session, task, timeout, wait }) =>
+}, ({ quiet, record, session, task, timeout, wait }) =>
   onRoot(Effect.fnUntraced(function*(flags, output) {
     const summary = Option.isSome(task) ? task.value : yield* piped
     const usual = yield* settings({ ...flags, session })
@@ -65,13 +70,15 @@ export const delegate = Command.make("delegate", {
       let taskId: TaskId | undefined
       let sent = false
       let doing = "connecting"
+      const shown = makeShown(output)
       const follow = (event: AgentEvent) =>
         Effect.suspend(() => {
           doing = underWay(event) ?? doing
           if (event.event === "task.sent" && event.taskId === taskId) sent = true
           const end = ending(event, taskId, wait || sent)
+          const told = quiet ? tellQuietly(output, event, end) : tell(output, shown, event, end, taskId)
           return Effect.andThen(
-            Effect.andThen(tell(output, event, end), toldTo(output, held, event)),
+            Effect.andThen(told, toldTo(output, held, event)),
             end === undefined ? Effect.void : Deferred.succeed(done, end)
           )
         })
@@ -90,8 +97,8 @@ export const delegate = Command.make("delegate", {
       )
       const end = yield* take.pipe(
         Effect.andThen(
-          output.lively
-            ? Effect.forkScoped(Effect.ignoreCause(progress(() => doing), { log: "Error" }))
+          output.lively && !quiet
+            ? Effect.forkScoped(Effect.ignoreCause(progress(() => doing, shown.line), { log: "Error" }))
             : Effect.void
         ),
         Effect.andThen(Deferred.await(done)),
@@ -158,11 +165,48 @@ const piped = Effect.gen(function*() {
   )
 })
 
+/** What a terminal shows of the reply while it is written. */
+const makeShown = (output: Output["Service"]) => {
+  let reply = LiveReply.empty
+  const print = (taskId: string, piece: LiveReply.Piece | undefined) =>
+    piece === undefined ? Effect.void : output.replyPiece(taskId, piece)
+  return {
+    /** The line that is being written. */
+    line: () => OutsideText.field(LiveReply.line(reply)),
+    write: (event: Extract<AgentEvent, { readonly event: "task.text" }>) => {
+      const [next, piece] = LiveReply.write(reply, event)
+      reply = next
+      return Effect.andThen(output.live(OutsideText.field(LiveReply.line(reply))), print(event.taskId, piece))
+    },
+    finish: (taskId: string, text: string) => {
+      const piece = LiveReply.finish(reply, text)
+      reply = LiveReply.empty
+      return Effect.andThen(output.live(""), print(taskId, piece))
+    }
+  }
+}
+
+/** With `--quiet`: the reply, and nothing else. */
+const tellQuietly = (output: Output["Service"], event: AgentEvent, end: Ended | undefined): Effect.Effect<void> =>
+  event.event === "task.reply" && end !== undefined ? output.replyAlone(event) : Effect.void
+
 /** The reply is the answer; everything else is progress. A failure that ends the command is told once, when it ends. */
-const tell = (output: Output["Service"], event: AgentEvent, end: Ended | undefined): Effect.Effect<void> => {
+const tell = (
+  output: Output["Service"],
+  shown: ReturnType<typeof makeShown>,
+  event: AgentEvent,
+  end: Ended | undefined,
+  taskId: string | undefined
+): Effect.Effect<void> => {
+  if (event.event === "task.text" && output.terminal) return event.taskId === taskId ? shown.write(event) : Effect.void
+  // The reply stands out from what was done for it, which is on the live line.
+  if (event.event === "task.phase" && output.terminal && event.taskId === taskId) {
+    return shown.line() === "" ? output.live(underWay(event) ?? "") : Effect.void
+  }
   if (output.json || end === undefined) return output.progress(event)
   switch (event.event) {
     case "task.reply": {
+      if (output.terminal) return shown.finish(event.taskId, event.text)
       // How the command ends says that it is not whole.
       const { truncated: _, ...reply } = event
       return output.reply(reply)
@@ -189,14 +233,14 @@ const underWay = (event: AgentEvent): string | undefined => {
     case "task.sent":
       return "sent"
     case "task.phase":
-      return phaseText(event.phase)
+      return `task ${event.taskId.slice(0, 8)} ${phaseText(event.phase)}`
     default:
       return undefined
   }
 }
 
-/** Updates the live line every second until it is interrupted. */
-const progress = Effect.fnUntraced(function*(doing: () => string) {
+/** Updates the live line every second until it is interrupted: with the line that is being written, or what is being done. */
+const progress = Effect.fnUntraced(function*(doing: () => string, writing: () => string) {
   const output = yield* Output
   const startedAtMs = yield* Clock.currentTimeMillis
   yield* Stream.runForEach(
@@ -204,7 +248,7 @@ const progress = Effect.fnUntraced(function*(doing: () => string) {
     () =>
       Effect.flatMap(
         Clock.currentTimeMillis,
-        (nowMs) => output.live(`${doing()}, ${Math.floor((nowMs - startedAtMs) / 1000)} s`)
+        (nowMs) => output.live(writing() || `${doing()}, ${Math.floor((nowMs - startedAtMs) / 1000)} s`)
       )
   )
 })

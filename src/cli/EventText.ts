@@ -13,6 +13,7 @@ import { covers } from "../protocol/Connect.ts"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import { wrap } from "../protocol/TextColumns.ts"
 import { queuedWords, truncatedWords } from "../tasks/TaskWords.ts"
+import type { Piece } from "./LiveReply.ts"
 
 /** How words are set off. On anything but a terminal, not at all. */
 export interface Style {
@@ -94,16 +95,17 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
         ...adviceOf(event.error),
         ...(event.error.next === undefined ? [] : [text(event.error.next)])
       ]
+    case "task.text": // the reply follows, and tools are phases too
+    case "task.tool":
+      return undefined
     case "task.queued":
     case "task.sent":
     case "task.phase":
     case "task.failed":
       return taskLines(event, style)
     case "task.reply": {
-      const task = `task ${shortId(event.taskId)}`
-      const shown = OutsideText.reply(event.text, { lead: `${task} | `, columns: Math.max(0, columns - 1) })
       return [
-        { exact: `${style.good(task)}${shown.slice(task.length)}` },
+        { exact: replyPiece(event.taskId, { text: event.text, first: true }, style, columns) },
         ...(event.truncated === true ? [style.attention(truncatedWords(event.text))] : [])
       ]
     }
@@ -115,6 +117,14 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
     case "stopped":
       return [style.dim("stopped")]
   }
+}
+
+/** A piece of a reply behind its bar: its beginning behind the name of the task, too. */
+export const replyPiece = (taskId: string, { first, text }: Piece, style: Style, columns = 0): string => {
+  const task = `task ${shortId(taskId)}`
+  const lead = `${first ? task : " ".repeat(task.length)} | `
+  const shown = OutsideText.reply(text, { lead, columns: Math.max(0, columns - 1) })
+  return first ? `${style.good(task)}${shown.slice(task.length)}` : shown
 }
 
 export type ReplyOfTask = EventOf<"task.reply">

@@ -30,7 +30,9 @@ export const mcp = Command.make(
           Effect.catchTag("IllegalArgumentError", Effect.die),
           Effect.provide(
             tools.pipe(
-              Layer.provideMerge(agent(checked, gateway, { embedded: false, commands, keepTasks: true })),
+              Layer.provideMerge(
+                agent(checked, gateway, { embedded: false, commands, keepTasks: true, livesLong: true })
+              ),
               Layer.provide(commands),
               Layer.provide(ownIdentity(checked))
             )

@@ -23,7 +23,8 @@ import { columnsOf, fit } from "../protocol/TextColumns.ts"
 import { errnoOf } from "../storage/Errno.ts"
 import { CommandFailed } from "./CommandError.ts"
 import type { ReplyOfTask, Style } from "./EventText.ts"
-import { plain, render, replyText } from "./EventText.ts"
+import { plain, render, replyPiece, replyText } from "./EventText.ts"
+import type { Piece } from "./LiveReply.ts"
 
 export class Output extends Context.Service<Output, {
   readonly json: boolean
@@ -36,6 +37,10 @@ export class Output extends Context.Service<Output, {
   readonly progress: (event: AgentEvent) => Effect.Effect<void>
   /** The reply that is the answer: as any event with `--json` and on a terminal, everywhere else its text alone. */
   readonly reply: (event: ReplyOfTask) => Effect.Effect<void>
+  /** The reply alone, also on a terminal: its text, or its event with `--json`. */
+  readonly replyAlone: (event: ReplyOfTask) => Effect.Effect<void>
+  /** A piece of the reply on a terminal, while it is written. */
+  readonly replyPiece: (taskId: string, piece: Piece) => Effect.Effect<void>
   /** One line of the answer. */
   readonly line: (text: string) => Effect.Effect<void>
   /** A sentence for the person, on standard error. */
@@ -134,6 +139,9 @@ const make = Effect.fnUntraced(function*(json: boolean) {
     progress: (event) => tell(event, beside),
     reply: (event) =>
       Effect.suspend(() => json || answer.terminal ? tell(event, answer) : lineOn(answer)(replyText(event, secrets))),
+    replyAlone: (event) => Effect.suspend(() => json ? tell(event, answer) : lineOn(answer)(replyText(event, secrets))),
+    replyPiece: (taskId, piece) =>
+      Effect.flatMap(columns, (width) => lineOn(answer)(replyPiece(taskId, piece, answer.style, width))),
     conceal: (more) => Effect.sync(() => void (secrets = [...secrets, ...more])),
     lost: Deferred.await(lost),
     delivered: Effect.flatMap(Deferred.isDone(lost), (isLost) => isLost ? Deferred.await(lost) : Effect.void),

@@ -47,7 +47,7 @@ export const run = Command.make(
         const given = Effect.flatMap(chosenGateway(checked, "sharedToken"), ({ commands, gateway }) =>
           Effect.provide(
             serve({ embedded: false, page, held }),
-            agent(checked, gateway, { embedded: false, commands, keepTasks: true, held, record })
+            agent(checked, gateway, { embedded: false, commands, keepTasks: true, livesLong: true, held, record })
           ))
         const embedded = Effect.gen(function*() {
           const { start } = yield* embeddedGateway

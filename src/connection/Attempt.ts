@@ -149,7 +149,7 @@ const open = Effect.fnUntraced(function*(
       missing: missing.join(" ")
     })
   }
-  const facts = factsOf(established, { granted, missing, connectedAtMs })
+  const facts = factsOf(established, { granted, missing, connectedAtMs, caps: settings.caps })
   const session = yield* Scope.provide(prepared.open(established, facts, settings), linkScope)
   meters.attempt("Connected")
   if (established.clockDeltaMs !== undefined) meters.clockDelta(established.clockDeltaMs)
@@ -163,7 +163,8 @@ const open = Effect.fnUntraced(function*(
   } satisfies Live
 })
 
-const factsOf = ({ clockDeltaMs, elapsedMs, hello }: Established, { connectedAtMs, granted, missing }: {
+const factsOf = ({ clockDeltaMs, elapsedMs, hello }: Established, { caps, connectedAtMs, granted, missing }: {
+  readonly caps: ReadonlyArray<string>
   readonly granted: ReadonlyArray<string>
   readonly missing: ReadonlyArray<string>
   readonly connectedAtMs: number
@@ -174,6 +175,7 @@ const factsOf = ({ clockDeltaMs, elapsedMs, hello }: Established, { connectedAtM
     serverVersion: hello.server?.version,
     scopes: granted,
     missingScopes: missing,
+    caps,
     deviceTokenIssued: hello.auth?.deviceToken !== undefined,
     connectedAtMs,
     clockDeltaMs,

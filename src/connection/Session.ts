@@ -12,6 +12,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import type { Established } from "../handshake/Handshake.ts"
 import * as Monotonic from "../handshake/Monotonic.ts"
 import { tracerOf } from "../handshake/Timeline.ts"
@@ -28,6 +29,7 @@ import * as Metrics from "./Metrics.ts"
 import * as ReadGate from "./ReadGate.ts"
 import type { RequestError } from "./RequestError.ts"
 import { AnswerInvalid, fromError, MissingScope, RequestTimeout } from "./RequestError.ts"
+import * as RequestTrace from "./RequestTrace.ts"
 
 /** What the handshake says about a session. */
 export interface SessionFacts {
@@ -37,6 +39,8 @@ export interface SessionFacts {
   readonly scopes: ReadonlyArray<string>
   /** Scopes of the settings that were not granted. A method that needs one of them fails with `MissingScope`. */
   readonly missingScopes: ReadonlyArray<string>
+  /** The capabilities that this client stated. */
+  readonly caps?: ReadonlyArray<string>
   /** False is no failure: gateways give no device token to local backends, and some releases give none at all. */
   readonly deviceTokenIssued: boolean
   /** Milliseconds on this process's clock. */
@@ -106,7 +110,9 @@ export interface Session {
     options?: RequestOptions
   ) => Effect.Effect<Answer, RequestError | AnswerInvalid>
   /**
-   * Events with one of these names, from now on. Up to `capacity` of them (1024 unless given) wait for the subscriber; more
+   * Events with one of these names, from now on. Those of `chat` and `agent` are told of all sessions or, from 2026.8 on and
+   * with the capability `session-scoped-events`, of those that were asked for by `sessions.messages.subscribe`. Up to
+   * `capacity` of them (1024 unless given) wait for the subscriber; more
    * are lost and counted. With `backpressure` none is lost: a full queue stops the reading of the whole link, until the
    * subscriber has taken half of it. While the link is not read, no request times out, and neither silence nor the end of the
    * link is noticed.
@@ -141,6 +147,8 @@ interface PendingRequest {
   /** Milliseconds of `ReadGate.nowMs`. */
   readonly deadlineMs: number
   readonly timeoutMs: number
+  /** The trace that the frame states. */
+  readonly traceparent: string | undefined
   readonly resume: (result: Effect.Effect<unknown, RequestError>) => void
 }
 
@@ -231,6 +239,8 @@ export class LiveSession implements Session {
   readonly #requestTimeout: Duration.Duration
   /** Without any message for so long the link counts as dead. */
   readonly #silentMs: number
+  /** Whether the gateway takes `traceparent`. One that refuses it has not begun the request. */
+  #takesTrace = true
 
   constructor(
     receiver: Receiver,
@@ -267,7 +277,7 @@ export class LiveSession implements Session {
       Effect.withFiber((fiber) =>
         tracerOf(fiber) === undefined
           ? this.#ask(method, params, options)
-          : trace(method, this.#ask(method, params, options))
+          : RequestTrace.trace(method, (span) => this.#askWithin(span, method, params, options))
       )
   }
 
@@ -310,11 +320,30 @@ export class LiveSession implements Session {
     if (this.#receiver.end !== undefined) listener?.()
   }
 
-  #ask(method: string, params: unknown, options?: RequestOptions): Effect.Effect<unknown, RequestError> {
+  #askWithin(
+    span: Tracer.Span,
+    method: string,
+    params: unknown,
+    options?: RequestOptions
+  ): Effect.Effect<unknown, RequestError> {
+    const traceparent = this.#takesTrace ? RequestTrace.traceparentOf(span) : undefined
+    if (traceparent === undefined) return this.#ask(method, params, options)
+    return Effect.catchIf(this.#ask(method, params, options, traceparent), RequestTrace.refusesTrace, () => {
+      this.#takesTrace = false
+      return this.#ask(method, params, options)
+    })
+  }
+
+  #ask(
+    method: string,
+    params: unknown,
+    options?: RequestOptions,
+    traceparent?: string
+  ): Effect.Effect<unknown, RequestError> {
     const timeoutMs = Duration.toMillis(options?.timeout ?? this.#requestTimeout)
     const deadlineMs = ReadGate.nowMs(this.#receiver.gate) + timeoutMs
     const sent = Effect.callback<unknown, RequestError>((resume) =>
-      this.#send(method, params, { method, deadlineMs, timeoutMs, resume })
+      this.#send(params, { method, deadlineMs, timeoutMs, resume, traceparent })
     )
     return this.#receiver.end === undefined && Deadlines.isLate(this.#deadlines, deadlineMs)
       ? Effect.andThen(Deadlines.arm(this.#deadlines, deadlineMs), sent)
@@ -322,9 +351,9 @@ export class LiveSession implements Session {
   }
 
   /** Gives what has to happen when the caller is interrupted, once the frame is on its way. */
-  #send(method: string, params: unknown, request: PendingRequest): Effect.Effect<void> | void {
+  #send(params: unknown, request: PendingRequest): Effect.Effect<void> | void {
     const { end, meters, pending } = this.#receiver
-    const { resume } = request
+    const { method, resume, traceparent } = request
     if (end !== undefined) {
       meters.request("link_lost")
       return resume(Effect.fail(end()))
@@ -336,7 +365,7 @@ export class LiveSession implements Session {
     }
     const id = String(++this.#receiver.lastId)
     // Encoded before the request is registered: this throws for parameters that are no JSON, and must leave nothing behind.
-    const text = Frame.encodeRequest(id, method, params)
+    const text = Frame.encodeRequest(id, method, params, traceparent)
     const tooLarge = FrameLimit.check(method, text, this.#limitBytes)
     if (tooLarge !== undefined) {
       meters.request("too_large")
@@ -416,25 +445,3 @@ export const prepareWith = (clock: Clock.Clock, meters: Metrics.Counters): Prepa
     })
   }
 }
-
-/** Runs a request in a span. Tracers keep a span's result, and an answer may hold a secret, so it passes beside the span. */
-const trace = (method: string, request: Effect.Effect<unknown, RequestError>): Effect.Effect<unknown, RequestError> =>
-  Effect.suspend(() => {
-    let payload: unknown
-    const options = { kind: "client", attributes: { "rpc.system": "openclaw", "rpc.method": method } } as const
-    return Effect.map(
-      Effect.useSpan("gateway.request", options, (span) =>
-        request.pipe(
-          Effect.tapError((error) =>
-            Effect.sync(() => {
-              span.attribute("error.type", error._tag)
-              if ("code" in error) span.attribute("rpc.response.status_code", error.code)
-            })
-          ),
-          Effect.map((answer) => {
-            payload = answer
-          })
-        )),
-      () => payload
-    )
-  })

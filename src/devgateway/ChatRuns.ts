@@ -108,7 +108,7 @@ export const make = (options: {
   readonly nowMs: () => number
   readonly newId: () => string
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  readonly publish: (event: string, payload: Readonly<Record<string, unknown>>, audience: RunEvents.Audience) => void
+  readonly publish: RunEvents.Publish
   readonly changed: () => void
 }): ChatRuns => {
   const { newId, nowMs } = options
@@ -226,7 +226,7 @@ export const make = (options: {
       }
       cancel(run)
       if (run.text !== "") addReply(run, "aborted")
-      ends.record(run.runId, run.startedAtMs, { status: "timeout", stopReason: "rpc" })
+      ends.record(run.runId, run.startedAtMs, { status: "error", error: "aborted", stopReason: "rpc" })
       events.aborted(run, () => respond({ payload: { ok: true, aborted: true, runIds: [run.runId] } }))
       next(session)
     },

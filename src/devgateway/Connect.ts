@@ -75,7 +75,7 @@ export const makeJudge = (options: {
     if (Result.isFailure(admission)) return Result.fail(admission.failure)
 
     const { by, method } = admission.success
-    const { asker, clientId, clientMode, role, scopes, toolEvents } = caller
+    const { asker, clientId, clientMode, role, scopes, sessionScoped, toolEvents } = caller
     const local = !(peer.remote || settings.remoteByDefault)
     const localBackend = local && clientId === "gateway-client" && clientMode === "backend"
     const unpaired = by === "operator" || (localBackend && by === "shared")
@@ -85,7 +85,13 @@ export const makeJudge = (options: {
       book.seen(asker.deviceId, role, nowMs(), by === "device-token")
     }
     return Result.succeed({
-      session: { role, scopes: asker === undefined && !local ? [] : scopes, asker, toolEvents },
+      session: {
+        role,
+        scopes: asker === undefined && !local ? [] : scopes,
+        asker,
+        toolEvents,
+        sessions: sessionScoped ? new Set<string>() : undefined
+      },
       method,
       token: asker === undefined || unpaired ? undefined : book.token(asker.deviceId, role)
     })

@@ -55,6 +55,7 @@ export interface Caller {
   readonly role: string
   readonly scopes: ReadonlyArray<string>
   readonly toolEvents: boolean
+  readonly sessionScoped: boolean
   readonly credentials: SentCredentials
   /** The device whose proof was verified, if one was sent. */
   readonly asker: Asker | undefined
@@ -113,6 +114,7 @@ export const check = (sent: unknown, facts: {
     role,
     scopes,
     toolEvents: params.caps?.includes("tool-events") ?? false,
+    sessionScoped: params.caps?.includes("session-scoped-events") ?? false,
     credentials: {
       token: filled(auth?.token),
       password: filled(auth?.password),

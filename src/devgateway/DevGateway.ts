@@ -174,7 +174,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     newId,
     fork,
     publish: (event, payload, audience) =>
-      links.publish(event, payload, audience === "readers" ? Links.readers : Links.toolReaders),
+      links.publish(
+        event,
+        payload,
+        Links.ofSession(audience === "readers" ? Links.readers : Links.toolReaders, payload.sessionKey)
+      ),
     changed
   })
   const approvals = Approvals.make({

@@ -37,6 +37,8 @@ export interface Session {
   readonly scopes: ReadonlyArray<string>
   readonly asker: Asker | undefined
   readonly toolEvents: boolean
+  /** The sessions whose events it asked for, by their full keys; absent for one that gets those of all. */
+  readonly sessions: Set<string> | undefined
 }
 
 /** What all links of a gateway share. */

@@ -31,6 +31,10 @@ const operators = (scope: string): Audience => (session) =>
 
 export const readers: Audience = operators("operator.read")
 
+/** Those of an audience that asked for the events of a session, or get those of all. */
+export const ofSession = (audience: Audience, sessionKey: string): Audience => (session, link) =>
+  (session.sessions === undefined || session.sessions.has(sessionKey)) && audience(session, link)
+
 /** Readers that asked for the events of tools. */
 export const toolReaders: Audience = (session, link) => session.toolEvents && readers(session, link)
 

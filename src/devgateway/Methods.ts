@@ -16,6 +16,7 @@ import { type PairingBook, satisfies } from "./PairingBook.ts"
 import * as ParamsCheck from "./ParamsCheck.ts"
 import * as Refusals from "./Refusals.ts"
 import type { Respond } from "./Respond.ts"
+import * as Transcript from "./Transcript.ts"
 
 export interface Methods {
   /** Takes a text message of a client that has its session. Text that is not JSON is ignored. */
@@ -25,6 +26,7 @@ export interface Methods {
 /** Parameters of all methods in one: `ParamsCheck` has checked that a method's own are there and no others. */
 const MethodParams = Schema.Struct({
   sessionKey: Schema.optionalKey(Schema.String),
+  key: Schema.optionalKey(Schema.String),
   message: Schema.optionalKey(Schema.String),
   idempotencyKey: Schema.optionalKey(Schema.String),
   messageId: Schema.optionalKey(Schema.String),
@@ -48,6 +50,8 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
   "chat.message.get": "operator.read",
   "chat.abort": "operator.write",
   "agent.wait": "operator.write",
+  "sessions.messages.subscribe": "operator.read",
+  "sessions.messages.unsubscribe": "operator.read",
   "device.pair.list": "operator.pairing",
   "device.pair.approve": "operator.pairing",
   "device.pair.reject": "operator.pairing",
@@ -96,6 +100,14 @@ export const make = (options: {
       case "agent.wait": {
         const { runId = "", timeoutMs } = params
         return chat.wait(timeoutMs === undefined ? { runId } : { runId, timeoutMs }, respond)
+      }
+      case "sessions.messages.subscribe":
+      case "sessions.messages.unsubscribe": {
+        const key = Transcript.fullKey((params.key ?? "").toLowerCase())
+        const subscribed = method === "sessions.messages.subscribe"
+        if (subscribed) session.sessions?.add(key)
+        else session.sessions?.delete(key)
+        return respond({ payload: { subscribed, key } })
       }
       case "device.pair.list": {
         const paired = book.paired().map((device) => ({ ...device, connected: links.isConnected(device.deviceId) }))
@@ -178,7 +190,8 @@ export const make = (options: {
     receive: (session, text, send) => {
       const sent = Option.getOrUndefined(ParamsCheck.parseJson(text))
       if (sent === undefined) return
-      const complaint = ParamsCheck.complaint(ParamsCheck.requestFrame, sent)
+      const shape = options.scopeUpgrades ? ParamsCheck.requestFrame : ParamsCheck.requestFrameWithoutTrace
+      const complaint = ParamsCheck.complaint(shape, sent)
       const frame = Frame.parse(text)
       if (complaint !== undefined || frame?.type !== "req") {
         const id = Predicate.hasProperty(sent, "id") && typeof sent.id === "string" ? sent.id : "invalid"

@@ -11,7 +11,12 @@ export const parseJson = Option.liftThrowable((text: string): unknown => JSON.pa
 export type Shape =
   | { readonly is: "any" }
   | { readonly is: "boolean" }
-  | { readonly is: "string"; readonly minLength?: number; readonly oneOf?: ReadonlyArray<string> }
+  | {
+    readonly is: "string"
+    readonly minLength?: number
+    readonly maxLength?: number
+    readonly oneOf?: ReadonlyArray<string>
+  }
   | { readonly is: "integer"; readonly minimum: number }
   | { readonly is: "array"; readonly of: Shape; readonly minItems?: number; readonly maxItems?: number }
   | {
@@ -46,6 +51,9 @@ const check = (shape: Shape, value: unknown, path: string, all: Array<string>): 
           : complain("must be equal to one of the allowed values")
       }
       if (typeof value !== "string") return complain("must be string")
+      if (value.length > (shape.maxLength ?? Infinity)) {
+        return complain(`must not have more than ${shape.maxLength} characters`)
+      }
       return value.length < (shape.minLength ?? 0)
         ? complain(`must not have fewer than ${shape.minLength} characters`)
         : undefined
@@ -117,13 +125,20 @@ const clientIds = [
 
 const clientModes = ["webchat", "cli", "ui", "backend", "node", "worker", "probe", "test"]
 
-/** A request frame: `id` is text, and no other field is allowed. */
-export const requestFrame = object(["type", "id", "method"], {
+const frameFields = {
   type: { is: "string", oneOf: ["req"] },
   id: filledText,
   method: filledText,
   params: { is: "any" }
+} as const
+
+/** A request frame: `id` is text, and no other field is allowed. */
+export const requestFrame = object(["type", "id", "method"], {
+  ...frameFields,
+  traceparent: { is: "string", minLength: 1, maxLength: 128 }
 })
+/** One of a release before 2026.8. */
+export const requestFrameWithoutTrace = object(["type", "id", "method"], frameFields)
 
 const connectShape = (nonceRequired: boolean): Shape =>
   object(["minProtocol", "maxProtocol", "client"], {
@@ -208,6 +223,8 @@ export const methodParams = {
     preserveSideRuns: { is: "boolean" }
   }),
   "agent.wait": object(["runId"], { runId: filledText, timeoutMs: { is: "integer", minimum: 0 } }),
+  "sessions.messages.subscribe": object(["key"], { key: filledText, includeApprovals: { is: "boolean" } }),
+  "sessions.messages.unsubscribe": object(["key"], { key: filledText }),
   "device.pair.list": object([], {}),
   "device.pair.approve": object(["requestId"], { requestId: filledText }),
   "device.pair.reject": object(["requestId"], { requestId: filledText }),

@@ -65,9 +65,16 @@ const thinningMs = 150
 /** What an agent says that has nothing to say. Clients never see it. */
 const silence = "NO_REPLY"
 
+/** Sends an event of a session. */
+export type Publish = (
+  event: string,
+  payload: Readonly<Record<string, unknown>> & { readonly sessionKey: string },
+  audience: Audience
+) => void
+
 interface Output {
   readonly nowMs: () => number
-  readonly publish: (event: string, payload: Readonly<Record<string, unknown>>, audience: Audience) => void
+  readonly publish: Publish
 }
 
 /** The envelopes of events. */

@@ -83,6 +83,10 @@ export interface GatewayInput {
   /** What people see the device called. */
   readonly displayName?: string | undefined
   readonly deviceFamily?: string | undefined
+  /**
+   * `session-scoped-events` and `tool-events` unless set; an empty list states none. With the first, a gateway from 2026.8 on tells
+   * this client of no session but those that it subscribes to by `sessions.messages.subscribe`, as `TaskRunner` does for its tasks.
+   */
   readonly caps?: ReadonlyArray<string> | undefined
   readonly origin?: string | undefined
   /** The one host, besides this machine, that may be reached by `ws:`. */
@@ -113,7 +117,7 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
 
 /** Checks settings. Pure; reports all problems together, and never the value of a secret. */
 export const check = (input: GatewayInput): Result.Result<GatewaySettings, SettingsInvalid> =>
-  Result.mapError(assemble(accept(gatewayTable, input)), (problems) => new SettingsInvalid({ problems }))
+  Result.mapError(assemble(accept(gatewayTable, input), input.caps), (problems) => new SettingsInvalid({ problems }))
 
 /** The settings of an environment, with some of them replaced by a program's own. Fails with every problem at once. */
 export const settingsOf = (
@@ -121,7 +125,7 @@ export const settingsOf = (
   own: GatewayInput = {}
 ): Result.Result<GatewaySettings, SettingsInvalid> => {
   const decoded = SettingSource.parse(gatewayTable, found.texts, own)
-  const settings = assemble({ ...decoded, problems: [...decoded.problems, ...damaged] })
+  const settings = assemble({ ...decoded, problems: [...decoded.problems, ...damaged] }, own.caps)
   if (Result.isSuccess(settings) && found.faults.length === 0) {
     return Result.succeed({ ...settings.success, warnings: [...warnings, ...settings.success.warnings] })
   }
@@ -172,9 +176,16 @@ export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySetting
   )
 }
 
+/**
+ * What a client states unless it is told otherwise: it hears of the sessions that it asks for alone (2026.8 and later), and of the
+ * tools that runs use.
+ */
+const taskCaps: ReadonlyArray<string> = ["session-scoped-events", "tool-events"]
+
 /** Checks what depends on several settings, and puts them together. */
 const assemble = (
-  { given, problems, values }: Decoded<typeof gatewayTable>
+  { given, problems, values }: Decoded<typeof gatewayTable>,
+  ownCaps: ReadonlyArray<string> | undefined
 ): Result.Result<GatewaySettings, ReadonlyArray<Problem<keyof GatewayInput>>> => {
   const { caps, headers = [], plaintextHost, tlsAuthorities, tlsPins, tlsTrust, url, ...others } = values
   const endpoint = Endpoints.parse(url, { plaintextHost })
@@ -198,7 +209,8 @@ const assemble = (
     pinned: tls.mode !== "ca",
     headers,
     role: "operator",
-    caps: caps ?? [],
+    // An empty list is a choice, too.
+    caps: caps ?? ownCaps ?? taskCaps,
     warnings: warning === undefined ? [] : [warning]
   })
 }

@@ -66,7 +66,7 @@ export const gatewayTable = {
     about: "the kind of device, for example iPhone"
   }),
   caps: setting(list("names", (names) => Result.succeed(names)), {
-    about: "the capabilities that the client states"
+    about: "the capabilities that the client states in place of the usual ones"
   }),
   origin: setting(text("http or https origin, no path", (given) => parseOrigin(given)), {
     variable: "OPENCLAW_GATEWAY_ORIGIN",

@@ -110,6 +110,21 @@ export const AgentEvent = Schema.Union([
   event("task.sent", { ...accepted, runId: Schema.String }),
   event("task.phase", { ...task, phase: Schema.String }),
   /**
+   * What the agent writes, while it writes: `text` stands from `from` on, in UTF-16 code units, in place of what was told from there.
+   * At most ten a second for each task; `task.reply` has the whole. One who reads slowly misses some: then `from` is beyond what
+   * came before.
+   */
+  event("task.text", { ...task, from: Schema.Natural, text: Schema.String }),
+  /** A step of a call of a tool. `detail` is the beginning of its arguments or of its result, as one line. */
+  event("task.tool", {
+    ...task,
+    toolCallId: Schema.String,
+    tool: Schema.String,
+    phase: Schema.Literals(["start", "update", "result"]),
+    failed: Schema.optionalKey(Schema.Boolean),
+    detail: Schema.optionalKey(Schema.String)
+  }),
+  /**
    * `late`: the task had already ended as expired or unknown. `truncated`: the gateway shortened the reply, and `text` is not the
    * whole of it.
    */

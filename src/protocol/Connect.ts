@@ -257,3 +257,17 @@ export const shownScope = (scope: string, secrets: ReadonlyArray<Redacted.Redact
 export const encodeConnectParams = Schema.encodeSync(ConnectParams)
 /** The parameters of `connect`, for the gateway's side and for tests. */
 export const decodeConnectParams = Schema.decodeUnknownResult(ConnectParams)
+
+/**
+ * Whether a gateway is older than a release such as `2026.8`, for what no gateway says in another way. Releases are named by year and
+ * month; nothing for a version that is not.
+ */
+export const isBefore = (version: string | undefined, release: string): boolean | undefined => {
+  const [told, wanted] = [monthOf(version), monthOf(release)]
+  return told === undefined || wanted === undefined ? undefined : told < wanted
+}
+
+const monthOf = (version = ""): number | undefined => {
+  const [, year, month] = /^(\d{4})\.(\d{1,2})(?!\d)/.exec(version) ?? []
+  return year === undefined || month === undefined ? undefined : Number(year) * 12 + Number(month)
+}

@@ -83,9 +83,12 @@ export interface ErrorShape {
   readonly retryAfterMs?: number
 }
 
-/** A request as text. `params` must be JSON: `undefined` properties are left out by the encoder. */
-export const encodeRequest = (id: string, method: string, params: unknown): string =>
-  JSON.stringify({ type: "req", id, method, params } satisfies RequestFrame)
+/**
+ * A request as text. `params` must be JSON: `undefined` properties are left out by the encoder. `traceparent` as W3C Trace Context
+ * has it; releases before 2026.8 refuse the frame.
+ */
+export const encodeRequest = (id: string, method: string, params: unknown, traceparent?: string): string =>
+  JSON.stringify({ type: "req", id, method, params, traceparent } satisfies RequestFrame & { traceparent: unknown })
 
 /** A successful answer as JSON text, for the gateway's side. */
 export const encodeResponse = (id: string, payload: unknown): string =>

@@ -104,13 +104,33 @@ export const chatMessageGet = method(
 
 /**
  * How a run ended, within `timeoutMs`. Gateways remember it for some minutes and forget it when they restart. `status` is `ok`,
- * `error` or `timeout`. The reply in the answer is not read: it has at most 4,096 UTF-16 code units.
+ * `error`, `timeout` or `pending`; `tasks/RunEnd` says what else is read.
  */
 export const agentWait = method(
   "agent.wait",
   Schema.Struct({ runId: Schema.String, timeoutMs: Schema.Int }),
-  Schema.Struct({ status: Schema.String, error: Schema.optionalKey(Schema.String) })
+  Schema.Struct({
+    status: Schema.String,
+    error: Schema.optionalKey(Schema.Unknown),
+    endedAt: Schema.optionalKey(Schema.Unknown),
+    stopReason: Schema.optionalKey(Schema.Unknown),
+    terminalReply: Schema.optionalKey(Schema.Unknown)
+  })
 )
+
+const listening = (name: "subscribe" | "unsubscribe") =>
+  method(
+    `sessions.messages.${name}`,
+    Schema.Struct({ key: Schema.String }),
+    Schema.Struct({ subscribed: Schema.Boolean, key: Schema.optionalKey(Schema.String) })
+  )
+/**
+ * Asks for the events of a session, over this connection. From 2026.8 on, one that stated the capability
+ * `session-scoped-events` gets no others. The session need not exist. The answer has the gateway's key of it.
+ */
+export const subscribeMessages = listening("subscribe")
+/** Asks for no more of them. */
+export const unsubscribeMessages = listening("unsubscribe")
 
 const Device = Schema.Struct({
   deviceId: Schema.String,

@@ -98,15 +98,16 @@ const chatMessageAt = (depth: number): Rule =>
     stopReason: name,
     errorMessage: words,
     idempotencyKey: runMark,
+    openclawAbort: run,
     __openclaw: object(() => ({ runId: id, idempotencyKey: runMark }))
   }))
+const run = object(() => ({ runId: id }))
 const messageAt = (depth: number): Rule => {
   const inner = chatMessageAt(depth)
   return (value, redactor) => Predicate.isString(value) ? text(value, redactor) : inner(value, redactor)
 }
 const chatMessage = chatMessageAt(0)
 const message = messageAt(0)
-const run = object(() => ({ runId: id }))
 
 const auth = object(() => ({
   token: secret,
@@ -131,6 +132,8 @@ const params = object(() => ({
   device: object(() => ({ id: present, publicKey: present, signature: present, signedAt: number, nonce })),
   // chat.send, chat.abort, chat.history, agent.wait, device.scopes.*
   sessionKey,
+  // sessions.messages.*
+  key: sessionKey,
   message: string((value, { ownText }) => ownText(value)),
   deliver: flag,
   idempotencyKey: id,
@@ -171,6 +174,10 @@ const payload = object(() => ({
   error: words,
   stopReason: name,
   ok: flag,
+  key: sessionKey,
+  subscribed: flag,
+  endedAt: time,
+  terminalReply: object(() => ({ disposition: name, text })),
   aborted: flag,
   messages: each(chatMessage),
   sessionId: id,

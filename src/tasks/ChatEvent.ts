@@ -11,6 +11,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import { textOf } from "./MessageText.ts"
+import type { RunPart, ToolPart } from "./RunPart.ts"
 import * as ShortenedText from "./ShortenedText.ts"
 
 /**
@@ -31,7 +32,11 @@ export type ChatEvent =
     readonly shortened?: true | undefined
   }
   | { readonly _tag: "Error"; readonly text: string }
-  | { readonly _tag: "Aborted"; readonly text: string }
+  /**
+   * `uncertain`: a stop command ended the run, or the agent did, without a word; what is then told as an abort is a failure, for
+   * 2026.9.6.
+   */
+  | { readonly _tag: "Aborted"; readonly text: string; readonly uncertain?: true | undefined }
 
 /** Where an agent stands, from an `agent` event. */
 export interface AgentPhase {
@@ -39,6 +44,8 @@ export interface AgentPhase {
   readonly stream: "lifecycle" | "tool"
   /** `phase`, `phase · name` for a tool, and `: error` behind it when one is told. */
   readonly label: string
+  /** The run, or an attempt of it, begins or ends with it. A `chat` event tells the end at once, but for a failed run of 2026.5. */
+  readonly turn?: "Begins" | "Ends" | undefined
 }
 
 /** Whose event it is. */
@@ -86,9 +93,11 @@ export const decodeAgent = (payload: unknown): Option.Option<AgentPhase> => {
   if (payload.stream !== "lifecycle" && payload.stream !== "tool") return Option.none()
   return Option.map(decodeAgentPayload(payload), ({ data, stream }) => ({
     stream,
-    label: phaseLabel(data.phase, data.name, data.error)
+    label: phaseLabel(data.phase, data.name, data.error),
+    ...(stream === "lifecycle" && turns[data.phase] !== undefined ? { turn: turns[data.phase] } : {})
   }))
 }
+const turns: Readonly<Record<string, AgentPhase["turn"]>> = { start: "Begins", end: "Ends", error: "Ends" }
 
 /** A phase as one line of at most `OutsideText.lengths.phase`. */
 export const phaseLabel = (phase: string, name?: string | null, error?: string | null): string =>
@@ -112,7 +121,8 @@ const ChatPayload = Schema.Struct({
   text: Schema.optionalKey(Schema.Unknown),
   content: Schema.optionalKey(Schema.Unknown),
   timestamp: Schema.optionalKey(Schema.Unknown),
-  errorMessage: Schema.optionalKey(Schema.Unknown)
+  errorMessage: Schema.optionalKey(Schema.Unknown),
+  stopReason: Schema.optionalKey(Schema.Unknown)
 })
 const decodeChatPayload = Schema.decodeUnknownOption(ChatPayload)
 
@@ -140,7 +150,7 @@ const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
     case "error":
       return { _tag: "Error", text: Predicate.isString(chat.errorMessage) ? chat.errorMessage : textOf(chat) }
     case "aborted":
-      return { _tag: "Aborted", text: textOf(chat) }
+      return { _tag: "Aborted", text: textOf(chat), ...(chat.stopReason === "stop" ? { uncertain: true } : {}) }
     default:
       return undefined
   }
@@ -148,3 +158,45 @@ const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
 
 const timeOf = (message: unknown): number | undefined =>
   Predicate.hasProperty(message, "timestamp") ? timeMs(message.timestamp) : undefined
+
+/** The part in the payload of an `agent` event; nothing for text, which `chat` events tell. */
+export const decodePart = (payload: unknown): RunPart | undefined => {
+  if (!Predicate.hasProperty(payload, "stream") || !Predicate.hasProperty(payload, "data")) return undefined
+  const { data, stream } = payload
+  switch (stream) {
+    case "thinking": {
+      const delta = Predicate.hasProperty(data, "delta") ? data.delta : undefined
+      return Predicate.isString(delta) && delta !== "" ? { _tag: "Thinking", text: delta } : undefined
+    }
+    case "usage": {
+      const count = Predicate.hasProperty(data, "outputTokens") ? data.outputTokens : undefined
+      return Number.isSafeInteger(count) && Number(count) >= 0
+        ? { _tag: "Usage", outputTokens: Number(count) }
+        : undefined
+    }
+    case "tool":
+      return toolPart(data)
+    default:
+      return undefined
+  }
+}
+
+const toolSteps = { start: "ToolStarted", update: "ToolUpdated", result: "ToolEnded" } as const
+
+const toolPart = (data: unknown): ToolPart | undefined => {
+  if (!Predicate.hasProperty(data, "phase") || !Predicate.hasProperty(data, "toolCallId")) return undefined
+  const { phase, toolCallId } = data
+  if (!Predicate.isString(toolCallId) || (phase !== "start" && phase !== "update" && phase !== "result")) {
+    return undefined
+  }
+  const fields: Readonly<Record<string, unknown>> = { ...data }
+  const field = (name: string): unknown => fields[name]
+  const name = field("name")
+  return {
+    _tag: toolSteps[phase],
+    toolCallId,
+    name: Predicate.isString(name) ? name : "",
+    content: field(phase === "start" ? "args" : phase === "update" ? "partialResult" : "result"),
+    isError: field("isError") === true
+  }
+}

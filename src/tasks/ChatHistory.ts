@@ -10,6 +10,7 @@ import * as Method from "../protocol/Method.ts"
 import { timeMs } from "./ChatEvent.ts"
 import * as KeptText from "./KeptText.ts"
 import { textOf } from "./MessageText.ts"
+import * as ReplyParts from "./ReplyParts.ts"
 import * as ShortenedText from "./ShortenedText.ts"
 
 /** The run to look for. */
@@ -23,11 +24,15 @@ export interface Sought {
   readonly merged?: boolean
   /** Runs whose replies were given to other tasks. */
   readonly claimed?: ReadonlySet<string>
+  /** The beginning of the reply, as far as it was heard. */
+  readonly heard?: string
+  /** The version of the gateway. */
+  readonly release?: string | undefined
 }
 
 export type Finding =
-  /** The gateway says that the run is at work, or waits for its turn. */
-  | { readonly _tag: "Running" }
+  /** The gateway says that the run is at work or, if `queued`, waits for its turn. */
+  | { readonly _tag: "Running"; readonly queued?: true | undefined }
   | {
     readonly _tag: "Replied"
     readonly text: string
@@ -114,10 +119,13 @@ const decode = Schema.decodeUnknownOption(Method.chatHistory.answer)
 
 const findIn = (history: History, sought: Sought, wholeBelow?: number): Finding => {
   if (isActive(history, sought.runId)) return { _tag: "Running" }
+  if (isQueued(history, sought.runId)) return { _tag: "Running", queued: true }
   const messages = history.messages.flatMap((message) => Option.toArray(decodeMessage(message)))
   const isOurs = KeptText.matcher(asWritten(sought.summary))
   const asked = messages.findLastIndex((message) => isAsking(message, sought, isOurs))
   const runs = runsOf(messages, asked, sought.runId)
+  const stopped = messages.find((message) => hasRunId(message.openclawAbort, sought.runId))
+  if (stopped !== undefined) return { _tag: "Aborted", text: textOf(stopped) }
   const answer = messages.findLast((message, index) => isAnswer(message, index, asked, runs, messages, sought))
   if (answer === undefined) return { _tag: asked === -1 ? "Absent" : "NoReply" }
   const text = textOf(answer)
@@ -126,8 +134,18 @@ const findIn = (history: History, sought: Sought, wholeBelow?: number): Finding 
       return { _tag: "Failed", text: Predicate.isString(answer.errorMessage) ? answer.errorMessage : text }
     case "aborted":
       return { _tag: "Aborted", text }
-    default:
-      return replied(answer, wholeBelow)
+    default: {
+      const reply = replied(answer, wholeBelow)
+      const parts = messages.flatMap((message, index) =>
+        message.role === "assistant" && message !== answer && index < messages.indexOf(answer)
+          && isAnswer({ ...message, stopReason: "stop" }, index, asked, runs, messages, sought)
+          ? [{ text: textOf(message), step: message.stopReason !== "stop" }]
+          : []
+      )
+      return reply.shortened === undefined && sought.merged !== true
+        ? { ...reply, text: ReplyParts.join(parts, reply.text, sought) }
+        : reply
+    }
   }
 }
 
@@ -175,15 +193,19 @@ const Message = Schema.Struct({
   stopReason: Schema.optionalKey(Schema.Unknown),
   errorMessage: Schema.optionalKey(Schema.Unknown),
   idempotencyKey: Schema.optionalKey(Schema.Unknown),
+  /** On what a run had written when it was stopped. */
+  openclawAbort: Schema.optionalKey(Schema.Unknown),
   __openclaw: Schema.optionalKey(Marks)
 })
 type Message = typeof Message.Type
 const decodeMessage = Schema.decodeUnknownOption(Message)
 
-const isActive = ({ inFlightRun, pendingInputs, sessionInfo }: History, runId: string): boolean => {
+const isActive = ({ inFlightRun, sessionInfo }: History, runId: string): boolean => {
   if (hasRunId(inFlightRun, runId)) return true
   const active = Predicate.hasProperty(sessionInfo, "activeRunIds") ? sessionInfo.activeRunIds : undefined
-  if (Array.isArray(active) && active.includes(runId)) return true
+  return Array.isArray(active) && active.includes(runId)
+}
+const isQueued = ({ pendingInputs }: History, runId: string): boolean => {
   const pending = Predicate.hasProperty(pendingInputs, "items") ? pendingInputs.items : undefined
   return Array.isArray(pending) && pending.some((item) => hasRunId(item, runId))
 }

@@ -4,13 +4,15 @@
 import * as Hash from "effect/Hash"
 import * as Result from "effect/Result"
 import type { RequestError, RequestRejected } from "../connection/RequestError.ts"
-import type { RunEnd, Verdict, Whole } from "./HistoryVerdict.ts"
-import { completedShort, judge, unavailable } from "./HistoryVerdict.ts"
+import type { Verdict, Whole } from "./HistoryVerdict.ts"
+import { completedShort, judge, judgeEnd, unavailable } from "./HistoryVerdict.ts"
 import * as Misaddressed from "./Misaddressed.ts"
+import type { RunEnd } from "./RunEnd.ts"
 import * as ShortenedText from "./ShortenedText.ts"
 import {
   after,
   answerAbort,
+  ask,
   due,
   ended,
   factsOf,
@@ -19,9 +21,10 @@ import {
   nothing,
   pause,
   proceed,
-  readLater,
+  readHistory,
   receive,
   recheckMs,
+  settleLater,
   stay,
   withActivity
 } from "./TaskActivity.ts"
@@ -49,7 +52,7 @@ export const onSaved = (life: TaskLife, stage: ActiveStage, ok: boolean, nowMs: 
   const { activity } = stage
   if (activity._tag !== "Saving") return stay(life)
   // Meanwhile an event showed that another process has sent it.
-  if (stage._tag !== "Waiting") return proceed(withActivity(life, stage, due.ReadHistory), nowMs)
+  if (stage._tag !== "Waiting") return proceed(withActivity(life, stage, due.Settle), nowMs)
   if (!ok) return pause(life, stage, "Send", recheckMs)
   if (!life.linked) return stay(withActivity(life, stage, due.Send))
   const given = unanswered(stage, { _tag: "Sending", news: false }, activity.sentAtMs, nowMs)
@@ -76,7 +79,7 @@ export const onSendAnswered = (
     case "LinkError":
       return goOn(life, stage, idle, nowMs)
     case "RequestTimeout":
-      return goOn(life, stage, due.ReadHistory, nowMs)
+      return goOn(life, stage, due.Settle, nowMs)
     case "AnswerInvalid":
       return onReceipt(life, stage, {}, shared, nowMs)
     case "FrameTooLarge":
@@ -87,7 +90,7 @@ export const onSendAnswered = (
         return ended(rules, life, stage, { _tag: "Failed", error: refusalError(life.subject.runId, error) })
       }
       return stage._tag === "Answered"
-        ? goOn(life, stage, due.ReadHistory, nowMs)
+        ? goOn(life, stage, due.Settle, nowMs)
         : unlessAborted(rules, life, stage, onRefusedForNow(life, stage, error))
   }
 }
@@ -145,7 +148,7 @@ const onReceipt = (
       ...told,
       { _tag: "Save", entry: entryOf(named, next.sentAtMs) }
     ],
-    goOn(named, next, over || merged ? due.ReadHistory : idle, nowMs)
+    goOn(named, next, over || merged ? due.Settle : idle, nowMs)
   )
 }
 
@@ -163,19 +166,26 @@ export const onHistory = (
   const lacksIt = history.finding._tag === "Absent" || history.finding._tag === "Unreadable"
   const [known, told]: readonly [ActiveStage, ReadonlyArray<Action>] = lacksIt && !named
     ? [stage, nothing]
-    : receive(life, stage)
+    : withBeginning(receive(life, stage), history)
   const here: TaskLife = { ...life, stage: known }
-  return after(told, follow(rules, here, known, history, judgement(here, known, history, undefined, nowMs), nowMs))
+  return after(told, follow(rules, here, known, history, judgement(here, known, history, nowMs), nowMs))
 }
+
+/** A run that is at work has begun, whatever of it was heard. */
+const withBeginning = (
+  [stage, told]: readonly [Answered, ReadonlyArray<Action>],
+  { finding }: HistoryRead
+): readonly [Answered, ReadonlyArray<Action>] =>
+  finding._tag === "Running" && finding.queued !== true ? [{ ...stage, begun: true }, told] : [stage, told]
 
 const judgement = (
   life: TaskLife,
   stage: ActiveStage,
   history: HistoryRead,
-  end: RunEnd | undefined,
   nowMs: number
 ): Verdict => {
   const { busy, finding, gatewayStartedAtMs = 0, renamed, unkept } = history
+  const { activity } = stage
   const lastSentAtMs = stage._tag === "Waiting" ? undefined : stage.lastSentAtMs
   const restarted = gatewayStartedAtMs > (lastSentAtMs ?? Infinity)
   // A restart ended what was at work before it. Releases before 2026.6 never say so.
@@ -185,7 +195,7 @@ const judgement = (
       ...factsOf(life, stage),
       renamed,
       heard: Misaddressed.isNamed(stage, history) && Misaddressed.goesOn(stage),
-      end
+      end: activity._tag === "ReadingHistory" ? activity.end : undefined
     },
     finding,
     busy ?? (settled ? false : undefined),
@@ -211,7 +221,7 @@ const follow = (
           life,
           stage,
           nowMs,
-          (next, known) => follow(rules, next, known, history, judgement(next, known, history, undefined, nowMs), nowMs)
+          (next, known) => follow(rules, next, known, history, judgement(next, known, history, nowMs), nowMs)
         )
         : ended(rules, life, stage, verdict.outcome, verdict.runOver)
     case "FetchWhole": {
@@ -224,32 +234,45 @@ const follow = (
     }
     case "SendAgain":
       return unlessAborted(rules, life, stage, proceed(withActivity(life, stage, due.Send), nowMs))
-    case "AskHowItEnded": {
-      const { activity } = stage
-      const asking: Activity = { _tag: "Asking", news: "news" in activity && activity.news, history }
-      const next: ActiveStage = stage._tag === "Waiting" ? stage : { ...stage, evidence: verdict.evidence }
-      const runId = stage._tag === "Answered" ? stage.answeredRunId : undefined
-      return [withActivity(life, next, asking), [{ _tag: "AskHowItEnded", runId: runId ?? life.subject.runId }]]
-    }
     case "LookAgain": {
       const { evidence, idleReads } = verdict
       const next: ActiveStage = stage._tag === "Waiting" ? stage : { ...stage, evidence, idleReads }
-      return verdict.when === "Soon" ? readLater(life, next, nowMs) : goOn(life, next, idle, nowMs)
+      return verdict.when === "Soon" ? settleLater(life, next, nowMs) : goOn(life, next, idle, nowMs)
     }
   }
 }
 
+/** What the gateway remembers of the end of the run. History follows where that does not say everything. */
 export const onEndAnswered = (
   rules: Rules,
   life: TaskLife,
-  stage: Unanswered | Answered,
-  history: HistoryRead,
-  end: RunEnd,
+  stage: ActiveStage,
+  { end, linkLost }: { readonly end: RunEnd; readonly linkLost: boolean },
   nowMs: number
 ): Stepped => {
-  const verdict = judgement(life, stage, history, end, nowMs)
-  const told: ActiveStage = end._tag === "Ended" ? { ...stage, over: true } : stage
-  return follow(rules, { ...life, stage: told }, told, history, verdict, nowMs)
+  const { activity } = stage
+  // It may have ended since it was asked.
+  const outdated = end._tag === "NotKnown" && "news" in activity && activity.news
+  if (linkLost || outdated) return goOn(life, stage, idle, nowMs)
+  const [known, told]: readonly [ActiveStage, ReadonlyArray<Action>] = end._tag === "NotKnown"
+    ? [stage, nothing]
+    : receive(life, stage)
+  const verdict = judgeEnd(factsOf(life, known), end)
+  if (verdict?._tag === "Finish") return after(told, ended(rules, life, known, verdict.outcome, verdict.runOver))
+  if (!life.linked) return after(told, stay(withActivity(life, known, due.Settle)))
+  // Its time is up, and the gateway does not say that the run ended.
+  if (end._tag === "NotKnown" && known._tag !== "Waiting" && known.expiring) {
+    return stay(withActivity(life, known, idle))
+  }
+  const next: ActiveStage = known._tag === "Waiting"
+    ? known
+    : {
+      ...known,
+      // Of a run that is answered in another one, no more is asked.
+      emptyEnd: known._tag === "Answered" && known.merged ? undefined : known.emptyEnd,
+      over: known.over || end._tag === "Ended"
+    }
+  return after(told, readHistory({ ...life, stage: next }, next, end))
 }
 
 export const onWholeFetched = (
@@ -268,20 +291,25 @@ export const onWholeFetched = (
     case "NotGiven":
       return ended(rules, life, stage, completedShort(short))
     case "Failed":
-      return whole.linkLost ? goOn(life, stage, idle, nowMs) : readLater(life, stage, nowMs)
+      return whole.linkLost ? goOn(life, stage, idle, nowMs) : settleLater(life, stage, nowMs)
   }
 }
 
 export const onHistoryFailed = (
+  rules: Rules,
   life: TaskLife,
   stage: ActiveStage,
   linkLost: boolean,
   nowMs: number
 ): Stepped => {
+  const end = stage.activity._tag === "ReadingHistory" ? stage.activity.end : undefined
+  const verdict = judge({ ...factsOf(life, stage), end }, { _tag: "Unreadable" }, undefined, false)
+  // The gateway gave the end before.
+  if (verdict._tag === "Finish" && !linkLost) return ended(rules, life, stage, verdict.outcome, verdict.runOver)
   const next: ActiveStage = stage._tag === "Waiting" || stage.evidence !== undefined
     ? stage
     : { ...stage, evidence: unavailable(factsOf(life, stage)) }
-  return linkLost ? goOn(life, next, idle, nowMs) : readLater(life, next, nowMs)
+  return linkLost ? goOn(life, next, idle, nowMs) : settleLater(life, next, nowMs)
 }
 
 export const onAbortAnswered = (
@@ -296,9 +324,7 @@ export const onAbortAnswered = (
   }
   const told = [answerAbort(toCaller(answer))]
   if (activity._tag !== "Aborting") return [{ ...life, stage: next }, told]
-  return life.linked
-    ? [withActivity(life, next, { _tag: "ReadingHistory", news: false }), [...told, { _tag: "ReadHistory" }]]
-    : [withActivity(life, next, due.ReadHistory), told]
+  return life.linked ? after(told, ask({ ...life, stage: next }, next)) : [withActivity(life, next, due.Settle), told]
 }
 
 /** A request that was lost on the way is made again before the next read of history. */

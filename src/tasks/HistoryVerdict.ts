@@ -1,8 +1,9 @@
 /**
- * What the history of a session means for a task: a pure function from what is known of its run, and what the history shows,
- * to what follows.
+ * What the answers of a gateway mean for a task: a pure function from what is known of its run, what the gateway remembers of its
+ * end, and what the history of the session shows, to what follows. The gateway is asked for the end first.
  */
 import type { Finding } from "./ChatHistory.ts"
+import type { RunEnd, TerminalReply } from "./RunEnd.ts"
 import type { Evidence, TaskOutcome } from "./Task.ts"
 import { runError } from "./TaskError.ts"
 
@@ -29,9 +30,14 @@ export interface Facts {
   readonly heard?: boolean
   /** The reply as far as the gateway gave it. */
   readonly short?: ShortReply | undefined
-  /** What the gateway remembers of the end of the run; absent as long as it was not asked. */
+  /** What the gateway remembers of the end of the run; absent where it was not asked. */
   readonly end?: RunEnd | undefined
+  /** The run told an end without text. */
+  readonly emptyEnd?: EmptyEnd | undefined
 }
+
+/** An end without text means less than it says: a failed run may tell it, and one that is answered in another run. */
+export type EmptyEnd = "Final" | "Aborted"
 
 /** A reply that is not whole. Milliseconds on the gateway's clock. */
 export interface ShortReply {
@@ -57,15 +63,6 @@ export const completedShort = ({ atMs, text }: ShortReply): TaskOutcome => ({
   truncated: true
 })
 
-/**
- * How the gateway says that a run ended. It remembers that for some minutes and not over a restart. `NotKnown` also stands for
- * releases that do not answer.
- */
-export type RunEnd =
-  | { readonly _tag: "Ended" }
-  | { readonly _tag: "Failed"; readonly text: string }
-  | { readonly _tag: "NotKnown" }
-
 export type Verdict =
   /** The task has this outcome. With `runOver` nothing of its run is at work any more. */
   | { readonly _tag: "Finish"; readonly outcome: TaskOutcome; readonly runOver: boolean }
@@ -73,8 +70,6 @@ export type Verdict =
   | { readonly _tag: "FetchWhole"; readonly short: ShortReply; readonly messageId: string | undefined }
   /** The gateway never had the message. */
   | { readonly _tag: "SendAgain" }
-  /** History alone does not say. Judge again with `end`. */
-  | { readonly _tag: "AskHowItEnded"; readonly evidence: Evidence }
   | {
     readonly _tag: "LookAgain"
     /** `Soon`: after a few seconds. `OnNews`: the run is at work, and its events tell when. */
@@ -84,6 +79,36 @@ export type Verdict =
     readonly idleReads: number
   }
 
+/** What follows from the end alone; nothing where history has to say more. */
+export const judgeEnd = (facts: Facts, end: RunEnd): Extract<Verdict, { readonly _tag: "Finish" }> | undefined => {
+  const { merged, partial } = facts
+  switch (end._tag) {
+    case "Failed":
+      return failed(facts, end.text)
+    case "Ended":
+      // A text may be the last part of the reply alone.
+      return end.reply?.text !== "" || merged || partial !== "" ? undefined : finish(completed(end.reply))
+    // History has what it had written.
+    case "Aborted":
+    // 2026.5 says of a failed run that it went well.
+    case "Pending":
+    case "NotKnown":
+      return undefined
+  }
+}
+
+/** The outcome by an end without text, where nothing else is known; nothing where the run told none, or another run answers. */
+export const withoutText = (
+  { emptyEnd, merged, partial }: Pick<Facts, "emptyEnd" | "merged" | "partial">
+): TaskOutcome | undefined =>
+  emptyEnd === undefined || merged
+    ? undefined
+    : emptyEnd === "Final"
+    ? { _tag: "Completed", text: "", atMs: undefined }
+    : { _tag: "Aborted", text: partial }
+
+const completed = ({ atMs, text }: TerminalReply): TaskOutcome => ({ _tag: "Completed", text, atMs })
+
 /** How many idle reads end a task. Gateways say that a run is over a moment before its message is in history. */
 const idleReadsAtLeast = 2
 
@@ -92,9 +117,49 @@ const idleReadsAtLeast = 2
  * restarted since it got the message and kept nothing of the session: it may have begun the run and forgotten it.
  */
 export const judge = (facts: Facts, finding: Finding, busy: boolean | undefined, restarted: boolean): Verdict => {
+  const { end } = facts
+  if (end?._tag === "Aborted") {
+    const written = finding._tag === "Aborted" || finding._tag === "Replied" ? finding.text : ""
+    return finish({ _tag: "Aborted", text: longer(written, facts.partial) })
+  }
+  return end?._tag === "Ended" && end.reply !== undefined && end.reply.text !== ""
+    ? judgeWithReply(facts, end.reply, finding, busy)
+    : judgeHistory(facts, finding, busy, restarted)
+}
+
+/** The gateway gave the reply, or a part of it. History may have the whole. */
+const judgeWithReply = (
+  facts: Facts,
+  reply: TerminalReply,
+  finding: Finding,
+  busy: boolean | undefined
+): Verdict => {
+  const { text } = reply
+  if (finding._tag === "Replied") {
+    const isWhole = finding.shortened === undefined
+    if (reply.cut && !isWhole) return judgeReply({ ...finding, text: longer(finding.text, text) })
+    const hasIt = reply.cut ? finding.text.includes(text) : finding.text.trimEnd().endsWith(text.trimEnd())
+    if (isWhole && hasIt) return judgeReply(finding)
+  }
+  if (!reply.cut) return finish(completed(reply), true)
+  const idleReads = busy === true ? 0 : facts.idleReads + 1
+  return idleReads < idleReadsAtLeast
+    ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleReads }
+    : finish(completedShort({ text, atMs: reply.atMs }), true)
+}
+
+const longer = (one: string, other: string): string => one.length > other.length ? one : other
+
+const judgeHistory = (
+  facts: Facts,
+  finding: Finding,
+  busy: boolean | undefined,
+  restarted: boolean
+): Verdict => {
   switch (finding._tag) {
     case "Running":
-      return facts.merged || facts.renamed
+      // Gateways say that a run is over a moment before its session is free.
+      return facts.merged || facts.renamed || facts.over
         ? { _tag: "LookAgain", when: "Soon", evidence: undefined, idleReads: 0 }
         : { _tag: "LookAgain", when: "OnNews", evidence: undefined, idleReads: 0 }
     case "Replied":
@@ -106,8 +171,11 @@ export const judge = (facts: Facts, finding: Finding, busy: boolean | undefined,
       return failed(facts, finding.text)
     case "Aborted":
       return finish({ _tag: "Aborted", text: finding.text })
-    case "Unreadable":
+    case "Unreadable": {
+      const toldEnd = withoutText(facts)
+      if (toldEnd !== undefined) return finish(toldEnd)
       return { _tag: "LookAgain", when: "Soon", evidence: unavailable(facts), idleReads: facts.idleReads }
+    }
     case "NoReply":
     case "Absent":
       return judgeSilence(facts, finding._tag, busy, restarted)
@@ -132,10 +200,13 @@ const judgeSilence = (
   const { aborted, answered, end, heard = false, merged, partial, received, short } = facts
   if (aborted) return finish({ _tag: "Aborted", text: partial })
   if (heard && !facts.over) return { _tag: "LookAgain", when: "OnNews", evidence: undefined, idleReads: 0 }
-  if (history === "Absent" && !received && !facts.over && !restarted) return { _tag: "SendAgain" }
-  const evidence: Evidence = { answered, history }
-  if (!facts.over && !merged && end === undefined) return { _tag: "AskHowItEnded", evidence }
   if (end?._tag === "Failed") return failed(facts, end.text)
+  const known = end !== undefined && end._tag !== "NotKnown"
+  if (history === "Absent" && !received && !known && !facts.over && !restarted) return { _tag: "SendAgain" }
+  const toldEnd = withoutText(facts)
+  if (toldEnd !== undefined) return finish(toldEnd)
+  const evidence: Evidence = { answered, history }
+  if (end?._tag === "Pending") return { _tag: "LookAgain", when: "Soon", evidence: undefined, idleReads: 0 }
   const over = facts.over || end?._tag === "Ended"
   // The run came to its end, and its reply is not with another one.
   const silent = over && !merged
@@ -151,6 +222,10 @@ const judgeSilence = (
     : finish({ _tag: "Unknown", evidence }, true)
 }
 
-const finish = (outcome: TaskOutcome, runOver = false): Verdict => ({ _tag: "Finish", outcome, runOver })
+const finish = (outcome: TaskOutcome, runOver = false): Extract<Verdict, { readonly _tag: "Finish" }> => ({
+  _tag: "Finish",
+  outcome,
+  runOver
+})
 
-const failed = ({ runId }: Facts, text: string): Verdict => finish({ _tag: "Failed", error: runError(runId, text) })
+const failed = ({ runId }: Facts, text: string) => finish({ _tag: "Failed", error: runError(runId, text) })

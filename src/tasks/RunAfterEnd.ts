@@ -5,7 +5,7 @@
 import * as Result from "effect/Result"
 import type { RequestError } from "../connection/RequestError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
-import type { TaskOutcome } from "./Task.ts"
+import type { TaskEvent, TaskOutcome } from "./Task.ts"
 import { truncation } from "./Task.ts"
 import type {
   AbortError,
@@ -19,10 +19,10 @@ import type {
   RunAfterEnd,
   Stepped,
   Stop,
+  Subject,
   TaskLife,
   Timer
 } from "./TaskLife.ts"
-import { endEvent, lateEvent } from "./TaskLife.ts"
 
 /** How long until the gateway is asked again to stop a run. */
 export const stopAgainMs = 5000
@@ -216,3 +216,20 @@ const answerToCaller = (answered: Result.Result<boolean, RequestError>): Result.
   const error = answered.failure
   return error._tag === "LinkError" || error._tag === "RequestTimeout" ? Result.succeed(false) : Result.fail(error)
 }
+
+/** The event of an end. */
+export const endEvent = ({ runId, taskId }: Subject, outcome: TaskOutcome): TaskEvent =>
+  outcome._tag === "Completed"
+    ? { _tag: "Replied", taskId, runId, text: outcome.text, at: outcome.atMs, late: false, ...truncation(outcome) }
+    : { ...outcome, taskId, runId }
+
+/** The event of an answer that comes after the end. */
+export const lateEvent = ({ runId, taskId }: Subject, reply: LateReply): TaskEvent => ({
+  _tag: "Replied",
+  taskId,
+  runId,
+  text: reply.text,
+  at: reply.atMs,
+  late: true,
+  ...truncation(reply)
+})

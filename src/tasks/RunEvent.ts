@@ -4,7 +4,7 @@
 import type { AgentPhase, ChatEvent } from "./ChatEvent.ts"
 import { isRequest } from "./RunAfterEnd.ts"
 import * as ShortenedText from "./ShortenedText.ts"
-import { after, andThen, ended, onNews, receive, stay } from "./TaskActivity.ts"
+import { after, andThen, ended, idle, onNews, pause, receive, stay, withActivity } from "./TaskActivity.ts"
 import type { ActiveStage, Answered, Rules, Stepped, TaskLife } from "./TaskLife.ts"
 import { entryOf } from "./TaskLife.ts"
 
@@ -29,25 +29,34 @@ export const onChat = (rules: Rules, life: TaskLife, stage: ActiveStage, event: 
           : andThen(keep(life, unfinished), (kept) => onNews(kept, unfinished, nowMs))
       )
     }
-    case "Aborted":
+    case "Aborted": {
+      const uncertain = withoutReply(known, event)
       return after(
         told,
-        ended(rules, life, known, { _tag: "Aborted", text: event.text === "" ? known.partial : event.text })
+        uncertain === undefined
+          ? ended(rules, life, known, { _tag: "Aborted", text: event.text === "" ? known.partial : event.text })
+          : onNews({ ...life, stage: uncertain }, uncertain, nowMs)
       )
+    }
     case "Error":
       return after(told, onError(life, known, event.text))
   }
 }
 
-/** What is known after a final that does not give the whole reply; nothing after any other. */
+/** What is known after an end that does not say everything; nothing after any other event. */
 export const withoutReply = (stage: Answered, event: ChatEvent): Answered | undefined => {
+  if (event._tag === "Aborted" && event.uncertain === true) {
+    const partial = event.text === "" ? stage.partial : event.text
+    return { ...stage, begun: true, over: true, partial, emptyEnd: "Aborted" }
+  }
   if (event._tag !== "Final") return undefined
   const { atMs, shortened, text } = event
   if (shortened === true) {
     return { ...stage, begun: true, over: true, short: ShortenedText.longer(stage.short, { text, atMs }) }
   }
-  // The answer comes in a run whose id nobody was told.
-  return text === "" && !stage.begun ? { ...stage, merged: true, over: true } : undefined
+  if (text !== "") return undefined
+  // Before it began: the answer comes in a run whose id nobody was told.
+  return { ...stage, over: true, emptyEnd: "Final", merged: stage.merged || !stage.begun }
 }
 
 /** The stage in the life of its task, and in the journal as far as that keeps it. */
@@ -74,10 +83,30 @@ export const onAgent = (life: TaskLife, stage: ActiveStage, phase: AgentPhase | 
   const begun: Answered = known.begun ? known : { ...known, begun: true }
   return after(
     told,
-    phase === undefined || (phase.stream === "lifecycle" && known.hasStatus)
-      ? stay({ ...life, stage: begun })
-      : showPhase(life, begun, phase.label)
+    andThen(
+      phase === undefined || (phase.stream === "lifecycle" && known.hasStatus)
+        ? stay({ ...life, stage: begun })
+        : showPhase(life, begun, phase.label),
+      (shown) => onTurn(shown, phase)
+    )
   )
+}
+
+/** How long the end of a run is waited for once its agent has ended. */
+const untoldEndMs = 2000
+
+/** Settles the task if its end is not told soon, unless the agent tries again. */
+const onTurn = (life: TaskLife, phase: AgentPhase | undefined): Stepped => {
+  const { stage } = life
+  if (stage._tag !== "Answered" || phase?.turn === undefined) return stay(life)
+  if (phase.turn === "Ends") {
+    return stage.activity._tag === "Idle"
+      ? pause(life, { ...stage, untoldEnd: true }, "Settle", untoldEndMs)
+      : stay(life)
+  }
+  return stage.untoldEnd && stage.activity._tag === "Paused"
+    ? [withActivity(life, { ...stage, untoldEnd: false }, idle), [{ _tag: "Disarm", timer: "pause" }]]
+    : stay(life)
 }
 
 const showPhase = (life: TaskLife, stage: Answered, phase: string): Stepped => {

@@ -6,7 +6,9 @@ import type * as Semaphore from "effect/Semaphore"
 import type { ConnectionStatus, GatewayStatus } from "../connection/ConnectionStatus.ts"
 import type { Session } from "../connection/Session.ts"
 import * as Lanes from "./Lanes.ts"
-import type { QueuedReason, TaskId, TaskOutcome } from "./Task.ts"
+import type { LiveRun } from "./LiveRun.ts"
+import { endEvent, lateEvent } from "./RunAfterEnd.ts"
+import type { QueuedReason, TaskEvent, TaskId, TaskOutcome } from "./Task.ts"
 import type { JournalRecord } from "./TaskJournal.ts"
 import type { AbortError, TaskLife } from "./TaskLife.ts"
 import { begin, isMerged, isOpen } from "./TaskLife.ts"
@@ -17,6 +19,8 @@ export interface Link {
   readonly gatewayScope: string
   /** Ways to ask for the whole of a reply that its gateway refused. */
   readonly refusedWays: Set<"message" | "history">
+  /** The sessions whose events were asked for, by their canonical keys, with whether they are told. */
+  readonly heard: Map<string, Deferred.Deferred<boolean>>
 }
 
 /** A task, and what belongs to it. */
@@ -28,6 +32,8 @@ export interface Cell {
   ended: Deferred.Deferred<TaskOutcome> | undefined
   /** Completed with the answer to an abort; made for its first caller. */
   aborted: Deferred.Deferred<boolean, AbortError> | undefined
+  /** Made for the first who follows its run while it is at work. */
+  live: LiveRun | undefined
   /** The run that answers it, if that is not its own. */
   answeredRunId: string | undefined
   /** The run whose reply it got. */
@@ -111,6 +117,7 @@ export const make = (connection: GatewayStatus): RunnerState => {
         writing: undefined,
         ended: undefined,
         aborted: undefined,
+        live: undefined,
         answeredRunId: undefined,
         claimedRunId: undefined
       }
@@ -179,5 +186,28 @@ const queuedReason = (status: ConnectionStatus): QueuedReason | undefined => {
       return "Paused"
     case "Halted":
       return "Halted"
+  }
+}
+
+/**
+ * What a subscriber that comes now is told of a task. Of ended tasks only those of an earlier process: its subscribers are
+ * gone, so that nobody may have seen the end.
+ */
+export const snapshotOf = ({ stage, subject }: TaskLife): ReadonlyArray<TaskEvent> => {
+  const { inherited, runId, summary, taskId } = subject
+  if (stage._tag === "Ended") {
+    if (!inherited) return []
+    const late = stage.lateReply === undefined ? [] : [lateEvent(subject, stage.lateReply)]
+    return [endEvent(subject, stage.outcome), ...late]
+  }
+  const { shown } = stage
+  switch (shown._tag) {
+    case "Queued":
+      // It is about to be sent, and `Sent` follows.
+      return shown.reason === undefined ? [] : [{ _tag: "Queued", taskId, runId, summary, reason: shown.reason }]
+    case "Sent":
+      return [{ _tag: "Sent", taskId, runId, summary }]
+    case "Running":
+      return [{ _tag: "Phase", taskId, runId, phase: shown.phase }]
   }
 }

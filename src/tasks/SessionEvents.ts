@@ -7,8 +7,11 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Session } from "../connection/Session.ts"
 import type { EventFrame } from "../protocol/Frame.ts"
-import { addressOf, decodeAgent, decodeChat } from "./ChatEvent.ts"
+import { addressOf, decodeAgent, decodeChat, decodePart } from "./ChatEvent.ts"
+import type { LiveRun } from "./LiveRun.ts"
 import type { Link, RunnerState } from "./RunnerState.ts"
+import { hear } from "./SessionSubscriptions.ts"
+import { isOpen, mayHear } from "./TaskLife.ts"
 import type { TaskMailbox } from "./TaskMailbox.ts"
 
 /** How many events may wait: one comes for each piece of text. */
@@ -26,28 +29,37 @@ export const follow = Effect.fnUntraced(function*(
 ) {
   const subscription = yield* session.subscribe(["chat", "agent"], { capacity })
   let lost = subscription.lost()
-  const own: Link = { session, gatewayScope, refusedWays: new Set() }
+  const own: Link = { session, gatewayScope, refusedWays: new Set(), heard: new Map() }
   let link = attach(state, mailbox, own)
   const read = (frames: ReadonlyArray<EventFrame>) => {
     for (const frame of frames) route(state, mailbox, frame)
-    if (subscription.lost() === lost) return
-    lost = subscription.lost()
-    link = attach(state, mailbox, { ...own })
+    const missing = subscription.lost() - lost
+    if (missing === 0) return
+    lost += missing
+    link = attach(state, mailbox, { ...own }, missing)
   }
   yield* Stream.runForEachArray(subscription.events, (frames) => Effect.sync(() => read(frames))).pipe(
     Effect.ensuring(Effect.sync(() => detach(state, mailbox, link)))
   )
 }, Effect.scoped)
 
-const attach = (state: RunnerState, mailbox: TaskMailbox, link: Link): Link => {
-  if (state.link !== undefined) detach(state, mailbox, state.link)
+/** `missing`: how many events of the link before were lost, where that is known. */
+const attach = (state: RunnerState, mailbox: TaskMailbox, link: Link, missing?: number): Link => {
+  if (state.link !== undefined) detach(state, mailbox, state.link, missing)
   state.link = link
   mailbox.postAll(link.gatewayScope, { _tag: "LinkUp" })
+  // What is not settled by questions may still be answered late.
+  for (const cell of state.cells.values()) {
+    if (!isOpen(cell.life) && mayHear(cell.life)) mailbox.run("hear", Effect.asVoid(hear(state, cell)))
+  }
   return link
 }
 
-const detach = (state: RunnerState, { postAll }: TaskMailbox, link: Link) => {
+const detach = (state: RunnerState, { postAll }: TaskMailbox, link: Link, missing?: number) => {
   if (state.link !== link) return
+  for (const { life, live } of state.cells.values()) {
+    if (life.stage._tag === "Answered") live?.tell({ _tag: "Gap", events: missing })
+  }
   state.link = undefined
   postAll(link.gatewayScope, { _tag: "LinkLost" })
 }
@@ -66,8 +78,14 @@ const route = (state: RunnerState, { post }: TaskMailbox, frame: EventFrame) => 
     const event = Option.getOrUndefined(decodeChat(frame.payload))
     if (event !== undefined) post(cell, { _tag: "ChatTold", event })
   } else {
+    if (cell.live !== undefined) tellPart(cell.live, frame.payload)
     post(cell, { _tag: "AgentTold", phase: Option.getOrUndefined(decodeAgent(frame.payload)) })
   }
+}
+
+const tellPart = (live: LiveRun, payload: unknown) => {
+  const part = decodePart(payload)
+  if (part !== undefined) live.tell(part)
 }
 
 /** Another run that ended may be the one that answers a merged task. */

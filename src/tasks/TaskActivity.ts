@@ -4,6 +4,7 @@
 import type * as Result from "effect/Result"
 import type { Facts } from "./HistoryVerdict.ts"
 import * as RunAfterEnd from "./RunAfterEnd.ts"
+import type { RunEnd } from "./RunEnd.ts"
 import type { TaskOutcome } from "./Task.ts"
 import { runError } from "./TaskError.ts"
 import type {
@@ -21,7 +22,7 @@ import type {
 } from "./TaskLife.ts"
 import { answered, entryOf, queued, reasonOf, sent } from "./TaskLife.ts"
 
-/** How often history is read again for a run whose end may have been missed. */
+/** How often the gateway is asked again for a run whose end may have been missed. */
 export const recheckMs = 5000
 
 export const nothing: ReadonlyArray<Action> = []
@@ -42,7 +43,7 @@ export const withActivity = (life: TaskLife, stage: ActiveStage, activity: Activ
 export const idle: Activity = { _tag: "Idle" }
 export const due: Readonly<Record<Next, Activity>> = {
   Send: { _tag: "Due", next: "Send" },
-  ReadHistory: { _tag: "Due", next: "ReadHistory" }
+  Settle: { _tag: "Due", next: "Settle" }
 }
 
 export const ended = (
@@ -76,7 +77,7 @@ export const show = (life: TaskLife, stage: OpenStage): Stepped => {
 export const proceed = (life: TaskLife, nowMs: number): Stepped => {
   const { stage } = life
   if (!isActive(stage) || stage.activity._tag !== "Due" || !life.linked || !life.turn) return stay(life)
-  return stage.activity.next === "ReadHistory" ? readHistory(life, stage, nowMs) : send(life, stage, nowMs)
+  return stage.activity.next === "Settle" ? settle(life, stage, nowMs) : send(life, stage, nowMs)
 }
 
 const send = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
@@ -93,11 +94,11 @@ const send = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
         [{ _tag: "Send" }]
       ]
     case "Answered":
-      return readHistory(life, stage, nowMs)
+      return settle(life, stage, nowMs)
   }
 }
 
-/** How often a task reads history within `recheckMs`, whatever happens. */
+/** How often a task is settled within `recheckMs`, whatever happens. */
 const readsAtMost = 10
 
 /** The reads with one more; nothing when that would be too many. */
@@ -107,29 +108,47 @@ const oneMore = ({ reads }: TaskLife, nowMs: number): Reads | undefined => {
   return reads.count < readsAtMost ? { ...reads, count: reads.count + 1 } : undefined
 }
 
-const readHistory = (before: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
+const settle = (before: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
   const reads = oneMore(before, nowMs)
-  if (reads === undefined) return pause(before, stage, "ReadHistory", recheckMs)
+  if (reads === undefined) return pause(before, stage, "Settle", recheckMs)
   const life: TaskLife = { ...before, reads }
-  if (stage._tag === "Waiting" || (stage.abort !== "Wanted" && stage.abort !== "Asked")) {
-    return [withActivity(life, stage, { _tag: "ReadingHistory", news: false }), [{ _tag: "ReadHistory" }]]
-  }
+  if (stage._tag === "Waiting" || (stage.abort !== "Wanted" && stage.abort !== "Asked")) return ask(life, stage)
   return [
     { ...life, stage: { ...stage, abort: "Asked", activity: { _tag: "Aborting", news: false } } },
     stage.abort === "Asked" ? nothing : [{ _tag: "Abort" }]
   ]
 }
 
-/** Reads history now, or as soon as the request under way is answered. */
+/**
+ * Asks what became of the run. What is known of the end of a run that is answered in another one says nothing of that answer, so
+ * history is read at once.
+ */
+export const ask = (life: TaskLife, stage: ActiveStage): Stepped =>
+  stage._tag === "Answered" && stage.merged && stage.emptyEnd === undefined
+    ? readHistory(life, stage, undefined)
+    : [withActivity(life, stage, { _tag: "Asking", news: false }), [{
+      _tag: "AskHowItEnded",
+      runId: runIdOf(life, stage)
+    }]]
+
+export const readHistory = (life: TaskLife, stage: ActiveStage, end: RunEnd | undefined): Stepped => [
+  withActivity(life, stage, { _tag: "ReadingHistory", news: false, end }),
+  [{ _tag: "ReadHistory" }]
+]
+
+const runIdOf = ({ subject }: TaskLife, stage: ActiveStage): string =>
+  (stage._tag === "Answered" ? stage.answeredRunId : undefined) ?? subject.runId
+
+/** Settles the task now, or as soon as the request under way is answered. */
 export const onNews = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
   const { activity } = stage
   switch (activity._tag) {
     case "Idle":
-      return proceed(withActivity(life, stage, due.ReadHistory), nowMs)
+      return proceed(withActivity(life, stage, due.Settle), nowMs)
     case "Paused":
       return activity.next === "Send" || oneMore(life, nowMs) === undefined ? stay(life) : after(
         [{ _tag: "Disarm", timer: "pause" }],
-        proceed(withActivity(life, stage, due.ReadHistory), nowMs)
+        proceed(withActivity(life, stage, due.Settle), nowMs)
       )
     case "Due":
     case "Saving":
@@ -139,10 +158,12 @@ export const onNews = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepp
   }
 }
 
-/** Goes on after a request: with a read of history if there was news meanwhile, else as the answer says. */
+/** Goes on after a request: with another question if there was news meanwhile, else as the answer says. */
 export const goOn = (life: TaskLife, stage: ActiveStage, answer: Activity, nowMs: number): Stepped => {
   const { activity } = stage
-  if ("news" in activity && activity.news) return proceed(withActivity(life, stage, due.ReadHistory), nowMs)
+  if ("news" in activity && activity.news) return proceed(withActivity(life, stage, due.Settle), nowMs)
+  // Nothing is told, so it is asked.
+  if (answer._tag === "Idle" && life.deaf && life.linked) return pause(life, stage, "Settle", recheckMs)
   return proceed(withActivity(life, stage, answer), nowMs)
 }
 
@@ -151,12 +172,12 @@ export const pause = (life: TaskLife, stage: ActiveStage, next: Next, ms: number
   [{ _tag: "Arm", timer: "pause", ms }]
 ]
 
-/** Reads history again after a while, or at once if there was news meanwhile. */
-export const readLater = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
+/** Settles the task again after a while, or at once if there was news meanwhile. */
+export const settleLater = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {
   const { activity } = stage
   return "news" in activity && activity.news
-    ? goOn(life, stage, due.ReadHistory, nowMs)
-    : pause(life, stage, "ReadHistory", recheckMs)
+    ? goOn(life, stage, due.Settle, nowMs)
+    : pause(life, stage, "Settle", recheckMs)
 }
 
 /** Notes that the gateway has the task: it answered, or told something of the run. */
@@ -182,6 +203,7 @@ export const factsOf = ({ subject }: TaskLife, stage: OpenStage): Facts => {
     merged: run?.merged ?? false,
     aborted: given?.abort === "Confirmed",
     partial: run?.partial ?? "",
+    emptyEnd: given?.emptyEnd,
     idleReads: given?.idleReads ?? 0,
     renamed: false,
     short: given?.short

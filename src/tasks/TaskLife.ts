@@ -8,9 +8,9 @@ import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import type * as Method from "../protocol/Method.ts"
 import type { AgentPhase, ChatEvent } from "./ChatEvent.ts"
 import type { HistoryView, Sought } from "./ChatHistory.ts"
-import type { RunEnd, ShortReply, Whole } from "./HistoryVerdict.ts"
+import type { EmptyEnd, ShortReply, Whole } from "./HistoryVerdict.ts"
+import type { RunEnd } from "./RunEnd.ts"
 import type { Evidence, QueuedReason, RunId, Task, TaskEvent, TaskId, TaskOutcome, TaskState } from "./Task.ts"
-import { truncation } from "./Task.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 
 /** The settings of a runner that the step reads. */
@@ -41,6 +41,8 @@ export interface TaskLife {
   readonly away: boolean
   /** There is a link to the task's gateway, and its events are read. */
   readonly linked: boolean
+  /** The gateway does not tell of the session, so that only questions settle the task. */
+  readonly deaf: boolean
   /** No earlier task of the session is in its way. */
   readonly turn: boolean
   /** Its time runs: the timer `deadline` is armed. */
@@ -90,6 +92,10 @@ interface Delivery {
   readonly short: ShortReply | undefined
   /** The gateway said that the run is over. */
   readonly over: boolean
+  /** The run told an end without text, and the gateway was not asked yet what that means. */
+  readonly emptyEnd: EmptyEnd | undefined
+  /** The time is up. What is asked now is the last, and the task ends with the answer. */
+  readonly expiring: boolean
   /** How many reads of history in a row showed no reply and nothing at work. */
   readonly idleReads: number
 }
@@ -132,6 +138,8 @@ export interface Answered extends Delivery {
   readonly merged: boolean
   /** What the agent has written until now. */
   readonly partial: string
+  /** The pause is for the end of the run, which was to be told by now. */
+  readonly untoldEnd: boolean
 }
 
 /** Its run told an error. A second one, with a longer text, may follow at once. */
@@ -165,12 +173,15 @@ export type RunAfterEnd =
 /** The request to stop a run that outlived its task. `Paused`: it is made again with the timer `pause`. */
 export type Stop = "NotWanted" | "Due" | "Asked" | "Paused"
 
-/** What is done next, as soon as there is a link and it is the task's turn. */
-export type Next = "Send" | "ReadHistory"
+/**
+ * What is done next, as soon as there is a link and it is the task's turn. `Settle`: the gateway is asked what became of the run,
+ * first how it ended, then for the history of the session.
+ */
+export type Next = "Send" | "Settle"
 
 /** What is under way for an open task: one thing at a time. */
 export type Activity =
-  /** Waits for events of the run. A lost link makes a read of history due. */
+  /** Waits for events of the run. After a lost link the task is to be settled. */
   | { readonly _tag: "Idle" }
   | { readonly _tag: "Due"; readonly next: Next }
   /** Until the timer `pause`. */
@@ -178,14 +189,15 @@ export type Activity =
   /** The journal is being told that the task is about to be sent. */
   | { readonly _tag: "Saving"; readonly sentAtMs: number }
   | { readonly _tag: "Sending"; readonly news: boolean }
-  /** The gateway is asked to abort. The read of history follows. */
+  /** The gateway is asked to abort. To be settled after that. */
   | { readonly _tag: "Aborting"; readonly news: boolean }
-  | { readonly _tag: "ReadingHistory"; readonly news: boolean }
-  /** The gateway is asked how the run ended, as the history does not say. */
-  | { readonly _tag: "Asking"; readonly news: boolean; readonly history: HistoryRead }
+  /** The gateway is asked how the run ended. */
+  | { readonly _tag: "Asking"; readonly news: boolean }
+  /** `end`: what it answered to that; absent where it was not asked. */
+  | { readonly _tag: "ReadingHistory"; readonly news: boolean; readonly end: RunEnd | undefined }
   /** The gateway is asked for the whole of a reply that history shortened. */
   | { readonly _tag: "Fetching"; readonly news: boolean }
-// `news`: since the request was made, something happened that only history explains.
+// `news`: since the request was made, something happened that only the gateway explains.
 
 /** `Denied`: the gateway said that nothing runs. */
 export type Abort = "NotWanted" | "Wanted" | "Asked" | "Confirmed" | "Denied"
@@ -215,6 +227,8 @@ export type Input =
   | { readonly _tag: "LinkUp" }
   /** Also when events of it were lost. */
   | { readonly _tag: "LinkLost" }
+  /** The gateway was asked to tell of the session. */
+  | { readonly _tag: "Hearing"; readonly deaf: boolean }
   | { readonly _tag: "Turn" }
   | { readonly _tag: "Saved"; readonly ok: boolean }
   | {
@@ -225,7 +239,7 @@ export type Input =
   }
   | { readonly _tag: "HistoryRead"; readonly history: HistoryRead }
   | { readonly _tag: "HistoryFailed"; readonly linkLost: boolean }
-  | { readonly _tag: "EndAnswered"; readonly end: RunEnd }
+  | { readonly _tag: "EndAnswered"; readonly end: RunEnd; readonly linkLost: boolean }
   | { readonly _tag: "WholeFetched"; readonly whole: Whole }
   | { readonly _tag: "ChatTold"; readonly event: ChatEvent }
   | { readonly _tag: "AgentTold"; readonly phase: AgentPhase | undefined }
@@ -244,10 +258,10 @@ export type AbortError = FrameTooLarge | MissingScope | RequestRejected
 export type Action =
   /** `chat.send`, answered by `SendAnswered`. */
   | { readonly _tag: "Send" }
-  /** `chat.history`, answered by `HistoryRead` or `HistoryFailed`. */
-  | { readonly _tag: "ReadHistory" }
   /** `agent.wait`, answered by `EndAnswered`. */
   | { readonly _tag: "AskHowItEnded"; readonly runId: string }
+  /** `chat.history`, answered by `HistoryRead` or `HistoryFailed`. */
+  | { readonly _tag: "ReadHistory" }
   /** `chat.message.get` or a longer `chat.history`, answered by `WholeFetched`. */
   | { readonly _tag: "FetchWhole"; readonly messageId: string | undefined }
   /** `chat.abort`, answered by `AbortAnswered`. */
@@ -286,11 +300,12 @@ export const begin = (
   const subject = { taskId, runId, gatewayScope, sessionKey, summary, position, acceptedAtMs, inherited }
   const shown: OpenState = answeredRunId === undefined ? queued(undefined) : sent
   // Another process may have sent it since it was accepted.
-  const activity: Activity = { _tag: "Due", next: inherited ? "ReadHistory" : "Send" }
+  const activity: Activity = { _tag: "Due", next: inherited ? "Settle" : "Send" }
   return {
     subject,
     ...place,
     linked: false,
+    deaf: false,
     timed: false,
     reads: { sinceMs: 0, count: 0 },
     stage: sentAtMs === undefined && answeredRunId === undefined
@@ -328,9 +343,11 @@ const firstDelivery = (
   evidence: undefined,
   short: undefined,
   over: false,
+  emptyEnd: undefined,
+  expiring: false,
   idleReads: 0
 })
-const silentRun = { begun: false, hasStatus: false, merged: false, partial: "" }
+const silentRun = { begun: false, hasStatus: false, merged: false, partial: "", untoldEnd: false }
 
 /** The stage of a task that is given to a link for the first time. */
 export const unanswered = ({ shown }: Waiting, activity: Activity, sentAtMs: number, nowMs: number): Unanswered => ({
@@ -341,7 +358,7 @@ export const unanswered = ({ shown }: Waiting, activity: Activity, sentAtMs: num
 
 /** The stage of a task that the gateway is found to have. It is not sent again. */
 export const answered = (stage: Waiting | Unanswered, { acceptedAtMs }: Subject): Answered => {
-  const activity: Activity = "next" in stage.activity ? { ...stage.activity, next: "ReadHistory" } : stage.activity
+  const activity: Activity = "next" in stage.activity ? { ...stage.activity, next: "Settle" } : stage.activity
   const run = { ...silentRun, _tag: "Answered", activity, evidence: undefined, answeredRunId: undefined } as const
   if (stage._tag === "Waiting") return { ...firstDelivery(stage.shown, activity, acceptedAtMs, undefined), ...run }
   const { refusal: _, ...delivery } = stage
@@ -351,7 +368,22 @@ export const answered = (stage: Waiting | Unanswered, { acceptedAtMs }: Subject)
 export const queued = (reason: QueuedReason | undefined): OpenState => ({ _tag: "Queued", reason })
 export const sent: OpenState = { _tag: "Sent" }
 
+/** Whether something of the run may still be told: it may also be answered after the end of the task. */
+export const mayHear = ({ stage }: TaskLife): boolean => stage._tag !== "Ended" || stage.run._tag !== "Over"
+
 export const isOpen = ({ stage }: TaskLife): boolean => stage._tag !== "Ended"
+
+/** How it ended; nothing while it is open. */
+export const endOf = ({ stage }: TaskLife): TaskOutcome | undefined =>
+  stage._tag === "Ended" ? stage.outcome : undefined
+
+/** The reply so far. */
+export const partialOf = ({ stage }: TaskLife): string =>
+  stage._tag === "Answered"
+    ? stage.partial
+    : stage._tag === "Ended" && (stage.outcome._tag === "Completed" || stage.outcome._tag === "Aborted")
+    ? stage.outcome.text
+    : ""
 
 /** How the task stands for others. */
 export const stateOf = ({ stage }: TaskLife): TaskState => stage._tag === "Ended" ? stage.outcome : stage.shown
@@ -359,46 +391,6 @@ export const stateOf = ({ stage }: TaskLife): TaskState => stage._tag === "Ended
 export const taskOf = (life: TaskLife): Task => {
   const { acceptedAtMs, inherited, runId, sessionKey, summary, taskId } = life.subject
   return { taskId, runId, sessionKey, summary, acceptedAtMs, inherited, state: stateOf(life) }
-}
-
-/** The event of an end. */
-export const endEvent = ({ runId, taskId }: Subject, outcome: TaskOutcome): TaskEvent =>
-  outcome._tag === "Completed"
-    ? { _tag: "Replied", taskId, runId, text: outcome.text, at: outcome.atMs, late: false, ...truncation(outcome) }
-    : { ...outcome, taskId, runId }
-
-/** The event of an answer that comes after the end. */
-export const lateEvent = ({ runId, taskId }: Subject, reply: LateReply): TaskEvent => ({
-  _tag: "Replied",
-  taskId,
-  runId,
-  text: reply.text,
-  at: reply.atMs,
-  late: true,
-  ...truncation(reply)
-})
-
-/**
- * What a subscriber that comes now is told of a task. Of ended tasks only those of an earlier process: its subscribers are
- * gone, so that nobody may have seen the end.
- */
-export const snapshotOf = ({ stage, subject }: TaskLife): ReadonlyArray<TaskEvent> => {
-  const { inherited, runId, summary, taskId } = subject
-  if (stage._tag === "Ended") {
-    if (!inherited) return []
-    const late = stage.lateReply === undefined ? [] : [lateEvent(subject, stage.lateReply)]
-    return [endEvent(subject, stage.outcome), ...late]
-  }
-  const { shown } = stage
-  switch (shown._tag) {
-    case "Queued":
-      // It is about to be sent, and `Sent` follows.
-      return shown.reason === undefined ? [] : [{ _tag: "Queued", taskId, runId, summary, reason: shown.reason }]
-    case "Sent":
-      return [{ _tag: "Sent", taskId, runId, summary }]
-    case "Running":
-      return [{ _tag: "Phase", taskId, runId, phase: shown.phase }]
-  }
 }
 
 /** Why it has to wait at this moment; nothing when it may be sent. */
@@ -429,8 +421,15 @@ export const entryOf = ({ stage, subject }: TaskLife, sentAtMs: number | undefin
 /** Measured clock differences are right to some milliseconds. */
 const clockErrorMs = 250
 
-/** What to look for in the session's history. `clockDeltaMs` is the gateway's clock minus ours. */
-export const soughtOf = ({ stage, subject }: TaskLife, clockDeltaMs: number, claimed: ReadonlySet<string>): Sought => {
+/** What to look for in the session's history. The facts are those of the session. */
+export const soughtOf = (
+  { stage, subject }: TaskLife,
+  { clockDeltaMs = 0, serverVersion }: {
+    readonly clockDeltaMs?: number | undefined
+    readonly serverVersion?: string | undefined
+  },
+  claimed: ReadonlySet<string>
+): Sought => {
   const { acceptedAtMs, runId, summary } = subject
   const sentAtMs = "sentAtMs" in stage ? stage.sentAtMs : acceptedAtMs
   return {
@@ -438,6 +437,8 @@ export const soughtOf = ({ stage, subject }: TaskLife, clockDeltaMs: number, cla
     summary,
     notBeforeMs: sentAtMs + clockDeltaMs - clockErrorMs,
     merged: stage._tag === "Answered" && stage.merged,
-    claimed
+    claimed,
+    heard: stage._tag === "Answered" ? stage.partial : "",
+    release: serverVersion
   }
 }

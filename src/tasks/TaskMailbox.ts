@@ -11,11 +11,13 @@ import * as FiberMap from "effect/FiberMap"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
+import type { LiveRun } from "./LiveRun.ts"
 import type { Cell, RunnerState } from "./RunnerState.ts"
+import { hear, leave, rests } from "./SessionSubscriptions.ts"
 import type { TaskEvent, TaskOutcome } from "./Task.ts"
 import type { JournalEntry, TaskJournal } from "./TaskJournal.ts"
-import type { Action, Input, Rules } from "./TaskLife.ts"
-import { isOpen } from "./TaskLife.ts"
+import type { Action, Input, Rules, TaskLife } from "./TaskLife.ts"
+import { isOpen, mayHear } from "./TaskLife.ts"
 import * as TaskRequests from "./TaskRequests.ts"
 import { step } from "./TaskStep.ts"
 
@@ -49,7 +51,8 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       stopped = true
-      for (const { aborted, ended } of state.cells.values()) {
+      for (const { aborted, ended, live } of state.cells.values()) {
+        live?.close()
         if (ended !== undefined) Deferred.doneUnsafe(ended, Effect.interrupt)
         if (aborted !== undefined) Deferred.doneUnsafe(aborted, Effect.interrupt)
       }
@@ -75,8 +78,10 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
   }
   const handle = (cell: Cell, input: Input) => {
     const wasOpen = isOpen(cell.life)
+    const couldHear = mayHear(cell.life)
     const [life, actions] = step(rules, cell.life, input, clock.currentTimeMillisUnsafe())
     state.update(cell, life)
+    if (cell.live !== undefined) tellLive(cell.live, input, life)
     if (input._tag === "Accepted" || (wasOpen && !isOpen(life))) {
       if (state.openCount() > 0) someOpen.openUnsafe()
       else someOpen.closeUnsafe()
@@ -86,6 +91,7 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
       if (cell.ended !== undefined) Deferred.doneUnsafe(cell.ended, Effect.succeed(life.stage.outcome))
       state.trim()
     }
+    if (couldHear && !mayHear(life) && rests(state, cell)) run("rest", leave(state, cell))
   }
 
   /** Runs an effect whose result is an input, in place of the one with the same name. */
@@ -103,6 +109,9 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
       )
     )
   }
+  const askNow = (cell: Cell, answer: Effect.Effect<Input>) => ask(cell, "request", answer)
+  const askHearing = (cell: Cell, answer: Effect.Effect<Input>) =>
+    ask(cell, "request", Effect.andThen(hearing(state, cell, post), answer))
   const interrupt = ({ life }: Cell, what: string) =>
     Option.getOrUndefined(FiberMap.getUnsafe(fibers, `${life.subject.taskId} ${what}`))?.interruptUnsafe()
   const run: TaskMailbox["run"] = (what, effect) => {
@@ -130,13 +139,14 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
       case "Publish":
         return publish(action.event)
       case "Send":
-        return ask(cell, "request", TaskRequests.send(state, cell))
+        return askHearing(cell, TaskRequests.send(state, cell))
       case "ReadHistory":
-        return ask(cell, "request", TaskRequests.readHistory(state, cell))
+        // A gateway that refused to tell of the session was asked for that a moment ago.
+        return (cell.life.deaf ? askNow : askHearing)(cell, TaskRequests.readHistory(state, cell))
       case "AskHowItEnded":
-        return ask(cell, "request", TaskRequests.askHowItEnded(state, cell, action.runId))
+        return askHearing(cell, TaskRequests.askHowItEnded(state, cell, action.runId))
       case "FetchWhole":
-        return ask(cell, "request", TaskRequests.fetchWhole(state, cell, action.messageId))
+        return askNow(cell, TaskRequests.fetchWhole(state, cell, action.messageId))
       case "Abort":
         return ask(cell, "abort", TaskRequests.abort(state, cell))
       case "Cancel":
@@ -170,14 +180,25 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
     }
   }
 
-  const mailbox: TaskMailbox = {
+  return {
     post,
-    postAll: (gatewayScope, input) => {
+    postAll: (gatewayScope: string, input: Input) => {
       for (const cell of state.cells.values()) if (cell.life.subject.gatewayScope === gatewayScope) post(cell, input)
     },
     run,
     isStopped: () => stopped,
     someOpen: someOpen.await
   }
-  return mailbox
 })
+
+/** Tells those who follow a run what an input means for it. */
+const tellLive = (live: LiveRun, input: Input, { stage }: TaskLife): void => {
+  if (stage._tag === "Ended") return live.end(stage.outcome)
+  if (stage._tag === "Answered" && input._tag === "ChatTold") live.tellText(stage.partial)
+}
+
+/** Has the session's events asked for, so that none is missed after the request that follows. */
+const hearing = (state: RunnerState, cell: Cell, post: TaskMailbox["post"]): Effect.Effect<void> =>
+  Effect.map(hear(state, cell), (hears) => {
+    if (hears === cell.life.deaf) post(cell, { _tag: "Hearing", deaf: !hears })
+  })

@@ -2,14 +2,14 @@
  * The requests of a task, each as an effect whose result is an input of the task's life.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { AnswerInvalid, RequestError } from "../connection/RequestError.ts"
 import { LinkError } from "../link/LinkError.ts"
 import * as Method from "../protocol/Method.ts"
 import type { Finding } from "./ChatHistory.ts"
 import * as ChatHistory from "./ChatHistory.ts"
-import type { RunEnd, Whole } from "./HistoryVerdict.ts"
+import type { Whole } from "./HistoryVerdict.ts"
+import * as RunEnd from "./RunEnd.ts"
 import type { Cell, RunnerState } from "./RunnerState.ts"
 import type { Input } from "./TaskLife.ts"
 import { soughtOf } from "./TaskLife.ts"
@@ -51,7 +51,7 @@ export const send = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
 /** Reads the history of the task's session. */
 export const readHistory = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
   const { sessionKey } = cell.life.subject
-  const { clockDeltaMs = 0, gatewayStartedAtMs } = linkTo(state, cell)?.session.facts ?? {}
+  const facts = linkTo(state, cell)?.session.facts
   const read = call(state, cell, Method.chatHistory, { sessionKey, limit: historyLimit })
   return Effect.map(Effect.result(read), (answer): Input => {
     if (Result.isFailure(answer) && answer.failure._tag !== "AnswerInvalid") {
@@ -59,9 +59,9 @@ export const readHistory = (state: RunnerState, cell: Cell): Effect.Effect<Input
     }
     const view = Result.isFailure(answer)
       ? ChatHistory.unreadable
-      : ChatHistory.view(answer.success, soughtOf(cell.life, clockDeltaMs, state.claimed))
+      : ChatHistory.view(answer.success, soughtOf(cell.life, facts ?? {}, state.claimed))
     const renamed = state.learnName(cell, view.sessionKey)
-    return { _tag: "HistoryRead", history: { ...view, renamed, gatewayStartedAtMs } }
+    return { _tag: "HistoryRead", history: { ...view, renamed, gatewayStartedAtMs: facts?.gatewayStartedAtMs } }
   })
 }
 
@@ -78,13 +78,13 @@ interface Way {
 
 const waysTo = (state: RunnerState, cell: Cell, messageId: string | undefined): ReadonlyArray<Way> => {
   const { sessionKey } = cell.life.subject
-  const { clockDeltaMs = 0 } = linkTo(state, cell)?.session.facts ?? {}
+  const facts = linkTo(state, cell)?.session.facts ?? {}
   const longer = { sessionKey, limit: historyLimit, maxChars: historyMaxChars }
   const history: Way = {
     name: "history",
     ask: Effect.map(
       call(state, cell, Method.chatHistory, longer),
-      (answer) => ChatHistory.view(answer, soughtOf(cell.life, clockDeltaMs, state.claimed), historyMaxChars).finding
+      (answer) => ChatHistory.view(answer, soughtOf(cell.life, facts, state.claimed), historyMaxChars).finding
     )
   }
   return messageId === undefined ? [history] : [{
@@ -138,16 +138,12 @@ const wholeOf = (answer: Result.Result<Finding | undefined, RequestError | Answe
 /** Asks what the gateway remembers of the end of a run. */
 export const askHowItEnded = (state: RunnerState, cell: Cell, runId: string): Effect.Effect<Input> =>
   Effect.map(
-    Effect.option(call(state, cell, Method.agentWait, { runId, timeoutMs: 0 })),
-    (answer): Input => ({ _tag: "EndAnswered", end: runEndOf(Option.getOrUndefined(answer)) })
+    Effect.result(call(state, cell, Method.agentWait, { runId, timeoutMs: 0 })),
+    (answer): Input =>
+      Result.isSuccess(answer)
+        ? { _tag: "EndAnswered", end: RunEnd.fromAnswer(answer.success), linkLost: false }
+        : { _tag: "EndAnswered", end: RunEnd.notKnown, linkLost: answer.failure._tag === "LinkError" }
   )
-
-const runEndOf = (answer: typeof Method.agentWait.answer.Type | undefined): RunEnd => {
-  if (answer?.status === "ok") return { _tag: "Ended" }
-  return answer?.status === "error" && answer.error !== undefined
-    ? { _tag: "Failed", text: answer.error }
-    : { _tag: "NotKnown" }
-}
 
 /** Asks the gateway to stop the task's run. */
 export const abort = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {

@@ -23,15 +23,17 @@ import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
 import * as KeptText from "./KeptText.ts"
+import * as LiveRun from "./LiveRun.ts"
 import type { Cell } from "./RunnerState.ts"
 import * as RunnerState from "./RunnerState.ts"
+import type { RunPart } from "./RunPart.ts"
 import * as SessionEvents from "./SessionEvents.ts"
 import type { Task, TaskEvent, TaskOutcome, TaskReceipt, TaskState } from "./Task.ts"
 import { isEnd, RunId, stateAfter, TaskId, waitingPhases } from "./Task.ts"
 import { TaskNotFound, TaskRefused } from "./TaskError.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 import { TaskJournal } from "./TaskJournal.ts"
-import { reasonOf, snapshotOf, stateOf, taskOf } from "./TaskLife.ts"
+import { endOf, partialOf, reasonOf, stateOf, taskOf } from "./TaskLife.ts"
 import * as TaskMailbox from "./TaskMailbox.ts"
 
 /** Defaults and limits for the tasks of one runner. */
@@ -48,6 +50,11 @@ export interface Options {
   readonly abortExpired?: boolean | undefined
   /** How many tasks may wait to be sent, 100 unless set. */
   readonly maxQueued?: number | undefined
+  /**
+   * How often the journal is asked for tasks of programs that have ended meanwhile, for a runner that lives long and shares its
+   * journal. Unless set it is asked at the start, and when the settings name another gateway.
+   */
+  readonly takeOverEvery?: Duration.Input | undefined
   /** How long a summary may be, in UTF-8 bytes; 65536 unless set. */
   readonly maxSummaryBytes?: number | undefined
 }
@@ -74,6 +81,12 @@ export class TaskRunner extends Context.Service<TaskRunner, {
   readonly replies: Stream.Stream<Extract<TaskEvent, { readonly _tag: "Replied" }>>
   /** How a task stands now, then each change, up to its end. */
   readonly follow: (taskId: TaskId) => Stream.Stream<TaskState, TaskNotFound>
+  /**
+   * What the run of a task tells while it is at work: the reply as it is written, thoughts, calls of tools, tokens, and at last how
+   * the task ended. First the reply so far as one part. Complete and in order, but for a counted `Gap` where a link was lost or
+   * the subscriber was too slow; the reply itself is whole at the end in any case. Ends with the task, and with the runner.
+   */
+  readonly parts: (taskId: TaskId) => Stream.Stream<RunPart, TaskNotFound>
   /** Open tasks, also those of an earlier process, and the last 200 that ended, in the order in which they were accepted. */
   readonly list: Effect.Effect<ReadonlyArray<Task>>
   /** One of them. */
@@ -129,7 +142,9 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
   const state = RunnerState.make(Option.getOrElse(first, () => stopped))
   const broadcast = Broadcast.make<TaskUpdate>({
     snapshot: function*() {
-      for (const { life } of state.cells.values()) for (const event of snapshotOf(life)) yield updateOf(event)
+      for (const { life } of state.cells.values()) {
+        for (const event of RunnerState.snapshotOf(life)) yield updateOf(event)
+      }
     },
     coalesceKey: keyOf,
     keep: waitingPhases
@@ -202,6 +217,11 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
 
   yield* inherit(state.connection.gatewayScope)
   follow(state.connection)
+  const { takeOverEvery } = options
+  if (takeOverEvery !== undefined) {
+    const again = Effect.delay(Effect.suspend(() => inherit(state.connection.gatewayScope)), takeOverEvery)
+    run("take over", Effect.forever(again, { disableYield: true }))
+  }
   run("abort requests", abortRequests)
   run("status", Broadcast.runForEach(supervisor.changes, (next) => Effect.sync(() => onConnection(next))))
 
@@ -236,6 +256,13 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
             Stream.map(({ state }) => state),
             Stream.takeUntil(isEnd)
           ))
+      ),
+    parts: (taskId) =>
+      Stream.unwrap(
+        Effect.map(
+          cellOf(taskId),
+          (cell) => (cell.live ??= LiveRun.make(partialOf(cell.life), endOf(cell.life))).follow
+        )
       ),
     list: Effect.sync(() => Array.from(state.cells.values(), ({ life }) => taskOf(life))),
     get: (taskId) => Effect.map(cellOf(taskId), ({ life }) => taskOf(life)),

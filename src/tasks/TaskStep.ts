@@ -8,15 +8,17 @@
 import * as Result from "effect/Result"
 import * as GatewayAnswer from "./GatewayAnswer.ts"
 import type { ShortReply } from "./HistoryVerdict.ts"
-import { completedShort, unavailable } from "./HistoryVerdict.ts"
+import { completedShort, unavailable, withoutText } from "./HistoryVerdict.ts"
 import * as Misaddressed from "./Misaddressed.ts"
 import * as RunAfterEnd from "./RunAfterEnd.ts"
+import { isRequest } from "./RunAfterEnd.ts"
 import * as RunEvent from "./RunEvent.ts"
 import type { TaskOutcome } from "./Task.ts"
 import {
   after,
   andThen,
   answerAbort,
+  ask,
   due,
   ended,
   factsOf,
@@ -29,11 +31,28 @@ import {
   stay,
   withActivity
 } from "./TaskActivity.ts"
-import type { Action, ActiveStage, Failing, Input, OpenStage, Rules, Stepped, TaskLife, Timer } from "./TaskLife.ts"
+import type {
+  Action,
+  ActiveStage,
+  Answered,
+  Failing,
+  Input,
+  OpenStage,
+  Rules,
+  Stepped,
+  TaskLife,
+  Timer,
+  Unanswered
+} from "./TaskLife.ts"
 
 export const step = (rules: Rules, life: TaskLife, input: Input, nowMs: number): Stepped => {
   const { stage } = life
-  if (stage._tag === "Ended") return RunAfterEnd.step(rules, life, stage, input)
+  return stage._tag === "Ended"
+    ? RunAfterEnd.step(rules, life, stage, input)
+    : endExpiring(rules, stepOpen(rules, life, stage, input, nowMs))
+}
+
+const stepOpen = (rules: Rules, life: TaskLife, stage: OpenStage, input: Input, nowMs: number): Stepped => {
   switch (input._tag) {
     case "Accepted":
       return andThen(show(life, stage), (shown) => proceed(shown, nowMs))
@@ -43,6 +62,8 @@ export const step = (rules: Rules, life: TaskLife, input: Input, nowMs: number):
       return onLinkUp(rules, life, nowMs)
     case "LinkLost":
       return onLinkLost({ ...life, linked: false }, stage)
+    case "Hearing":
+      return stay({ ...life, deaf: input.deaf })
     case "Turn":
       return andThen(show({ ...life, turn: true }, stage), (shown) => proceed(shown, nowMs))
     case "TimerDue":
@@ -59,7 +80,7 @@ export const step = (rules: Rules, life: TaskLife, input: Input, nowMs: number):
 }
 
 const onLinkUp = (rules: Rules, life: TaskLife, nowMs: number): Stepped => {
-  const linked: TaskLife = { ...life, linked: true, timed: true }
+  const linked: TaskLife = { ...life, linked: true, deaf: false, timed: true }
   const timer: ReadonlyArray<Action> = life.timed
     ? nothing
     : [{ _tag: "Arm", timer: "deadline", ms: rules.timeoutMs }]
@@ -69,8 +90,9 @@ const onLinkUp = (rules: Rules, life: TaskLife, nowMs: number): Stepped => {
 /** The end of a task of which nothing more can be learned. */
 const unknown = (life: TaskLife, stage: OpenStage): TaskOutcome => {
   const short = shortOf(stage)
+  const facts = factsOf(life, stage)
   return short === undefined
-    ? { _tag: "Unknown", evidence: unavailable(factsOf(life, stage)) }
+    ? withoutText(facts) ?? { _tag: "Unknown", evidence: unavailable(facts) }
     : completedShort(short)
 }
 
@@ -82,12 +104,12 @@ const onLinkLost = (life: TaskLife, before: OpenStage): Stepped => {
   const { activity } = stage
   switch (activity._tag) {
     case "Idle":
-      return stay(withActivity(life, stage, due.ReadHistory))
+      return stay(withActivity(life, stage, due.Settle))
     case "Paused":
       // A wait that the gateway asked for goes on.
       return activity.next === "Send"
         ? stay({ ...life, stage })
-        : [withActivity(life, stage, due.ReadHistory), [{ _tag: "Disarm", timer: "pause" }]]
+        : [withActivity(life, stage, due.Settle), [{ _tag: "Disarm", timer: "pause" }]]
     case "Due":
     case "Saving":
       return stay({ ...life, stage })
@@ -111,13 +133,53 @@ const onTimer = (rules: Rules, life: TaskLife, stage: OpenStage, timer: Timer, n
   }
 }
 
+/** How long to wait for the answers to the last questions about a task whose time is up. */
+const lastAnswersMs = 2000
+
 const onDeadline = (rules: Rules, life: TaskLife, stage: OpenStage): Stepped => {
   // Nothing can be learned about it now. With the next link to its gateway its time begins anew.
   if (life.away) return stay(life)
   if (stage._tag === "Failing") return failed(rules, life, stage, stage.text)
   if (stage._tag === "Waiting") return ended(rules, life, stage, { _tag: "Expired", sent: false })
+  return mayAsk(life, stage) ? askLast(life, stage) : expire(rules, life, stage)
+}
+
+/** Its end may have been missed, or never told. */
+const mayAsk = ({ linked }: TaskLife, stage: Unanswered | Answered): boolean =>
+  linked && !stage.expiring && stage.short === undefined && !isToBeSent(stage)
+  && stage.activity._tag !== "Aborting" && stage.activity._tag !== "Saving"
+
+const askLast = (life: TaskLife, before: Unanswered | Answered): Stepped => {
+  const { activity } = before
+  const stage: typeof before = { ...before, expiring: true }
+  return after(
+    [
+      ...(isRequest(activity._tag) ? [{ _tag: "Cancel" } as const] : []),
+      ...(activity._tag === "Paused" ? [{ _tag: "Disarm", timer: "pause" } as const] : []),
+      { _tag: "Arm", timer: "deadline", ms: lastAnswersMs }
+    ],
+    ask({ ...life, timed: true, stage }, stage)
+  )
+}
+
+/** Ends a task whose time is up as soon as nothing more is asked about it. */
+const endExpiring = (rules: Rules, [life, actions]: Stepped): Stepped => {
+  const { stage, timed } = life
+  if (!isActive(stage) || stage._tag === "Waiting" || !stage.expiring || isRequest(stage.activity._tag)) {
+    return [life, actions]
+  }
+  if (!life.away) return after(actions, expire(rules, life, stage))
+  return [
+    { ...life, timed: false, stage: { ...stage, expiring: false } },
+    timed ? [...actions, { _tag: "Disarm", timer: "deadline" }] : actions
+  ]
+}
+
+const expire = (rules: Rules, life: TaskLife, stage: Unanswered | Answered): Stepped => {
   const short = shortOf(stage)
   if (short !== undefined) return ended(rules, life, stage, completedShort(short))
+  const toldEnd = withoutText(factsOf(life, stage))
+  if (toldEnd !== undefined) return ended(rules, life, stage, toldEnd)
   // The gateway refused it, so that nothing of it is at work.
   if (stage._tag === "Unanswered" && stage.refusal !== undefined && isToBeSent(stage)) {
     const error = GatewayAnswer.refusalError(life.subject.runId, stage.refusal.error)
@@ -181,11 +243,11 @@ const whileActive = (rules: Rules, life: TaskLife, stage: ActiveStage, input: In
         : stay(life)
     case "HistoryFailed":
       return stage.activity._tag === "ReadingHistory"
-        ? GatewayAnswer.onHistoryFailed(life, stage, input.linkLost, nowMs)
+        ? GatewayAnswer.onHistoryFailed(rules, life, stage, input.linkLost, nowMs)
         : stay(life)
     case "EndAnswered":
-      return stage._tag !== "Waiting" && stage.activity._tag === "Asking"
-        ? GatewayAnswer.onEndAnswered(rules, life, stage, stage.activity.history, input.end, nowMs)
+      return stage.activity._tag === "Asking"
+        ? GatewayAnswer.onEndAnswered(rules, life, stage, input, nowMs)
         : stay(life)
     case "ChatTold":
       return RunEvent.onChat(rules, life, stage, input.event, nowMs)

@@ -359,4 +359,36 @@ describe("AgentEvents", () => {
       assert.notInclude(yield* encode(halted), "wrong-token")
       assert.deepStrictEqual((yield* told(events, "halted")).at(-1), halted)
     }))
+
+  it.effect("what a run writes is told while it writes, at most ten times a second, and at once to one who comes late", () =>
+    Effect.gen(function*() {
+      const pieces = Array.from({ length: 50 }, (_, index) => `${index} `)
+      const writing = Stream.mapEffect(
+        Stream.fromIterable(pieces),
+        (delta) => Effect.as(Effect.sleep("40 millis"), { _tag: "Text" as const, delta })
+      )
+      const { events, tasks, watching } = yield* agent({
+        client: { token: MemoryAgent.operatorToken },
+        gateway: { agent: () => writing }
+      })
+      yield* watching.next("connected")
+      yield* tasks.delegate("write")
+      yield* watching.next("task.sent")
+      yield* TestClock.adjust("1 second")
+      const late = yield* watch(events)
+      yield* TestClock.adjust("1 millis")
+      const texts = (seen: ReadonlyArray<AgentEvent>) =>
+        seen.flatMap((event) => event.event === "task.text" ? [event] : [])
+      const read = (seen: ReadonlyArray<AgentEvent>) =>
+        texts(seen).reduce((text, event) => text.slice(0, event.from) + event.text, "")
+      assert.isAbove(read(watching.seen).length, 10)
+      assert.strictEqual(read(late.seen), read(watching.seen))
+      assert.lengthOf(texts(late.seen), 1)
+      yield* TestClock.adjust("3 seconds")
+      yield* watching.next("task.reply")
+      assert.isAtMost(texts(watching.seen).length, 21)
+      assert.isAbove(texts(watching.seen).length, 5)
+      assert.isTrue(pieces.join("").startsWith(read(watching.seen)))
+      assert.isEmpty(texts(watching.seen.slice(watching.seen.findIndex(({ event }) => event === "task.reply"))))
+    }))
 })

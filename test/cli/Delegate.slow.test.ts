@@ -18,6 +18,12 @@ describe.concurrent("what delegate prints", () => {
         const json = yield* Shell.finished(`$CLI delegate "one" --json`, { stateDir })
         assert.deepStrictEqual([json.code, json.stderr], [0, ""])
         assert.include(json.stdout.at(-1), '"text":"echo: one"')
+        const parts = json.stdout.filter((line) => line.includes('"event":"task.text"'))
+        assert.isNotEmpty(parts)
+        const quiet = yield* Shell.finished(`$CLI delegate "one  two" --quiet`, { stateDir })
+        assert.deepStrictEqual([quiet.code, quiet.stdout, quiet.stderr], [0, ["echo: one  two"], ""])
+        const one = yield* Shell.finished(`$CLI delegate "one" --quiet --json`, { stateDir })
+        assert.deepStrictEqual(one.stdout.map((line) => /"event":"([^"]*)"/.exec(line)?.[1]), ["task.reply"])
         const terminal = yield* Shell.finished(`script -qec '$CLI delegate one 2>/dev/null' /dev/null`, { stateDir })
         assert.match(terminal.stdout.join("\n"), /task \S+ \| echo: one/)
       }).pipe(Effect.provide(Cli.platform)),

@@ -22,7 +22,8 @@ const anything = Arbitrary.schema(AgentEvent)
 const poisoned = (event: AgentEvent): unknown => {
   const poison = (value: unknown, key: string): unknown =>
     typeof value === "string"
-      ? ["event", "deviceId", "requestId", "previousRequestId", "reason", "outcome", "place"].includes(key)
+      ? ["start", "update", "result"].includes(value)
+          || ["event", "deviceId", "requestId", "previousRequestId", "reason", "outcome", "place"].includes(key)
         ? value
         : `${value}${hostile}`
       : Array.isArray(value)

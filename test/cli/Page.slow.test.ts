@@ -57,6 +57,8 @@ const started = Effect.fnUntraced(function*(
     lively: false,
     progress: () => Effect.void,
     reply: () => Effect.void,
+    replyAlone: () => Effect.void,
+    replyPiece: () => Effect.void,
     lost: Effect.never,
     delivered: Effect.void,
     readerLeft: Effect.never,

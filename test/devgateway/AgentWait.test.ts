@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { type Agent, AgentFailed, fromReply } from "../../src/devgateway/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import recorded from "../vectors/runs-2026.9.6.json" with { type: "json" }
 import { at, device, link } from "./FakeClient.ts"
 
 const startMs = 1_800_000_000_000
@@ -52,6 +53,26 @@ describe("agent.wait", () => {
         livenessState: "working",
         terminalReply: { disposition: "visible", text: "done" }
       })
+    }))
+
+  it.effect("remembers an abort and a failure as 2026.9.6 does", () =>
+    Effect.gen(function*() {
+      const { client, say, wait } = yield* entered(({ message }) =>
+        message === "fails" ? Stream.fail(new AgentFailed({ errorMessage: "no credit" })) : Stream.never
+      )
+      say("runs", "key-1")
+      yield* settle
+      client.request("chat.abort", { sessionKey: "main", runId: "key-1" })
+      say("fails", "key-2")
+      yield* settle
+      const told = (scene: "aborted" | "failed") => recorded.scenes[scene].later["agent.wait"].payload
+      const kept = ["status", "error", "stopReason"]
+      const of = (payload: unknown, more: Readonly<Record<string, unknown>> = {}) => {
+        const fields = Object.entries({ ...Object(payload), ...more }).filter(([name]) => kept.includes(name))
+        return Object.fromEntries(fields.toSorted())
+      }
+      assert.deepStrictEqual(of(at(wait("key-1", 0), "payload")), of(told("aborted")))
+      assert.deepStrictEqual(of(at(wait("key-2", 0), "payload")), of(told("failed"), { error: "no credit" }))
     }))
 
   it.effect("waits for the end, for the time given or 30 s", () =>

@@ -224,6 +224,7 @@ describe("a client that has not authenticated", () => {
       role: "operator",
       scopes: [],
       toolEvents: false,
+      sessionScoped: false,
       credentials: { token: "wrong", password: undefined, deviceToken: undefined },
       asker: undefined
     }

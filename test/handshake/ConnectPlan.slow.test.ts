@@ -107,7 +107,7 @@ describe("ConnectPlan", () => {
       client: { id: "gateway-client", version: "0.1.0", platform: "linux", mode: "backend" },
       role: "operator",
       scopes: ["operator.read", "operator.write"],
-      caps: [],
+      caps: ["session-scoped-events", "tool-events"],
       auth: { token: "shared-token" },
       device: {
         id: identity.deviceId,

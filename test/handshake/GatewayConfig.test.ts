@@ -42,7 +42,7 @@ const resolvedDefaults = {
   deviceFamily: undefined,
   role: "operator",
   scopes: ["operator.read", "operator.write"],
-  caps: [],
+  caps: ["session-scoped-events", "tool-events"],
   origin: undefined,
   challengeTimeout: 15_000,
   helloTimeout: 15_000,

@@ -550,6 +550,8 @@ describe("a recording holds no secret", () => {
         const { taskId } = yield* tasks.delegate(canary.message, { sessionKey: canary.session })
         yield* TestClock.adjust("10 seconds")
         yield* tasks.await(taskId)
+        // Its session rests, and that is said before the link is lost.
+        yield* TestClock.adjust(0)
         yield* gateway.broadcast("chat", {
           runId: canary.reply,
           state: "final",

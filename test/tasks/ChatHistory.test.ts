@@ -31,7 +31,8 @@ describe("ChatHistory", () => {
     assert.deepStrictEqual(find(before, { inFlightRun: { runId: "r1", text: "so" } }), { _tag: "Running" })
     assert.deepStrictEqual(find(before, { sessionInfo: { activeRunIds: ["r0", "r1"] } }), { _tag: "Running" })
     assert.deepStrictEqual(find([], { pendingInputs: { items: [{ id: "1", runId: "r1" }], total: 1 } }), {
-      _tag: "Running"
+      _tag: "Running",
+      queued: true
     })
     assert.deepStrictEqual(find([], { inFlightRun: { runId: "r2" } }), { _tag: "Absent" })
   })

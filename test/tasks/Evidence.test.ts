@@ -32,8 +32,8 @@ const busy = (...messages: ReadonlyArray<unknown>) => ({
   sessionInfo: { key: "agent:main:main", hasActiveRun: true }
 })
 
-/** Delegates, and loses the link under the run. */
-const interrupted = Effect.gen(function*() {
+/** Delegates, and loses the link under the run. `end`: what the gateway then remembers of it. */
+const interruptedKnowing = Effect.fnUntraced(function*(end: (runId: string) => unknown) {
   const running = yield* start()
   const before = yield* running.connect()
   yield* settle
@@ -41,9 +41,11 @@ const interrupted = Effect.gen(function*() {
   const asked = yield* accept(before)
   yield* running.next("Sent")
   yield* running.drop(before)
-  const gateway = yield* running.connect()
+  const known = end(receipt.runId)
+  const gateway = yield* running.connect({}, known === undefined ? {} : { [receipt.runId]: known })
   return { ...running, receipt, asked, gateway }
 })
+const interrupted = interruptedKnowing(() => undefined)
 
 describe("what a gateway shows of a run whose end was not seen", () => {
   for (const history of ["NoReply", "Absent"] as const) {
@@ -100,19 +102,20 @@ describe("what a gateway shows of a run whose end was not seen", () => {
       assert.strictEqual((yield* next("Replied")).text, "at last")
     }))
 
-  it.effect("F51: the gateway remembers that the run failed, and history does not show it", () =>
+  it.effect("F51: the gateway remembers that the run failed, and history is not asked for", () =>
     Effect.gen(function*() {
-      const { asked, gateway, next, receipt } = yield* interrupted
-      gateway.remember(receipt.runId, { runId: receipt.runId, status: "error", error: "400 fake failure" })
-      const looked = yield* gateway.next("chat.history")
-      looked.answer(idle(question(asked)))
+      const { gateway, next } = yield* interruptedKnowing((runId) => ({
+        runId,
+        status: "error",
+        error: "400 fake failure"
+      }))
       assert.include((yield* next("Failed")).error, { gatewayMessage: "400 fake failure" })
+      assert.strictEqual(gateway.untaken(), 0)
     }))
 
   it.effect("G14: the gateway remembers that the run ended well, and its reply comes into history a moment later", () =>
     Effect.gen(function*() {
-      const { asked, gateway, next, receipt } = yield* interrupted
-      gateway.remember(receipt.runId, { runId: receipt.runId, status: "ok" })
+      const { asked, gateway, next } = yield* interruptedKnowing((runId) => ({ runId, status: "ok" }))
       const first = yield* gateway.next("chat.history")
       first.answer(idle(question(asked)))
       yield* TestClock.adjust("5 seconds")
@@ -123,8 +126,7 @@ describe("what a gateway shows of a run whose end was not seen", () => {
 
   it.effect("the gateway remembers that the run ended well, and nothing was said: an empty reply", () =>
     Effect.gen(function*() {
-      const { asked, gateway, next, receipt } = yield* interrupted
-      gateway.remember(receipt.runId, { runId: receipt.runId, status: "ok" })
+      const { asked, gateway, next } = yield* interruptedKnowing((runId) => ({ runId, status: "ok" }))
       for (let looks = 0; looks < 2; looks++) {
         const looked = yield* gateway.next("chat.history")
         looked.answer({ messages: [question(asked)] })
@@ -135,6 +137,49 @@ describe("what a gateway shows of a run whose end was not seen", () => {
 })
 
 describe("the time of a task is up", () => {
+  it.effect("F51: a run whose end was never told is asked about before it expires", () =>
+    Effect.gen(function*() {
+      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
+      const gateway = yield* connect()
+      yield* settle
+      const { runId } = yield* runner.delegate("ends in silence")
+      yield* accept(gateway)
+      yield* next("Sent")
+      gateway.remember(runId, { runId, status: "error", error: "400 fake failure" })
+      yield* TestClock.adjust("10 seconds")
+      assert.include((yield* next("Failed")).error, { gatewayMessage: "400 fake failure" })
+    }))
+
+  it.effect("G14: the last question is answered with the end alone, and history has the reply", () =>
+    Effect.gen(function*() {
+      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
+      const gateway = yield* connect()
+      yield* settle
+      const { runId } = yield* runner.delegate("ends in silence")
+      const asked = yield* accept(gateway)
+      yield* next("Sent")
+      gateway.remember(runId, { runId, status: "ok" })
+      yield* TestClock.adjust("10 seconds")
+      const looked = yield* gateway.next("chat.history")
+      looked.answer(idle(question(asked), answer(asked, "done")))
+      assert.strictEqual((yield* next("Replied")).text, "done")
+    }))
+
+  it.effect("F47: a gateway that does not answer the last question in two seconds is not waited for", () =>
+    Effect.gen(function*() {
+      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
+      const gateway = yield* connect()
+      yield* settle
+      const { runId } = yield* runner.delegate("ends in silence")
+      yield* accept(gateway)
+      yield* next("Sent")
+      gateway.remember(runId, { runId, status: "ok" })
+      yield* TestClock.adjust("10 seconds")
+      yield* gateway.next("chat.history")
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* next("Expired")).sent, true)
+    }))
+
   it.effect("F47: its run is stopped at the gateway if that is wanted, and then the session is free", () =>
     Effect.gen(function*() {
       const { connect, next, rest, runner } = yield* start({ taskTimeout: "10 seconds", abortExpired: true })

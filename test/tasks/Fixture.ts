@@ -25,7 +25,8 @@ import type { Options } from "../../src/tasks/TaskRunner.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 
 const Params = Schema.Struct({
-  sessionKey: Schema.String,
+  sessionKey: Schema.optionalKey(Schema.String),
+  key: Schema.optionalKey(Schema.String),
   message: Schema.optionalKey(Schema.String),
   idempotencyKey: Schema.optionalKey(Schema.String),
   runId: Schema.optionalKey(Schema.String),
@@ -61,6 +62,8 @@ export interface Gateway {
   readonly session: Session
   /** The next request, which must be this one. */
   readonly next: (method: string) => Effect.Effect<Asked>
+  /** The next request, whichever it is. */
+  readonly take: Effect.Effect<Asked>
   readonly tell: (event: string, payload: unknown) => void
   /** Events that never reach the subscribers. */
   readonly lose: (count: number) => void
@@ -89,13 +92,17 @@ export const said = (text: string) => ({
   timestamp: 1_795_330_230_896
 })
 
-export const makeGateway = (facts: Partial<Session["facts"]> = {}): Effect.Effect<Gateway> =>
+/** `ends`: what `agent.wait` is answered from the beginning, by run. */
+export const makeGateway = (
+  facts: Partial<Session["facts"]> = {},
+  ends: Readonly<Record<string, unknown>> = {}
+): Effect.Effect<Gateway> =>
   Effect.sync(() => {
     const asked = Effect.runSync(Queue.unbounded<Asked>())
     const ended = Deferred.makeUnsafe<LinkError>()
     const subscribers = new Set<{ readonly queue: Queue.Queue<EventFrame, Cause.Done>; lost: number }>()
     const pending = new Set<(error: LinkError) => void>()
-    const remembered = new Map<string, unknown>()
+    const remembered = new Map(Object.entries(ends))
     let end: LinkError | undefined
     let seq = 0
     const request: Session["request"] = (method, params) =>
@@ -145,6 +152,7 @@ export const makeGateway = (facts: Partial<Session["facts"]> = {}): Effect.Effec
     }
     return {
       session,
+      take: Queue.take(asked),
       next: (method) =>
         Effect.filterOrElse(
           Queue.take(asked),
@@ -199,7 +207,10 @@ export interface Running {
   /** Other settings: the connection is made anew, to this gateway. */
   readonly reconfigure: (gatewayScope: string) => Effect.Effect<void>
   /** Connects to a gateway of its own. */
-  readonly connect: (facts?: Partial<Session["facts"]>) => Effect.Effect<Gateway>
+  readonly connect: (
+    facts?: Partial<Session["facts"]>,
+    ends?: Readonly<Record<string, unknown>>
+  ) => Effect.Effect<Gateway>
   /** Ends the link and says so. */
   readonly drop: (gateway: Gateway) => Effect.Effect<void>
   /** The next event that was not looked at yet; it must be of this kind. */
@@ -250,8 +261,8 @@ export const start = Effect.fnUntraced(function*(
     runner,
     become,
     reconfigure: (gatewayScope) => SubscriptionRef.set(connection, { gatewayScope, status: connecting }),
-    connect: Effect.fnUntraced(function*(facts) {
-      const gateway = yield* makeGateway(facts)
+    connect: Effect.fnUntraced(function*(facts, ends) {
+      const gateway = yield* makeGateway(facts, ends)
       yield* become({ _tag: "Connected", session: gateway.session })
       return gateway
     }),

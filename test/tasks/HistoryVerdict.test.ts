@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Finding } from "../../src/tasks/ChatHistory.ts"
-import type { Facts, RunEnd } from "../../src/tasks/HistoryVerdict.ts"
-import { judge } from "../../src/tasks/HistoryVerdict.ts"
+import type { EmptyEnd, Facts } from "../../src/tasks/HistoryVerdict.ts"
+import { judge, judgeEnd } from "../../src/tasks/HistoryVerdict.ts"
+import type { RunEnd } from "../../src/tasks/RunEnd.ts"
 
 const unknownRun: Facts = {
   runId: "r1",
@@ -26,10 +27,16 @@ const findings: ReadonlyArray<Finding> = [
 ]
 const ends: ReadonlyArray<RunEnd | undefined> = [
   undefined,
-  { _tag: "Ended" },
+  { _tag: "Ended", reply: undefined },
+  { _tag: "Ended", reply: { text: "done", atMs: 1, cut: false } },
+  { _tag: "Ended", reply: { text: "do", atMs: 1, cut: true } },
+  { _tag: "Ended", reply: { text: "", atMs: 1, cut: false } },
   { _tag: "Failed", text: "no credit" },
+  { _tag: "Aborted" },
+  { _tag: "Pending" },
   { _tag: "NotKnown" }
 ]
+const emptyEnds: ReadonlyArray<EmptyEnd | undefined> = [undefined, "Final", "Aborted"]
 /** Every combination of facts, history, and what the gateway says beside it. */
 const combinations = function*() {
   for (let bits = 0; bits < 2 ** 9; bits++) {
@@ -49,8 +56,9 @@ const combinations = function*() {
     for (const finding of findings) {
       for (const busy of [undefined, false, true]) {
         for (const end of ends) {
-          for (const idleReads of [0, 1, 2]) {
-            const facts: Facts = { ...known, end, idleReads }
+          for (const [index, emptyEnd] of emptyEnds.entries()) {
+            const idleReads = (index + bits) % 3
+            const facts: Facts = { ...known, end, emptyEnd, idleReads }
             yield { facts, finding, busy, restarted, verdict: judge(facts, finding, busy, restarted) }
           }
         }
@@ -60,6 +68,10 @@ const combinations = function*() {
 }
 const all = [...combinations()]
 type Judged = (typeof all)[number]
+
+/** The gateway gave the reply or a part of it, or says that there is none. */
+const hasReply = ({ end }: Facts): boolean =>
+  end?._tag === "Aborted" || (end?._tag === "Ended" && end.reply !== undefined && end.reply.text !== "")
 
 const check = (law: (judged: Judged) => boolean) => {
   for (const judged of all) if (!law(judged)) assert.fail(JSON.stringify(judged))
@@ -81,17 +93,68 @@ describe("HistoryVerdict", () => {
     )
   })
 
-  it("the gateway is asked how a run ended at most once for a look", () => {
-    check(({ facts, verdict }) => verdict._tag !== "AskHowItEnded" || facts.end === undefined)
+  it("G14: how the gateway says that a run ended is how the task ends, before history is read", () => {
+    for (const partial of ["", "so far"]) {
+      const said = (end: RunEnd) => judgeEnd({ ...unknownRun, partial }, end)?.outcome._tag
+      assert.strictEqual(said({ _tag: "Failed", text: "no credit" }), "Failed")
+      for (
+        const end of [{ _tag: "Aborted" }, { _tag: "Pending" }, { _tag: "NotKnown" }, {
+          _tag: "Ended",
+          reply: undefined
+        }] as const
+      ) {
+        assert.isUndefined(said(end))
+      }
+    }
+  })
+
+  it("silence is the whole reply, and any text may be its last part alone", () => {
+    const reply = (partial: string, text: string, cut = false) =>
+      judgeEnd({ ...unknownRun, partial }, { _tag: "Ended", reply: { text, atMs: 1, cut } })?.outcome
+    assert.deepStrictEqual(reply("", ""), { _tag: "Completed", text: "", atMs: 1 })
+    assert.isUndefined(reply("so", ""))
+    assert.isUndefined(reply("so", "so far"))
+  })
+
+  it("what the gateway gave of the reply is told, whole or as the end of what history has", () => {
+    check(({ facts, verdict }) => {
+      const { end } = facts
+      if (end?._tag !== "Ended" || end.reply === undefined || end.reply.text === "") return true
+      if (verdict._tag === "LookAgain") return end.reply.cut
+      if (verdict._tag === "FetchWhole") return end.reply.cut && verdict.short.text.length >= end.reply.text.length
+      return verdict._tag === "Finish" && verdict.outcome._tag === "Completed"
+        && verdict.outcome.text.includes(end.reply.text)
+    })
+  })
+
+  it("F51: a run that the gateway says was aborted is told as that, with all that it is known to have written", () => {
+    check(({ facts, finding, verdict }) => {
+      if (facts.end?._tag !== "Aborted") return true
+      const written = "text" in finding && finding._tag !== "Failed" ? finding.text : ""
+      return verdict._tag === "Finish" && verdict.outcome._tag === "Aborted"
+        && verdict.outcome.text.length === Math.max(written.length, facts.partial.length)
+    })
+  })
+
+  it("F51: an end without text holds where nothing speaks against it, and is no reason for Unknown", () => {
+    check(({ facts, finding, verdict }) => {
+      if (facts.emptyEnd === undefined || facts.merged || facts.end?._tag === "Aborted") return true
+      if (verdict._tag !== "Finish") return true
+      const ends: ReadonlyArray<string> = ["Completed", "Aborted", "Failed"]
+      return ends.includes(verdict.outcome._tag) && (finding._tag !== "Failed" || verdict.outcome._tag !== "Aborted")
+    })
   })
 
   it("a task ends as Unknown or without text only at the second idle look in a row", () => {
-    check(({ facts, verdict }) => verdict._tag !== "Finish" || !verdict.runOver || facts.idleReads > 0)
+    check(({ facts, verdict }) =>
+      hasReply(facts) || verdict._tag !== "Finish" || !verdict.runOver || facts.idleReads > 0
+    )
     check(({ verdict }) => verdict._tag !== "LookAgain" || verdict.idleReads < 3)
   })
 
   it("what history shows of the end is the end, whatever else is known", () => {
     check(({ busy, facts, finding, verdict }) => {
+      if (hasReply(facts)) return true
       const end = { Replied: "Completed", Failed: "Failed", Aborted: "Aborted" } as const
       if (finding._tag !== "Replied" && finding._tag !== "Failed" && finding._tag !== "Aborted") return true
       if (finding._tag === "Replied" && facts.merged && busy === true) return verdict._tag === "LookAgain"
@@ -103,7 +166,8 @@ describe("HistoryVerdict", () => {
   it("what is short is never told as whole, and what was told of a reply is not lost", () => {
     check(({ facts, verdict }) => {
       if (verdict._tag !== "Finish" || verdict.outcome._tag !== "Completed") return true
-      return (verdict.outcome.truncated === true) === (facts.short !== undefined && verdict.outcome.text === "d")
+      const isShort = (facts.short !== undefined && verdict.outcome.text === "d") || verdict.outcome.text === "do"
+      return (verdict.outcome.truncated === true) === isShort
     })
     check(({ facts, verdict }) =>
       facts.short === undefined || verdict._tag !== "Finish" || verdict.outcome._tag !== "Unknown"
@@ -118,7 +182,7 @@ describe("HistoryVerdict", () => {
 
   it("evidence says what the look showed, and nothing while the run is seen at work or merged into another", () => {
     check(({ facts, finding, verdict }) => {
-      if (verdict._tag !== "LookAgain") return true
+      if (verdict._tag !== "LookAgain" || hasReply(facts) || facts.end?._tag === "Pending") return true
       const listens = facts.heard === true && !facts.over
       const silent = (finding._tag === "NoReply" || finding._tag === "Absent") && !facts.merged && !listens
       const expected = silent ? finding._tag : finding._tag === "Unreadable" ? "Unavailable" : undefined

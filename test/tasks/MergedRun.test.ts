@@ -68,7 +68,7 @@ describe("TaskRunner, when a text met a busy session", () => {
       yield* runner.delegate("hello")
       const asked = yield* meetsBusySession(gateway)
       yield* next("Sent")
-      for (const step of ["5 seconds", "2 seconds"] as const) {
+      for (const step of ["5 seconds", "2 seconds", "0 seconds"] as const) {
         const looked = yield* gateway.next("chat.history")
         looked.answer({ messages: [question(asked)] })
         yield* TestClock.adjust(step)

@@ -239,6 +239,45 @@ describe("two runners on one journal", () => {
       assert.strictEqual(beside.untaken(), 0)
     }).pipe(Effect.provide(NodeServices.layer)))
 
+  it.effect("B07: a runner that lives long takes over the task of one that was killed beside it, within 30 seconds", () =>
+    Effect.gen(function*() {
+      const { kill, open } = yield* makeMachine
+      const first = yield* start({}, connecting, Layer.succeed(TaskJournal, yield* open(ada)))
+      const before = yield* first.connect()
+      const { runId, taskId } = yield* first.runner.delegate("water the plants")
+      const asked = yield* before.next("chat.send")
+      asked.answer(started(asked))
+      yield* first.next("Sent")
+
+      const claims: Array<string> = []
+      const journal = yield* open(bob)
+      const counted = TaskJournal.of({
+        ...journal,
+        claim: (scope) =>
+          Effect.tap(journal.claim(scope), (taken) => Effect.sync(() => void claims.push(`${taken.length}`)))
+      })
+      const second = yield* start({ takeOverEvery: "20 seconds" }, connecting, Layer.succeed(TaskJournal, counted))
+      const beside = yield* second.connect()
+      const looksAre = (count: number) =>
+        Effect.repeat(Effect.andThen(TestClock.adjust(0), Effect.sync(() => claims.length)), {
+          until: (now) => now === count
+        })
+      for (let looks = 1; looks <= 3; looks++) {
+        yield* looksAre(looks)
+        yield* TestClock.adjust("20 seconds")
+      }
+      yield* looksAre(4)
+      assert.deepStrictEqual(claims, ["0", "0", "0", "0"])
+      kill(ada)
+      yield* TestClock.adjust("20 seconds")
+      const looked = yield* beside.next("chat.history")
+      looked.answer({ messages: [], inFlightRun: { runId } })
+      yield* TestClock.adjust(0)
+      beside.tell("chat", chat(asked, { state: "final", message: said("done") }))
+      assert.include(yield* second.runner.await(taskId), { text: "done" })
+      assert.deepStrictEqual((yield* second.runner.list).map(({ inherited }) => inherited), [true])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
   it.live("an abort that another process asks for: at the gateway for a run, at once for a task that was not sent", () =>
     Effect.gen(function*() {
       const { open } = yield* makeMachine

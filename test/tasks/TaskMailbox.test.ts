@@ -50,7 +50,7 @@ const start = Effect.fnUntraced(function*(put: (write: number) => Effect.Effect<
       onPublish(event)
     }
   })
-  state.link = { session, gatewayScope: home, refusedWays: new Set() }
+  state.link = { session, gatewayScope: home, refusedWays: new Set(), heard: new Map() }
   const cell = state.add(entry, false)
   return {
     cell,

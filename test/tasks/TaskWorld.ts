@@ -10,7 +10,8 @@ import { AnswerInvalid, MissingScope, RequestRejected, RequestTimeout } from "..
 import { LinkError } from "../../src/link/LinkError.ts"
 import type { AgentPhase, ChatEvent } from "../../src/tasks/ChatEvent.ts"
 import type { Finding } from "../../src/tasks/ChatHistory.ts"
-import type { RunEnd, Whole } from "../../src/tasks/HistoryVerdict.ts"
+import type { Whole } from "../../src/tasks/HistoryVerdict.ts"
+import type { RunEnd } from "../../src/tasks/RunEnd.ts"
 import type { TaskOutcome, TaskState } from "../../src/tasks/Task.ts"
 import { RunId, stateAfter, TaskId } from "../../src/tasks/Task.ts"
 import type { Action, Activity, Input, Rules, Stepped, TaskLife, Timer } from "../../src/tasks/TaskLife.ts"
@@ -113,9 +114,14 @@ const chats: Some<ChatEvent> = [
   { _tag: "Final", text: "", atMs: undefined },
   { _tag: "Error", text: "no credit" },
   { _tag: "Aborted", text: "half" },
-  { _tag: "Final", text: "do", atMs: 1, shortened: true }
+  { _tag: "Final", text: "do", atMs: 1, shortened: true },
+  { _tag: "Aborted", text: "", uncertain: true }
 ]
-const phases: Some<AgentPhase | undefined> = [undefined, { stream: "lifecycle", label: "start" }]
+const phases: Some<AgentPhase | undefined> = [
+  undefined,
+  { stream: "lifecycle", label: "start", turn: "Begins" },
+  { stream: "lifecycle", label: "end", turn: "Ends" }
+]
 const findings: Some<Finding> = [
   { _tag: "Running" },
   { _tag: "Replied", text: "done", atMs: 1 },
@@ -134,6 +140,17 @@ const wholes: Some<Whole> = [
   { _tag: "NotGiven" },
   { _tag: "Failed", linkLost: false },
   { _tag: "Failed", linkLost: true }
+]
+const runEnds: Some<RunEnd> = [
+  { _tag: "NotKnown" },
+  { _tag: "NotKnown" },
+  { _tag: "Ended", reply: undefined },
+  { _tag: "Ended", reply: { text: "done", atMs: 1, cut: false } },
+  { _tag: "Ended", reply: { text: "", atMs: 1, cut: false } },
+  { _tag: "Ended", reply: { text: "do", atMs: 1, cut: true } },
+  { _tag: "Failed", text: "no credit" },
+  { _tag: "Aborted" },
+  { _tag: "Pending" }
 ]
 /** What is less than the reply. */
 const shortTexts: ReadonlySet<string> = new Set(["d", "do", "don"])
@@ -171,12 +188,13 @@ const anyInput = (pick: number, nowMs: number): Input =>
     { _tag: "SendAnswered", answer: pickFrom(sendAnswers, pick), shared: pick % 3 === 0 },
     historyRead(pick, nowMs),
     { _tag: "HistoryFailed", linkLost: pick % 2 === 0 },
-    { _tag: "EndAnswered", end: { _tag: "Ended" } },
+    { _tag: "EndAnswered", end: pickFrom(runEnds, pick), linkLost: pick % 2 === 0 },
     { _tag: "WholeFetched", whole: pickFrom(wholes, pick) },
     { _tag: "ChatTold", event: pickFrom(chats, pick) },
     { _tag: "AgentTold", phase: undefined },
     misaddressed(pick),
     { _tag: "OtherRunEnded" },
+    { _tag: "Hearing", deaf: pick % 2 === 0 },
     { _tag: "TimerDue", timer: pickFrom(timers, pick) },
     { _tag: "AbortAnswered", answer: pickFrom(abortAnswers, pick) },
     { _tag: "Broken" }
@@ -407,7 +425,9 @@ export class TaskWorld {
   private stray(subject: Subject, pick: number) {
     const { life, request, timers, writes } = subject
     if (!isOpen(life)) {
-      if (subject.aborting || pick % 3 > 0) return this.put(subject, anyInput(pick, this.nowMs))
+      const late = anyInput(pick, this.nowMs)
+      if (late._tag === "TimerDue" && timers.has(late.timer)) return
+      if (subject.aborting || pick % 3 > 0) return this.put(subject, late)
       this.put(subject, { _tag: "AbortAnswered", answer: pickFrom(abortAnswers, pick) })
       return must(subject.life.stage === life.stage, "what comes too late changes nothing")
     }
@@ -466,13 +486,22 @@ export class TaskWorld {
         return this.put(subject, input)
       }
       case "AskHowItEnded":
-        return this.put(subject, {
-          _tag: "EndAnswered",
-          end: pickFrom<RunEnd>([{ _tag: "NotKnown" }, { _tag: "Ended" }, { _tag: "Failed", text: "no credit" }], pick)
-        })
+        return this.tellEnd(subject, pick)
       case "FetchWhole":
         return this.put(subject, { _tag: "WholeFetched", whole: pickFrom(wholes, pick) })
     }
+  }
+
+  private tellEnd(subject: Subject, pick: number) {
+    const linkLost = pick % 10 === 9
+    const end = linkLost ? pickFrom(runEnds, 0) : pickFrom(runEnds, pick)
+    if (end._tag !== "NotKnown") subject.received = true
+    this.put(subject, { _tag: "EndAnswered", end, linkLost })
+    const { stage } = subject.life
+    must(
+      end._tag !== "Failed" || (stage._tag === "Ended" && stage.outcome._tag === "Failed"),
+      "a run that the gateway says has failed is told as that"
+    )
   }
 
   private fire(subject: Subject, timer: Timer) {

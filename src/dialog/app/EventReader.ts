@@ -80,6 +80,8 @@ export type TaskEvent =
   }
   | { readonly event: "task.sent"; readonly taskId: string; readonly summary: string | undefined }
   | { readonly event: "task.phase"; readonly taskId: string; readonly phase: string }
+  /** `text` stands from `from` on, in place of what stood there. */
+  | { readonly event: "task.text"; readonly taskId: string; readonly from: number; readonly text: string }
   | {
     readonly event: "task.reply"
     readonly taskId: string
@@ -101,6 +103,10 @@ const isFields = (value: unknown): value is Fields => typeof value === "object" 
 /** Characters that would reorder or hide text. */
 const hidden = /(?![\n\t])[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/gu
 const shown = (value: string): string => value.replace(/\r\n?/g, "\n").replace(hidden, "\ufffd")
+
+/** Of the same length, as places in it are counted. */
+const piece = (value: unknown): string =>
+  typeof value === "string" ? value.replace(/\r(?=\n)/g, " ").replace(/\r/g, "\n").replace(hidden, "\ufffd") : ""
 
 const optional = (value: unknown): string | undefined =>
   typeof value === "string" && value !== "" ? shown(value) : undefined
@@ -206,6 +212,13 @@ const taskReaders: Readers<TaskName, TaskEvent> = {
   }),
   "task.sent": (fields) => ({ event: "task.sent", taskId: taskId(fields), summary: optional(fields["summary"]) }),
   "task.phase": (fields) => ({ event: "task.phase", taskId: taskId(fields), phase: text(fields["phase"]) }),
+  "task.text": (fields) => {
+    const [from, written] = [fields["from"], piece(fields["text"])]
+    const event = { event: "task.text" as const, taskId: taskId(fields), text: written }
+    return typeof from === "number" && Number.isSafeInteger(from) && from >= 0 ? { ...event, from } : undefined
+  },
+  // Tools are phases, too.
+  "task.tool": () => undefined,
   "task.reply": (fields) => ({
     event: "task.reply",
     taskId: taskId(fields),

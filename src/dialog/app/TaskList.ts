@@ -7,7 +7,7 @@ import { fromMarkdown } from "./Markdown.ts"
 import type { PageMessages } from "./PageMessages.ts"
 import { fromPlainText } from "./PlainText.ts"
 import type { TaskState } from "./TaskState.ts"
-import { hasEnded, stepTask } from "./TaskState.ts"
+import { hasEnded, stepTask, writtenOf } from "./TaskState.ts"
 
 export interface TaskList {
   readonly element: HTMLElement
@@ -20,6 +20,9 @@ interface Item {
   readonly element: HTMLElement
   readonly show: (state: TaskState, summary: string | undefined) => void
 }
+
+/** A reply that is being written is formatted up to this length, in UTF-16 code units: it is formatted anew with each piece. */
+const writtenFormatted = 20_000
 
 /** `stop` tells the agent to abort a task; false when the agent could not be told. */
 export const makeTaskList = (
@@ -96,6 +99,7 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
   all.hidden = true
   trouble.hidden = true
   let shownText: string | undefined
+  let shownAs: TaskState["is"] | undefined
   let formatted = true
 
   /** Shows three lines, and the rest on request. The tab key does not reach what is cut off. */
@@ -110,12 +114,12 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
       else link.removeAttribute("tabindex")
     }
   }
-  const showReply = (text: string) => {
-    const fragment = fromMarkdown(text)
-    formatted = fragment !== undefined
+  const showReply = (text: string, whole: boolean) => {
+    const fragment = whole || text.length <= writtenFormatted ? fromMarkdown(text) : undefined
+    formatted = fragment !== undefined || !whole
     reply.replaceChildren(...(fragment === undefined ? fromPlainText(text) : [fragment]))
     reply.hidden = false
-    if (formatted) reply.dir = "auto"
+    if (fragment !== undefined) reply.dir = "auto"
     else reply.removeAttribute("dir")
     fold()
   }
@@ -141,10 +145,18 @@ const makeItem = (taskId: string, messages: PageMessages, stop: (taskId: string)
       setText(summary, title)
       element.dataset["state"] = state.is
       setText(chip, titleOf(messages, state))
-      if (state.is === "replied" && state.text !== shownText) {
-        shownText = state.text
-        showReply(state.text)
+      const written = state.is === "replied" ? state.text : writtenOf(state)
+      if (state.is === "replied" || written !== "") {
+        if (written !== shownText || state.is !== shownAs) showReply(written, state.is === "replied")
+        shownAs = state.is
+        shownText = written
+      } else if (shownText !== undefined) {
+        // It failed: what was written of it is no reply.
+        shownText = undefined
+        reply.hidden = true
+        all.hidden = true
       }
+      reply.toggleAttribute("aria-busy", state.is !== "replied")
       const details = [detailOf(messages, state), formatted ? "" : messages.notFormatted]
       setText(detail, details.filter((sentence) => sentence !== "").join(" "))
       detail.hidden = detail.textContent === ""

@@ -18,6 +18,8 @@ const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
   page: ["url"],
   // It is told at standard input alone.
   "task.refused": ["error", "line", "summary"],
+  // Its steps are phases of the task, too.
+  "task.tool": ["detail", "failed", "phase", "taskId", "tool", "toolCallId"],
   // The program itself says this, on the machine where the files are.
   identity: ["created", "path"],
   gateway: ["embedded"],
@@ -46,7 +48,7 @@ describe("EventReader", () => {
         Effect.sync(() => {
           const json = encodeAgentEvent(value)
           const read = readAny(parseJson(json))
-          if (name === "page" || name === "task.refused") return assert.isUndefined(read)
+          if (name === "page" || name === "task.refused" || name === "task.tool") return assert.isUndefined(read)
           assert.strictEqual(read?.event, name)
           assert.strictEqual(readTaskEvent(parseJson(json)) !== undefined, name.startsWith("task."))
           const shown = JSON.stringify(read)
@@ -106,6 +108,16 @@ describe("EventReader", () => {
     for (const text of ["", "  ", "a\nb", "a\u202eb", "a\u200bb", "a\u0000", "a\u2028b", "\ud800", 1, undefined]) {
       assert.isUndefined(approve(text), JSON.stringify(text))
     }
+  })
+
+  it("a piece of a reply keeps its length, and has nothing that would reorder it", () => {
+    const piece = (text: unknown) => readTaskEvent({ event: "task.text", taskId: "t", from: 3, text })
+    assert.deepStrictEqual(piece("a\u202eb\r\nc\rd"), {
+      event: "task.text",
+      taskId: "t",
+      from: 3,
+      text: "a\ufffdb \nc\nd"
+    })
   })
 
   it("text from the wire is shown without what would reorder it", () => {

@@ -96,6 +96,37 @@ describe("the page", () => {
       assert.deepStrictEqual(trouble, [])
     }))
 
+  it("a reply is shown while it is written, formatted and without effect, and its end is announced once", () =>
+    withPage({ events: first }, async ({ agent, page, trouble }) => {
+      const text = (from: number, text: string) => ({ event: "task.text", taskId: "a1", from, text })
+      await page.getByText("Connected").waitFor()
+      agent.emit({ event: "task.sent", taskId: "a1", runId: "r", summary: "water the plants" })
+      agent.emit(text(0, "**One** <img src=x onerror=alert(1)>"))
+      const task = item(page, "water the plants")
+      await task.locator(".reply strong", { hasText: "One" }).waitFor()
+      assert.strictEqual(await task.locator(".reply").getAttribute("aria-busy"), "")
+      assert.strictEqual(await task.locator(".reply img[onerror]").count(), 0)
+      await page.evaluate(() => {
+        const region = document.querySelector("[role=status]")
+        Object.assign(window, { said: [] })
+        new MutationObserver(() => Reflect.get(window, "said").push(region?.textContent)).observe(
+          region ?? document.body,
+          { childList: true, subtree: true, characterData: true }
+        )
+      })
+      agent.emit(text(3, "e** by *one*"))
+      await task.locator(".reply em", { hasText: "one" }).waitFor()
+      assert.isTrue(await task.getByRole("button", { name: "Stop" }).isVisible())
+      agent.emit(reply("a1", "**Done**"))
+      await task.locator(".reply strong", { hasText: "Done" }).waitFor()
+      assert.isNull(await task.locator(".reply").getAttribute("aria-busy"))
+      agent.emit({ event: "task.failed", taskId: "a2", error: { error: "Expired", message: "no reply in time" } })
+      await page.getByText("no reply in time").waitFor()
+      const said: ReadonlyArray<string> = await page.evaluate(() => Reflect.get(window, "said"))
+      assert.lengthOf(said.filter((sentence) => sentence.includes("water the plants")), 1)
+      assert.deepStrictEqual(trouble, [])
+    }))
+
   it("tasks stand newest first, each with why it waits, how it failed or that it was late", () =>
     withPage({ events: first }, async ({ agent, page }) => {
       const reasons = ["AwaitingApproval", "Offline", "Paused", "Halted", "Busy", "OtherGateway"]

@@ -26,6 +26,22 @@ describe("TaskState", () => {
     assert.strictEqual(after(sent, phase, failed).is, "failed")
   })
 
+  it("what is written stands where it belongs, and a reply takes its place", () => {
+    const text = (from: number, text: string) => ({ event: "task.text", from, text })
+    assert.deepStrictEqual(after(sent, text(0, "one")), { is: "running", phase: "", text: "one" })
+    const both = after(sent, phase, text(0, "one"), text(3, ", two"))
+    assert.deepStrictEqual(both, { is: "running", phase: "thinking", text: "one, two" })
+    assert.deepStrictEqual(after(sent, text(0, "one"), phase), { is: "running", phase: "thinking", text: "one" })
+    assert.deepStrictEqual(after(sent, text(0, "one"), text(1, "ff")), { is: "running", phase: "", text: "off" })
+    // A part before it is missing.
+    assert.deepStrictEqual(after(sent, text(0, "one"), text(9, "x")), { is: "running", phase: "", text: "one" })
+    for (const from of [-1, 0.5, "0", null]) {
+      assert.deepStrictEqual(after(sent, { event: "task.text", from, text: "x" }), { is: "sent" })
+    }
+    assert.deepStrictEqual(after(sent, text(0, "one"), reply), { is: "replied", text: "done", late: false })
+    assert.deepStrictEqual(after(sent, reply, text(0, "one")), { is: "replied", text: "done", late: false })
+  })
+
   it("a task that has ended stays ended, whatever a stream repeats", () => {
     for (const end of [reply, failed]) {
       const state = after(sent, end)

@@ -10,14 +10,19 @@ import { InteropError } from "./InteropError.ts"
 
 // A model provider without a model: it answers OpenAI chat completions with `echo: <the last user text>`.
 
-const Part = Schema.Struct({ type: Schema.String, text: Schema.optionalKey(Schema.String) })
+const Part = Schema.Struct({
+  type: Schema.String,
+  text: Schema.optionalKey(Schema.String),
+  image_url: Schema.optionalKey(Schema.Struct({ url: Schema.String }))
+})
 const Message = Schema.Struct({
   role: Schema.String,
   content: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Array(Part)])))
 })
 const Completion = Schema.Struct({
   stream: Schema.optionalKey(Schema.Boolean),
-  messages: Schema.Array(Message)
+  messages: Schema.Array(Message),
+  tools: Schema.optionalKey(Schema.Array(Schema.Struct({ function: Schema.Struct({ name: Schema.String }) })))
 })
 const decodeCompletion = Schema.decodeUnknownOption(Schema.fromJsonString(Completion))
 
@@ -25,6 +30,10 @@ export interface ModelStub {
   readonly port: number
   /** The last user text of every call so far as the model saw it, with whatever the gateway wrapped around it. */
   readonly prompts: ReadonlyArray<string>
+  /** The images of every call so far, as data URLs. */
+  readonly images: ReadonlyArray<string>
+  /** The names of the tools that the last call offered. */
+  readonly tools: () => ReadonlyArray<string>
   /** The next call whose last user text contains `text`; calls passed over stay in `prompts`. 60 s unless set. */
   readonly nextPrompt: (text: string, timeout?: Duration.Input) => Effect.Effect<string, InteropError>
   /** Done when a call whose last user text contains `text` has come, in whatever order. 60 s. */
@@ -57,7 +66,24 @@ const lastUserText = (completion: typeof Completion.Type): string => {
   return texts.findLast((text) => unwrap(text) !== "") ?? ""
 }
 
-const completionChunk = (delta: object, finishReason: "stop" | null) =>
+/** Whether a tool was called since the text with this mark. Gateways put messages of their own behind the result. */
+const toolWasCalled = ({ messages }: typeof Completion.Type, mark: string): boolean =>
+  messages.slice(messages.findLastIndex((message) => message.role === "user" && textOf(message).includes(mark)))
+    .some(({ role }) => role === "tool")
+
+/** Words with which a gateway asks again when nothing was said. */
+const again = "did not produce a user-visible answer"
+const isSilent = (completion: typeof Completion.Type, prompt: string): boolean =>
+  prompt.includes("[silent]")
+  || (prompt.includes(again) && completion.messages.some((message) => textOf(message).includes("[silent]")))
+
+/** A call of the tool `exec`, in two pieces. */
+const toolCall = [
+  { id: "call_1", function: { name: "exec", arguments: "" } },
+  { function: { arguments: JSON.stringify({ command: "echo one && sleep 1 && echo two" }) } }
+].map((piece) => ({ tool_calls: [{ index: 0, type: "function", ...piece }] }))
+
+const completionChunk = (delta: object, finishReason: "stop" | "tool_calls" | null) =>
   `data: ${
     JSON.stringify({
       id: "echo",
@@ -67,6 +93,17 @@ const completionChunk = (delta: object, finishReason: "stop" | null) =>
       choices: [{ index: 0, delta, finish_reason: finishReason }]
     })
   }\n\n`
+
+const usageChunk = `data: ${
+  JSON.stringify({
+    id: "echo",
+    object: "chat.completion.chunk",
+    created: 0,
+    model: "echo",
+    choices: [],
+    usage: { prompt_tokens: 120, completion_tokens: 30, total_tokens: 150 }
+  })
+}\n\n`
 
 const json = (response: ServerResponse, status: number, body: object) =>
   void response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body))
@@ -83,13 +120,15 @@ const answer = Effect.fnUntraced(
     request: IncomingMessage,
     response: ServerResponse,
     log: EventLog<string>,
-    held: (mark: string) => Latch.Latch
+    held: (mark: string) => Latch.Latch,
+    see: (completion: typeof Completion.Type) => void
   ) {
     const completion = decodeCompletion(yield* readBody(request))
     if (request.method !== "POST" || request.url !== "/v1/chat/completions" || Option.isNone(completion)) {
       return json(response, 404, { error: { message: "the stub knows POST /v1/chat/completions only" } })
     }
     const prompt = lastUserText(completion.value)
+    see(completion.value)
     log.offerUnsafe(prompt)
     if (prompt.includes("[fail]")) {
       return json(response, 400, { error: { message: "the stub was told to fail", type: "invalid_request_error" } })
@@ -97,7 +136,14 @@ const answer = Effect.fnUntraced(
     if (prompt.includes("[break]")) {
       return json(response, 500, { error: { message: "the stub was told to break", type: "server_error" } })
     }
-    const reply = `echo: ${unwrap(prompt)}`
+    if (prompt.includes("[tool]") && completion.value.stream === true && !toolWasCalled(completion.value, "[tool]")) {
+      response.writeHead(200, { "content-type": "text/event-stream" })
+      response.write(completionChunk({ role: "assistant", content: "looking" }, null))
+      for (const piece of toolCall) response.write(completionChunk(piece, null))
+      response.write(completionChunk({}, "tool_calls"))
+      return void response.end("data: [DONE]\n\n")
+    }
+    const reply = isSilent(completion.value, prompt) ? "NO_REPLY" : `echo: ${unwrap(prompt)}`
     if (completion.value.stream !== true) {
       return json(response, 200, {
         id: "echo",
@@ -118,12 +164,19 @@ const answer = Effect.fnUntraced(
       : []
     response.writeHead(200, { "content-type": "text/event-stream" })
     response.write(completionChunk({ role: "assistant", content: "" }, null))
+    if (prompt.includes("[think]")) {
+      for (const thought of ["let me ", "think"]) {
+        response.write(completionChunk({ reasoning_content: thought }, null))
+        yield* Effect.sleep("300 millis")
+      }
+    }
     for (const [index, word] of [...words, ...tail].entries()) {
       if (index > 0 && slow) yield* Effect.sleep("400 millis")
       if (index === 1 && hold !== undefined) yield* held(hold).await
       response.write(completionChunk({ content: word }, null))
     }
     response.write(completionChunk({}, "stop"))
+    if (prompt.includes("[think]")) response.write(usageChunk)
     response.end("data: [DONE]\n\n")
   }
 )
@@ -132,10 +185,20 @@ const answer = Effect.fnUntraced(
  * A model provider on loopback. The answer to a text is `echo: ` and that text, streamed word by word. Markers anywhere
  * in the text change that: `[slow]` puts 400 ms between the words and appends ` 1` to ` 10`, `[hold]` or `[hold <name>]`
  * stops after the first word until `release`, `[long <characters>]` makes it so long with `x` at its end, `[fail]` gives HTTP 400, and `[break]` HTTP 500.
+ * `[tool]` calls the tool `exec` first, `[think]` thinks first and counts what it used, and `[silent]` says that it has nothing to say.
  */
 export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
   const log: EventLog<string> = yield* makeEventLog<string>()
   const latches = new Map<string, Latch.Latch>()
+  const images: Array<string> = []
+  let tools: ReadonlyArray<string> = []
+  const see = (completion: typeof Completion.Type) => {
+    tools = (completion.tools ?? []).map((tool) => tool.function.name)
+    for (const { content } of completion.messages) {
+      if (typeof content === "string") continue
+      for (const { image_url } of content ?? []) if (image_url !== undefined) images.push(image_url.url)
+    }
+  }
   const held = (mark: string) => {
     const latch = latches.get(mark) ?? Latch.makeUnsafe()
     latches.set(mark, latch)
@@ -144,7 +207,7 @@ export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
   const run = yield* FiberSet.makeRuntime()
   const listen = Effect.callback<Server, InteropError>((resume) => {
     const server = createServer((request, response) => {
-      run(Effect.ignoreCause(answer(request, response, log, held), { log: "Error", message: "model stub failed" }))
+      run(Effect.ignoreCause(answer(request, response, log, held, see), { log: "Error", message: "model stub failed" }))
     })
     server.once(
       "error",
@@ -164,6 +227,8 @@ export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
   const stub: ModelStub = {
     port: address.port,
     prompts: log.all,
+    images,
+    tools: () => tools,
     nextPrompt: (text, timeout = "60 seconds") =>
       log.next({
         describe: `a prompt that contains ${JSON.stringify(text)}`,

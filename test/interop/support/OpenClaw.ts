@@ -213,8 +213,8 @@ const configuration = (
         models: [{
           id: "echo",
           name: "Echo",
-          reasoning: false,
-          input: ["text"],
+          reasoning: true,
+          input: ["text", "image"],
           cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
           contextWindow: 200_000,
           maxTokens: 8192

@@ -72,6 +72,7 @@ export interface ConnectOptions {
   /** What the gateway pins at the approval; `linux` unless set. */
   readonly platform?: string
   readonly scopes?: ReadonlyArray<string>
+  readonly caps?: ReadonlyArray<string>
 }
 
 export interface RawEvent {
@@ -86,6 +87,14 @@ export interface RawClient {
     | { readonly _tag: "Refused"; readonly error: GatewayError }
   /** Fails when the gateway refuses, when 30 s pass, and when the link ends first. */
   readonly request: (method: string, params: unknown) => Effect.Effect<unknown, InteropError>
+  /** The same, and a refusal is an answer. `extra`: properties of the frame. */
+  readonly ask: (
+    method: string,
+    params: unknown,
+    extra?: Readonly<Record<string, unknown>>
+  ) => Effect.Effect<{ readonly payload?: unknown; readonly error?: unknown }, InteropError>
+  /** The payload of hello-ok as it came. */
+  readonly hello: unknown
   readonly events: ReadonlyArray<RawEvent>
   /** The next event for which `where` holds; events passed over stay in `events`. 60 s unless set. */
   readonly nextEvent: (
@@ -108,7 +117,7 @@ const connectParams = (options: ConnectOptions, challenge: { readonly nonce: str
     client: { id: clientId, version: "0.0.0", platform: options.platform ?? "linux", mode: clientMode },
     role: "operator",
     scopes,
-    caps: [],
+    caps: options.caps ?? [],
     auth: { token }
   }
   if (device === undefined) return params
@@ -186,6 +195,23 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
     }
     : { _tag: "Refused", error: first.error }
 
+  const ask = Effect.fnUntraced(
+    function*(method: string, params: unknown, extra: Readonly<Record<string, unknown>> = {}) {
+      const id = randomUUID()
+      const waiter = yield* Deferred.make<Frame, InteropError>()
+      waiting.set(id, waiter)
+      ws.send(JSON.stringify({ type: "req", id, method, params, ...extra }))
+      const { error, payload } = yield* Deferred.await(waiter).pipe(
+        Effect.timeoutOrElse({
+          duration: "30 seconds",
+          orElse: () => Effect.fail(new InteropError({ step: "request", detail: `${method}: no answer within 30 s` }))
+        }),
+        Effect.ensuring(Effect.sync(() => waiting.delete(id)))
+      )
+      return error === undefined ? { payload } : { error }
+    }
+  )
+
   const client: RawClient = {
     answer,
     events: log.all,
@@ -197,18 +223,10 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
         timeout,
         context: () => log.all.slice(-20).map((item) => JSON.stringify(item).slice(0, 300))
       }),
+    hello: first.payload,
+    ask,
     request: Effect.fn("RawClient.request")(function*(method, params) {
-      const id = randomUUID()
-      const waiter = yield* Deferred.make<Frame, InteropError>()
-      waiting.set(id, waiter)
-      ws.send(JSON.stringify({ type: "req", id, method, params }))
-      const { error, payload } = yield* Deferred.await(waiter).pipe(
-        Effect.timeoutOrElse({
-          duration: "30 seconds",
-          orElse: () => Effect.fail(new InteropError({ step: "request", detail: `${method}: no answer within 30 s` }))
-        }),
-        Effect.ensuring(Effect.sync(() => waiting.delete(id)))
-      )
+      const { error, payload } = yield* ask(method, params)
       if (error === undefined) return payload
       return yield* new InteropError({ step: "request", detail: `${method}: ${error.code}: ${error.message}` })
     })

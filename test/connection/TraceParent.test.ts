@@ -1,0 +1,72 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import * as CountingTracer from "../support/CountingTracer.ts"
+import * as MemoryAgent from "../support/MemoryAgent.ts"
+import recorded from "../vectors/runs-2026.6.11.json" with { type: "json" }
+
+const connected = Effect.gen(function*() {
+  const running = yield* MemoryAgent.start
+  yield* TestClock.adjust("1 millis")
+  const { session } = yield* running.reached("Connected")
+  return session
+})
+
+/** The requests that the gateway got, but for `connect`: their methods and traces. */
+const requests = Effect.gen(function*() {
+  const gateway = yield* DevGateway
+  return (yield* gateway.frames).flatMap(({ direction, text }) => {
+    const frame: Readonly<Record<string, unknown>> = direction === "in" ? JSON.parse(text) : {}
+    return frame["type"] === "req" && frame["method"] !== "connect"
+      ? [[frame["method"], frame["traceparent"]] as const]
+      : []
+  })
+})
+
+const on = (scopeUpgrades: boolean) =>
+  MemoryAgent.layer({
+    client: { token: MemoryAgent.operatorToken },
+    gateway: { recordFrames: true, scopeUpgrades }
+  })
+const send = { sessionKey: "agent:main:main", message: "hello", deliver: false, idempotencyKey: "key-1" }
+
+describe("the trace of a request", () => {
+  it.effect("B21: goes on at the gateway, from the span of the request", () =>
+    CountingTracer.installed((kept) =>
+      Effect.gen(function*() {
+        const session = yield* connected
+        yield* session.request("chat.history", { sessionKey: "agent:main:main" })
+        const [span] = kept.named("gateway.request")
+        assert.deepStrictEqual(yield* requests, [["chat.history", `00-${span?.traceId}-${span?.spanId}-01`]])
+      }).pipe(Effect.provide(on(true)))
+    ))
+
+  it.effect("B21: a gateway that refuses it gets the request once without, and no trace again; it is done once", () =>
+    CountingTracer.installed(() =>
+      Effect.gen(function*() {
+        const session = yield* connected
+        yield* session.request("chat.send", send)
+        yield* TestClock.adjust("1 millis")
+        yield* session.request("chat.history", { sessionKey: "agent:main:main" })
+        const told = yield* requests
+        assert.deepStrictEqual(told.map(([method, trace]) => [method, trace !== undefined]), [
+          ["chat.send", true],
+          ["chat.send", false],
+          ["chat.history", false]
+        ])
+        const gateway = yield* DevGateway
+        assert.deepStrictEqual([...(yield* gateway.stats).runs], [["key-1", 1]])
+        // The words by which the refusal is known are those of a real gateway.
+        const real = recorded.scenes.traceparent.later["chat.history"].error?.message
+        assert.include(JSON.stringify((yield* gateway.frames).map(({ text }) => text)), real)
+      }).pipe(Effect.provide(on(false)))
+    ))
+
+  it.effect("without a tracer there is none", () =>
+    Effect.gen(function*() {
+      const session = yield* connected
+      yield* session.request("chat.history", { sessionKey: "agent:main:main" })
+      assert.deepStrictEqual(yield* requests, [["chat.history", undefined]])
+    }).pipe(Effect.provide(on(true))))
+})
