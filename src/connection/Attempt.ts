@@ -113,7 +113,7 @@ export const establish = Effect.fnUntraced(function*(
     Effect.flatMap((established) =>
       Effect.onError(
         open(means, settings, offer, prepared, established),
-        (cause) => Scope.close(established.scope, Exit.failCause(cause))
+        (cause) => Scope.close(established.scope(), Exit.failCause(cause))
       )
     ),
     Effect.tapError((error) => {
@@ -134,7 +134,8 @@ const open = Effect.fnUntraced(function*(
 ) {
   const { clock, meters } = means
   const [connectedAtMs, sinceMs] = [clock.currentTimeMillisUnsafe(), Monotonic.nowMs(clock)]
-  const { hello, scope: linkScope } = established
+  const { hello } = established
+  const linkScope = established.scope()
   const granted = hello.auth?.scopes ?? offer.scopes
   // Gateways replace device tokens without notice, so the token of every hello-ok is stored, before the session can be used.
   const token = hello.auth?.deviceToken

@@ -48,8 +48,11 @@ export interface Established {
   readonly elapsedMs: number
   /** Credentials that the gateway knows, the device token of this hello-ok included. */
   readonly secrets?: ReadonlyArray<Redacted.Redacted>
-  /** Closes the link: a scope within the caller's, so that one of several links can be closed before the others. */
-  readonly scope: Scope.Closeable
+  /**
+   * Closes the link: a scope within the caller's, so that one of several links can be closed before the others. A function, so
+   * that what prints this value does not print the fibers of the scope.
+   */
+  readonly scope: () => Scope.Closeable
 }
 
 /**
@@ -177,7 +180,7 @@ const negotiate = Effect.fnUntraced(function*(
     clockDeltaMs: progress.clockDeltaMs,
     elapsedMs: Timeline.elapsedMs(timeline),
     secrets: progress.secrets,
-    scope
+    scope: () => scope
   } satisfies Established
 })
 
