@@ -136,6 +136,7 @@ class ContextCounters implements Counters {
 /** Counters on the metric registry of a fiber with this context, with its attributes. */
 export const countersOf = (context: Context.Context<never>): Counters => new ContextCounters(context)
 
+/** `countersOf` the calling fiber. */
 export const counters: Effect.Effect<Counters> = Effect.map(Effect.context<never>(), countersOf)
 
 interface ApprovalSeries {

@@ -410,6 +410,7 @@ export const prepare: Effect.Effect<Prepared> = Effect.map(
   ([clock, meters]) => prepareWith(clock, meters)
 )
 
+/** `prepare` for a caller that has the clock and the counters. */
 export const prepareWith = (clock: Clock.Clock, meters: Metrics.Counters): Prepared => {
   const gate = ReadGate.make(clock)
   const receiver: Receiver = {
