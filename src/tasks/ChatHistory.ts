@@ -136,8 +136,9 @@ const findIn = (history: History, sought: Sought, wholeBelow?: number): Finding 
       return { _tag: "Aborted", text }
     default: {
       const reply = replied(answer, wholeBelow)
-      const parts = messages.flatMap((message, index) =>
-        message.role === "assistant" && message !== answer && index < messages.indexOf(answer)
+      const before = messages.slice(0, messages.indexOf(answer))
+      const parts = before.flatMap((message, index) =>
+        message.role === "assistant"
           && isAnswer({ ...message, stopReason: "stop" }, index, asked, runs, messages, sought)
           ? [{ text: textOf(message), step: message.stopReason !== "stop" }]
           : []
