@@ -130,7 +130,7 @@ const agentPart = (counts: ReadonlyArray<number>, rows: ReadonlyArray<AgentResul
   const y = (at: number) => top + 30 + at * rowHeight
   const right = (at: number) => 470 + at * 140
   return [
-    text(margin, top + 6, "Agent.layer in one process", "strong"),
+    text(margin, top + 6, "whole agents in one process", "strong"),
     ...rows.map((_, at) => stripe(y(at), at)),
     ...counts.map((count, at) =>
       text(right(at), top + 6, `${count.toLocaleString("en")} agents`, "small quiet", "end")

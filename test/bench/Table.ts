@@ -44,7 +44,7 @@ export const clientTable = ({ clients }: Result): string =>
 
 export const agentTable = ({ agentCounts, agents }: Result): string =>
   table(
-    ["`Agent.layer` in one process", "at most", ...agentCounts.map((count) => `${count.toLocaleString("en")} agents`)],
+    ["whole agents in one process", "at most", ...agentCounts.map((count) => `${count.toLocaleString("en")} agents`)],
     agents.map(({ atMost, title, unit, values }) => [
       title,
       withUnit(atMost, unit),
