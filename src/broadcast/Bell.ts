@@ -3,7 +3,10 @@
  * arrive in one packet. Effect's `Queue` wakes its reader a turn of the event loop later, which doubles the delay of a lone event
  * and costs more than the event.
  */
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
 
 export class Bell {
   #rung = false
@@ -35,4 +38,20 @@ export class Bell {
     this.#waiters = []
     for (const wake of waiters) wake()
   }
+}
+
+/** What one reader takes at a time. */
+export type Batches<A> = Pull.Pull<Arr.NonEmptyReadonlyArray<A>>
+
+/** Takes what waits and, while that is nothing, waits for the bell. Done once nothing waits after the end. */
+export const batches = <A>(
+  bell: Bell,
+  take: Effect.Effect<ReadonlyArray<A>>,
+  hasEnded: () => boolean
+): Batches<A> => {
+  const next: Batches<A> = Effect.flatMap(take, (taken) => {
+    if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
+    return hasEnded() ? Cause.done() : Effect.andThen(bell.heard, next)
+  })
+  return next
 }

@@ -5,13 +5,12 @@
  * a waiting subscriber inside `publish`, one value at a time: in a burst that costs twenty times as much. It also has no
  * snapshot: a subscriber that comes late would not learn what holds.
  */
-import * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Bell } from "./Bell.ts"
+import { batches, Bell } from "./Bell.ts"
+import type { Batches } from "./Bell.ts"
 
 export interface Options<A> {
   /** What holds now. Every subscriber gets it first, then each value published since; nothing is missed or told twice. */
@@ -166,16 +165,8 @@ const take = <A>(subscriber: Subscriber<A>, batch: number): ReadonlyArray<A> => 
   return taken
 }
 
-type Batches<A> = Pull.Pull<Arr.NonEmptyReadonlyArray<A>>
-
-const pullBy = <A>(subscriber: Subscriber<A>, batch: number): Batches<A> => {
-  const next: Batches<A> = Effect.suspend(() => {
-    const taken = take(subscriber, batch)
-    if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
-    return subscriber.ended ? Cause.done() : Effect.andThen(subscriber.bell.heard, next)
-  })
-  return next
-}
+const pullBy = <A>(subscriber: Subscriber<A>, batch: number): Batches<A> =>
+  batches(subscriber.bell, Effect.sync(() => take(subscriber, batch)), () => subscriber.ended)
 
 /** What the stream of a broadcast is made of. */
 const pullOf = Symbol("effect-openclaw/broadcast/pull")

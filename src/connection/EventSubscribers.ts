@@ -1,12 +1,9 @@
 /**
  * The subscribers of one session's events. Each has a buffer of its own, and an event gets there synchronously.
  */
-import * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { Bell } from "../broadcast/Bell.ts"
+import { batches, Bell } from "../broadcast/Bell.ts"
 import type * as Frame from "../protocol/Frame.ts"
 import type { Counters } from "./Metrics.ts"
 import * as ReadGate from "./ReadGate.ts"
@@ -96,18 +93,14 @@ const take = ({ gate }: EventSubscribers, subscriber: Subscriber): Effect.Effect
   return waiting.length < half ? Effect.as(ReadGate.open(gate, subscriber), taken) : Effect.succeed(taken)
 }
 
-const eventsOf = (self: EventSubscribers, subscriber: Subscriber): Stream.Stream<Frame.EventFrame> => {
-  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Frame.EventFrame>> = Effect.flatMap(
-    Effect.suspend(() => take(self, subscriber)),
-    (taken) => {
-      if (Arr.isReadonlyArrayNonEmpty(taken)) return Effect.succeed(taken)
-      return self.ended || self.all?.has(subscriber) !== true
-        ? Cause.done()
-        : Effect.andThen(subscriber.bell.heard, next)
-    }
-  )
-  return Stream.fromPull(Effect.succeed(next))
-}
+const eventsOf = (self: EventSubscribers, subscriber: Subscriber): Stream.Stream<Frame.EventFrame> =>
+  Stream.fromPull(Effect.sync(() =>
+    batches(
+      subscriber.bell,
+      Effect.suspend(() => take(self, subscriber)),
+      () => self.ended || self.all?.has(subscriber) !== true
+    )
+  ))
 
 export const subscribe = (
   self: EventSubscribers,

@@ -137,29 +137,28 @@ describe("what a gateway shows of a run whose end was not seen", () => {
 })
 
 describe("the time of a task is up", () => {
+  /** The time of a task is up, and the gateway remembers an end of its run that it never told. */
+  const expiring = Effect.fnUntraced(function*(remembered: Readonly<Record<string, string>>) {
+    const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
+    const gateway = yield* connect()
+    yield* settle
+    const { runId } = yield* runner.delegate("ends in silence")
+    const asked = yield* accept(gateway)
+    yield* next("Sent")
+    gateway.remember(runId, { runId, ...remembered })
+    yield* TestClock.adjust("10 seconds")
+    return { asked, gateway, next }
+  })
+
   it.effect("F51: a run whose end was never told is asked about before it expires", () =>
     Effect.gen(function*() {
-      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
-      const gateway = yield* connect()
-      yield* settle
-      const { runId } = yield* runner.delegate("ends in silence")
-      yield* accept(gateway)
-      yield* next("Sent")
-      gateway.remember(runId, { runId, status: "error", error: "400 fake failure" })
-      yield* TestClock.adjust("10 seconds")
+      const { next } = yield* expiring({ status: "error", error: "400 fake failure" })
       assert.include((yield* next("Failed")).error, { gatewayMessage: "400 fake failure" })
     }))
 
   it.effect("G14: the last question is answered with the end alone, and history has the reply", () =>
     Effect.gen(function*() {
-      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
-      const gateway = yield* connect()
-      yield* settle
-      const { runId } = yield* runner.delegate("ends in silence")
-      const asked = yield* accept(gateway)
-      yield* next("Sent")
-      gateway.remember(runId, { runId, status: "ok" })
-      yield* TestClock.adjust("10 seconds")
+      const { asked, gateway, next } = yield* expiring({ status: "ok" })
       const looked = yield* gateway.next("chat.history")
       looked.answer(idle(question(asked), answer(asked, "done")))
       assert.strictEqual((yield* next("Replied")).text, "done")
@@ -167,14 +166,7 @@ describe("the time of a task is up", () => {
 
   it.effect("F47: a gateway that does not answer the last question in two seconds is not waited for", () =>
     Effect.gen(function*() {
-      const { connect, next, runner } = yield* start({ taskTimeout: "10 seconds" })
-      const gateway = yield* connect()
-      yield* settle
-      const { runId } = yield* runner.delegate("ends in silence")
-      yield* accept(gateway)
-      yield* next("Sent")
-      gateway.remember(runId, { runId, status: "ok" })
-      yield* TestClock.adjust("10 seconds")
+      const { gateway, next } = yield* expiring({ status: "ok" })
       yield* gateway.next("chat.history")
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual((yield* next("Expired")).sent, true)
