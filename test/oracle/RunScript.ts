@@ -105,7 +105,7 @@ const slim = (value: unknown): unknown => {
     Object.entries(value).flatMap(([name, inner]) =>
       name === "sessionInfo" && Predicate.isObject(inner)
         ? [[name, Object.fromEntries(Object.entries(inner).filter(([key]) => keptOfSession.includes(key)))]]
-        : dropped.has(name)
+        : dropped.has(name) || inner === undefined
         ? []
         : [[name, slim(inner)]]
     )
