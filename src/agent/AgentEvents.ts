@@ -16,6 +16,7 @@ import type { Entry } from "../advice/Entry.ts"
 import * as ErrorCatalogue from "../advice/ErrorCatalogue.ts"
 import * as NextStep from "../advice/NextStep.ts"
 import * as Broadcast from "../broadcast/Broadcast.ts"
+import * as Source from "../broadcast/Source.ts"
 import type { ConnectionStatus, HaltCause } from "../connection/ConnectionStatus.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
@@ -83,12 +84,12 @@ const make = Effect.fnUntraced(function*(options: Options) {
     snapshot.note(event, keep)
     told.publish(event)
   }
-  yield* Effect.addFinalizer(() => Effect.sync(told.end))
+  yield* Effect.addFinalizer(() => Effect.sync(() => told.end()))
   const follow = <A>(stream: Stream.Stream<A>, what: string, tell: (value: A) => Effect.Effect<void>) =>
-    Broadcast.runForEach(stream, tell).pipe(
-      Effect.ignoreCause({ log: "Error", message: `${what} no longer followed` }),
-      Effect.forkScoped({ startImmediately: true })
-    )
+    Source.forkRead(stream, {
+      read: (values) => Effect.forEach(values, tell, { discard: true }),
+      failed: `${what} no longer followed`
+    })
 
   const { source } = identity
   publish({

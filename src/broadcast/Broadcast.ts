@@ -6,11 +6,9 @@
  * snapshot: a subscriber that comes late would not learn what holds.
  */
 import * as Effect from "effect/Effect"
-import * as Pull from "effect/Pull"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import { batches, Bell } from "./Bell.ts"
-import type { Batches } from "./Bell.ts"
+import type * as Stream from "effect/Stream"
+import { Bell } from "./Bell.ts"
+import * as Source from "./Source.ts"
 
 export interface Options<A> {
   /** What holds now. Every subscriber gets it first, then each value published since; nothing is missed or told twice. */
@@ -33,164 +31,181 @@ export interface Limit<A> {
 
 export interface SubscribeOptions<A> {
   /** Another snapshot than that of the broadcast. */
-  readonly snapshot?: () => Iterable<A>
+  readonly snapshot?: (() => Iterable<A>) | undefined
   /** No limit unless set. */
   readonly limit?: Limit<A>
   /** How many values the stream hands out at once; all unless set. */
   readonly batch?: number
 }
 
-export interface Broadcast<A> {
-  readonly publish: (value: A) => void
-  /** Each run of the stream is a subscription of its own. It ends with the broadcast, after what was published before. */
-  readonly subscribe: (options?: SubscribeOptions<A>) => Stream.Stream<A>
-  /** Ends every stream. A later one has the snapshot only. */
-  readonly end: () => void
+/** For a subscriber of a part of the values, or of something that is told by them. */
+export interface SelectOptions<A, B> extends SubscribeOptions<B> {
+  /** What a value means for the subscriber; nothing where it is not for it. Runs when the value is published. */
+  readonly select: (value: A) => B | undefined
 }
 
-interface Subscriber<A> {
-  readonly limit: Limit<A> | undefined
-  readonly bell: Bell
-  /** What is left of the snapshot. */
-  first: ReadonlyArray<A>
-  /** In the order in which the values go out. A value that replaces another moves to the end. Absent while nothing waits. */
-  waiting: Map<string | number, A> | undefined
-  /** How many values of each key came since nothing waited: the next one takes the place of the oldest that is kept. */
-  counts: Map<string, number> | undefined
-  weight: number
-  ended: boolean
+export interface Broadcast<A> {
+  publish(value: A): void
+  /** Each run of the stream is a subscription of its own. It ends with the broadcast, after what was published before. */
+  subscribe(options?: SubscribeOptions<A>): Stream.Stream<A>
+  /** The same for a selection. Its snapshot is that of the broadcast, selected, unless it has one of its own. */
+  select<B>(options: SelectOptions<A, B>): Stream.Stream<B>
+  /** Ends every stream. A later one has the snapshot only. */
+  end(): void
 }
+
+/** What waits for one subscriber. */
+class Subscriber<A, B> implements Source.Source<B> {
+  readonly bell = new Bell()
+  readonly #broadcast: Subscribers<A>
+  readonly #options: SubscribeOptions<B>
+  readonly #select: (value: A) => B | undefined
+  readonly #keep: number
+  /** What is left of the snapshot. */
+  #first: ReadonlyArray<B>
+  /** In the order in which the values go out. A value that replaces another moves to the end. Absent while nothing waits. */
+  #waiting: Map<string | number, B> | undefined
+  /** How many values of each key came since nothing waited: the next one takes the place of the oldest that is kept. */
+  #counts: Map<string, number> | undefined
+  #handed = 0
+  #weight = 0
+  #ended = false
+
+  constructor(broadcast: Subscribers<A>, { keep, options, select, snapshot }: Subscription<A, B>) {
+    this.#broadcast = broadcast
+    this.#options = options
+    this.#select = select
+    this.#keep = keep
+    this.#first = Array.from((options.snapshot ?? snapshot)())
+  }
+
+  hand(value: A, key: string | undefined): void {
+    const selected = this.#ended ? undefined : this.#select(value)
+    if (selected === undefined) return
+    const { limit } = this.#options
+    const waiting = this.#waiting ??= new Map()
+    const place = this.#placeOf(key)
+    const replaced = waiting.get(place)
+    if (replaced !== undefined && waiting.delete(place)) this.#weight -= limit?.weigh(replaced) ?? 0
+    if (limit !== undefined) {
+      if (waiting.size >= limit.values || this.#weight >= limit.weight) {
+        this.close()
+        return limit.onExceeded()
+      }
+      this.#weight += limit.weigh(selected)
+    }
+    waiting.set(place, selected)
+    this.bell.ring()
+  }
+
+  end(): void {
+    this.#ended = true
+    this.bell.ring()
+  }
+
+  close(): void {
+    this.#broadcast.leave(this)
+    this.#first = []
+    this.#waiting = undefined
+    this.#counts = undefined
+    this.end()
+  }
+
+  hasEnded(): boolean {
+    return this.#ended
+  }
+
+  take(): Effect.Effect<ReadonlyArray<B>> {
+    return Effect.sync(() => this.#take(this.#options.batch ?? Infinity))
+  }
+
+  #placeOf(key: string | undefined): string | number {
+    if (key === undefined) return this.#handed++
+    const counts = this.#counts ??= new Map()
+    const count = counts.get(key) ?? 0
+    counts.set(key, count + 1)
+    return `${key} ${count % this.#keep}`
+  }
+
+  #take(batch: number): ReadonlyArray<B> {
+    const { limit } = this.#options
+    const taken = this.#first.slice(0, batch)
+    this.#first = this.#first.slice(batch)
+    if (this.#waiting === undefined) return taken
+    for (const [key, value] of this.#waiting) {
+      if (taken.length >= batch) return taken
+      this.#waiting.delete(key)
+      this.#weight -= limit?.weigh(value) ?? 0
+      taken.push(value)
+    }
+    this.#waiting = undefined
+    this.#counts = undefined
+    return taken
+  }
+}
+
+/** A subscriber, whatever it selects. */
+type AnySubscriber<A> = Pick<Subscriber<A, unknown>, "hand" | "end">
 
 class Subscribers<A> implements Broadcast<A> {
   readonly #options: Options<A>
-  readonly #all = new Set<Subscriber<A>>()
+  /** Never changed in place, as values are handed to those that were there when they came. */
+  #all: ReadonlyArray<AnySubscriber<A>> = []
   #ended = false
-  #published = 0
 
   constructor(options: Options<A>) {
     this.#options = options
   }
 
-  readonly publish = (value: A): void => {
-    this.#published++
-    for (const subscriber of this.#all) this.#hand(subscriber, value)
+  publish(value: A): void {
+    const all = this.#all
+    if (all.length === 0) return
+    const key = this.#options.coalesceKey?.(value)
+    for (const subscriber of all) subscriber.hand(value, key)
   }
 
-  readonly subscribe = (options: SubscribeOptions<A> = {}): Stream.Stream<A> => {
-    const pull = () =>
-      Effect.map(
-        Effect.acquireRelease(
-          Effect.sync(() => this.#join(options)),
-          (subscriber) => Effect.sync(() => this.#drop(subscriber))
-        ),
-        (subscriber) => pullBy(subscriber, options.batch ?? Infinity)
-      )
-    // Made when it runs: a stream takes more memory than an agent can spend on each that it offers.
-    return Object.assign(Stream.suspend(() => Stream.scoped(Stream.fromPull(pull()))), { [pullOf]: pull })
+  subscribe(options: SubscribeOptions<A> = {}): Stream.Stream<A> {
+    return Source.stream({ open: () => this.#join(options, (value) => value, this.#options.snapshot) })
   }
 
-  readonly end = (): void => {
+  select<B>(options: SelectOptions<A, B>): Stream.Stream<B> {
+    const { select } = options
+    return Source.stream({ open: () => this.#join(options, select, () => selected(this.#options.snapshot(), select)) })
+  }
+
+  end(): void {
     this.#ended = true
-    for (const subscriber of this.#all) {
-      subscriber.ended = true
-      subscriber.bell.ring()
-    }
-    this.#all.clear()
+    const all = this.#all
+    this.#all = []
+    for (const subscriber of all) subscriber.end()
   }
 
-  #join({ limit, snapshot = this.#options.snapshot }: SubscribeOptions<A>): Subscriber<A> {
-    const subscriber: Subscriber<A> = {
-      first: Array.from(snapshot()),
-      waiting: undefined,
-      counts: undefined,
-      limit,
-      bell: new Bell(),
-      weight: 0,
-      ended: this.#ended
-    }
-    if (!this.#ended) this.#all.add(subscriber)
+  leave(subscriber: AnySubscriber<A>): void {
+    this.#all = this.#all.filter((other) => other !== subscriber)
+  }
+
+  #join<B>(
+    options: SubscribeOptions<B>,
+    select: (value: A) => B | undefined,
+    snapshot: () => Iterable<B>
+  ): Subscriber<A, B> {
+    const { keep = 1 } = this.#options
+    const subscriber = new Subscriber(this, { keep, options, select, snapshot })
+    if (this.#ended) subscriber.end()
+    else this.#all = [...this.#all, subscriber]
     return subscriber
   }
-
-  #drop(subscriber: Subscriber<A>): void {
-    this.#all.delete(subscriber)
-    subscriber.ended = true
-    subscriber.first = []
-    subscriber.waiting = undefined
-    subscriber.counts = undefined
-    subscriber.bell.ring()
-  }
-
-  #placeOf(subscriber: Subscriber<A>, value: A): string | number {
-    const { coalesceKey, keep = 1 } = this.#options
-    const key = coalesceKey?.(value)
-    if (key === undefined) return this.#published
-    const counts = subscriber.counts ??= new Map()
-    const count = counts.get(key) ?? 0
-    counts.set(key, count + 1)
-    return `${key} ${count % keep}`
-  }
-
-  #hand(subscriber: Subscriber<A>, value: A): void {
-    const { limit } = subscriber
-    const waiting = subscriber.waiting ??= new Map()
-    const key = this.#placeOf(subscriber, value)
-    const replaced = waiting.get(key)
-    if (replaced !== undefined && waiting.delete(key)) subscriber.weight -= limit?.weigh(replaced) ?? 0
-    if (limit !== undefined) {
-      if (waiting.size >= limit.values || subscriber.weight >= limit.weight) {
-        this.#drop(subscriber)
-        return limit.onExceeded()
-      }
-      subscriber.weight += limit.weigh(value)
-    }
-    waiting.set(key, value)
-    subscriber.bell.ring()
-  }
 }
 
-const take = <A>(subscriber: Subscriber<A>, batch: number): ReadonlyArray<A> => {
-  const { first, limit, waiting } = subscriber
-  const taken = first.slice(0, batch)
-  subscriber.first = first.slice(batch)
-  if (waiting === undefined) return taken
-  for (const [key, value] of waiting) {
-    if (taken.length >= batch) return taken
-    waiting.delete(key)
-    subscriber.weight -= limit?.weigh(value) ?? 0
-    taken.push(value)
-  }
-  subscriber.waiting = undefined
-  subscriber.counts = undefined
-  return taken
+/** What a subscriber is made of. */
+interface Subscription<A, B> {
+  readonly keep: number
+  readonly options: SubscribeOptions<B>
+  readonly select: (value: A) => B | undefined
+  readonly snapshot: () => Iterable<B>
 }
 
-const pullBy = <A>(subscriber: Subscriber<A>, batch: number): Batches<A> =>
-  batches(subscriber.bell, Effect.sync(() => take(subscriber, batch)), () => subscriber.ended)
-
-/** What the stream of a broadcast is made of. */
-const pullOf = Symbol("effect-openclaw/broadcast/pull")
-
-interface BroadcastStream<A> extends Stream.Stream<A> {
-  readonly [pullOf]: () => Effect.Effect<Batches<A>, never, Scope.Scope>
-}
-
-const isOfBroadcast = <A>(stream: Stream.Stream<A>): stream is BroadcastStream<A> => pullOf in stream
+const selected = <A, B>(values: Iterable<A>, select: (value: A) => B | undefined): ReadonlyArray<B> =>
+  Array.from(values, select).filter((value) => value !== undefined)
 
 export const make = <A>(options: Options<A>): Broadcast<A> => new Subscribers(options)
-
-/**
- * Runs an effect for each value of a stream, until it ends. One that a broadcast has made is read without Effect's channels: a
- * fiber that mostly waits, of which an agent has several, then takes a quarter of the memory.
- */
-export const runForEach = <A>(stream: Stream.Stream<A>, f: (value: A) => Effect.Effect<void>): Effect.Effect<void> =>
-  isOfBroadcast(stream)
-    ? Effect.scoped(Effect.flatMap(stream[pullOf](), (next) => readAll(next, f)))
-    : Stream.runForEach(stream, f)
-
-const readAll = <A>(next: Batches<A>, f: (value: A) => Effect.Effect<void>): Effect.Effect<void> =>
-  next.pipe(
-    Effect.flatMap((values) => Effect.forEach(values, f, { discard: true })),
-    Effect.forever({ disableYield: true }),
-    Pull.catchDone(() => Effect.void)
-  )

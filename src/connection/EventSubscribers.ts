@@ -2,8 +2,9 @@
  * The subscribers of one session's events. Each has a buffer of its own, and an event gets there synchronously.
  */
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
-import { batches, Bell } from "../broadcast/Bell.ts"
+import type * as Stream from "effect/Stream"
+import { Bell } from "../broadcast/Bell.ts"
+import * as Source from "../broadcast/Source.ts"
 import type * as Frame from "../protocol/Frame.ts"
 import type { Counters } from "./Metrics.ts"
 import * as ReadGate from "./ReadGate.ts"
@@ -93,14 +94,16 @@ const take = ({ gate }: EventSubscribers, subscriber: Subscriber): Effect.Effect
   return waiting.length < half ? Effect.as(ReadGate.open(gate, subscriber), taken) : Effect.succeed(taken)
 }
 
+/** Each run of the stream reads the one buffer of the subscription. */
 const eventsOf = (self: EventSubscribers, subscriber: Subscriber): Stream.Stream<Frame.EventFrame> =>
-  Stream.fromPull(Effect.sync(() =>
-    batches(
-      subscriber.bell,
-      Effect.suspend(() => take(self, subscriber)),
-      () => self.ended || self.all?.has(subscriber) !== true
-    )
-  ))
+  Source.stream({
+    open: () => ({
+      bell: subscriber.bell,
+      take: () => Effect.suspend(() => take(self, subscriber)),
+      hasEnded: () => self.ended || self.all?.has(subscriber) !== true,
+      close: () => {}
+    })
+  })
 
 export const subscribe = (
   self: EventSubscribers,

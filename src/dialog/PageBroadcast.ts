@@ -21,12 +21,12 @@ export interface PageBroadcast {
 
 /** `snapshot` is what holds now. */
 export const make = (snapshot: () => ReadonlyArray<string>): PageBroadcast => {
-  const { end, publish, subscribe } = Broadcast.make<string>({ snapshot })
+  const texts = Broadcast.make<string>({ snapshot })
   return {
-    end,
-    publish,
+    end: () => texts.end(),
+    publish: (text) => texts.publish(text),
     subscribe: (cut) =>
-      subscribe({
+      texts.subscribe({
         batch,
         limit: { values: limits.texts, weight: limits.characters, weigh: ({ length }) => length, onExceeded: cut }
       })

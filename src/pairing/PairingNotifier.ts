@@ -1,7 +1,7 @@
 /**
  * Tells what a person has to approve, and when that is over.
  *
- * One fiber reads the status of `Supervisor`, runs it through `PairingStep.step` and publishes the notices. Nothing else
+ * Reads the status of `Supervisor`, runs it through `PairingStep.step` and publishes the notices. Nothing else
  * decides. Other fibers keep the time of a live notice, and there are none without one.
  */
 import * as Clock from "effect/Clock"
@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Broadcast from "../broadcast/Broadcast.ts"
+import * as Source from "../broadcast/Source.ts"
 import type { GatewayStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
@@ -156,13 +157,14 @@ const make = Effect.fnUntraced(function*(options: Options) {
     scope,
     Effect.andThen(
       Effect.suspend(() => changed({ _tag: "Stopped" }, self.latest.live?.gateway ?? "")),
-      Effect.sync(self.told.end)
+      Effect.sync(() => self.told.end())
     )
   )
-  yield* Broadcast.runForEach(supervisor.changes, ({ gatewayScope, status }) => changed(status, gatewayScope)).pipe(
-    Effect.tapDefect((defect) => Effect.logError("pairing notifier died", defect)),
-    Effect.forkScoped
-  )
+  yield* Source.forkRead(supervisor.changes, {
+    read: (changes) =>
+      Effect.forEach(changes, ({ gatewayScope, status }) => changed(status, gatewayScope), { discard: true }),
+    failed: "pairing notifier died"
+  })
 
   return PairingNotifier.of({
     current: Effect.sync(() => Option.fromUndefinedOr(self.latest.live)),

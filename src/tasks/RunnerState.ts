@@ -40,34 +40,6 @@ export interface Cell {
   claimedRunId: string | undefined
 }
 
-export interface RunnerState {
-  connection: GatewayStatus
-  link: Link | undefined
-  /** Open tasks, and the last that ended, in the order of acceptance. */
-  readonly cells: ReadonlyMap<TaskId, Cell>
-  /** How many of them are open. */
-  readonly openCount: () => number
-  /** Tasks that are answered in the run of another one. */
-  readonly merged: ReadonlySet<Cell>
-  /** Runs whose replies were given to their own tasks. */
-  readonly claimed: ReadonlySet<string>
-  readonly add: (record: JournalRecord, inherited: boolean) => Cell
-  readonly update: (cell: Cell, life: TaskLife) => void
-  /** Drops the oldest of too many ended tasks, but none whose run keeps a session busy. */
-  readonly trim: () => void
-  readonly claim: (cell: Cell, runId: string) => void
-  /** The task that gets the events of a run. */
-  readonly ofRun: (runId: string) => Cell | undefined
-  readonly listen: (cell: Cell, runId: string) => void
-  readonly unlisten: (cell: Cell) => void
-  /** Takes a task out of its lane and returns the task whose turn it is then. */
-  readonly leaveLane: (cell: Cell) => Cell | undefined
-  /** Whether a session key that the gateway told is that of the task. */
-  readonly isSession: (cell: Cell, told: string | undefined) => boolean
-  /** Notes what the gateway calls the task's session; true when that is not a spelling of its key. */
-  readonly learnName: (cell: Cell, told: string | undefined) => boolean
-}
-
 /** How many ended tasks are listed. */
 const listedAtMost = 200
 
@@ -77,95 +49,141 @@ export const placeOf = ({ gatewayScope, status }: GatewayStatus, ownScope: strin
   away: ownScope !== gatewayScope
 })
 
-export const make = (connection: GatewayStatus): RunnerState => {
-  const cells = new Map<TaskId, Cell>()
-  const ended: Array<Cell> = []
-  const runs = new Map<string, Cell>()
-  const merged = new Set<Cell>()
-  const claimed = new Set<string>()
-  let lanes = Lanes.empty
-  let openCount = 0
+/** Made with the first task, as most agents have none. */
+const noRuns: ReadonlyMap<string, Cell> = new Map()
+const noCells: ReadonlySet<Cell> = new Set()
+const noClaims: ReadonlySet<string> = new Set()
 
-  const unlisten = (cell: Cell) => {
-    for (const runId of [cell.life.subject.runId, cell.answeredRunId]) {
-      if (runId !== undefined && runs.get(runId) === cell) runs.delete(runId)
+export class RunnerState {
+  connection: GatewayStatus
+  link: Link | undefined
+  readonly #cells = new Map<TaskId, Cell>()
+  #ended: Array<Cell> | undefined
+  #runs: Map<string, Cell> | undefined
+  #merged: Set<Cell> | undefined
+  #claimed: Set<string> | undefined
+  #lanes = Lanes.empty
+  #openCount = 0
+
+  constructor(connection: GatewayStatus) {
+    this.connection = connection
+  }
+
+  /** Open tasks, and the last that ended, in the order of acceptance. */
+  get cells(): ReadonlyMap<TaskId, Cell> {
+    return this.#cells
+  }
+
+  /** How many of them are open. */
+  openCount(): number {
+    return this.#openCount
+  }
+
+  /** Tasks that are answered in the run of another one. */
+  get merged(): ReadonlySet<Cell> {
+    return this.#merged ?? noCells
+  }
+
+  /** Runs whose replies were given to their own tasks. */
+  get claimed(): ReadonlySet<string> {
+    return this.#claimed ?? noClaims
+  }
+
+  add(record: JournalRecord, inherited: boolean): Cell {
+    const { answeredRunId, gatewayScope, runId, taskId } = record
+    this.#lanes = Lanes.enter(this.#lanes, record, taskId)
+    const life = begin(record, {
+      ...placeOf(this.connection, gatewayScope),
+      turn: Lanes.first(this.#lanes, record) === taskId,
+      inherited,
+      shared: answeredRunId !== undefined && this.ofRun(answeredRunId) !== undefined
+    })
+    const cell: Cell = {
+      life,
+      writing: undefined,
+      ended: undefined,
+      aborted: undefined,
+      live: undefined,
+      answeredRunId: undefined,
+      claimedRunId: undefined
+    }
+    this.#openCount++
+    this.#cells.set(taskId, cell)
+    for (const own of [runId, answeredRunId]) if (own !== undefined) this.listen(cell, own)
+    if (isMerged(life)) this.#merge(cell)
+    return cell
+  }
+
+  update(cell: Cell, life: TaskLife): void {
+    const before = cell.life
+    cell.life = life
+    if (isMerged(life)) this.#merge(cell)
+    else if (isMerged(before)) this.#merged?.delete(cell)
+    if (!isOpen(before) || isOpen(life)) return
+    this.#openCount--
+    this.#ended ??= []
+    this.#ended.push(cell)
+  }
+
+  /** Drops the oldest of too many ended tasks, but none whose run keeps a session busy. */
+  trim(): void {
+    const ended = this.#ended ?? []
+    while (ended.length > listedAtMost) {
+      const index = ended.findIndex(({ life }) => !holdsLane(life))
+      const [oldest] = index === -1 ? [] : ended.splice(index, 1)
+      if (oldest === undefined) return
+      this.unlisten(oldest)
+      this.#cells.delete(oldest.life.subject.taskId)
+      if (oldest.claimedRunId !== undefined) this.#claimed?.delete(oldest.claimedRunId)
     }
   }
-  const listen = (cell: Cell, runId: string) => {
-    if (!runs.has(runId)) runs.set(runId, cell)
+
+  claim(cell: Cell, runId: string): void {
+    cell.claimedRunId = runId
+    this.#claimed ??= new Set()
+    this.#claimed.add(runId)
+  }
+
+  /** The task that gets the events of a run. */
+  ofRun(runId: string): Cell | undefined {
+    return (this.#runs ?? noRuns).get(runId)
+  }
+
+  listen(cell: Cell, runId: string): void {
+    this.#runs ??= new Map()
+    if (!this.#runs.has(runId)) this.#runs.set(runId, cell)
     if (runId !== cell.life.subject.runId) cell.answeredRunId = runId
   }
 
-  const state: RunnerState = {
-    connection,
-    link: undefined,
-    cells,
-    openCount: () => openCount,
-    merged,
-    claimed,
-    add: (record, inherited) => {
-      const { answeredRunId, gatewayScope, runId, taskId } = record
-      lanes = Lanes.enter(lanes, record, taskId)
-      const life = begin(record, {
-        ...placeOf(state.connection, gatewayScope),
-        turn: Lanes.first(lanes, record) === taskId,
-        inherited,
-        shared: answeredRunId !== undefined && runs.has(answeredRunId)
-      })
-      const cell: Cell = {
-        life,
-        writing: undefined,
-        ended: undefined,
-        aborted: undefined,
-        live: undefined,
-        answeredRunId: undefined,
-        claimedRunId: undefined
-      }
-      openCount++
-      cells.set(taskId, cell)
-      for (const own of [runId, answeredRunId]) if (own !== undefined) listen(cell, own)
-      if (isMerged(life)) merged.add(cell)
-      return cell
-    },
-    update: (cell, life) => {
-      const before = cell.life
-      cell.life = life
-      if (isMerged(life)) merged.add(cell)
-      else if (isMerged(before)) merged.delete(cell)
-      if (!isOpen(before) || isOpen(life)) return
-      openCount--
-      ended.push(cell)
-    },
-    trim: () => {
-      while (ended.length > listedAtMost) {
-        const index = ended.findIndex(({ life }) => !holdsLane(life))
-        const [oldest] = index === -1 ? [] : ended.splice(index, 1)
-        if (oldest === undefined) return
-        unlisten(oldest)
-        cells.delete(oldest.life.subject.taskId)
-        if (oldest.claimedRunId !== undefined) claimed.delete(oldest.claimedRunId)
-      }
-    },
-    claim: (cell, runId) => {
-      cell.claimedRunId = runId
-      claimed.add(runId)
-    },
-    ofRun: (runId) => runs.get(runId),
-    listen,
-    unlisten,
-    leaveLane: ({ life: { subject } }) => {
-      lanes = Lanes.leave(lanes, subject, subject.taskId)
-      const next = Lanes.first(lanes, subject)
-      return next === undefined ? undefined : cells.get(next)
-    },
-    isSession: ({ life }, told) => Lanes.isSession(lanes, life.subject, told),
-    learnName: ({ life }, told) => {
-      const learned = Lanes.learn(lanes, life.subject, told)
-      lanes = learned.lanes
-      return learned.renamed
+  unlisten(cell: Cell): void {
+    for (const runId of [cell.life.subject.runId, cell.answeredRunId]) {
+      if (runId !== undefined && this.ofRun(runId) === cell) this.#runs?.delete(runId)
     }
   }
-  return state
+
+  /** Takes a task out of its lane and returns the task whose turn it is then. */
+  leaveLane({ life: { subject } }: Cell): Cell | undefined {
+    this.#lanes = Lanes.leave(this.#lanes, subject, subject.taskId)
+    const next = Lanes.first(this.#lanes, subject)
+    return next === undefined ? undefined : this.#cells.get(next)
+  }
+
+  /** Whether a session key that the gateway told is that of the task. */
+  isSession({ life }: Cell, told: string | undefined): boolean {
+    return Lanes.isSession(this.#lanes, life.subject, told)
+  }
+
+  /** Notes what the gateway calls the task's session; true when that is not a spelling of its key. */
+  learnName({ life }: Cell, told: string | undefined): boolean {
+    const { lanes, renamed } = Lanes.learn(this.#lanes, life.subject, told)
+    this.#lanes = lanes
+    return renamed
+  }
+
+  #merge(cell: Cell): void {
+    this.#merged ??= new Set()
+    this.#merged.add(cell)
+  }
 }
 
 /** It keeps the next task of its session waiting. */

@@ -3,8 +3,10 @@
  * of every client arrive here.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
+import * as Source from "../broadcast/Source.ts"
 import type { Session } from "../connection/Session.ts"
 import type { EventFrame } from "../protocol/Frame.ts"
 import { addressOf, decodeAgent, decodeChat, decodePart } from "./ChatEvent.ts"
@@ -18,8 +20,8 @@ import type { TaskMailbox } from "./TaskMailbox.ts"
 const capacity = 8192
 
 /**
- * Reads until the session ends. Meanwhile it is the link of its gateway's tasks. Events from before the end of the link are read
- * before tasks learn of that end. Lost events count as a lost link and a new one.
+ * Reads until the session ends or the scope closes. Meanwhile it is the link of its gateway's tasks. Events from before the end
+ * of the link are read before tasks learn of that end. Lost events count as a lost link and a new one.
  */
 export const follow = Effect.fnUntraced(function*(
   state: RunnerState,
@@ -27,7 +29,8 @@ export const follow = Effect.fnUntraced(function*(
   session: Session,
   gatewayScope: string
 ) {
-  const subscription = yield* session.subscribe(["chat", "agent"], { capacity })
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const subscription = yield* Scope.provide(session.subscribe(["chat", "agent"], { capacity }), scope)
   let lost = subscription.lost()
   const own: Link = { session, gatewayScope, refusedWays: new Set(), heard: new Map() }
   let link = attach(state, mailbox, own)
@@ -38,10 +41,13 @@ export const follow = Effect.fnUntraced(function*(
     lost += missing
     link = attach(state, mailbox, { ...own }, missing)
   }
-  yield* Stream.runForEachArray(subscription.events, (frames) => Effect.sync(() => read(frames))).pipe(
-    Effect.ensuring(Effect.sync(() => detach(state, mailbox, link)))
-  )
-}, Effect.scoped)
+  const reader: Source.Reader<EventFrame> = {
+    read: (frames) => Effect.sync(() => read(frames)),
+    failed: "events of a session are no longer read",
+    done: Effect.andThen(Effect.sync(() => detach(state, mailbox, link)), Scope.close(scope, Exit.void))
+  }
+  yield* Scope.provide(Source.forkRead(subscription.events, reader), scope)
+})
 
 /** `missing`: how many events of the link before were lost, where that is known. */
 const attach = (state: RunnerState, mailbox: TaskMailbox, link: Link, missing?: number): Link => {
@@ -55,13 +61,13 @@ const attach = (state: RunnerState, mailbox: TaskMailbox, link: Link, missing?: 
   return link
 }
 
-const detach = (state: RunnerState, { postAll }: TaskMailbox, link: Link, missing?: number) => {
+const detach = (state: RunnerState, mailbox: TaskMailbox, link: Link, missing?: number) => {
   if (state.link !== link) return
   for (const { life, live } of state.cells.values()) {
     if (life.stage._tag === "Answered") live?.tell({ _tag: "Gap", events: missing })
   }
   state.link = undefined
-  postAll(link.gatewayScope, { _tag: "LinkLost" })
+  mailbox.postAll(link.gatewayScope, { _tag: "LinkLost" })
 }
 
 const route = (state: RunnerState, { post }: TaskMailbox, frame: EventFrame) => {

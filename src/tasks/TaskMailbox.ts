@@ -4,12 +4,14 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberMap from "effect/FiberMap"
-import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { LiveRun } from "./LiveRun.ts"
 import type { Cell, RunnerState } from "./RunnerState.ts"
@@ -28,142 +30,211 @@ export interface Options {
   readonly publish: (event: TaskEvent) => void
 }
 
-export interface TaskMailbox {
-  /** Synchronous. Nothing happens once the runner has ended. */
-  readonly post: (cell: Cell, input: Input) => void
-  /** To all tasks of a gateway. */
-  readonly postAll: (gatewayScope: string, input: Input) => void
-  /** Runs an effect that belongs to no task, until the runner ends. */
-  readonly run: (what: string, effect: Effect.Effect<void>) => void
-  readonly isStopped: () => boolean
-  /** Waits until a task is open. */
-  readonly someOpen: Effect.Effect<void>
+/** How often the journal is asked, while tasks are open, whether another process wants one of them aborted. */
+const abortPoll = "1 second"
+
+/** The fibers of a runner, made with the first of them: most agents have no task. */
+interface Fibers {
+  readonly scope: Scope.Closeable
+  readonly map: FiberMap.FiberMap<string, void>
+  readonly fork: (key: string, effect: Effect.Effect<void>) => unknown
 }
 
-export const make = Effect.fnUntraced(function*({ journal, publish, rules, state }: Options) {
-  const clock = yield* Clock.Clock
-  const someOpen = Latch.makeUnsafe(false)
-  const fibers = yield* FiberMap.make<string, void>()
-  const fork = yield* FiberMap.runtime(fibers)()
-  let forked = 0
-  let stopped = false
-  // Runs before the fibers are interrupted, as finalizers run in reverse. Open tasks stay in the journal for the next runner.
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      stopped = true
-      for (const { aborted, ended, live } of state.cells.values()) {
-        live?.close()
-        if (ended !== undefined) Deferred.doneUnsafe(ended, Effect.interrupt)
-        if (aborted !== undefined) Deferred.doneUnsafe(aborted, Effect.interrupt)
-      }
-    })
-  )
+const makeFibers = (context: Context.Context<never>): Fibers => {
+  const scope = Scope.makeUnsafe()
+  const made = Effect.gen(function*() {
+    const map = yield* FiberMap.make<string, void>()
+    return { scope, map, fork: yield* FiberMap.runtime(map)() }
+  })
+  return Effect.runSyncWith(context)(Scope.provide(made, scope))
+}
 
-  const inbox: Array<{ readonly cell: Cell; readonly input: Input }> = []
-  let busy = false
-  // An action may resume a fiber that posts an input before the action returns. That input waits for the other actions.
-  const post = (cell: Cell, input: Input) => {
-    if (stopped) return
-    if (busy) {
-      inbox.push({ cell, input })
+export class TaskMailbox {
+  readonly #options: Options
+  readonly #clock: Clock.Clock
+  readonly #context: Context.Context<never>
+  #fibers: Fibers | undefined
+  #forked = 0
+  #stopped = false
+  #isPolling = false
+  #inbox: Array<{ readonly cell: Cell; readonly input: Input }> | undefined
+  #busy = false
+
+  constructor(options: Options, context: Context.Context<never>) {
+    this.#options = options
+    this.#context = context
+    this.#clock = Context.get(context, Clock.Clock)
+  }
+
+  isStopped(): boolean {
+    return this.#stopped
+  }
+
+  /**
+   * Gives a task an input. Synchronous. Nothing happens once the runner has ended. An action may resume a fiber that posts an
+   * input before the action returns: that input waits for the other actions.
+   */
+  readonly post = (cell: Cell, input: Input): void => {
+    if (this.#stopped) return
+    if (this.#busy) {
+      this.#inbox ??= []
+      this.#inbox.push({ cell, input })
       return
     }
-    busy = true
+    this.#busy = true
     try {
-      handle(cell, input)
-      for (let next = inbox.shift(); next !== undefined; next = inbox.shift()) handle(next.cell, next.input)
+      this.#handle(cell, input)
+      for (let next = this.#inbox?.shift(); next !== undefined; next = this.#inbox?.shift()) {
+        this.#handle(next.cell, next.input)
+      }
     } finally {
-      busy = false
+      this.#busy = false
     }
   }
-  const handle = (cell: Cell, input: Input) => {
+
+  /** To all tasks of a gateway. */
+  postAll(gatewayScope: string, input: Input): void {
+    for (const cell of this.#options.state.cells.values()) {
+      if (cell.life.subject.gatewayScope === gatewayScope) this.post(cell, input)
+    }
+  }
+
+  /** Runs an effect that belongs to no task, until the runner ends. */
+  run(what: string, effect: Effect.Effect<void>): void {
+    this.#fork(`${what} ${++this.#forked}`, Effect.ignoreCause(effect, { log: "Error", message: "task fiber died" }))
+  }
+
+  /** Takes no more inputs, then interrupts the fibers. Open tasks stay in the journal for the next runner. */
+  stop(): Effect.Effect<void> {
+    this.#stopped = true
+    for (const { aborted, ended, live } of this.#options.state.cells.values()) {
+      live?.close()
+      if (ended !== undefined) Deferred.doneUnsafe(ended, Effect.interrupt)
+      if (aborted !== undefined) Deferred.doneUnsafe(aborted, Effect.interrupt)
+    }
+    return this.#fibers === undefined ? Effect.void : Scope.close(this.#fibers.scope, Exit.void)
+  }
+
+  #fork(key: string, effect: Effect.Effect<void>): void {
+    if (this.#stopped) return
+    this.#fibers ??= makeFibers(this.#context)
+    this.#fibers.fork(key, effect)
+  }
+
+  #handle(cell: Cell, input: Input): void {
+    const { rules, state } = this.#options
     const wasOpen = isOpen(cell.life)
     const couldHear = mayHear(cell.life)
-    const [life, actions] = step(rules, cell.life, input, clock.currentTimeMillisUnsafe())
+    const [life, actions] = step(rules, cell.life, input, this.#clock.currentTimeMillisUnsafe())
     state.update(cell, life)
     if (cell.live !== undefined) tellLive(cell.live, input, life)
-    if (input._tag === "Accepted" || (wasOpen && !isOpen(life))) {
-      if (state.openCount() > 0) someOpen.openUnsafe()
-      else someOpen.closeUnsafe()
-    }
-    for (const action of actions) perform(cell, action)
+    if (input._tag === "Accepted") this.#pollAborts()
+    for (const action of actions) this.#perform(cell, action)
     if (wasOpen && life.stage._tag === "Ended") {
       if (cell.ended !== undefined) Deferred.doneUnsafe(cell.ended, Effect.succeed(life.stage.outcome))
       state.trim()
     }
-    if (couldHear && !mayHear(life) && rests(state, cell)) run("rest", leave(state, cell))
+    if (couldHear && !mayHear(life) && rests(state, cell)) this.run("rest", leave(state, cell))
+  }
+
+  /** Looks for own tasks that another process wants aborted, as long as one is open. */
+  #pollAborts(): void {
+    const { journal, state } = this.#options
+    if (this.#isPolling || state.openCount() === 0) return
+    this.#isPolling = true
+    const ask = Effect.map(
+      Effect.catch(journal.abortRequests, (error) => Effect.as(Effect.logWarning(error.message), [])),
+      (runIds) => {
+        const wanted = new Set<string>(runIds)
+        for (const cell of state.cells.values()) {
+          if (wanted.has(cell.life.subject.runId)) this.post(cell, { _tag: "AbortWanted", by: "OtherProcess" })
+        }
+      }
+    )
+    const poll = Effect.whileLoop({
+      while: () => state.openCount() > 0,
+      body: () => Effect.andThen(ask, Effect.sleep(abortPoll)),
+      step: () => undefined
+    })
+    this.run("abort requests", Effect.ensuring(poll, Effect.sync(() => void (this.#isPolling = false))))
   }
 
   /** Runs an effect whose result is an input, in place of the one with the same name. */
-  const ask = (cell: Cell, what: string, answer: Effect.Effect<Input>) => {
-    fork(
+  #ask(cell: Cell, what: string, answer: Effect.Effect<Input>): void {
+    this.#fork(
       `${cell.life.subject.taskId} ${what}`,
       answer.pipe(
-        Effect.map((input) => post(cell, input)),
+        Effect.map((input) => this.post(cell, input)),
         Effect.catchCause((cause) =>
           Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.andThen(
             Effect.logError("task fiber died", cause),
-            Effect.sync(() => post(cell, { _tag: "Broken" }))
+            Effect.sync(() => this.post(cell, { _tag: "Broken" }))
           )
         )
       )
     )
   }
-  const askNow = (cell: Cell, answer: Effect.Effect<Input>) => ask(cell, "request", answer)
-  const askHearing = (cell: Cell, answer: Effect.Effect<Input>) =>
-    ask(cell, "request", Effect.andThen(hearing(state, cell, post), answer))
-  const interrupt = ({ life }: Cell, what: string) =>
-    Option.getOrUndefined(FiberMap.getUnsafe(fibers, `${life.subject.taskId} ${what}`))?.interruptUnsafe()
-  const run: TaskMailbox["run"] = (what, effect) => {
-    fork(`${what} ${++forked}`, Effect.ignoreCause(effect, { log: "Error", message: "task fiber died" }))
+
+  #askHearing(cell: Cell, answer: Effect.Effect<Input>): void {
+    const { state } = this.#options
+    this.#ask(cell, "request", Effect.andThen(hearing(state, cell, this.post), answer))
   }
 
-  const writes = (cell: Cell) => cell.writing ??= Semaphore.makeUnsafe(1)
-  const save = (cell: Cell, entry: JournalEntry) => {
-    const saved = writes(cell).withPermit(journal.put(entry)).pipe(
+  #interrupt({ life }: Cell, what: string): void {
+    if (this.#fibers === undefined) return
+    const fiber = FiberMap.getUnsafe(this.#fibers.map, `${life.subject.taskId} ${what}`)
+    Option.getOrUndefined(fiber)?.interruptUnsafe()
+  }
+
+  #save(cell: Cell, entry: JournalEntry): void {
+    const saved = writes(cell).withPermit(this.#options.journal.put(entry)).pipe(
       Effect.as(true),
       Effect.catch((error) => Effect.as(Effect.logWarning(error.message), false)),
       Effect.map((ok): Input => ({ _tag: "Saved", ok }))
     )
-    ask(cell, `save ${++forked}`, saved)
-  }
-  /** Not interrupted when the runner ends. Subscribers get the end before the entry is removed. */
-  const forget = (cell: Cell, ended: TaskOutcome["_tag"]) => {
-    const remove = writes(cell).withPermit(journal.remove(cell.life.subject.runId, ended))
-    const removed = Effect.ignore(remove, { log: "Warn", message: "a task that is done stays in the journal" })
-    run("forget", Effect.uninterruptible(Effect.andThen(Effect.yieldNow, removed)))
+    this.#ask(cell, `save ${++this.#forked}`, saved)
   }
 
-  const perform = (cell: Cell, action: Action) => {
+  /** Not interrupted when the runner ends. Subscribers get the end before the entry is removed. */
+  #forget(cell: Cell, ended: TaskOutcome["_tag"]): void {
+    const remove = writes(cell).withPermit(this.#options.journal.remove(cell.life.subject.runId, ended))
+    const removed = Effect.ignore(remove, { log: "Warn", message: "a task that is done stays in the journal" })
+    this.run("forget", Effect.uninterruptible(Effect.andThen(Effect.yieldNow, removed)))
+  }
+
+  #perform(cell: Cell, action: Action): void {
+    const { publish, state } = this.#options
     switch (action._tag) {
       case "Publish":
         return publish(action.event)
       case "Send":
-        return askHearing(cell, TaskRequests.send(state, cell))
-      case "ReadHistory":
+        return this.#askHearing(cell, TaskRequests.send(state, cell))
+      case "ReadHistory": {
+        const read = TaskRequests.readHistory(state, cell)
         // A gateway that refused to tell of the session was asked for that a moment ago.
-        return (cell.life.deaf ? askNow : askHearing)(cell, TaskRequests.readHistory(state, cell))
+        return cell.life.deaf ? this.#ask(cell, "request", read) : this.#askHearing(cell, read)
+      }
       case "AskHowItEnded":
-        return askHearing(cell, TaskRequests.askHowItEnded(state, cell, action.runId))
+        return this.#askHearing(cell, TaskRequests.askHowItEnded(state, cell, action.runId))
       case "FetchWhole":
-        return askNow(cell, TaskRequests.fetchWhole(state, cell, action.messageId))
+        return this.#ask(cell, "request", TaskRequests.fetchWhole(state, cell, action.messageId))
       case "Abort":
-        return ask(cell, "abort", TaskRequests.abort(state, cell))
+        return this.#ask(cell, "abort", TaskRequests.abort(state, cell))
       case "Cancel":
-        return interrupt(cell, "request")
+        return this.#interrupt(cell, "request")
       case "Save":
-        return save(cell, action.entry)
+        return this.#save(cell, action.entry)
       case "Forget":
-        return forget(cell, action.ended)
+        return this.#forget(cell, action.ended)
       case "Arm": {
         const { ms, timer } = action
-        return ask(cell, timer, Effect.as(Effect.sleep(Duration.millis(ms)), { _tag: "TimerDue", timer }))
+        return this.#ask(cell, timer, Effect.as(Effect.sleep(Duration.millis(ms)), { _tag: "TimerDue", timer }))
       }
       case "Disarm":
-        return interrupt(cell, action.timer)
+        return this.#interrupt(cell, action.timer)
       case "LeaveLane": {
         const next = state.leaveLane(cell)
-        if (next !== undefined) post(next, { _tag: "Turn" })
+        if (next !== undefined) this.post(next, { _tag: "Turn" })
         return state.trim()
       }
       case "Listen":
@@ -179,17 +250,16 @@ export const make = Effect.fnUntraced(function*({ journal, publish, rules, state
       }
     }
   }
+}
 
-  return {
-    post,
-    postAll: (gatewayScope: string, input: Input) => {
-      for (const cell of state.cells.values()) if (cell.life.subject.gatewayScope === gatewayScope) post(cell, input)
-    },
-    run,
-    isStopped: () => stopped,
-    someOpen: someOpen.await
-  }
-})
+/** Ends with the scope. */
+export const make = (options: Options): Effect.Effect<TaskMailbox, never, Scope.Scope> =>
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+    const mailbox = new TaskMailbox(options, context)
+    return Effect.as(Effect.addFinalizer(() => Effect.suspend(() => mailbox.stop())), mailbox)
+  })
+
+const writes = (cell: Cell): Semaphore.Semaphore => cell.writing ??= Semaphore.makeUnsafe(1)
 
 /** Tells those who follow a run what an input means for it. */
 const tellLive = (live: LiveRun, input: Input, { stage }: TaskLife): void => {

@@ -14,9 +14,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Broadcast from "../broadcast/Broadcast.ts"
+import * as Source from "../broadcast/Source.ts"
 import type { GatewayStatus } from "../connection/ConnectionStatus.ts"
 import type { MissingScope, RequestRejected } from "../connection/RequestError.ts"
 import type { Session } from "../connection/Session.ts"
@@ -116,22 +117,174 @@ export class TaskRunner extends Context.Service<TaskRunner, {
     Layer.effect(TaskRunner, TaskRunner.make(options))
 }
 
-/** How often the journal is asked, while tasks are open, whether another process wants one of them aborted. */
-const abortPollMs = 1000
-
-/** What subscribers get. Only the snapshot of `follow` has no event. */
-interface TaskUpdate {
-  readonly taskId: TaskId
-  readonly state: TaskState
-  readonly event: TaskEvent | undefined
+/** State of one runner. */
+interface Runner {
+  readonly options: Options
+  readonly state: RunnerState.RunnerState
+  readonly mailbox: TaskMailbox.TaskMailbox
+  readonly journal: TaskJournal["Service"]
+  readonly told: Broadcast.Broadcast<TaskEvent>
+  readonly random: SecureRandom.SecureRandom["Service"]
+  readonly clock: Clock.Clock
+  /** The session whose events are read. */
+  followed: Session | undefined
+  lastPosition: number
+  /** How many tasks are on their way into the journal. */
+  arriving: number
 }
-const updateOf = (event: TaskEvent): TaskUpdate => ({ taskId: event.taskId, state: stateAfter(event), event })
 
 /** An end has no key, so that it is never replaced. */
-const keyOf = ({ event, taskId }: TaskUpdate): string | undefined => {
-  const tag = event?._tag
-  return tag === "Queued" || tag === "Sent" || tag === "Phase" ? `${taskId} ${tag}` : undefined
+const keyOf = ({ _tag, taskId }: TaskEvent): string | undefined =>
+  _tag === "Queued" || _tag === "Sent" || _tag === "Phase" ? `${taskId} ${_tag}` : undefined
+
+const openTasks = function*(state: RunnerState.RunnerState) {
+  for (const { life } of state.cells.values()) yield* RunnerState.snapshotOf(life)
 }
+
+/** Adds a task that the journal has. */
+const accept = ({ mailbox, state }: Runner, record: JournalRecord, inherited: boolean): TaskReceipt => {
+  const cell = state.add(record, inherited)
+  const receipt = { taskId: record.taskId, runId: record.runId, queued: reasonOf(cell.life) }
+  mailbox.post(cell, { _tag: "Accepted" })
+  if (state.link?.gatewayScope === record.gatewayScope) mailbox.post(cell, { _tag: "LinkUp" })
+  if (record.abortRequested === true) mailbox.post(cell, { _tag: "AbortWanted", by: "OtherProcess" })
+  return receipt
+}
+
+/** Goes on with what an earlier process left open on the gateway of the settings. */
+const inherit = (self: Runner): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    Effect.map(
+      Effect.catch(
+        self.journal.claim(self.state.connection.gatewayScope),
+        (error) => Effect.as(Effect.logError(error.message), [])
+      ),
+      (records) => {
+        for (const record of records) {
+          self.lastPosition = Math.max(self.lastPosition, record.position)
+          // A journal in memory also returns own tasks.
+          if (!self.state.cells.has(record.taskId)) accept(self, record, true)
+        }
+      }
+    )
+  )
+
+const followSession = (self: Runner): Effect.Effect<void, never, Scope.Scope> => {
+  const { mailbox, state } = self
+  const { gatewayScope, status } = state.connection
+  if (status._tag !== "Connected" || status.session === self.followed) return Effect.void
+  self.followed = status.session
+  return SessionEvents.follow(state, mailbox, status.session, gatewayScope)
+}
+
+const onConnection = (self: Runner, next: GatewayStatus): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const { mailbox, state } = self
+    const before = state.connection
+    if (next.status === before.status && next.gatewayScope === before.gatewayScope) return Effect.void
+    state.connection = next
+    for (const cell of state.cells.values()) {
+      const place = RunnerState.placeOf(next, cell.life.subject.gatewayScope)
+      mailbox.post(cell, { _tag: "ConnectionChanged", ...place })
+    }
+    if (next.gatewayScope !== before.gatewayScope) mailbox.run("inherit", inherit(self))
+    return followSession(self)
+  })
+
+const cellOf = ({ state }: Runner, taskId: TaskId): Effect.Effect<Cell, TaskNotFound> =>
+  Effect.suspend(() => {
+    const cell = state.cells.get(taskId)
+    return cell === undefined ? Effect.fail(new TaskNotFound({ taskId })) : Effect.succeed(cell)
+  })
+
+const follow = (self: Runner, taskId: TaskId): Stream.Stream<TaskState, TaskNotFound> =>
+  Stream.unwrap(Effect.map(cellOf(self, taskId), ({ life }) =>
+    self.told.select({
+      snapshot: () => [stateOf(life)],
+      select: (event) => event.taskId === taskId ? stateAfter(event) : undefined
+    }).pipe(Stream.takeUntil(isEnd))))
+
+const parts = (self: Runner, taskId: TaskId): Stream.Stream<RunPart, TaskNotFound> =>
+  Stream.unwrap(Effect.map(
+    cellOf(self, taskId),
+    (cell) => (cell.live ??= LiveRun.make(partialOf(cell.life), endOf(cell.life))).follow
+  ))
+
+const awaitEnd = Effect.fn("TaskRunner.await")(function*(self: Runner, taskId: TaskId) {
+  const cell = yield* cellOf(self, taskId)
+  if (cell.life.stage._tag === "Ended") return cell.life.stage.outcome
+  return yield* self.mailbox.isStopped() ? Effect.interrupt : Deferred.await(cell.ended ??= Deferred.makeUnsafe())
+})
+
+const abort = Effect.fn("TaskRunner.abort")(function*(self: Runner, taskId: TaskId) {
+  const cell = yield* cellOf(self, taskId)
+  if (self.mailbox.isStopped()) return false
+  const aborted = cell.aborted ??= Deferred.makeUnsafe()
+  self.mailbox.post(cell, { _tag: "AbortWanted", by: "Caller" })
+  return yield* Deferred.await(aborted)
+})
+
+const freshTaskId = Effect.fnUntraced(function*({ random, state }: Runner) {
+  while (true) {
+    const taskId = TaskId.make((yield* random.uuidV4()).slice(0, 8))
+    if (!state.cells.has(taskId)) return taskId
+  }
+})
+
+/** Uninterruptible: a task that the journal has is accepted, even if its caller does not wait for the receipt. */
+const keep = Effect.fnUntraced(function*(self: Runner, entry: JournalEntry) {
+  self.arriving++
+  const kept = yield* Effect.result(self.journal.put(entry))
+  self.arriving--
+  if (Result.isFailure(kept)) {
+    yield* Effect.logError(kept.failure.message)
+    return yield* new TaskRefused({ reason: "NotKept", cause: kept.failure })
+  }
+  if (!self.mailbox.isStopped()) return accept(self, entry, false)
+  yield* Effect.ignore(self.journal.remove(entry.runId, "Aborted"), { log: "Warn" })
+  return yield* new TaskRefused({ reason: "Stopped" })
+}, Effect.uninterruptible)
+
+/** Checks a task, writes it to the journal, and accepts it. */
+const delegate = Effect.fn("TaskRunner.delegate")(
+  function*(self: Runner, summary: string, { sessionKey = self.options.sessionKey ?? "agent:main:main" } = {}) {
+    const { mailbox, options: { maxQueued = 100, maxSummaryBytes = 65_536 }, random, state } = self
+    const text = summary.trim()
+    if (!KeptText.isText(text)) return yield* new TaskRefused({ reason: "NotText" })
+    if (KeptText.isEmpty(text)) return yield* new TaskRefused({ reason: "Empty" })
+    if (new TextEncoder().encode(text).length > maxSummaryBytes) {
+      return yield* new TaskRefused({ reason: "TooLarge", limit: maxSummaryBytes })
+    }
+    const runId = RunId.make(yield* random.uuidV4())
+    const taskId = yield* freshTaskId(self)
+    const { gatewayScope, status } = state.connection
+    if (mailbox.isStopped() || status._tag === "Stopped") return yield* new TaskRefused({ reason: "Stopped" })
+    let waiting = self.arriving
+    for (const { life } of state.cells.values()) if (stateOf(life)._tag === "Queued") waiting++
+    if (waiting >= maxQueued) return yield* new TaskRefused({ reason: "TooMany", limit: maxQueued })
+    return yield* keep(self, {
+      taskId,
+      runId,
+      gatewayScope,
+      sessionKey,
+      summary: text,
+      position: ++self.lastPosition,
+      acceptedAtMs: self.clock.currentTimeMillisUnsafe()
+    })
+  }
+)
+
+const serviceOf = (self: Runner): TaskRunner["Service"] => ({
+  delegate: (summary, options) => delegate(self, summary, options),
+  events: self.told.subscribe(),
+  replies: self.told.select({ select: (event) => event._tag === "Replied" ? event : undefined }),
+  follow: (taskId) => follow(self, taskId),
+  parts: (taskId) => parts(self, taskId),
+  list: Effect.sync(() => Array.from(self.state.cells.values(), ({ life }) => taskOf(life))),
+  get: (taskId) => Effect.map(cellOf(self, taskId), ({ life }) => taskOf(life)),
+  await: (taskId) => awaitEnd(self, taskId),
+  abort: (taskId) => abort(self, taskId)
+})
 
 const make = Effect.fnUntraced(function*(options: Options = {}) {
   const supervisor = yield* Supervisor
@@ -139,17 +292,13 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
   const first = yield* Stream.runHead(supervisor.changes)
   // A supervisor without a status has stopped.
   const stopped: GatewayStatus = { gatewayScope: "", status: { _tag: "Stopped" } }
-  const state = RunnerState.make(Option.getOrElse(first, () => stopped))
-  const broadcast = Broadcast.make<TaskUpdate>({
-    snapshot: function*() {
-      for (const { life } of state.cells.values()) {
-        for (const event of RunnerState.snapshotOf(life)) yield updateOf(event)
-      }
-    },
+  const state = new RunnerState.RunnerState(Option.getOrElse(first, () => stopped))
+  const told = Broadcast.make<TaskEvent>({
+    snapshot: () => openTasks(state),
     coalesceKey: keyOf,
     keep: waitingPhases
   })
-  yield* Effect.addFinalizer(() => Effect.sync(broadcast.end))
+  yield* Effect.addFinalizer(() => Effect.sync(() => told.end()))
   const mailbox = yield* TaskMailbox.make({
     rules: {
       timeoutMs: Duration.toMillis(options.taskTimeout ?? "180 seconds"),
@@ -157,194 +306,31 @@ const make = Effect.fnUntraced(function*(options: Options = {}) {
     },
     state,
     journal,
-    publish: (event) => broadcast.publish(updateOf(event))
+    publish: (event) => told.publish(event)
   })
-  const { isStopped, post, run } = mailbox
-  let lastPosition = 0
-  /** The session whose events are read, or are about to be. */
-  let followed: Session | undefined
-
-  /** Adds a task that the journal has. */
-  const accept = (record: JournalRecord, inherited: boolean): TaskReceipt => {
-    const cell = state.add(record, inherited)
-    const receipt = { taskId: record.taskId, runId: record.runId, queued: reasonOf(cell.life) }
-    post(cell, { _tag: "Accepted" })
-    if (state.link?.gatewayScope === record.gatewayScope) post(cell, { _tag: "LinkUp" })
-    if (record.abortRequested === true) post(cell, { _tag: "AbortWanted", by: "OtherProcess" })
-    return receipt
+  const self: Runner = {
+    options,
+    state,
+    mailbox,
+    journal,
+    told,
+    random: yield* SecureRandom.SecureRandom,
+    clock: yield* Clock.Clock,
+    followed: undefined,
+    lastPosition: 0,
+    arriving: 0
   }
-  /** Goes on with what an earlier process left open on a gateway. */
-  const inherit = (gatewayScope: string) =>
-    journal.claim(gatewayScope).pipe(
-      Effect.catch((error) => Effect.as(Effect.logError(error.message), [])),
-      Effect.map((records) => {
-        for (const record of records) {
-          lastPosition = Math.max(lastPosition, record.position)
-          // A journal in memory also returns own tasks.
-          if (!state.cells.has(record.taskId)) accept(record, true)
-        }
-      })
-    )
-  const follow = ({ gatewayScope, status }: GatewayStatus) => {
-    if (status._tag !== "Connected" || status.session === followed) return
-    followed = status.session
-    run("link", SessionEvents.follow(state, mailbox, status.session, gatewayScope))
-  }
-  const onConnection = (next: GatewayStatus) => {
-    const before = state.connection
-    if (next.status === before.status && next.gatewayScope === before.gatewayScope) return
-    state.connection = next
-    for (const cell of state.cells.values()) {
-      const place = RunnerState.placeOf(next, cell.life.subject.gatewayScope)
-      post(cell, { _tag: "ConnectionChanged", ...place })
-    }
-    if (next.gatewayScope !== before.gatewayScope) run("inherit", inherit(next.gatewayScope))
-    follow(next)
-  }
-  /** Looks for own tasks that another process wants aborted. */
-  const abortRequests = Effect.gen(function*() {
-    while (true) {
-      yield* mailbox.someOpen
-      const wanted = new Set<string>(
-        yield* Effect.catch(journal.abortRequests, (error) => Effect.as(Effect.logWarning(error.message), []))
-      )
-      for (const cell of state.cells.values()) {
-        if (wanted.has(cell.life.subject.runId)) post(cell, { _tag: "AbortWanted", by: "OtherProcess" })
-      }
-      yield* Effect.sleep(Duration.millis(abortPollMs))
-    }
-  })
-
-  yield* inherit(state.connection.gatewayScope)
-  follow(state.connection)
+  yield* inherit(self)
+  yield* followSession(self)
   const { takeOverEvery } = options
   if (takeOverEvery !== undefined) {
-    const again = Effect.delay(Effect.suspend(() => inherit(state.connection.gatewayScope)), takeOverEvery)
-    run("take over", Effect.forever(again, { disableYield: true }))
+    mailbox.run("take over", Effect.forever(Effect.delay(inherit(self), takeOverEvery), { disableYield: true }))
   }
-  run("abort requests", abortRequests)
-  run("status", Broadcast.runForEach(supervisor.changes, (next) => Effect.sync(() => onConnection(next))))
-
-  const events = broadcast.subscribe().pipe(
-    Stream.map(({ event }) => event),
-    Stream.filter((event) => event !== undefined)
-  )
-  const cellOf = (taskId: TaskId): Effect.Effect<Cell, TaskNotFound> =>
-    Effect.suspend(() => {
-      const cell = state.cells.get(taskId)
-      return cell === undefined ? Effect.fail(new TaskNotFound({ taskId })) : Effect.succeed(cell)
-    })
-  const delegate = yield* makeDelegate(options, {
-    state,
-    journal,
-    isStopped,
-    accept: (entry) => accept(entry, false),
-    nextPosition: () => ++lastPosition
+  const scope = yield* Effect.scope
+  yield* Source.forkRead(supervisor.changes, {
+    read: (changes) =>
+      Scope.provide(Effect.forEach(changes, (next) => onConnection(self, next), { discard: true }), scope),
+    failed: "task runner died"
   })
-
-  return TaskRunner.of({
-    delegate,
-    events,
-    replies: Stream.filter(events, (event) => event._tag === "Replied"),
-    follow: (taskId) =>
-      Stream.unwrap(
-        Effect.map(cellOf(taskId), (cell) =>
-          broadcast.subscribe({ snapshot: () => [{ taskId, state: stateOf(cell.life), event: undefined }] }).pipe(
-            Stream.filter((update) =>
-              update.taskId === taskId
-            ),
-            Stream.map(({ state }) => state),
-            Stream.takeUntil(isEnd)
-          ))
-      ),
-    parts: (taskId) =>
-      Stream.unwrap(
-        Effect.map(
-          cellOf(taskId),
-          (cell) => (cell.live ??= LiveRun.make(partialOf(cell.life), endOf(cell.life))).follow
-        )
-      ),
-    list: Effect.sync(() => Array.from(state.cells.values(), ({ life }) => taskOf(life))),
-    get: (taskId) => Effect.map(cellOf(taskId), ({ life }) => taskOf(life)),
-    await: Effect.fn("TaskRunner.await")(function*(taskId) {
-      const cell = yield* cellOf(taskId)
-      if (cell.life.stage._tag === "Ended") return cell.life.stage.outcome
-      return yield* isStopped() ? Effect.interrupt : Deferred.await(cell.ended ??= Deferred.makeUnsafe())
-    }),
-    abort: Effect.fn("TaskRunner.abort")(function*(taskId) {
-      const cell = yield* cellOf(taskId)
-      if (isStopped()) return false
-      const aborted = cell.aborted ??= Deferred.makeUnsafe()
-      post(cell, { _tag: "AbortWanted", by: "Caller" })
-      return yield* Deferred.await(aborted)
-    })
-  })
-})
-
-interface Reception {
-  readonly state: RunnerState.RunnerState
-  readonly journal: TaskJournal["Service"]
-  readonly isStopped: () => boolean
-  readonly accept: (entry: JournalEntry) => TaskReceipt
-  readonly nextPosition: () => number
-}
-
-/** Checks a task, writes it to the journal, and accepts it. */
-const makeDelegate = Effect.fnUntraced(function*(options: Options, reception: Reception) {
-  const { accept, isStopped, journal, nextPosition, state } = reception
-  const random = yield* SecureRandom.SecureRandom
-  const clock = yield* Clock.Clock
-  const maxQueued = options.maxQueued ?? 100
-  const maxSummaryBytes = options.maxSummaryBytes ?? 65_536
-  const defaultSessionKey = options.sessionKey ?? "agent:main:main"
-  /** Tasks on their way into the journal. */
-  let arriving = 0
-
-  const freshTaskId = Effect.gen(function*() {
-    while (true) {
-      const taskId = TaskId.make((yield* random.uuidV4()).slice(0, 8))
-      if (!state.cells.has(taskId)) return taskId
-    }
-  })
-  /** Uninterruptible: a task that the journal has is accepted, even if its caller does not wait for the receipt. */
-  const keep = Effect.fnUntraced(function*(entry: JournalEntry) {
-    arriving++
-    const kept = yield* Effect.result(journal.put(entry))
-    arriving--
-    if (Result.isFailure(kept)) {
-      yield* Effect.logError(kept.failure.message)
-      return yield* new TaskRefused({ reason: "NotKept", cause: kept.failure })
-    }
-    if (!isStopped()) return accept(entry)
-    yield* Effect.ignore(journal.remove(entry.runId, "Aborted"), { log: "Warn" })
-    return yield* new TaskRefused({ reason: "Stopped" })
-  }, Effect.uninterruptible)
-
-  const delegate: TaskRunner["Service"]["delegate"] = Effect.fn("TaskRunner.delegate")(
-    function*(summary, { sessionKey = defaultSessionKey } = {}) {
-      const text = summary.trim()
-      if (!KeptText.isText(text)) return yield* new TaskRefused({ reason: "NotText" })
-      if (KeptText.isEmpty(text)) return yield* new TaskRefused({ reason: "Empty" })
-      if (new TextEncoder().encode(text).length > maxSummaryBytes) {
-        return yield* new TaskRefused({ reason: "TooLarge", limit: maxSummaryBytes })
-      }
-      const runId = RunId.make(yield* random.uuidV4())
-      const taskId = yield* freshTaskId
-      const { gatewayScope, status } = state.connection
-      if (isStopped() || status._tag === "Stopped") return yield* new TaskRefused({ reason: "Stopped" })
-      let waiting = arriving
-      for (const { life } of state.cells.values()) if (stateOf(life)._tag === "Queued") waiting++
-      if (waiting >= maxQueued) return yield* new TaskRefused({ reason: "TooMany", limit: maxQueued })
-      return yield* keep({
-        taskId,
-        runId,
-        gatewayScope,
-        sessionKey,
-        summary: text,
-        position: nextPosition(),
-        acceptedAtMs: clock.currentTimeMillisUnsafe()
-      })
-    }
-  )
-  return delegate
+  return TaskRunner.of(serviceOf(self))
 })

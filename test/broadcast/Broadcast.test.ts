@@ -10,7 +10,8 @@ const ofNumbers = () => {
   let last: number | undefined
   const numbers = Broadcast.make<number>({ snapshot: () => last === undefined ? [] : [last] })
   return {
-    ...numbers,
+    subscribe: (options?: Broadcast.SubscribeOptions<number>) => numbers.subscribe(options),
+    end: () => numbers.end(),
     publish: (value: number) => {
       last = value
       numbers.publish(value)

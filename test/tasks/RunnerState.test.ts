@@ -4,7 +4,7 @@ import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import type { RunAfterEnd } from "../../src/tasks/TaskLife.ts"
 import { home, offline } from "./Fixture.ts"
 
-const make = () => RunnerState.make({ gatewayScope: home, status: offline })
+const make = () => new RunnerState.RunnerState({ gatewayScope: home, status: offline })
 
 const add = (state: RunnerState.RunnerState, index: number) =>
   state.add({

@@ -40,7 +40,7 @@ const start = Effect.fnUntraced(function*(put: (write: number) => Effect.Effect<
   )
   const gateway = yield* makeGateway()
   const { session } = gateway
-  const state = RunnerState.make({ gatewayScope: home, status: { _tag: "Connected", session } })
+  const state = new RunnerState.RunnerState({ gatewayScope: home, status: { _tag: "Connected", session } })
   const mailbox: TaskMailbox = yield* Mailbox.make({
     rules: { timeoutMs: 180_000, abortExpired: false },
     state,
