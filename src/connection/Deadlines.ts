@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as Patience from "../handshake/Patience.ts"
 import * as ReadGate from "./ReadGate.ts"
 
 /** State of one session. Only the functions of this module change it. */
@@ -50,8 +51,10 @@ const sleepAndSweep = (self: Deadlines): Effect.Effect<void> =>
     if (ReadGate.isClosed(self.gate)) self.wakeAtMs = Number.POSITIVE_INFINITY
     if (self.wakeAtMs === Number.POSITIVE_INFINITY) return Effect.void
     const leftMs = self.wakeAtMs - ReadGate.nowMs(self.gate)
-    if (leftMs > 0) return Effect.andThen(Effect.sleep(Duration.millis(leftMs)), sleepAndSweep(self))
+    if (leftMs > 0) return Effect.andThen(sleep(leftMs), sleepAndSweep(self))
     // Until the sweep is over no deadline is late: it sees those that come meanwhile.
     self.wakeAtMs = self.sweep(ReadGate.nowMs(self.gate))
     return sleepAndSweep(self)
   })
+
+const sleep = (ms: number): Effect.Effect<void> => Effect.andThen(Effect.sleep(Duration.millis(ms)), Patience.heard)

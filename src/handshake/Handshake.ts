@@ -29,6 +29,7 @@ import * as Plan from "./ConnectPlan.ts"
 import * as Exchange from "./Exchange.ts"
 import type { HandshakeError } from "./HandshakeError.ts"
 import { ChallengeTimeout, DeviceProofRejected, HelloTimeout } from "./HandshakeError.ts"
+import * as Patience from "./Patience.ts"
 import * as Timeline from "./Timeline.ts"
 
 /** How long an attempt may take, and whether a gateway may leave out the challenge. */
@@ -142,9 +143,10 @@ const negotiate = Effect.fnUntraced(function*(
   scope: Scope.Closeable
 ) {
   const { clock, plan, timeline } = progress
-  const answered = yield* Effect.timeoutOrElse(greeted(transport, progress, handler), {
-    duration: limits.challengeTimeout,
-    orElse: () =>
+  const answered = yield* Patience.within(
+    greeted(transport, progress, handler),
+    limits.challengeTimeout,
+    () =>
       limits.legacyWithoutChallenge && progress.link !== undefined
         ? Effect.succeed({
           proof: Plan.proofVersion(plan, false),
@@ -153,7 +155,7 @@ const negotiate = Effect.fnUntraced(function*(
         : Effect.fail(
           new ChallengeTimeout({ phase: progress.phase, timeoutMs: Duration.toMillis(limits.challengeTimeout) })
         )
-  })
+  )
   const { answer, proof } = answered
   const { link } = progress
   if (Result.isFailure(answer) || link === undefined) {
@@ -165,15 +167,16 @@ const negotiate = Effect.fnUntraced(function*(
   Exchange.enterHello(progress, proof)
   // If the link no longer takes the frame, wait: it reports its end, with code and reason, to the exchange.
   const sent = link.sendUnsafe(text)
-  const hello = yield* Effect.timeoutOrElse(Deferred.await(progress.hello), {
-    duration: limits.helloTimeout,
-    orElse: () =>
+  const hello = yield* Patience.within(
+    Deferred.await(progress.hello),
+    limits.helloTimeout,
+    () =>
       Effect.fail(
         sent
           ? new HelloTimeout({ timeoutMs: Duration.toMillis(limits.helloTimeout) })
           : new LinkError({ reason: "Closed", phase: "hello", elapsedMs: Timeline.elapsedMs(timeline) })
       )
-  })
+  )
   return {
     link,
     hello,

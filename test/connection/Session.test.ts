@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -104,6 +105,23 @@ describe("Session", () => {
       wire.deliver(Frame.encodeResponse(wire.sent[0]?.id ?? "", "one"))
       assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], ["one", "two"])
       assert.strictEqual(session.counts().pending, 0)
+    }))
+
+  it.live("an answer that arrived while the process was busy counts, although its deadline is over", () =>
+    Effect.gen(function*() {
+      const prepared = yield* Sessions.prepare
+      const link = { sendUnsafe: () => true, closeUnsafe: () => {}, pause: () => {}, resume: () => {} }
+      const hello = { type: "hello-ok" as const, protocol: 4 }
+      const session = yield* prepared.open({ link, hello }, facts, { requestTimeout: Duration.millis(20) })
+      const request = yield* asked(session, "a")
+      const clock = yield* Clock.Clock
+      // The event loop serves its timers before its sockets, as it does this answer.
+      yield* Effect.sync(() => {
+        setImmediate(() => prepared.handler.onText(Frame.encodeResponse("1", "in time")))
+        const until = clock.currentTimeMillisUnsafe() + 60
+        while (clock.currentTimeMillisUnsafe() < until);
+      })
+      assert.strictEqual(yield* Fiber.join(request), "in time")
     }))
 
   it.effect("an answer that comes while the frame is still being sent counts", () =>
