@@ -8,12 +8,12 @@ import * as ProcessGroup from "../interop/support/ProcessGroup.ts"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 const Counts = Schema.Struct({
-  operations: Schema.Number,
-  begun: Schema.Number,
-  alive: Schema.Number,
-  timers: Schema.Number
+  operations: Schema.Finite,
+  begun: Schema.Finite,
+  alive: Schema.Finite,
+  timers: Schema.Finite
 })
-const Cost = Schema.Struct({ heap: Schema.Number, connected: Counts, closed: Counts })
+const Cost = Schema.Struct({ heap: Schema.Finite, connected: Counts, closed: Counts })
 const decode = Schema.decodeEffect(Schema.fromJsonString(Schema.Struct({ connection: Cost, agent: Cost })))
 
 /** Measured in a process of its own: what other tests have allocated does not count. */
@@ -21,7 +21,7 @@ const measured = Effect.gen(function*() {
   const lines: Array<string> = []
   const child = yield* ProcessGroup.spawn(
     process.execPath,
-    ["--experimental-strip-types", "--no-warnings", "--expose-gc", "test/support/Costs.ts"],
+    ["--experimental-strip-types", "--no-warnings", "--expose-gc", "test/bench/AgentCosts.ts"],
     { cwd: root, env: {}, onStdout: (line) => void lines.push(line), onStderr: (line) => void lines.push(line) }
   )
   yield* child.endInput

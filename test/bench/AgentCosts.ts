@@ -1,5 +1,5 @@
 /**
- * What connections and agents cost, without a socket: `node --expose-gc Costs.ts` prints one JSON object.
+ * What connections and agents cost, without a socket: `node --expose-gc AgentCosts.ts` prints one JSON object.
  *
  * The gateway is a callback in the same process that says the challenge and the recorded hello-ok of 2026.9.6. So everything that
  * is counted is this library's own, and counts and bytes are the same in each run, but for a few per cent.
@@ -25,6 +25,7 @@ import { TokenStore } from "../../src/identity/TokenStore.ts"
 import { Transport } from "../../src/link/Transport.ts"
 import { ApproveCommands } from "../../src/pairing/ApproveCommand.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import { settledHeap } from "./Cost.ts"
 
 const recorded: unknown = JSON.parse(
   readFileSync(new URL("../vectors/hello-2026.9.6.json", import.meta.url), "utf8")
@@ -80,15 +81,6 @@ const context = await Effect.runPromise(Layer.buildWithScope(shared, Scope.makeU
 type Host = typeof context extends Context.Context<infer Services> ? Services : never
 type Made = Effect.Effect<unknown, never, Host | Scope.Scope>
 
-/** Bytes in use once nothing more is freed. */
-const bytes = async (): Promise<number> => {
-  for (let round = 0; round < 6; round++) {
-    await new Promise((resolve) => setImmediate(resolve))
-    globalThis.gc?.()
-  }
-  return process.memoryUsage().heapUsed
-}
-
 const heap = async (made: Made): Promise<number> => {
   const count = 400
   const scope = Scope.makeUnsafe()
@@ -97,9 +89,9 @@ const heap = async (made: Made): Promise<number> => {
       Effect.replicateEffect(made, times).pipe(Effect.provideContext(context), Scope.provide(scope))
     )
   await make(20)
-  const before = await bytes()
+  const before = await settledHeap()
   const kept = await make(count)
-  const each = ((await bytes()) - before) / kept.length
+  const each = ((await settledHeap()) - before) / kept.length
   await Effect.runPromise(Scope.close(scope, Exit.void))
   return Math.round(each)
 }
