@@ -85,7 +85,7 @@ export const measure = async (client: Client): Promise<void> => {
     },
     one: () =>
       onOne(async ({ request }) => {
-        for (let warm = 0; warm < times(2000); warm++) await request("bench.echo", {})
+        for (let warm = 0; warm < times(10_000); warm++) await request("bench.echo", {})
         const count = times(10_000)
         return {
           cpuUs: await cpuUs(async () => {
