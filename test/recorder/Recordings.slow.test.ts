@@ -172,7 +172,7 @@ describe("a replay that differs says where", () => {
       const end = entries.slice(-1)
       const cut = { header, entries: [...entries.slice(0, second), ...end] }
       const { difference } = yield* Replay.run(cut, { toleranceMs: 0 })
-      assert.deepInclude(difference, { what: "state", recorded: "nothing of the kind" })
+      assert.deepInclude(difference, { what: "dial", recorded: "nothing of the kind" })
     }))
 })
 
