@@ -1,6 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
+import type { SessionFacts } from "../../src/connection/Session.ts"
+import * as Sessions from "../../src/connection/Session.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import * as CountingTracer from "../support/CountingTracer.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
@@ -29,6 +33,16 @@ const on = (scopeUpgrades: boolean) =>
     client: { token: MemoryAgent.operatorToken },
     gateway: { recordFrames: true, scopeUpgrades }
   })
+const facts: SessionFacts = {
+  protocol: 4,
+  serverVersion: "2026.6.11",
+  scopes: ["operator.read"],
+  missingScopes: [],
+  deviceTokenIssued: true,
+  connectedAtMs: 0,
+  clockDeltaMs: 0,
+  handshakeMs: 1
+}
 const send = { sessionKey: "agent:main:main", message: "hello", deliver: false, idempotencyKey: "key-1" }
 
 describe("the trace of a request", () => {
@@ -61,6 +75,36 @@ describe("the trace of a request", () => {
         const real = recorded.scenes.traceparent.later["chat.history"].error?.message
         assert.include(JSON.stringify((yield* gateway.frames).map(({ text }) => text)), real)
       }).pipe(Effect.provide(on(false)))
+    ))
+
+  it.effect("B21 F14: the request that is made without it keeps the deadline of the first one", () =>
+    CountingTracer.installed(() =>
+      Effect.gen(function*() {
+        const { handler, open } = yield* Sessions.prepare
+        const sent: Array<string> = []
+        const link = {
+          sendUnsafe: (text: string) => sent.push(text) > 0,
+          closeUnsafe: () => {},
+          pause: () => {},
+          resume: () => {}
+        }
+        const established = { link, hello: { type: "hello-ok", protocol: 4 } } as const
+        const session = yield* open(established, facts, { requestTimeout: Duration.seconds(30) })
+        const asked = yield* Effect.forkChild(Effect.flip(session.request("health", {})), {
+          startImmediately: true
+        })
+        yield* TestClock.adjust("20 seconds")
+        const message = recorded.scenes.traceparent.later["chat.history"].error?.message
+        handler.onText(JSON.stringify({ type: "res", id: "1", ok: false, error: { code: "INVALID_REQUEST", message } }))
+        yield* TestClock.adjust("9999 millis")
+        assert.strictEqual(sent.length, 2)
+        assert.isUndefined(asked.pollUnsafe())
+        yield* TestClock.adjust("1 millis")
+        assert.isDefined(asked.pollUnsafe())
+        const error = yield* Fiber.join(asked)
+        assert.deepInclude(error, { _tag: "RequestTimeout", timeoutMs: 30_000 })
+        assert.strictEqual(session.counts().pending, 0)
+      })
     ))
 
   it.effect("without a tracer there is none", () =>
