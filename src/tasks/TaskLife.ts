@@ -438,6 +438,7 @@ export const soughtOf = (
     notBeforeMs: sentAtMs + clockDeltaMs - clockErrorMs,
     merged: stage._tag === "Answered" && stage.merged,
     claimed,
+    received: stage._tag === "Answered",
     heard: stage._tag === "Answered" ? stage.partial : "",
     release: serverVersion
   }
