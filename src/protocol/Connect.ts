@@ -186,6 +186,7 @@ const granting = <S extends Schema.Constraint>(part: S, nothing: S["Type"]) =>
  */
 export const SuspensionPhase = Schema.Literals(["accepting", "preparing", "draining", "prepared"])
 export type SuspensionPhase = typeof SuspensionPhase.Type
+/** Whether a value is a phase that this program knows. */
 export const isSuspensionPhase = Schema.is(SuspensionPhase)
 
 /** A phase in which the gateway takes no work. */

@@ -93,6 +93,7 @@ export const State = Schema.Struct({
   /** The wait for wider scopes beside a session, and how the last one ended that did not bring them. */
   upgrade: maybe(Approval),
   declined: maybe(Text),
+  suspension: maybe(Text),
   checking: maybe(Schema.Boolean),
   /** Until the next try or the next ask, in milliseconds. */
   inMs: maybe(Schema.Finite),

@@ -35,7 +35,7 @@ export interface Subject {
 
 export interface TaskLife {
   readonly subject: Subject
-  /** Why tasks of the connection's gateway have to wait; nothing while there is a session. */
+  /** Why tasks of the connection's gateway have to wait; nothing while there is a session whose gateway takes work. */
   readonly waitsFor: QueuedReason | undefined
   /** The settings name another gateway than the task's. */
   readonly away: boolean
@@ -396,6 +396,9 @@ export const taskOf = (life: TaskLife): Task => {
 /** Why it has to wait at this moment; nothing when it may be sent. */
 export const reasonOf = ({ away, turn, waitsFor }: TaskLife): QueuedReason | undefined =>
   away ? "OtherGateway" : waitsFor ?? (turn ? undefined : "Busy")
+
+/** Whether the gateway can be given a task now. A suspended one would refuse it, and the next status says when it ends. */
+export const takesWork = ({ linked, waitsFor }: TaskLife): boolean => linked && waitsFor !== "Suspended"
 
 /** Whether it waits for its reply in another run, whose end is news for it. */
 export const isMerged = ({ stage }: TaskLife): boolean => stage._tag === "Answered" && stage.merged

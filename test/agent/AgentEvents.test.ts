@@ -123,6 +123,28 @@ describe("AgentEvents", () => {
       assert.deepStrictEqual((yield* told(events, "waiting")).at(-1), waiting)
     }))
 
+  it.effect("G15: a suspended gateway is told as that, its tasks as kept; each is run once when it takes work again", () =>
+    Effect.gen(function*() {
+      const { events, gateway, tasks, watching } = yield* agent({ client: { token: MemoryAgent.operatorToken } })
+      assert.notProperty(yield* watching.next("connected"), "suspension")
+      yield* gateway.suspend("draining")
+      assert.include(yield* watching.next("connected"), { suspension: "draining" })
+      const { runId, taskId } = yield* tasks.delegate("one")
+      assert.include(yield* watching.next("task.queued"), { taskId, reason: "Suspended" })
+      assert.include((yield* told(events, "connected")).at(-1), { suspension: "draining" })
+      yield* gateway.suspend("prepared")
+      assert.include(yield* watching.next("connected"), { suspension: "prepared" })
+      yield* gateway.dropAll(1012)
+      yield* watching.next("waiting")
+      yield* TestClock.adjust("5 seconds")
+      assert.include(yield* watching.next("connected"), { suspension: "prepared" })
+      yield* gateway.suspend("accepting")
+      assert.notProperty(yield* watching.next("connected"), "suspension")
+      yield* TestClock.adjust("5 seconds")
+      assert.include(yield* watching.next("task.reply"), { taskId, text: "echo: one" })
+      assert.deepStrictEqual([...(yield* gateway.stats).runs], [[runId, 1]])
+    }))
+
   it.effect("a certificate that halts a first start and is waited for later says what follows, each time", () =>
     Effect.gen(function*() {
       const portal = new TlsUntrusted({

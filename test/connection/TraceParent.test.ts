@@ -77,7 +77,7 @@ describe("the trace of a request", () => {
       }).pipe(Effect.provide(on(false)))
     ))
 
-  it.effect("B21 F14: the request that is made without it keeps the deadline of the first one", () =>
+  it.effect("B21: the request that is made without it keeps the deadline of the first one", () =>
     CountingTracer.installed(() =>
       Effect.gen(function*() {
         const { handler, open } = yield* Sessions.prepare
