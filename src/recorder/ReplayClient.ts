@@ -160,7 +160,7 @@ const layer = (
 ): Layer.Layer<Supervisor | TaskRunner> =>
   TaskRunner.layer({
     ...(header.sessionKey === undefined ? {} : { sessionKey: header.sessionKey }),
-    ...(header.taskTimeoutMs === undefined ? {} : { timeout: Duration.millis(header.taskTimeoutMs) })
+    ...(header.taskTimeoutMs === undefined ? {} : { taskTimeout: Duration.millis(header.taskTimeoutMs) })
   }).pipe(
     Layer.provideMerge(Supervisor.layer),
     Layer.provide(Handshake.layer),
