@@ -97,8 +97,10 @@ export const make = (text: string, ended: TaskOutcome | undefined): LiveRun => {
 
   const tell = (part: RunPart) => {
     for (const follower of followers) {
+      // One who has something to take was woken for it.
+      const isIdle = follower.waiting.length === 0
       append(follower.waiting, part)
-      wake(follower)
+      if (isIdle) wake(follower)
     }
   }
   const tellText = (whole: string) => {

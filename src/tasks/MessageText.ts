@@ -2,13 +2,15 @@
  * The text of a message, whatever shape a gateway gives it. Pure.
  */
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
 
 /**
  * The text of a message in any of its shapes: a string; `content` as a string or as parts, of which those of type text are
  * joined by newlines; `text`; or one of these nested under `message`. Empty when there is none.
  */
-export const textOf = (message: unknown): string => partsAt(message, 0).join("\n")
+export const textOf = (message: unknown): string => {
+  const parts = partsAt(message, 0)
+  return parts.length === 1 ? parts[0] ?? "" : parts.join("\n")
+}
 
 /** The parts of that text. */
 export const partsOf = (message: unknown): ReadonlyArray<string> => partsAt(message, 0)
@@ -21,7 +23,7 @@ const partsAt = (message: unknown, depth: number): ReadonlyArray<string> => {
   const said = Predicate.isString(content)
     ? [content]
     : Array.isArray(content)
-    ? content.filter(isTextPart).map((part) => part.text)
+    ? textsIn(content)
     : []
   if (isSomething(said)) return said
   const nested = partsAt(message.message, depth + 1)
@@ -30,9 +32,17 @@ const partsAt = (message: unknown, depth: number): ReadonlyArray<string> => {
 
 const isSomething = (parts: ReadonlyArray<string>): boolean => parts.length > 1 || (parts[0] ?? "") !== ""
 
-const isMessage = Schema.is(Schema.Struct({
-  content: Schema.optionalKey(Schema.Unknown),
-  message: Schema.optionalKey(Schema.Unknown),
-  text: Schema.optionalKey(Schema.Unknown)
-}))
-const isTextPart = Schema.is(Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }))
+/** Without a schema, as every piece of a reply passes here. */
+const isMessage = (
+  value: unknown
+): value is { readonly content?: unknown; readonly message?: unknown; readonly text?: unknown } =>
+  Predicate.isObject(value)
+
+const textsIn = (content: ReadonlyArray<unknown>): ReadonlyArray<string> => {
+  const texts: Array<string> = []
+  for (const part of content) {
+    if (!Predicate.hasProperty(part, "type") || part.type !== "text") continue
+    if (Predicate.hasProperty(part, "text") && Predicate.isString(part.text)) texts.push(part.text)
+  }
+  return texts
+}

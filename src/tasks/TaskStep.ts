@@ -79,8 +79,15 @@ const stepOpen = (rules: Rules, life: TaskLife, stage: OpenStage, input: Input, 
       return stage._tag === "Failing"
         ? whileFailing(rules, life, stage, input)
         // What was held until the gateway takes work again may be something else by now.
-        : andThen(whileActive(rules, life, stage, input, nowMs), (next) => proceed(next, nowMs))
+        : goOnWith(whileActive(rules, life, stage, input, nowMs), nowMs)
   }
+}
+
+const goOnWith = (stepped: Stepped, nowMs: number): Stepped => {
+  const { stage } = stepped[0]
+  return isActive(stage) && stage.activity._tag === "Due"
+    ? andThen(stepped, (life) => proceed(life, nowMs))
+    : stepped
 }
 
 const onLinkUp = (rules: Rules, life: TaskLife, nowMs: number): Stepped => {
