@@ -9,8 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Method from "../protocol/Method.ts"
 import { timeMs } from "./ChatEvent.ts"
 import * as KeptText from "./KeptText.ts"
-import { textOf } from "./MessageText.ts"
-import * as ReplyParts from "./ReplyParts.ts"
+import { joinReply, textOf } from "./MessageText.ts"
 import * as ShortenedText from "./ShortenedText.ts"
 
 /** The run to look for. */
@@ -150,7 +149,7 @@ const findIn = (history: History, sought: Sought, wholeBelow?: number): Finding 
           : []
       )
       return reply.shortened === undefined && sought.merged !== true
-        ? { ...reply, text: ReplyParts.join(parts, reply.text, sought) }
+        ? { ...reply, text: joinReply(parts, reply.text, sought) }
         : reply
     }
   }
