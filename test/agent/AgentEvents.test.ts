@@ -382,6 +382,29 @@ describe("AgentEvents", () => {
       assert.deepStrictEqual((yield* told(events, "halted")).at(-1), halted)
     }))
 
+  it.effect("what a tool tells is gathered ten times a second, and its last word is told", () =>
+    Effect.gen(function*() {
+      const data = (phase: string, step: number) => ({ phase, toolCallId: "c", name: "exec", partialResult: `${step}` })
+      const steps = [data("start", 0), ...Array.from({ length: 198 }, (_, step) => data("update", step))]
+      const working = Stream.mapEffect(
+        Stream.fromIterable([...steps, { ...data("result", 0), result: "done" }]),
+        (told) => Effect.as(Effect.sleep("10 millis"), { _tag: "Event" as const, stream: "tool", data: told })
+      )
+      const said = Effect.as(Effect.sleep("300 millis"), { _tag: "Text" as const, delta: "done" })
+      const { tasks, watching } = yield* agent({
+        client: { token: MemoryAgent.operatorToken },
+        gateway: { agent: () => Stream.concat(working, Stream.fromEffect(said)) }
+      })
+      yield* watching.next("connected")
+      yield* tasks.delegate("work")
+      for (let turn = 0; turn < 300; turn++) yield* TestClock.adjust("10 millis")
+      yield* watching.next("task.reply")
+      const told = watching.seen.flatMap((event) => event.event === "task.tool" ? [event] : [])
+      assert.isAtLeast(told.length, 10)
+      assert.isAtMost(told.length, 25)
+      assert.deepInclude(told.at(-1), { phase: "result", detail: "done" })
+    }))
+
   it.effect("what a run writes is told while it writes, at most ten times a second, and at once to one who comes late", () =>
     Effect.gen(function*() {
       const pieces = Array.from({ length: 50 }, (_, index) => `${index} `)

@@ -3,6 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
+import type * as Tracer from "effect/Tracer"
+import { traceparentOf } from "../../src/connection/RequestTrace.ts"
 import type { SessionFacts } from "../../src/connection/Session.ts"
 import * as Sessions from "../../src/connection/Session.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
@@ -106,6 +108,18 @@ describe("the trace of a request", () => {
         assert.strictEqual(session.counts().pending, 0)
       })
     ))
+
+  it("B21: is written as W3C Trace Context has it, and not at all where a tracer has other names", () => {
+    const [traceId, spanId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
+    const written = (more: Partial<Pick<Tracer.Span, "traceId" | "spanId" | "sampled">>) =>
+      traceparentOf({ traceId, spanId, sampled: true, ...more })
+    assert.strictEqual(written({}), `00-${traceId}-${spanId}-01`)
+    assert.strictEqual(written({ sampled: false }), `00-${traceId}-${spanId}-00`)
+    for (const other of ["0".repeat(32), traceId.toUpperCase(), `${traceId}0`, "native"]) {
+      assert.isUndefined(written({ traceId: other }))
+    }
+    for (const other of ["0".repeat(16), "f067aa0ba902b7", "span"]) assert.isUndefined(written({ spanId: other }))
+  })
 
   it.effect("without a tracer there is none", () =>
     Effect.gen(function*() {

@@ -196,6 +196,14 @@ describe("what waits for one who does not read", () => {
     assert.strictEqual(replyOf(waiting), replyOf(all))
   }, { arbitrary: { seed: 1, runs: 200 } })
 
+  it("is bounded by what the agent thinks, too", () => {
+    const waiting: Array<RunPart> = []
+    for (let index = 0; index < 10_000; index++) append(waiting, { _tag: "Thinking", text: "hm ".repeat(100) })
+    const longest = waiting.map((part) => part._tag === "Thinking" ? part.text.length : 0)
+    assert.isAtMost(Math.max(...longest), 65_536 + 300)
+    assert.isAtMost(waiting.length, 256)
+  })
+
   it("is bounded by what tools say, too", () => {
     const waiting: Array<RunPart> = []
     const told = 3000
