@@ -26,6 +26,7 @@ import * as Endpoint from "../link/Endpoint.ts"
 import { PairingNotifier } from "../pairing/PairingNotifier.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
+import type { Suspension } from "../protocol/Connect.ts"
 import type { PairingNotice } from "../protocol/PairingNotice.ts"
 import type { RunPart } from "../tasks/RunPart.ts"
 import type { TaskEvent, TaskId } from "../tasks/Task.ts"
@@ -108,14 +109,16 @@ const make = Effect.fnUntraced(function*(options: Options) {
   }
   tellGateway(yield* supervisor.gatewayScope)
   let session: Session | undefined
+  let suspension: Suspension | undefined
   // A task may end after the session whose gateway told its end.
   let secrets: ReadonlyArray<Redacted.Redacted> = []
   yield* follow(supervisor.changes, "status", ({ gatewayScope: scope, status }) =>
     Effect.sync(() => {
       tellGateway(scope)
       // What waits for approval beside a session is told by its notice.
-      const same = status._tag === "Connected" && status.session === session
+      const same = status._tag === "Connected" && status.session === session && status.suspension === suspension
       session = status._tag === "Connected" ? status.session : undefined
+      suspension = status._tag === "Connected" ? status.suspension : undefined
       if (session?.secrets !== undefined) secrets = session.secrets
       const event = same ? undefined : fromStatus(status, now())
       if (event !== undefined) publish(event)
@@ -214,7 +217,8 @@ const fromStatus = (status: ConnectionStatus, at: string): AgentEvent | undefine
         scopes: facts.scopes,
         ...(facts.missingScopes.length === 0 ? {} : { missingScopes: facts.missingScopes }),
         ...(facts.clockDeltaMs === undefined ? {} : { clockDeltaMs: facts.clockDeltaMs }),
-        deviceTokenIssued: facts.deviceTokenIssued
+        deviceTokenIssued: facts.deviceTokenIssued,
+        ...(status.suspension === undefined ? {} : { suspension: status.suspension })
       }
     }
     case "Waiting":

@@ -149,7 +149,7 @@ const make = Effect.gen(function*() {
     const status = yield* settled
     const nowMs = yield* Clock.currentTimeMillis
     if (reason !== "OtherGateway") yield* nudge(status, nowMs)
-    const because = reason === "Busy" || reason === "OtherGateway"
+    const because = reason === "Busy" || reason === "OtherGateway" || reason === "Suspended"
       ? queuedWords[reason]
       : why(status, commands, nowMs)
     return answer(

@@ -1,6 +1,7 @@
 /**
  * The layers that the commands are made of: identity and tokens in the state directory, the agent, a one-off session.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -106,7 +107,7 @@ const journal = ({ files }: Settings.Settings, only: RunId | undefined) =>
     )
 
 /** How soon the tasks of a program that was killed are noticed. */
-const takeOverEvery = "20 seconds"
+const takeOverEvery = Duration.seconds(20)
 
 /**
  * An agent on a gateway. Its identity comes from outside, so that one that cannot be opened ends a command before anything
@@ -124,21 +125,19 @@ export const agent = (
     readonly held?: HeldReplies
     /** Takes over this task and no other. */
     readonly only?: RunId
-    /** Tasks of programs that end meanwhile are taken over, too. Not while it is recorded: a replay has no other programs. */
+    /** Tasks of programs that end meanwhile are taken over, too. */
     readonly livesLong?: boolean
     /** A new file for the flight recorder. */
     readonly record?: Option.Option<string>
   }
 ) =>
-  recorded(checked, options.record ?? Option.none())(Agent.layer({
+  recorded(checked, options)(Agent.layer({
     embedded: options.embedded,
     sessionKey: checked.sessionKey,
     taskTimeout: checked.taskTimeout,
     reminderInterval: checked.reminderInterval,
     reminders: checked.reminders,
-    takeOverEvery: options.livesLong === true && Option.isNone(options.record ?? Option.none())
-      ? takeOverEvery
-      : undefined
+    takeOverEvery: options.livesLong === true ? takeOverEvery : undefined
   })).pipe(
     Layer.provide(options.commands),
     Layer.provide(
@@ -153,12 +152,17 @@ export const agent = (
   )
 
 /** Loaded when it is asked for: the other ways to start are faster without it. */
-const recorded = (checked: Settings.Settings, path: Option.Option<string>) => (agent: ReturnType<typeof Agent.layer>) =>
-  Option.isNone(path) ? agent : Layer.unwrap(Effect.gen(function*() {
+const recorded = (
+  checked: Settings.Settings,
+  { livesLong, record = Option.none() }: { readonly livesLong?: boolean; readonly record?: Option.Option<string> }
+) =>
+(agent: ReturnType<typeof Agent.layer>) =>
+  Option.isNone(record) ? agent : Layer.unwrap(Effect.gen(function*() {
     const { version } = yield* Invocation
     const { layer } = yield* Effect.promise(() => import("../recorder/RecordedAgent.ts"))
     const { sessionKey, taskTimeout } = checked
-    return layer({ path: path.value, program: version, sessionKey, taskTimeout })(agent)
+    const shared = livesLong === true ? { takeOverEvery } : {}
+    return layer({ path: record.value, program: version, sessionKey, taskTimeout, ...shared })(agent)
   }))
 
 /** A connection for one command of a person who administers the gateway, under an identity of its own. */

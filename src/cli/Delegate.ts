@@ -225,6 +225,8 @@ const underWay = (event: AgentEvent): string | undefined => {
   switch (event.event) {
     case "connecting":
       return "connecting"
+    case "connected":
+      return event.suspension === undefined ? undefined : "waiting for the gateway, which is suspended"
     case "waiting":
       return "waiting for the gateway"
     case "pairing.required":

@@ -221,6 +221,9 @@ const without = {
 } as const
 
 const connectedLine = (event: EventOf<"connected">, style: Style): string => {
+  if (event.suspension !== undefined) {
+    return style.attention("the gateway is suspended and takes no work; tasks are kept until it goes on")
+  }
   const version = OutsideText.field(event.serverVersion ?? "unknown", { maxLength: OutsideText.lengths.name })
   const token = event.deviceTokenIssued ? "" : ", no device token (this gateway admits the client by its credential)"
   return [

@@ -4,7 +4,7 @@
  * Times are milliseconds of this machine's wall clock, for people. What decides about them is in monotonic time.
  */
 import type { ConnectError, HandshakeError } from "../handshake/HandshakeError.ts"
-import type { RequestId } from "../protocol/Connect.ts"
+import type { RequestId, Suspension } from "../protocol/Connect.ts"
 import type { UpgradeEnd } from "../protocol/PairingNotice.ts"
 import type { PairingReason } from "../protocol/Refusal.ts"
 import type { Request } from "./ScopeRequest.ts"
@@ -65,6 +65,8 @@ export type ConnectionStatus =
     readonly upgrade?: Approval | undefined
     /** How the last request for wider scopes ended, when it did not end in them. */
     readonly declined?: UpgradeEnd | undefined
+    /** The gateway takes no work now; it says when it does again. */
+    readonly suspension?: Suspension | undefined
   }
   | {
     readonly _tag: "Waiting"
@@ -84,15 +86,20 @@ export interface GatewayStatus {
 }
 
 /** A session's status, with what is told of the request beside it. */
-export const connected = (session: Session, request: Request): ConnectionStatus => {
+export const connected = (
+  session: Session,
+  request: Request,
+  suspension: Suspension | undefined
+): ConnectionStatus => {
+  const status = { _tag: "Connected", session, ...(suspension === undefined ? {} : { suspension }) } as const
   switch (request._tag) {
     case "None":
-      return { _tag: "Connected", session }
+      return status
     case "Declined":
-      return { _tag: "Connected", session, declined: request.reason }
+      return { ...status, declined: request.reason }
     case "Open": {
       const { approval } = request.history
-      return { _tag: "Connected", session, ...(approval === undefined ? {} : { upgrade: approval }) }
+      return approval === undefined ? status : { ...status, upgrade: approval }
     }
   }
 }

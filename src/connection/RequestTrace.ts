@@ -6,7 +6,9 @@ import type * as Tracer from "effect/Tracer"
 import type { RequestError } from "./RequestError.ts"
 
 /** The trace of a span, as W3C Trace Context writes it; nothing for one that a tracer names otherwise. */
-export const traceparentOf = ({ sampled, spanId, traceId }: Tracer.Span): string | undefined =>
+export const traceparentOf = (
+  { sampled, spanId, traceId }: Pick<Tracer.Span, "sampled" | "spanId" | "traceId">
+): string | undefined =>
   /^(?!0{32})[0-9a-f]{32}$/.test(traceId) && /^(?!0{16})[0-9a-f]{16}$/.test(spanId)
     ? `00-${traceId}-${spanId}-0${sampled ? 1 : 0}`
     : undefined

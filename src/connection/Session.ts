@@ -1,8 +1,7 @@
 /**
  * One link after hello-ok: requests, their answers, and events.
  *
- * The frame path is synchronous. A frame is parsed once, in the socket's callback, and goes from there to the request that
- * waits for it or to the queues of the subscribers. Everything else is noise: counted and ignored.
+ * The frame path is synchronous: `Receiver` has it.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -14,10 +13,10 @@ import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { Established } from "../handshake/Handshake.ts"
-import * as Monotonic from "../handshake/Monotonic.ts"
 import { tracerOf } from "../handshake/Timeline.ts"
 import { LinkError } from "../link/LinkError.ts"
 import type { Link, LinkHandler } from "../link/Transport.ts"
+import type { Suspension } from "../protocol/Connect.ts"
 import { covers } from "../protocol/Connect.ts"
 import * as Frame from "../protocol/Frame.ts"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
@@ -27,8 +26,9 @@ import * as Deadlines from "./Deadlines.ts"
 import * as EventSubscribers from "./EventSubscribers.ts"
 import * as Metrics from "./Metrics.ts"
 import * as ReadGate from "./ReadGate.ts"
+import * as Receiver from "./Receiver.ts"
 import type { RequestError } from "./RequestError.ts"
-import { AnswerInvalid, fromError, MissingScope, RequestTimeout } from "./RequestError.ts"
+import { AnswerInvalid, MissingScope } from "./RequestError.ts"
 import * as RequestTrace from "./RequestTrace.ts"
 
 /** What the handshake says about a session. */
@@ -142,16 +142,6 @@ export interface Prepared {
 const silentIntervals = 2
 const silentCode = 4000
 
-interface PendingRequest {
-  readonly method: string
-  /** Milliseconds of `ReadGate.nowMs`. */
-  readonly deadlineMs: number
-  readonly timeoutMs: number
-  /** The trace that the frame states. */
-  readonly traceparent: string | undefined
-  readonly resume: (result: Effect.Effect<unknown, RequestError>) => void
-}
-
 /** Typed calls on top of requests. */
 export const callBy = (request: Session["request"]): Session["call"] => (method, params, options) =>
   Effect.flatMap(
@@ -165,73 +155,13 @@ export const callBy = (request: Session["request"]): Session["call"] => (method,
         ))
   )
 
-/** State of one link after hello-ok, from before its dial on. */
-interface Receiver {
-  readonly meters: Metrics.Counters
-  readonly gate: ReadGate.ReadGate
-  readonly subscribers: EventSubscribers.EventSubscribers
-  readonly pending: Map<string, PendingRequest>
-  readonly ended: Deferred.Deferred<LinkError>
-  noise: number
-  lastId: number
-  /** Since when its life is counted, in monotonic milliseconds. */
-  countedSinceMs: number | undefined
-  /** Why the link ended. Made when somebody asks: a link that nobody misses ends without an error. */
-  end: (() => LinkError) | undefined
-  /** Called once, when the link ends. */
-  onEnd: (() => void) | undefined
-  /** Nobody can ask anything before the session is open. */
-  secrets: ReadonlyArray<Redacted.Redacted>
-}
-
-const noteNoise = (self: Receiver): void => {
-  self.noise++
-  self.meters.noise()
-}
-
-const settle = (self: Receiver, { error, id, ok, payload }: Frame.ResponseFrame): void => {
-  const request = self.pending.get(id)
-  if (request === undefined) return noteNoise(self)
-  self.pending.delete(id)
-  if (ok) {
-    self.meters.request("ok")
-    return request.resume(Effect.succeed(payload))
-  }
-  const refusal = fromError(request.method, error, self.secrets)
-  self.meters.request(refusal._tag === "MissingScope" ? "missing_scope" : "refused")
-  request.resume(Effect.fail(refusal))
-}
-
-const finish = (self: Receiver, why: () => LinkError): void => {
-  if (self.end !== undefined) return
-  let error: LinkError | undefined
-  self.end = () => error ??= why()
-  const waiting = [...self.pending.values()]
-  self.pending.clear()
-  for (const request of waiting) {
-    self.meters.request("link_lost")
-    request.resume(Effect.fail(self.end()))
-  }
-  if (self.countedSinceMs !== undefined) {
-    self.meters.sessionEnded(Monotonic.nowMs(self.gate.clock) - self.countedSinceMs)
-  }
-  EventSubscribers.end(self.subscribers)
-  Deferred.doneUnsafe(self.ended, Effect.sync(self.end))
-  self.onEnd?.()
-}
-
-/** A request timed out: it leaves the register, so that a late answer counts as noise. */
-const expire = (self: Receiver, id: string, { method, resume, timeoutMs }: PendingRequest): void => {
-  self.pending.delete(id)
-  self.meters.request("timeout")
-  resume(Effect.fail(new RequestTimeout({ method, timeoutMs })))
-}
+type Limit = Pick<Receiver.PendingRequest, "deadlineMs" | "timeoutMs">
 
 /** A session as its owner has it. Callers have the part that `Session` names. */
 export class LiveSession implements Session {
   readonly facts: SessionFacts
   readonly secrets: ReadonlyArray<Redacted.Redacted>
-  readonly #receiver: Receiver
+  readonly #receiver: Receiver.Receiver
   readonly #link: Link
   readonly #deadlines: Deadlines.Deadlines
   readonly #limitBytes: number
@@ -243,7 +173,7 @@ export class LiveSession implements Session {
   #takesTrace = true
 
   constructor(
-    receiver: Receiver,
+    receiver: Receiver.Receiver,
     { hello, link, secrets = [] }: Pick<Established, "hello" | "link" | "secrets">,
     facts: SessionFacts,
     requestTimeout: Duration.Duration,
@@ -260,6 +190,7 @@ export class LiveSession implements Session {
     const tickMs = hello.policy?.tickIntervalMs
     this.#silentMs = tickMs === undefined ? Number.POSITIVE_INFINITY : silentIntervals * tickMs
     receiver.secrets = secrets
+    receiver.suspension ??= hello.snapshot?.suspension?.phase
     receiver.gate.link = link
     // The time of the handshake does not count as silence.
     ReadGate.hear(receiver.gate)
@@ -276,7 +207,7 @@ export class LiveSession implements Session {
     return (method, params, options) =>
       Effect.withFiber((fiber) =>
         tracerOf(fiber) === undefined
-          ? this.#ask(method, params, options)
+          ? this.#ask(method, params, this.#limitOf(options))
           : RequestTrace.trace(method, (span) => this.#askWithin(span, method, params, options))
       )
   }
@@ -300,6 +231,17 @@ export class LiveSession implements Session {
     }
   }
 
+  /** What the gateway last said of a suspension; nothing while it takes work, and on releases that do not tell. */
+  get suspension(): Suspension | undefined {
+    const phase = this.#receiver.suspension
+    return phase === "accepting" ? undefined : phase
+  }
+
+  /** Calls `listener` when that changes, in place of the one before. */
+  onSuspension(listener: (() => void) | undefined): void {
+    this.#receiver.onSuspension = listener
+  }
+
   /** Counts how long the session lives, because its owner uses it. */
   countLife(sinceMs: number): void {
     this.#receiver.countedSinceMs = sinceMs
@@ -311,7 +253,7 @@ export class LiveSession implements Session {
 
   /** Ends the session, whose link goes on. */
   close(): void {
-    finish(this.#receiver, () => new LinkError({ reason: "Ended", phase: "session" }))
+    Receiver.finish(this.#receiver, () => new LinkError({ reason: "Ended", phase: "session" }))
   }
 
   /** Calls `listener` when the link ends, in place of the one before. At once if it has ended. */
@@ -320,6 +262,7 @@ export class LiveSession implements Session {
     if (this.#receiver.end !== undefined) listener?.()
   }
 
+  /** Both requests have one deadline, so that a gateway without traces does not make the caller wait longer. */
   #askWithin(
     span: Tracer.Span,
     method: string,
@@ -327,21 +270,25 @@ export class LiveSession implements Session {
     options?: RequestOptions
   ): Effect.Effect<unknown, RequestError> {
     const traceparent = this.#takesTrace ? RequestTrace.traceparentOf(span) : undefined
-    if (traceparent === undefined) return this.#ask(method, params, options)
-    return Effect.catchIf(this.#ask(method, params, options, traceparent), RequestTrace.refusesTrace, () => {
+    const limit = this.#limitOf(options)
+    if (traceparent === undefined) return this.#ask(method, params, limit)
+    return Effect.catchIf(this.#ask(method, params, limit, traceparent), RequestTrace.refusesTrace, () => {
       this.#takesTrace = false
-      return this.#ask(method, params, options)
+      return this.#ask(method, params, limit)
     })
+  }
+
+  #limitOf(options?: RequestOptions): Limit {
+    const timeoutMs = Duration.toMillis(options?.timeout ?? this.#requestTimeout)
+    return { timeoutMs, deadlineMs: ReadGate.nowMs(this.#receiver.gate) + timeoutMs }
   }
 
   #ask(
     method: string,
     params: unknown,
-    options?: RequestOptions,
+    { deadlineMs, timeoutMs }: Limit,
     traceparent?: string
   ): Effect.Effect<unknown, RequestError> {
-    const timeoutMs = Duration.toMillis(options?.timeout ?? this.#requestTimeout)
-    const deadlineMs = ReadGate.nowMs(this.#receiver.gate) + timeoutMs
     const sent = Effect.callback<unknown, RequestError>((resume) =>
       this.#send(params, { method, deadlineMs, timeoutMs, resume, traceparent })
     )
@@ -351,7 +298,7 @@ export class LiveSession implements Session {
   }
 
   /** Gives what has to happen when the caller is interrupted, once the frame is on its way. */
-  #send(params: unknown, request: PendingRequest): Effect.Effect<void> | void {
+  #send(params: unknown, request: Receiver.PendingRequest): Effect.Effect<void> | void {
     const { end, meters, pending } = this.#receiver
     const { method, resume, traceparent } = request
     if (end !== undefined) {
@@ -388,7 +335,7 @@ export class LiveSession implements Session {
     if (end !== undefined) return Number.POSITIVE_INFINITY
     const silentAtMs = ReadGate.heardAtMs(gate) + this.#silentMs
     if (silentAtMs <= nowMs) {
-      finish(
+      Receiver.finish(
         this.#receiver,
         () => new LinkError({ reason: "Silent", phase: "session", closeCode: silentCode })
       )
@@ -397,7 +344,7 @@ export class LiveSession implements Session {
     }
     let next = silentAtMs
     for (const [id, request] of pending) {
-      if (request.deadlineMs <= nowMs) expire(this.#receiver, id, request)
+      if (request.deadlineMs <= nowMs) Receiver.expire(this.#receiver, id, request)
       else next = Math.min(next, request.deadlineMs)
     }
     return next
@@ -412,31 +359,9 @@ export const prepare: Effect.Effect<Prepared> = Effect.map(
 
 /** `prepare` for a caller that has the clock and the counters. */
 export const prepareWith = (clock: Clock.Clock, meters: Metrics.Counters): Prepared => {
-  const gate = ReadGate.make(clock)
-  const receiver: Receiver = {
-    meters,
-    gate,
-    subscribers: EventSubscribers.make(gate, meters),
-    pending: new Map(),
-    ended: Deferred.makeUnsafe(),
-    noise: 0,
-    lastId: 0,
-    countedSinceMs: undefined,
-    end: undefined,
-    onEnd: undefined,
-    secrets: []
-  }
+  const receiver = Receiver.make(clock, meters)
   return {
-    handler: {
-      onText: (text) => {
-        ReadGate.hear(gate)
-        const frame = Frame.parse(text)
-        if (frame?.type === "event") EventSubscribers.offer(receiver.subscribers, frame)
-        else if (frame?.type === "res") settle(receiver, frame)
-        else noteNoise(receiver)
-      },
-      onClose: (error) => finish(receiver, () => error)
-    },
+    handler: Receiver.handlerOf(receiver),
     open: Effect.fnUntraced(function*(established, facts, { requestTimeout }) {
       const scope = yield* Scope.Scope
       const session = new LiveSession(receiver, established, facts, requestTimeout, scope)

@@ -127,7 +127,16 @@ const decide = (self: Connection, input: ConnectStep.Input): ConnectStep.Decisio
 /** Publishes how the request for wider scopes stands, beside a session. */
 const tellRequest = (self: Connection, request: Request): void => {
   const { now: { status } } = self
-  if (status._tag === "Connected") tell(self, connected(status.session, request))
+  if (status._tag === "Connected") tell(self, connected(status.session, request, status.suspension))
+}
+
+/** Publishes that the gateway of a session takes no more work, or takes work again. */
+const tellSuspension = (self: Connection, session: LiveSession): void => {
+  const { now } = self
+  if (now.status._tag !== "Connected" || now.status.session !== session) return
+  const { suspension: _, ...status } = now.status
+  const { suspension } = session
+  publish(self, { ...now, status: suspension === undefined ? status : { ...status, suspension } })
 }
 
 /** Publishes a session with the request for wider scopes beside it. A session that has those scopes ends the request. */
@@ -136,9 +145,11 @@ const tellSession = (self: Connection, live: Attempt.Live, ways: Widening.Ways):
   if (scopes !== undefined) {
     self.settings = { ...self.settings, scopes: [...new Set([...self.settings.scopes, ...scopes])] }
   }
-  live.session.countLife(live.sinceMs)
-  tell(self, connected(live.session, self.widening.scopes.request))
-  settleSession(self, Effect.succeed(live.session))
+  const { session } = live
+  session.countLife(live.sinceMs)
+  session.onSuspension(() => tellSuspension(self, session))
+  tell(self, connected(session, self.widening.scopes.request, session.suspension))
+  settleSession(self, Effect.succeed(session))
 }
 
 const settleSession = (self: Connection, session: Effect.Effect<Session>): void => {

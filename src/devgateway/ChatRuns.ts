@@ -25,8 +25,8 @@ interface Run extends RunEvents.Run {
 
 interface Session {
   readonly transcript: Transcript.Transcript
-  /** Messages that came while a run was active. */
-  readonly queue: Array<string>
+  /** Messages that came while a run was active, with their idempotency keys. */
+  readonly queue: Array<{ readonly key: string; readonly text: string }>
   active: Run | undefined
 }
 
@@ -45,7 +45,10 @@ export interface ChatRuns {
     respond: Respond
   ) => void
   readonly abort: (params: { readonly sessionKey: string; readonly runId?: string }, respond: Respond) => void
-  /** Answers with the end of a run as soon as there is one, or with `timeout`, after 30 s unless told otherwise. */
+  /**
+   * Answers with the end of a run as soon as there is one, else with `pending` for a message in the queue and with `timeout`,
+   * after 30 s unless told otherwise.
+   */
   readonly wait: (params: { readonly runId: string; readonly timeoutMs?: number }, respond: Respond) => void
   /** Ends all runs without an event and forgets idempotency keys, as a process that ends does. History is kept. */
   readonly stop: () => void
@@ -113,8 +116,9 @@ export const make = (options: {
 }): ChatRuns => {
   const { newId, nowMs } = options
   const events = RunEvents.make(options)
-  const ends = RunEnds.make(options)
   const sessions = makeSessions(options)
+  const isQueued = (runId: string) => sessions.all().some(({ queue }) => queue.some(({ key }) => key === runId))
+  const ends = RunEnds.make({ ...options, isQueued })
   const started = new Map<string, number>()
   const known = new Set<string>() // idempotency keys since the last start
 
@@ -126,20 +130,14 @@ export const make = (options: {
   const succeed = (run: Run) => {
     const settled = events.succeeded(run)
     if (run.text !== "") addReply(run, "stop")
-    const { terminalReply } = settled
-    ends.record(run.runId, run.startedAtMs, {
-      status: "ok",
-      stopReason: "stop",
-      livenessState: "working",
-      terminalReply
-    })
+    ends.record(run.runId, { status: "ok", terminalReply: settled.terminalReply })
     events.final(run, settled)
   }
 
   const fail = (run: Run, error: AgentFailed) => {
     const failed = events.failed(run, error)
     addReply(run, "error")
-    ends.record(run.runId, run.startedAtMs, { status: "error", error: error.errorMessage, livenessState: "blocked" })
+    ends.record(run.runId, { status: "error", error: error.errorMessage })
     events.error(run, failed)
   }
 
@@ -152,8 +150,11 @@ export const make = (options: {
 
   const next = (session: Session) => {
     session.active = undefined
-    const message = session.queue.shift()
-    if (message !== undefined) launch(session, newId(), message, true)
+    const queued = session.queue.shift()
+    if (queued !== undefined) {
+      ends.record(queued.key, { status: "ok" })
+      launch(session, newId(), queued.text, true)
+    }
     options.changed()
   }
 
@@ -197,8 +198,7 @@ export const make = (options: {
       respond({ payload: { runId, status: "started" } })
       if (session.active === undefined) launch(session, runId, text, false)
       else {
-        session.queue.push(text)
-        ends.record(runId, nowMs(), { status: "ok" })
+        session.queue.push({ key: runId, text })
         options.publish("chat", { runId, sessionKey: session.transcript.key, seq: 1, state: "final" }, "readers")
       }
       options.changed()
@@ -226,7 +226,7 @@ export const make = (options: {
       }
       cancel(run)
       if (run.text !== "") addReply(run, "aborted")
-      ends.record(run.runId, run.startedAtMs, { status: "error", error: "aborted", stopReason: "rpc" })
+      ends.record(run.runId, { status: "error", error: "aborted", stopReason: "rpc" })
       events.aborted(run, () => respond({ payload: { ok: true, aborted: true, runIds: [run.runId] } }))
       next(session)
     },

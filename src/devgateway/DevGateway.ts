@@ -32,6 +32,7 @@ import * as Connect from "./Connect.ts"
 import * as CredentialCheck from "./CredentialCheck.ts"
 import * as Fault from "./Fault.ts"
 import * as Handshake from "./Handshake.ts"
+import type { SuspensionPhase } from "./Hello.ts"
 import * as Ids from "./Ids.ts"
 import * as Link from "./Link.ts"
 import * as Links from "./Links.ts"
@@ -121,6 +122,11 @@ export interface Interface {
   readonly dropAll: (code: number, reason?: string) => Effect.Effect<void>
   /** Sends an event to every client that has its hello-ok. */
   readonly broadcast: (event: string, payload: unknown) => Effect.Effect<void>
+  /**
+   * Takes no work, or takes work again (`accepting`), and tells every client so. Runs go on; every request is refused, as 2026.9.6
+   * refuses it. A gateway that is started takes work.
+   */
+  readonly suspend: (phase: SuspensionPhase) => Effect.Effect<void>
   /** Sends `shutdown`, closes with 1012. Until `start`, every new link is closed with 1006. */
   readonly stop: Effect.Effect<void>
   /** Pairings, tokens and history are kept; runs and the memory of idempotency keys are gone. */
@@ -152,6 +158,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   const script = Fault.makeScript(options.faults ?? [])
   let stopped = false
+  let suspension: SuspensionPhase = "accepting"
   let life = { bootId: newId(), atMs: nowMs() }
 
   const book = PairingBook.make({ pendingLifeMs, merges: scopeUpgrades, newRequestId: newId, newToken })
@@ -189,7 +196,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     publish: (event, payload) => links.publish(event, payload, Links.approvers),
     changed
   })
-  const methods = Methods.make({ book, chat, approvals, links, nowMs, scopeUpgrades })
+  const methods = Methods.make({ book, chat, approvals, links, nowMs, scopeUpgrades, suspension: () => suspension })
   const judge = Connect.makeJudge({
     settings: {
       auth: options.auth,
@@ -208,6 +215,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     protocol: protocol.current,
     tickIntervalMs: Duration.toMillis(tickInterval),
     scopeUpgrades,
+    suspension: () => suspension,
     deadline: options.handshakeDeadline ?? "15 seconds",
     started: () => life,
     observation,
@@ -240,18 +248,6 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
   }
 
-  const upgrade: Interface["upgrade"] = ({ address = "127.0.0.1" }) => {
-    const refusal = stopped
-      ? { status: 0, body: "" }
-      : script.takeUpgradeRefusal(observation.attempts() + 1) ?? (links.silent(address) >= maxSilentLinks
-        ? { status: 503, body: "Too many unauthenticated sockets" }
-        : undefined)
-    if (refusal === undefined) return undefined
-    observation.attempt()
-    changed()
-    return refusal
-  }
-
   const tick = () => links.publish("tick", { ts: nowMs() }, (_, { fault }) => fault.tickLoss !== true)
 
   const stop = () => {
@@ -267,6 +263,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   const start = () => {
     if (!stopped) return
     stopped = false
+    suspension = "accepting"
     life = { bootId: newId(), atMs: nowMs() }
     changed()
   }
@@ -276,10 +273,15 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   return {
     accept,
-    upgrade,
+    upgrade: upgradeOf(links, script, observation, () => stopped),
     ...ownerOf(book, approvals, links, nowMs),
     dropAll: (code, reason = "") => Effect.sync(() => links.endAll(code, reason)),
     broadcast: (event, payload) => Effect.sync(() => links.publish(event, payload, Links.everyone)),
+    suspend: (phase) =>
+      Effect.sync(() => {
+        suspension = phase
+        links.publish("gateway.suspension", { phase }, Links.everyone)
+      }),
     stop: Effect.sync(stop),
     start: Effect.sync(start),
     script: (...faults) => Effect.sync(() => script.add(faults)),
@@ -289,6 +291,24 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     awaitState: observation.awaitState
   }
 })
+
+const upgradeOf = (
+  links: Links.Links,
+  script: Fault.FaultScript,
+  observation: Observation.Observation,
+  isStopped: () => boolean
+): Interface["upgrade"] =>
+({ address = "127.0.0.1" }) => {
+  const refusal = isStopped()
+    ? { status: 0, body: "" }
+    : script.takeUpgradeRefusal(observation.attempts() + 1) ?? (links.silent(address) >= maxSilentLinks
+      ? { status: 503, body: "Too many unauthenticated sockets" }
+      : undefined)
+  if (refusal === undefined) return undefined
+  observation.attempt()
+  observation.changed()
+  return refusal
+}
 
 const logFailure = ({ number }: Link.Link, cause: unknown) =>
   Effect.annotateLogs(Effect.logError("a connection failed", Cause.die(cause)), { connection: number })

@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Frame from "../protocol/Frame.ts"
 import type { Granted } from "./Connect.ts"
-import { health, hello } from "./Hello.ts"
+import { health, hello, type SuspensionPhase } from "./Hello.ts"
 import * as Link from "./Link.ts"
 import type { Observation } from "./Observation.ts"
 import * as ParamsCheck from "./ParamsCheck.ts"
@@ -43,6 +43,7 @@ export const make = (options: {
   readonly protocol: number
   readonly tickIntervalMs: number
   readonly scopeUpgrades: boolean
+  readonly suspension: () => SuspensionPhase
   readonly deadline: Duration.Input
   /** Of the gateway's present start. */
   readonly started: () => { readonly bootId: string; readonly atMs: number }
@@ -82,6 +83,7 @@ export const make = (options: {
       startedAtMs: atMs,
       tickIntervalMs: options.tickIntervalMs,
       scopeUpgrades: options.scopeUpgrades,
+      suspension: options.suspension(),
       method,
       role: session.role,
       scopes: session.scopes,

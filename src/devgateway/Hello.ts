@@ -7,6 +7,9 @@ import { createHash } from "node:crypto"
 import type { IssuedToken } from "./PairingBook.ts"
 import { methodParams, scopeUpgradeMethods } from "./ParamsCheck.ts"
 
+/** Whether the gateway takes work, as it tells clients. */
+export type SuspensionPhase = "accepting" | "preparing" | "draining" | "prepared"
+
 export const mainSessionKey = "agent:main:main"
 
 const events = [
@@ -65,6 +68,7 @@ export const hello = (facts: {
   readonly startedAtMs: number
   readonly tickIntervalMs: number
   readonly scopeUpgrades: boolean
+  readonly suspension: SuspensionPhase
   readonly method: "token" | "password" | "none" | "device-token"
   readonly role: string
   readonly scopes: ReadonlyArray<string>
@@ -85,7 +89,7 @@ export const hello = (facts: {
     capabilities: []
   },
   snapshot: {
-    suspension: { phase: "accepting" },
+    suspension: { phase: facts.suspension },
     presence: [{
       host: "devgateway",
       ip: "127.0.0.1",

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Frame from "../protocol/Frame.ts"
 import type { Approvals } from "./Approvals.ts"
 import type { ChatRuns } from "./ChatRuns.ts"
-import { health } from "./Hello.ts"
+import { health, type SuspensionPhase } from "./Hello.ts"
 import type { Session } from "./Link.ts"
 import type { Links } from "./Links.ts"
 import { type PairingBook, satisfies } from "./PairingBook.ts"
@@ -77,6 +77,7 @@ export const make = (options: {
   readonly links: Pick<Links, "isConnected" | "endDevice">
   readonly nowMs: () => number
   readonly scopeUpgrades: boolean
+  readonly suspension: () => SuspensionPhase
 }): Methods => {
   const { approvals, book, chat, links, nowMs } = options
 
@@ -178,6 +179,8 @@ export const make = (options: {
     if (scope !== undefined && !satisfies(session.scopes, scope)) {
       return respond({ error: Refusals.missingScope(scope) })
     }
+    const phase = options.suspension()
+    if (phase !== "accepting") return respond({ error: Refusals.suspended(method, phase) })
     const complaint = ParamsCheck.complaint(ParamsCheck.methodParams[method], sent)
     const params = Option.getOrUndefined(decodeMethodParams(sent))
     if (complaint !== undefined || params === undefined) {

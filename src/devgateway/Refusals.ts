@@ -151,6 +151,15 @@ export const stillStarting = (retryAfterMs: number): Refusal => ({
   closeReason: "gateway starting"
 })
 
+/** What a request is answered while the gateway is suspended. Nothing was done. */
+export const suspended = (method: string, phase: string): ErrorShape => ({
+  code: "UNAVAILABLE",
+  message: `${method} unavailable during gateway suspension`,
+  retryable: true,
+  retryAfterMs: 1000,
+  details: { method, reason: "gateway-suspending", phase }
+})
+
 export type PairingReason = "not-paired" | "scope-upgrade" | "role-upgrade" | "metadata-upgrade"
 
 const pairingMessages: Record<PairingReason, readonly [message: string, hint: string]> = {

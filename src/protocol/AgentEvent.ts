@@ -7,7 +7,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { DeviceId, RequestId } from "./Connect.ts"
+import { DeviceId, RequestId, Suspension } from "./Connect.ts"
 import { PlaceCommands, UpgradeEnd } from "./PairingNotice.ts"
 import { PairingReason } from "./Refusal.ts"
 import { ShellCommand } from "./ShellCommand.ts"
@@ -101,7 +101,9 @@ export const AgentEvent = Schema.Union([
     /** The gateway's clock minus this machine's, in milliseconds; absent when the gateway sent no challenge. */
     clockDeltaMs: Schema.optionalKey(Schema.Finite),
     /** False is a success too: the gateway admitted this client without giving it a token. */
-    deviceTokenIssued: Schema.Boolean
+    deviceTokenIssued: Schema.Boolean,
+    /** The gateway takes no work now; absent while it does. The event comes again when that changes. */
+    suspension: Schema.optionalKey(Suspension)
   }),
   event("waiting", { cause: Failure, retryAt: Schema.String }),
   event("paused", {}),

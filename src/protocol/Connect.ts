@@ -181,6 +181,19 @@ const granting = <S extends Schema.Constraint>(part: S, nothing: S["Type"]) =>
   Schema.optionalKey(Schema.catchDecoding<S>(() => Effect.succeedSome(nothing))(part))
 
 /**
+ * Whether a gateway takes work, from 2026.9 on: `preparing` while it looks for work under way, `draining` until that is done, and
+ * `prepared` while its host may freeze it. (OpenClaw docs, gateway/external-apps.)
+ */
+export const SuspensionPhase = Schema.Literals(["accepting", "preparing", "draining", "prepared"])
+export type SuspensionPhase = typeof SuspensionPhase.Type
+/** Whether a value is a phase that this program knows. */
+export const isSuspensionPhase = Schema.is(SuspensionPhase)
+
+/** A phase in which the gateway takes no work. */
+export const Suspension = Schema.Literals(["preparing", "draining", "prepared"])
+export type Suspension = typeof Suspension.Type
+
+/**
  * What a session keeps of `hello-ok`. The wire object has some fifteen kilobytes; the rest is dropped here. Every part but
  * the protocol number may be missing: old releases send no `auth`, and a local client may get no token.
  */
@@ -206,7 +219,9 @@ export const HelloOk = Schema.Struct({
     { scopes: [] }
   ),
   snapshot: lenient(Schema.Struct({
-    uptimeMs: lenient(Bounds.within(Bounds.uptimeMs))
+    uptimeMs: lenient(Bounds.within(Bounds.uptimeMs)),
+    /** From 2026.9 on. */
+    suspension: lenient(Schema.Struct({ phase: SuspensionPhase }))
   })),
   policy: lenient(Schema.Struct({
     maxPayload: lenient(Bounds.within(Bounds.frameBytes)),

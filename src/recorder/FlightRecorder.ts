@@ -43,6 +43,7 @@ export interface Options {
   /** Settings of the agent's tasks, for the header. */
   readonly sessionKey?: string | undefined
   readonly taskTimeout?: Duration.Duration | undefined
+  readonly takeOverEvery?: Duration.Duration | undefined
 }
 
 /** The recording could not begin. Nothing was started. */
@@ -272,6 +273,7 @@ const makeHeader = Effect.fnUntraced(function*(options: Options, redactor: Redac
       ? {}
       : { stored: { token: redactor.secret(Redacted.value(stored.token)), scopes: redactor.names(stored.scopes) } }),
     ...(options.sessionKey === undefined ? {} : { sessionKey: redactor.sessionKey(options.sessionKey) }),
-    ...(options.taskTimeout === undefined ? {} : { taskTimeoutMs: Duration.toMillis(options.taskTimeout) })
+    ...(options.taskTimeout === undefined ? {} : { taskTimeoutMs: Duration.toMillis(options.taskTimeout) }),
+    ...(options.takeOverEvery === undefined ? {} : { takeOverEveryMs: Duration.toMillis(options.takeOverEvery) })
   } satisfies Header
 })

@@ -177,18 +177,30 @@ const journal: Layer.Layer<TaskJournal, never, FlightRecorder | TaskJournal> = L
     const inner = yield* TaskJournal
     const open = new Map<RunId, TaskId>()
     const aborted = new Set<RunId>()
-    const noteTasks = (tasks: ReadonlyArray<JournalRecord>) =>
+    let claimed: string | undefined
+    const noteTasks = (gatewayScope: string, tasks: ReadonlyArray<JournalRecord>) =>
       Effect.sync(() => {
+        // It is asked for one gateway once, and then now and then.
+        const again = claimed === gatewayScope
+        claimed = gatewayScope
+        if (again && tasks.length === 0) return
         for (const { abortRequested, runId, taskId } of tasks) {
           open.set(runId, taskId)
           if (abortRequested === true) aborted.add(runId)
         }
-        note((redactor) => ({ kind: "takenUp", tasks: tasks.map((task) => openTaskOf(task, redactor)) }))
+        note((redactor) => ({
+          kind: "takenUp",
+          tasks: tasks.map((task) => openTaskOf(task, redactor)),
+          ...(again ? { again } : {})
+        }))
       })
     return TaskJournal.of({
       ...inner,
       claim: (gatewayScope) =>
-        inner.claim(gatewayScope).pipe(Effect.tap(noteTasks), Effect.tapError(() => noteTasks([]))),
+        inner.claim(gatewayScope).pipe(
+          Effect.tap((tasks) => noteTasks(gatewayScope, tasks)),
+          Effect.tapError(() => noteTasks(gatewayScope, []))
+        ),
       put: (entry) => Effect.tap(inner.put(entry), () => Effect.sync(() => void open.set(entry.runId, entry.taskId))),
       remove: (runId, ended) =>
         Effect.suspend(() => {

@@ -74,7 +74,9 @@ export const Header = Schema.Struct({
   /** The device token that was stored for this gateway, as a stand-in. */
   stored: maybe(Schema.Struct({ token: Text, scopes: Schema.Array(Text) })),
   sessionKey: maybe(Text),
-  taskTimeoutMs: maybe(Wait)
+  taskTimeoutMs: maybe(Wait),
+  /** How often the journal was asked for tasks of programs that had ended. */
+  takeOverEveryMs: maybe(Wait)
 })
 export type Header = typeof Header.Type
 
@@ -93,6 +95,7 @@ export const State = Schema.Struct({
   /** The wait for wider scopes beside a session, and how the last one ended that did not bring them. */
   upgrade: maybe(Approval),
   declined: maybe(Text),
+  suspension: maybe(Text),
   checking: maybe(Schema.Boolean),
   /** Until the next try or the next ask, in milliseconds. */
   inMs: maybe(Schema.Finite),
@@ -181,8 +184,11 @@ export const Entry = Schema.Union([
   entry("reconfigured", { settings: Settings }),
   /** The client was told to ask for wider scopes. */
   entry("upgradeScopes", { scopes: Schema.Array(ScopeName) }),
-  /** Tasks of earlier processes for the present gateway, which the journal gave to this process. */
-  entry("takenUp", { tasks: Schema.Array(OpenTask) }),
+  /**
+   * Tasks of earlier processes for the present gateway, which the journal gave to this process. `again`: when it was asked once more,
+   * for those of programs that had ended meanwhile.
+   */
+  entry("takenUp", { tasks: Schema.Array(OpenTask), again: maybe(Schema.Boolean) }),
   entry("delegated", { task: Schema.Int, text: Text, sessionKey: maybe(Text) }),
   /** The ids that the task got. */
   entry("accepted", { task: Schema.Int, taskId: Id, runId: Id }),

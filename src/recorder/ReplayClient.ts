@@ -2,6 +2,7 @@
  * The client of a replay: the one that was recorded, from the handshake to the tasks, with stand-ins for everything around it,
  * and what it has done so far.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
@@ -160,7 +161,8 @@ const layer = (
 ): Layer.Layer<Supervisor | TaskRunner> =>
   TaskRunner.layer({
     ...(header.sessionKey === undefined ? {} : { sessionKey: header.sessionKey }),
-    ...(header.taskTimeoutMs === undefined ? {} : { timeout: Duration.millis(header.taskTimeoutMs) })
+    ...(header.taskTimeoutMs === undefined ? {} : { taskTimeout: Duration.millis(header.taskTimeoutMs) }),
+    ...(header.takeOverEveryMs === undefined ? {} : { takeOverEvery: Duration.millis(header.takeOverEveryMs) })
   }).pipe(
     Layer.provideMerge(Supervisor.layer),
     Layer.provide(Handshake.layer),
@@ -196,24 +198,33 @@ const stored = (header: Header, settings: GatewaySettings): Layer.Layer<TokenSto
   ).pipe(Layer.provide(TokenStore.layerMemory))
 }
 
+/** How long after the question the journal's answer may have been recorded, in milliseconds. */
+const answerMs = 1000
+
 /** A journal in memory that gives the recorded tasks of earlier processes, each time that it is asked. */
 const journal = (entries: ReadonlyArray<Entry>): Layer.Layer<TaskJournal> => {
-  const taken = entries.flatMap((entry) => entry.kind === "takenUp" ? [entry.tasks] : [])
+  const taken = entries.flatMap((entry) => entry.kind === "takenUp" ? [entry] : [])
+  const first = taken.filter(({ again }) => again !== true)
+  const again = taken.filter((entry) => entry.again === true)
   return Layer.effect(
     TaskJournal,
     Effect.map(TaskJournal, (inner) => {
-      let times = 0
+      let claimed: string | undefined
+      const next = (gatewayScope: string, nowMs: number) => {
+        if (gatewayScope === claimed) return (again[0]?.at ?? Infinity) <= nowMs + answerMs ? again.shift() : undefined
+        claimed = gatewayScope
+        return first.shift()
+      }
       return TaskJournal.of({
         ...inner,
         claim: (gatewayScope) =>
-          Effect.sync(() =>
-            (taken[times++] ?? []).map((task) => ({
+          Effect.map(Clock.currentTimeMillis, (nowMs) =>
+            (next(gatewayScope, nowMs)?.tasks ?? []).map((task) => ({
               ...task,
               taskId: TaskId.make(task.taskId),
               runId: RunId.make(task.runId),
               gatewayScope
-            }))
-          )
+            })))
       })
     })
   ).pipe(Layer.provide(TaskJournal.layerMemory))

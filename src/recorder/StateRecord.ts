@@ -39,7 +39,8 @@ export const describe = (status: ConnectionStatus, nowMs: number, redactor: Reda
         deviceTokenIssued: facts.deviceTokenIssued,
         ...(facts.clockDeltaMs === undefined ? {} : { clockDeltaMs: facts.clockDeltaMs }),
         ...(status.upgrade === undefined ? {} : { upgrade: approvalOf(status.upgrade, redactor) }),
-        ...(status.declined === undefined ? {} : { declined: status.declined })
+        ...(status.declined === undefined ? {} : { declined: status.declined }),
+        ...(status.suspension === undefined ? {} : { suspension: status.suspension })
       }
     }
     case "Waiting":
@@ -140,6 +141,7 @@ export const summary = (state: State): string => {
     state.scopes === undefined ? "" : `scopes ${state.scopes.join(" ") || "none"}`,
     state.upgrade === undefined ? "" : `wider scopes wait for request ${state.upgrade.requestId ?? "unknown"}`,
     state.declined === undefined ? "" : `wider scopes declined (${state.declined})`,
+    state.suspension === undefined ? "" : `suspended (${state.suspension})`,
     state.inMs === undefined ? "" : `next in ${(state.inMs / 1000).toFixed(1)} s`
   ].filter((part) => part !== "").join("  ")
 }

@@ -84,8 +84,11 @@ export const sameSession = (asked: string, told: string | undefined): boolean =>
 const globalKey = "global"
 
 /** The step in the payload of a `chat` event. An absent state is final, as in the earliest releases. */
-export const decodeChat = (payload: unknown): Option.Option<ChatEvent> =>
-  Option.flatMap(decodeChatPayload(payload), (chat) => Option.fromUndefinedOr(fromChat(chat)))
+export const decodeChat = (payload: unknown): Option.Option<ChatEvent> => Option.fromUndefinedOr(readChat(payload))
+
+/** The same, without an option: every piece of a reply passes here. */
+export const readChat = (payload: unknown): ChatEvent | undefined =>
+  isChatPayload(payload) ? fromChat(payload) : undefined
 
 /** The phase in the payload of an `agent` event; none for streams of text, usage and the like. */
 export const decodeAgent = (payload: unknown): Option.Option<AgentPhase> => {
@@ -114,17 +117,18 @@ export const timeMs = (value: unknown): number | undefined => {
 }
 const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/
 
-const ChatPayload = Schema.Struct({
-  state: Schema.optionalKey(Schema.Unknown),
-  phase: Schema.optionalKey(Schema.Unknown),
-  message: Schema.optionalKey(Schema.Unknown),
-  text: Schema.optionalKey(Schema.Unknown),
-  content: Schema.optionalKey(Schema.Unknown),
-  timestamp: Schema.optionalKey(Schema.Unknown),
-  errorMessage: Schema.optionalKey(Schema.Unknown),
-  stopReason: Schema.optionalKey(Schema.Unknown)
-})
-const decodeChatPayload = Schema.decodeUnknownOption(ChatPayload)
+/** Each field is looked at where it is used. */
+interface ChatPayload {
+  readonly state?: unknown
+  readonly phase?: unknown
+  readonly message?: unknown
+  readonly text?: unknown
+  readonly content?: unknown
+  readonly timestamp?: unknown
+  readonly errorMessage?: unknown
+  readonly stopReason?: unknown
+}
+const isChatPayload = (value: unknown): value is ChatPayload => Predicate.isObject(value)
 
 const OptionalText = Schema.optionalKey(Schema.NullOr(Schema.String))
 const decodeAgentPayload = Schema.decodeUnknownOption(Schema.Struct({
@@ -132,7 +136,7 @@ const decodeAgentPayload = Schema.decodeUnknownOption(Schema.Struct({
   data: Schema.Struct({ phase: Schema.String, name: OptionalText, error: OptionalText })
 }))
 
-const fromChat = (chat: typeof ChatPayload.Type): ChatEvent | undefined => {
+const fromChat = (chat: ChatPayload): ChatEvent | undefined => {
   switch (chat.state) {
     case "status":
       return Predicate.isString(chat.phase) ? { _tag: "Status", phase: phaseLabel(chat.phase) } : undefined

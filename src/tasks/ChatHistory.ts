@@ -9,8 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Method from "../protocol/Method.ts"
 import { timeMs } from "./ChatEvent.ts"
 import * as KeptText from "./KeptText.ts"
-import { textOf } from "./MessageText.ts"
-import * as ReplyParts from "./ReplyParts.ts"
+import { joinReply, textOf } from "./MessageText.ts"
 import * as ShortenedText from "./ShortenedText.ts"
 
 /** The run to look for. */
@@ -24,6 +23,8 @@ export interface Sought {
   readonly merged?: boolean
   /** Runs whose replies were given to other tasks. */
   readonly claimed?: ReadonlySet<string>
+  /** The gateway had the message: it answered, or told something of the run. */
+  readonly received?: boolean
   /** The beginning of the reply, as far as it was heard. */
   readonly heard?: string
   /** The version of the gateway. */
@@ -65,7 +66,7 @@ export interface HistoryView {
   readonly finding: Finding
   /** See `isBusy`. */
   readonly busy: boolean | undefined
-  /** See `isUnkept`. */
+  /** The gateway may have had the message, although the history does not show it: see `isUnkept` and `replacementOf`. */
   readonly unkept: boolean
   /** The key under which the gateway files the session that was asked for, on releases that say it. */
   readonly sessionKey: string | undefined
@@ -75,7 +76,7 @@ export interface HistoryView {
 export const view = (history: History, sought: Sought, wholeBelow?: number): HistoryView => ({
   finding: findIn(history, sought, wholeBelow),
   busy: isBusyIn(history),
-  unkept: isUnkeptIn(history),
+  unkept: isUnkeptIn(history) || replacementOf(messagesIn(history), sought) !== -1,
   sessionKey: sessionKeyIn(history)
 })
 
@@ -120,9 +121,13 @@ const decode = Schema.decodeUnknownOption(Method.chatHistory.answer)
 const findIn = (history: History, sought: Sought, wholeBelow?: number): Finding => {
   if (isActive(history, sought.runId)) return { _tag: "Running" }
   if (isQueued(history, sought.runId)) return { _tag: "Running", queued: true }
-  const messages = history.messages.flatMap((message) => Option.toArray(decodeMessage(message)))
+  const messages = messagesIn(history)
   const isOurs = KeptText.matcher(asWritten(sought.summary))
-  const asked = messages.findLastIndex((message) => isAsking(message, sought, isOurs))
+  const own = messages.findLastIndex((message) => isAsking(message, sought, isOurs))
+  // Of a message that the gateway did not have, another one may have been replaced.
+  const asked = own === -1 && sought.received === true && sought.merged !== true
+    ? replacementOf(messages, sought)
+    : own
   const runs = runsOf(messages, asked, sought.runId)
   const stopped = messages.find((message) => hasRunId(message.openclawAbort, sought.runId))
   if (stopped !== undefined) return { _tag: "Aborted", text: textOf(stopped) }
@@ -144,11 +149,14 @@ const findIn = (history: History, sought: Sought, wholeBelow?: number): Finding 
           : []
       )
       return reply.shortened === undefined && sought.merged !== true
-        ? { ...reply, text: ReplyParts.join(parts, reply.text, sought) }
+        ? { ...reply, text: joinReply(parts, reply.text, sought) }
         : reply
     }
   }
 }
+
+const messagesIn = ({ messages }: History): ReadonlyArray<Message> =>
+  messages.flatMap((message) => Option.toArray(decodeMessage(message)))
 
 const replied = (message: Message, wholeBelow?: number): Replied => {
   const text = textOf(message)
@@ -241,6 +249,18 @@ const withoutStamp = (text: string): string =>
 const resumed = "[System] Your previous turn was interrupted by a gateway restart"
 const isResumption = (message: Message): boolean => message.role === "user" && textOf(message).includes(resumed)
 
+/**
+ * The message with which 2026.8, started again under a run, goes on in place of the one that began the run, which is then no
+ * longer there. A message that came in between may be the one that it replaces. -1 where there is none.
+ */
+const replacementOf = (messages: ReadonlyArray<Message>, { notBeforeMs }: Sought): number => {
+  const first = messages.findIndex((message) =>
+    message.role === "user" && (timeMs(message.timestamp) ?? Infinity) >= notBeforeMs
+  )
+  const message = messages[first]
+  return message !== undefined && isResumption(message) ? first : -1
+}
+
 /** The text of a message as its sender wrote it. */
 const asWritten = (text: string): string => {
   const repeated = text.indexOf(resumed)
@@ -249,13 +269,16 @@ const asWritten = (text: string): string => {
   return withoutStamp(before.replace(/^\[Queued [^\]\n]*\]\s*/, ""))
 }
 
-/** The run of a message and, behind it with no other message between, those that went on with it. */
+/** The run of a message and, in it or behind it with no other message between, those that went on with it. */
 const runsOf = (messages: ReadonlyArray<Message>, asked: number, runId: string): ReadonlySet<string> => {
   const runs = new Set([runId])
   if (asked === -1) return runs
-  for (const message of messages.slice(asked + 1)) {
+  for (const [index, message] of messages.slice(asked).entries()) {
     if (message.role !== "user") continue
-    if (!isResumption(message)) break
+    if (!isResumption(message)) {
+      if (index === 0) continue
+      break
+    }
     const run = runOf(message)
     if (run !== undefined) runs.add(run)
   }

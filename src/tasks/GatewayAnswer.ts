@@ -43,7 +43,7 @@ import type {
   TaskLife,
   Unanswered
 } from "./TaskLife.ts"
-import { entryOf, unanswered } from "./TaskLife.ts"
+import { entryOf, takesWork, unanswered } from "./TaskLife.ts"
 
 /** A gateway that continues what its own restart interrupted begins within this time after the start of its process. */
 const resumptionMs = 60_000
@@ -54,7 +54,7 @@ export const onSaved = (life: TaskLife, stage: ActiveStage, ok: boolean, nowMs: 
   // Meanwhile an event showed that another process has sent it.
   if (stage._tag !== "Waiting") return proceed(withActivity(life, stage, due.Settle), nowMs)
   if (!ok) return pause(life, stage, "Send", recheckMs)
-  if (!life.linked) return stay(withActivity(life, stage, due.Send))
+  if (!takesWork(life)) return stay(withActivity(life, stage, due.Send))
   const given = unanswered(stage, { _tag: "Sending", news: false }, activity.sentAtMs, nowMs)
   return [{ ...life, stage: given }, [{ _tag: "Send" }]]
 }

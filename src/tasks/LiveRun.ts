@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import type { RunPart } from "./RunPart.ts"
+import type { RunPart, ToolPart } from "./RunPart.ts"
 import type { TaskOutcome } from "./Task.ts"
 
 export interface LiveRun {
@@ -26,6 +26,8 @@ export interface LiveRun {
 const waitingAtMost = 256
 /** How long the thoughts that wait for one follower may be, in UTF-16 code units. */
 const thoughtsAtMost = 65_536
+/** How much of arguments and results of tools may wait for one follower, in UTF-16 code units, give or take one part. */
+const contentAtMost = 1_048_576
 
 interface Follower {
   readonly waiting: Array<RunPart>
@@ -70,8 +72,25 @@ export const append = (waiting: Array<RunPart>, part: RunPart): void => {
     case "ToolEnded":
     case "Ended":
   }
-  if (waiting.length >= waitingAtMost) collapse(waiting)
+  if (waiting.length >= waitingAtMost || (isTool(part) && contentOf(waiting) >= contentAtMost)) collapse(waiting)
   waiting.push(part)
+}
+
+const isTool = (part: RunPart): part is ToolPart =>
+  part._tag === "ToolStarted" || part._tag === "ToolUpdated" || part._tag === "ToolEnded"
+
+const lengths = new WeakMap<ToolPart, number>()
+
+/** How much of tools waits. What a part has is counted once. */
+const contentOf = (waiting: ReadonlyArray<RunPart>): number => {
+  let sum = 0
+  for (const part of waiting) {
+    if (!isTool(part)) continue
+    const length = lengths.get(part) ?? JSON.stringify(part.content ?? null).length
+    lengths.set(part, length)
+    sum += length
+  }
+  return sum
 }
 
 /** Leaves the reply alone of what waits, behind a count of the rest. */
@@ -97,8 +116,10 @@ export const make = (text: string, ended: TaskOutcome | undefined): LiveRun => {
 
   const tell = (part: RunPart) => {
     for (const follower of followers) {
+      // One who has something to take was woken for it.
+      const isIdle = follower.waiting.length === 0
       append(follower.waiting, part)
-      wake(follower)
+      if (isIdle) wake(follower)
     }
   }
   const tellText = (whole: string) => {

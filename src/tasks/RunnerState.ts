@@ -192,7 +192,7 @@ const holdsLane = ({ stage }: TaskLife): boolean => stage._tag !== "Ended" || st
 const queuedReason = (status: ConnectionStatus): QueuedReason | undefined => {
   switch (status._tag) {
     case "Connected":
-      return undefined
+      return status.suspension === undefined ? undefined : "Suspended"
     case "AwaitingApproval":
       return "AwaitingApproval"
     case "Connecting":

@@ -9,7 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Source from "../broadcast/Source.ts"
 import type { Session } from "../connection/Session.ts"
 import type { EventFrame } from "../protocol/Frame.ts"
-import { addressOf, decodeAgent, decodeChat, decodePart } from "./ChatEvent.ts"
+import { addressOf, decodeAgent, decodePart, readChat } from "./ChatEvent.ts"
 import type { LiveRun } from "./LiveRun.ts"
 import type { Link, RunnerState } from "./RunnerState.ts"
 import { hear } from "./SessionSubscriptions.ts"
@@ -78,10 +78,10 @@ const route = (state: RunnerState, { post }: TaskMailbox, frame: EventFrame) => 
     if (frame.event === "chat" && state.merged.size > 0) routeOther(state, post, frame.payload, address.sessionKey)
   } else if (address.sessionKey !== undefined && !state.isSession(cell, address.sessionKey)) {
     // The gateway's settings may give our session another key. Otherwise the event is not ours.
-    const event = frame.event === "chat" ? Option.getOrUndefined(decodeChat(frame.payload)) : undefined
+    const event = frame.event === "chat" ? readChat(frame.payload) : undefined
     post(cell, { _tag: "Misaddressed", told: address.sessionKey, event })
   } else if (frame.event === "chat") {
-    const event = Option.getOrUndefined(decodeChat(frame.payload))
+    const event = readChat(frame.payload)
     if (event !== undefined) post(cell, { _tag: "ChatTold", event })
   } else {
     if (cell.live !== undefined) tellPart(cell.live, frame.payload)
@@ -103,6 +103,6 @@ const routeOther = (
 ) => {
   for (const cell of state.merged) {
     if (!state.isSession(cell, sessionKey)) continue
-    if (Option.exists(decodeChat(payload), ({ _tag }) => _tag === "Final")) post(cell, { _tag: "OtherRunEnded" })
+    if (readChat(payload)?._tag === "Final") post(cell, { _tag: "OtherRunEnded" })
   }
 }

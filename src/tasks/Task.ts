@@ -14,11 +14,12 @@ export type RunId = typeof RunId.Type
 
 /**
  * Why a task is kept instead of sent. `AwaitingApproval`: a person has to approve the device. `Offline`: no link at the
- * moment. `Paused` and `Halted`: no link until a person acts. `Busy`: an earlier task of the same session is not done.
+ * moment. `Paused` and `Halted`: no link until a person acts. `Suspended`: the gateway takes no work, and says when it does
+ * again. `Busy`: an earlier task of the same session is not done.
  * `OtherGateway`: the settings name another gateway now. The task, sent or not, goes on when they name its own again, in
  * this process or a later one.
  */
-export type QueuedReason = "AwaitingApproval" | "Offline" | "Paused" | "Halted" | "Busy" | "OtherGateway"
+export type QueuedReason = "AwaitingApproval" | "Offline" | "Paused" | "Halted" | "Suspended" | "Busy" | "OtherGateway"
 
 /** What is known of a run whose end was not seen. */
 export interface Evidence {

@@ -20,7 +20,7 @@ import type {
   Stepped,
   TaskLife
 } from "./TaskLife.ts"
-import { answered, entryOf, queued, reasonOf, sent } from "./TaskLife.ts"
+import { answered, entryOf, queued, reasonOf, sent, takesWork } from "./TaskLife.ts"
 
 /** How often the gateway is asked again for a run whose end may have been missed. */
 export const recheckMs = 5000
@@ -77,7 +77,8 @@ export const show = (life: TaskLife, stage: OpenStage): Stepped => {
 export const proceed = (life: TaskLife, nowMs: number): Stepped => {
   const { stage } = life
   if (!isActive(stage) || stage.activity._tag !== "Due" || !life.linked || !life.turn) return stay(life)
-  return stage.activity.next === "Settle" ? settle(life, stage, nowMs) : send(life, stage, nowMs)
+  if (stage.activity.next === "Settle") return settle(life, stage, nowMs)
+  return takesWork(life) ? send(life, stage, nowMs) : stay(life)
 }
 
 const send = (life: TaskLife, stage: ActiveStage, nowMs: number): Stepped => {

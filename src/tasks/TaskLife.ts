@@ -35,7 +35,7 @@ export interface Subject {
 
 export interface TaskLife {
   readonly subject: Subject
-  /** Why tasks of the connection's gateway have to wait; nothing while there is a session. */
+  /** Why tasks of the connection's gateway have to wait; nothing while there is a session whose gateway takes work. */
   readonly waitsFor: QueuedReason | undefined
   /** The settings name another gateway than the task's. */
   readonly away: boolean
@@ -397,6 +397,9 @@ export const taskOf = (life: TaskLife): Task => {
 export const reasonOf = ({ away, turn, waitsFor }: TaskLife): QueuedReason | undefined =>
   away ? "OtherGateway" : waitsFor ?? (turn ? undefined : "Busy")
 
+/** Whether the gateway can be given a task now. A suspended one would refuse it, and the next status says when it ends. */
+export const takesWork = ({ linked, waitsFor }: TaskLife): boolean => linked && waitsFor !== "Suspended"
+
 /** Whether it waits for its reply in another run, whose end is news for it. */
 export const isMerged = ({ stage }: TaskLife): boolean => stage._tag === "Answered" && stage.merged
 
@@ -438,6 +441,7 @@ export const soughtOf = (
     notBeforeMs: sentAtMs + clockDeltaMs - clockErrorMs,
     merged: stage._tag === "Answered" && stage.merged,
     claimed,
+    received: stage._tag === "Answered",
     heard: stage._tag === "Answered" ? stage.partial : "",
     release: serverVersion
   }

@@ -57,7 +57,10 @@ const stepOpen = (rules: Rules, life: TaskLife, stage: OpenStage, input: Input, 
     case "Accepted":
       return andThen(show(life, stage), (shown) => proceed(shown, nowMs))
     case "ConnectionChanged":
-      return show({ ...life, waitsFor: input.waitsFor, away: input.away }, stage)
+      return andThen(
+        show({ ...life, waitsFor: input.waitsFor, away: input.away }, stage),
+        (shown) => proceed(shown, nowMs)
+      )
     case "LinkUp":
       return onLinkUp(rules, life, nowMs)
     case "LinkLost":
@@ -75,8 +78,16 @@ const stepOpen = (rules: Rules, life: TaskLife, stage: OpenStage, input: Input, 
     default:
       return stage._tag === "Failing"
         ? whileFailing(rules, life, stage, input)
-        : whileActive(rules, life, stage, input, nowMs)
+        // What was held until the gateway takes work again may be something else by now.
+        : goOnWith(whileActive(rules, life, stage, input, nowMs), nowMs)
   }
+}
+
+const goOnWith = (stepped: Stepped, nowMs: number): Stepped => {
+  const { stage } = stepped[0]
+  return isActive(stage) && stage.activity._tag === "Due"
+    ? andThen(stepped, (life) => proceed(life, nowMs))
+    : stepped
 }
 
 const onLinkUp = (rules: Rules, life: TaskLife, nowMs: number): Stepped => {

@@ -96,6 +96,7 @@ export const queuedWords: Readonly<Record<QueuedReason, string>> = {
   Offline: "It is sent as soon as the gateway is back.",
   Paused: "It is sent when the connection is resumed.",
   Halted: "It is sent when the connection works again; that needs somebody to act.",
+  Suspended: "The gateway is suspended; the task is sent as soon as it takes work again.",
   Busy: "An earlier task of the same conversation is not done; this one is sent after it.",
   OtherGateway: "It is for another gateway than the one that the connection goes to now;"
     + " it waits until the settings name its own again."

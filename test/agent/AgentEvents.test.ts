@@ -123,6 +123,28 @@ describe("AgentEvents", () => {
       assert.deepStrictEqual((yield* told(events, "waiting")).at(-1), waiting)
     }))
 
+  it.effect("G15: a suspended gateway is told as that, its tasks as kept; each is run once when it takes work again", () =>
+    Effect.gen(function*() {
+      const { events, gateway, tasks, watching } = yield* agent({ client: { token: MemoryAgent.operatorToken } })
+      assert.notProperty(yield* watching.next("connected"), "suspension")
+      yield* gateway.suspend("draining")
+      assert.include(yield* watching.next("connected"), { suspension: "draining" })
+      const { runId, taskId } = yield* tasks.delegate("one")
+      assert.include(yield* watching.next("task.queued"), { taskId, reason: "Suspended" })
+      assert.include((yield* told(events, "connected")).at(-1), { suspension: "draining" })
+      yield* gateway.suspend("prepared")
+      assert.include(yield* watching.next("connected"), { suspension: "prepared" })
+      yield* gateway.dropAll(1012)
+      yield* watching.next("waiting")
+      yield* TestClock.adjust("5 seconds")
+      assert.include(yield* watching.next("connected"), { suspension: "prepared" })
+      yield* gateway.suspend("accepting")
+      assert.notProperty(yield* watching.next("connected"), "suspension")
+      yield* TestClock.adjust("5 seconds")
+      assert.include(yield* watching.next("task.reply"), { taskId, text: "echo: one" })
+      assert.deepStrictEqual([...(yield* gateway.stats).runs], [[runId, 1]])
+    }))
+
   it.effect("a certificate that halts a first start and is waited for later says what follows, each time", () =>
     Effect.gen(function*() {
       const portal = new TlsUntrusted({
@@ -358,6 +380,29 @@ describe("AgentEvents", () => {
       assert.isTrue(halted.event === "halted" && halted.error.owner !== undefined)
       assert.notInclude(yield* encode(halted), "wrong-token")
       assert.deepStrictEqual((yield* told(events, "halted")).at(-1), halted)
+    }))
+
+  it.effect("what a tool tells is gathered ten times a second, and its last word is told", () =>
+    Effect.gen(function*() {
+      const data = (phase: string, step: number) => ({ phase, toolCallId: "c", name: "exec", partialResult: `${step}` })
+      const steps = [data("start", 0), ...Array.from({ length: 198 }, (_, step) => data("update", step))]
+      const working = Stream.mapEffect(
+        Stream.fromIterable([...steps, { ...data("result", 0), result: "done" }]),
+        (told) => Effect.as(Effect.sleep("10 millis"), { _tag: "Event" as const, stream: "tool", data: told })
+      )
+      const said = Effect.as(Effect.sleep("300 millis"), { _tag: "Text" as const, delta: "done" })
+      const { tasks, watching } = yield* agent({
+        client: { token: MemoryAgent.operatorToken },
+        gateway: { agent: () => Stream.concat(working, Stream.fromEffect(said)) }
+      })
+      yield* watching.next("connected")
+      yield* tasks.delegate("work")
+      for (let turn = 0; turn < 300; turn++) yield* TestClock.adjust("10 millis")
+      yield* watching.next("task.reply")
+      const told = watching.seen.flatMap((event) => event.event === "task.tool" ? [event] : [])
+      assert.isAtLeast(told.length, 10)
+      assert.isAtMost(told.length, 25)
+      assert.deepInclude(told.at(-1), { phase: "result", detail: "done" })
     }))
 
   it.effect("what a run writes is told while it writes, at most ten times a second, and at once to one who comes late", () =>

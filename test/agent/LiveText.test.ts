@@ -32,6 +32,12 @@ const read = (batches: ReadonlyArray<ReadonlyArray<RunPart>>) => {
 const text = (piece: string): RunPart => ({ _tag: "Text", text: piece })
 
 describe("LiveText", () => {
+  it("a reply that is told anew goes on before a pair of which half is the same", () => {
+    const [one, other] = ["a\u{1f600}", "a\u{1f601}"]
+    const { told } = read([[text(one)], [{ _tag: "Replaced", text: other }]])
+    assert.deepInclude(told[1], { from: 1, text: other.slice(1) })
+  })
+
   it("a batch is one event of text, from where it goes on", () => {
     const { told } = read([[text("one"), text(", two")], [{ _tag: "Thinking", text: "hm" }], [text(", three")]])
     assert.deepStrictEqual(told, [

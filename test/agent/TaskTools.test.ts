@@ -149,6 +149,19 @@ describe("task tools", () => {
       assert.match((yield* status(taskId)).message, /\n````\nthe ``` end\n````$/)
     }))
 
+  it.effect("on a suspended gateway it says so, and sends the task by itself", () =>
+    Effect.gen(function*() {
+      const { delegate, gateway, runner, status, supervisor } = yield* tools(admitted)
+      yield* connected(supervisor)
+      yield* gateway.suspend("draining")
+      const { message, status: how, task_id = "" } = yield* delegate("one")
+      assert.strictEqual(how, "queued")
+      assert.include(message, `Task ${task_id} is kept and not sent yet. The gateway is suspended;`)
+      yield* gateway.suspend("accepting")
+      yield* runner.await(TaskId.make(task_id))
+      assert.strictEqual((yield* status(task_id)).status, "completed")
+    }))
+
   it.effect("without a link it says so, and sends the task by itself", () =>
     Effect.gen(function*() {
       const { delegate, gateway, runner, status, supervisor } = yield* tools(admitted)

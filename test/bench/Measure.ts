@@ -77,6 +77,7 @@ export const measure = async (
     sample([programs.path("Embedding"), "start", stub.url, scale], {
       env: { NODE_COMPILE_CACHE: join(programs.folder, "compile-cache") }
     })
+  const deltas = () => sample([programs.path("Deltas"), "deltas", stub.url, scale])
   const cli = () => Cli.delegate(stub, programs.folder)
   const ofAgents = (count: number, idleMs: number) =>
     tried(`${count.toLocaleString("en")} agents`, async () => {
@@ -109,6 +110,7 @@ export const measure = async (
         keep("Ours", "embedding", await tried("bundled", embedding))
         keep("Ours", "cli", await tried("`openclaw-device delegate`", cli))
       }
+      if (probe === "small") keep("Ours", "deltas", await tried("pieces of a reply", deltas))
     }
     for (const { count, idleMs, rounds } of plan.agents) {
       if (round < rounds) agents.set(count, [...(agents.get(count) ?? []), await ofAgents(count, idleMs)])

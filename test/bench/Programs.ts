@@ -24,7 +24,7 @@ const clients = {
   Ours: "./Ours.ts"
 } as const
 export type ClientName = keyof typeof clients
-export type Program = ClientName | "Agents" | "Embedding"
+export type Program = ClientName | "Agents" | "Deltas" | "Embedding"
 
 /** Below this folder, so that packages and the library itself are found. */
 const runFolder = (parent: string) => mkdtempSync(join(parent, ".run-"))
@@ -71,6 +71,7 @@ export const build = async (): Promise<Programs> => {
     await Promise.all([
       ...names.map((name) => program(name, sample(name))),
       program("Agents", { entryPoints: [join(here, "Agents.ts")] }),
+      program("Deltas", { entryPoints: [join(here, "Deltas.ts")] }),
       embedding()
     ])
   } catch (error) {

@@ -22,6 +22,7 @@ interface Request {
     readonly everyMs?: number
     readonly idempotencyKey?: string
     readonly sessionKey?: string
+    readonly message?: string
   }
 }
 
@@ -47,6 +48,21 @@ const pace = (socket: WebSocket, count: number, bytes: number, everyMs: number):
     if (sent >= count || socket.readyState !== WebSocket.OPEN) clearInterval(timer)
   }, 1)
 }
+
+/** A part of a reply as `chat` events tell it, of some 200 bytes: the text so far, which begins anew before it is longer. */
+const chatDelta = (runId: string, sessionKey: string, seq: number) =>
+  JSON.stringify({
+    type: "event",
+    event: "chat",
+    seq,
+    payload: {
+      runId,
+      sessionKey,
+      seq,
+      state: "delta",
+      message: { role: "assistant", content: [{ type: "text", text: "x".repeat(1 + seq % 20) }] }
+    }
+  })
 
 /** The reply to a task, in the last of the events that a real run sends. */
 const reply = (runId: string, sessionKey: string) =>
@@ -109,8 +125,10 @@ server.on("connection", (socket) => {
         tick()
         return void ticks.refresh()
       case "chat.send": {
-        const { idempotencyKey = "", sessionKey = "" } = params
+        const { idempotencyKey = "", message = "", sessionKey = "" } = params
         answer({ runId: idempotencyKey, status: "started" })
+        const deltas = Number(/^deltas (\d+)$/.exec(message)?.[1] ?? 0)
+        for (let seq = 1; seq <= deltas; seq++) socket.send(chatDelta(idempotencyKey, sessionKey, seq))
         return socket.send(reply(idempotencyKey, sessionKey))
       }
       default:

@@ -23,7 +23,8 @@ const poisoned = (event: AgentEvent): unknown => {
   const poison = (value: unknown, key: string): unknown =>
     typeof value === "string"
       ? ["start", "update", "result"].includes(value)
-          || ["event", "deviceId", "requestId", "previousRequestId", "reason", "outcome", "place"].includes(key)
+          || ["event", "deviceId", "requestId", "previousRequestId", "reason", "outcome", "place", "suspension"]
+            .includes(key)
         ? value
         : `${value}${hostile}`
       : Array.isArray(value)
@@ -111,6 +112,18 @@ describe("render", () => {
     assert.strictEqual(ended("rejected"), "more scopes: rejected; it works on with those that it has")
     assert.include(ended("replaced"), "rejected, or expired")
     assert.strictEqual(ended(), "no longer waiting for approval")
+  })
+
+  it("a suspended gateway is said to be one, in place of what else is known of the session", () => {
+    const connected = { at, event: "connected", protocol: 4, scopes: [], deviceTokenIssued: true } as const
+    const line = "the gateway is suspended and takes no work; tasks are kept until it goes on"
+    assert.strictEqual(render({ ...connected, suspension: "draining" }, plain), line)
+    assert.match(render(connected, plain) ?? "", /^connected /)
+    const kept = render({ at, event: "task.queued", taskId: "12345678", reason: "Suspended" }, plain)
+    assert.strictEqual(
+      kept,
+      "task 12345678 kept: The gateway is suspended; the task is sent as soon as it takes work again."
+    )
   })
 
   /** What a gateway would have a person do, as this program would say it. */

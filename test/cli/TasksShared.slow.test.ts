@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -108,6 +109,39 @@ describe.concurrent("tasks of programs that share a state directory", () => {
         assert.deepStrictEqual(replies, ["echo: water the plants", "echo: feed the cat"])
         assert.strictEqual((yield* run("tasks", "list")).stdout[0], "No task is open.")
         yield* runsOnce
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+
+  it.live.each([false, true])(
+    "G15 B07: a `run` that lives on takes over the task of one that is killed, within 30 s, and tells the reply once; recorded: %s",
+    (isRecorded) =>
+      Effect.gen(function*() {
+        const { finishAgent, run, runsOnce, start } = yield* setting
+        const recording = `${yield* Cli.temporaryDirectory}/living.ndjson`
+        const record = isRecorded ? ["--record", recording] : []
+        const living = yield* start("run", "--json", "--session", "agent:main:living", ...record)
+        yield* living.nextEvent("connected")
+        const killed = yield* start("run", "--json", "--session", "agent:main:killed")
+        yield* killed.nextEvent("connected")
+        yield* killed.stdinWrite("water the plants")
+        const taskId = yield* sentTask(killed)
+        yield* killed.signal("SIGKILL")
+        yield* killed.exit
+        // It is at work until somebody has taken it over.
+        const owner = Effect.map(Effect.flatMap(run("tasks", "list", "--json"), lines), ([open]) => open?.pid)
+        const [took] = yield* Effect.timed(Effect.repeat(owner, { until: (pid) => pid === living.pid }))
+        assert.isBelow(Duration.toMillis(took), 30_000)
+        yield* finishAgent
+        const reply = yield* living.nextEvent("task.reply")
+        assert.deepInclude(reply, { taskId, text: "echo: water the plants" })
+        yield* living.signal("SIGTERM")
+        yield* living.exit
+        const events = yield* Cli.eventsOf(living)
+        assert.lengthOf(events.filter(({ event }) => event === "task.reply"), 1)
+        assert.strictEqual((yield* run("tasks", "list")).stdout[0], "No task is open.")
+        yield* runsOnce
+        if (isRecorded) assert.strictEqual((yield* run("replay", recording)).code, 0)
       }).pipe(Effect.provide(Cli.platform)),
     limit
   )

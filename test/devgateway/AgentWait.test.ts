@@ -47,10 +47,7 @@ describe("agent.wait", () => {
       assert.deepStrictEqual(at(wait("key-1", 0), "payload"), {
         runId: "key-1",
         status: "ok",
-        startedAt: startMs,
         endedAt: startMs + 1,
-        stopReason: "stop",
-        livenessState: "working",
         terminalReply: { disposition: "visible", text: "done" }
       })
     }))

@@ -99,6 +99,27 @@ describe.each(Effect.runSync(releases))("runs on OpenClaw %s", (release) => {
     )
 
     it.effect(
+      "B21: a task whose trace the release refuses is run once, by one call of the model",
+      () =>
+        CountingTracer.installed(() =>
+          Effect.gen(function*() {
+            const { agent, model, sessionKey } = yield* begin()
+            const summary = `with a trace ${randomUUID().slice(0, 8)}`
+            const { runId, taskId } = yield* agent.tasks.delegate(summary, { sessionKey })
+            assert.strictEqual(completed(yield* agent.outcome(taskId)), `echo: ${summary}`)
+            const sends = agent.frames.filter(({ from, text }) =>
+              from === "client" && text.includes('"method":"chat.send"') && text.includes(runId)
+            )
+            const traced = sends.map(({ text }) => text.includes('"traceparent":"00-'))
+            // A request before it may have shown that the release refuses traces.
+            assert.include(release >= "2026.8" ? ["true"] : ["true,false", "false"], traced.join())
+            assert.lengthOf(model.prompts.filter((prompt) => prompt.includes(summary)), 1)
+          })
+        ),
+      60_000
+    )
+
+    it.effect(
       "G14: a gateway that is killed after the run ended, and started again, still gives the reply",
       () =>
         Effect.gen(function*() {

@@ -144,7 +144,9 @@ export const facts = (recordings: unknown): unknown => {
       const events = at(scene, "events")
       const kinds = Array.isArray(events) ? [...new Set(events.map(kindOf))].toSorted() : []
       const later = Object.entries(Object(at(scene, "later"))).flatMap(([what, answer]) =>
-        what.includes("history") || what.includes("at the end") ? [] : [[what, factsOf(answer)]]
+        (what.includes("history") && at(answer, "payload") !== undefined) || what.includes("at the end")
+          ? []
+          : [[what, factsOf(answer)]]
       )
       return [name, { kinds, later: Object.fromEntries(later) }]
     })
@@ -330,8 +332,9 @@ const attached = Effect.fnUntraced(function*(client: RawClient) {
   )
   const later: Record<string, unknown> = {}
   const sendWith = Effect.fnUntraced(function*(name: string, message: string, attachments: ReadonlyArray<unknown>) {
-    later[name] = yield* send(client, "attached", message, { idempotencyKey: `run-${name}`, attachments })
-    yield* Effect.ignore(until(client, `run-${name}`, isEnd, 20))
+    const answer = yield* send(client, "attached", message, { idempotencyKey: `run-${name}`, attachments })
+    later[name] = answer
+    if (answer.error === undefined) yield* Effect.ignore(until(client, `run-${name}`, isEnd, 20))
     later[`${name}, at the end`] = client.events.findLast(({ event, payload }) =>
       event === "chat" && at(payload, "runId") === `run-${name}`
     )?.payload ?? null

@@ -2,6 +2,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
@@ -15,6 +16,8 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Admission } from "../../src/connection/Admission.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
+import type { Agent as GatewayAgent } from "../../src/devgateway/Agent.ts"
+import { echo } from "../../src/devgateway/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { GatewayConfig } from "../../src/handshake/GatewayConfig.ts"
 import { Handshake } from "../../src/handshake/Handshake.ts"
@@ -33,6 +36,7 @@ import * as Recording from "../../src/recorder/Recording.ts"
 import * as Replay from "../../src/recorder/Replay.ts"
 import { RunId, TaskId } from "../../src/tasks/Task.ts"
 import { TaskJournal, TaskJournalError } from "../../src/tasks/TaskJournal.ts"
+import type { Options as TaskOptions } from "../../src/tasks/TaskRunner.ts"
 import { TaskRunner } from "../../src/tasks/TaskRunner.ts"
 import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
 import * as MemoryFiles from "../storage/MemoryFiles.ts"
@@ -73,7 +77,9 @@ const recording = <A, E>(
   )
 
 /** The agent of these tests has no events and no notices. */
-const agent = TaskRunner.layer().pipe(Layer.provideMerge(Supervisor.layer), Layer.provide(Handshake.layer))
+const agentWith = (options?: TaskOptions) =>
+  TaskRunner.layer(options).pipe(Layer.provideMerge(Supervisor.layer), Layer.provide(Handshake.layer))
+const agent = agentWith()
 
 const draw = (value: number) => () => ({ kind: "draw" as const, value })
 
@@ -312,10 +318,15 @@ describe("tasks and aborts of other processes", () => {
   }
 
   /** A recorded agent with this journal, on a gateway whose agent never answers. */
-  const recordedWith = (journal: Layer.Layer<TaskJournal>, made: MemoryFiles.Disk) =>
-    RecordedAgent.layer({ path })(Layer.fresh(agent)).pipe(
+  const recordedWith = (
+    journal: Layer.Layer<TaskJournal>,
+    made: MemoryFiles.Disk,
+    takeOverEvery?: Duration.Duration,
+    answers: GatewayAgent = () => Stream.never
+  ) =>
+    RecordedAgent.layer({ path, takeOverEvery })(Layer.fresh(agentWith({ takeOverEvery }))).pipe(
       Layer.provide(Layer.mergeAll(
-        MemoryTransport.layer.pipe(Layer.provide(DevGateway.layerTest({ agent: () => Stream.never }))),
+        MemoryTransport.layer.pipe(Layer.provide(DevGateway.layerTest({ agent: answers }))),
         Layer.orDie(GatewayConfig.layer({ token: Redacted.make("operator-token") })),
         Device.layer,
         Admission.layer,
@@ -370,6 +381,36 @@ describe("tasks and aborts of other processes", () => {
         const entries = recording.entries.filter((entry) => entry.kind !== kind)
         assert.isDefined((yield* Replay.run({ ...recording, entries }, { toleranceMs: 0 })).difference, kind)
       }
+    }))
+
+  it.effect("G15 B07: the task of a program that ends meanwhile is taken over, and so it is in the replay", () =>
+    Effect.gen(function*() {
+      const made = disk()
+      let asked = 0
+      const journal = Layer.effect(
+        TaskJournal,
+        Effect.map(
+          TaskJournal,
+          (inner) => TaskJournal.of({ ...inner, claim: () => Effect.sync(() => ++asked === 4 ? [earlier] : []) })
+        )
+      ).pipe(Layer.provide(TaskJournal.layerMemory))
+      yield* Effect.gen(function*() {
+        const tasks = yield* TaskRunner
+        for (let second = 0; second < 90; second++) yield* TestClock.adjust("1 second")
+        assert.include(yield* tasks.await(earlier.taskId), { _tag: "Completed", text: `echo: ${earlier.summary}` })
+      }).pipe(Effect.provide(recordedWith(journal, made, Duration.seconds(20), echo)))
+      assert.isAtLeast(asked, 5)
+      const recording = yield* Effect.flatMap(
+        Effect.sync(() => MemoryFiles.snapshot(made)[path] ?? ""),
+        Recording.parse
+      )
+      // Nothing is written of a question that nobody's task answers.
+      const taken = recording.entries.filter((entry) => entry.kind === "takenUp")
+      assert.deepStrictEqual(taken.map(({ again = false, tasks }) => [again, tasks.length]), [[false, 0], [true, 1]])
+      const outcome = yield* Replay.run(recording, { toleranceMs: 0 })
+      assert.isUndefined(outcome.difference, JSON.stringify(outcome.difference))
+      const entries = recording.entries.filter((entry) => entry.kind !== "takenUp" || entry.again !== true)
+      assert.isDefined((yield* Replay.run({ ...recording, entries }, { toleranceMs: 0 })).difference)
     }))
 
   it.effect("a task that the journal cannot keep is not sent, and not in the replay either", () =>

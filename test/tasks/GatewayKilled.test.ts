@@ -6,12 +6,15 @@ import recorded from "../vectors/chat-killed.json" with { type: "json" }
 import { start, started } from "./Fixture.ts"
 
 /** A recorded history as one line: what became of the run, whether the session is busy, whether it may hide the message. */
-const read = ({ histories, request }: (typeof recorded.runs)[number]) =>
+const read = (
+  { histories, request }: (typeof recorded.runs)[number],
+  sought: Pick<ChatHistory.Sought, "notBeforeMs" | "received"> = { notBeforeMs: 1_795_361_000_000 }
+) =>
   histories.map((history) => {
     const finding = ChatHistory.find(history, {
       runId: request.idempotencyKey,
       summary: request.message,
-      notBeforeMs: 1_795_361_000_000
+      ...sought
     })
     return [finding._tag, ChatHistory.isBusy(history), ChatHistory.isUnkept(history)]
   })
@@ -39,6 +42,46 @@ describe("the histories of gateways that were killed under a run and started aga
   ) {
     it(`G14 G15: ${release}, ${name}`, () => assert.deepStrictEqual<unknown>(read(recording(release, name)), expected))
   }
+
+  for (
+    const [name, before] of [["session with a past", 2], ["new session", 1]] as const
+  ) {
+    it(`G14: 2026.8.2, ${name}: what it went on with in place of a message that it had is answered`, () => {
+      const found = recording("2026.8.2", name)
+      const notBeforeMs = found.histories[0]?.messages.at(-1)?.timestamp ?? 0
+      const busy = Array.from({ length: before }, () => ["NoReply", true, false])
+      const expected = [...busy, ["NoReply", true, false], ["Replied", false, false]]
+      assert.deepStrictEqual<unknown>(read(found, { notBeforeMs, received: true }), expected)
+      // Of one that it did not have, the history says nothing.
+      assert.deepStrictEqual<unknown>(read(found, { notBeforeMs }), [...busy, ["Absent", true, false], [
+        "Absent",
+        false,
+        false
+      ]])
+    })
+  }
+
+  it("F43: what stands in place of a message is that of nobody else", () => {
+    const { histories, request } = recording("2026.8.2", "session with a past")
+    const messages = histories.at(-1)?.messages ?? []
+    const [, , resumption, reply] = messages
+    const sought = {
+      runId: request.idempotencyKey,
+      summary: request.message,
+      notBeforeMs: (resumption?.timestamp ?? 0) - 5000,
+      received: true
+    }
+    const find = (shown: ReadonlyArray<unknown>, more: Partial<ChatHistory.Sought> = {}) =>
+      ChatHistory.find({ messages: shown }, { ...sought, ...more })._tag
+    assert.strictEqual(find(messages), "Replied")
+    const between = { role: "user", content: "another", idempotencyKey: "r2:user", timestamp: sought.notBeforeMs + 1 }
+    assert.strictEqual(find([between, resumption, reply]), "Absent")
+    assert.strictEqual(find([resumption, { ...between, timestamp: sought.notBeforeMs + 9000 }, reply]), "Replied")
+    assert.strictEqual(find(messages, { notBeforeMs: sought.notBeforeMs + 6000 }), "Absent")
+    assert.strictEqual(find(messages, { merged: true, claimed: new Set() }), "Absent")
+    const view = (shown: ReadonlyArray<unknown>) => ChatHistory.view({ messages: shown }, sought).unkept
+    assert.deepStrictEqual([view(messages), view([between, resumption])], [true, false])
+  })
 
   it("F43: what a gateway went on with answers the message before it, and no other", () => {
     const { histories: [, continued], request } = recording("2026.9.6", "new session")
@@ -81,6 +124,35 @@ describe("a gateway that was started again since a task was sent", () => {
       }
       const last = yield* gateway.next("chat.history")
       last.answer(recording("2026.6.11", "new session").histories[1])
+      assert.deepStrictEqual((yield* next("Unknown")).evidence, { answered: false, history: "Absent" })
+      assert.strictEqual(gateway.untaken(), 0)
+    }))
+
+  it.effect("G14: replies in place of the message, which is no longer there", () =>
+    Effect.gen(function*() {
+      const { connect, next } = yield* interrupted("kept")
+      yield* next("Sent")
+      const gateway = yield* connect(again)
+      for (const history of recording("2026.8.2", "new session").histories) {
+        const looked = yield* gateway.next("chat.history")
+        looked.answer(history)
+        yield* TestClock.adjust("5 seconds")
+      }
+      assert.include((yield* next("Replied")).text, "fresh while it answers")
+      assert.strictEqual(gateway.untaken(), 0)
+    }))
+
+  it.effect("G15: is not given a message again that it may have replaced by its own", () =>
+    Effect.gen(function*() {
+      const { connect, next } = yield* interrupted("lost")
+      const gateway = yield* connect(again)
+      for (const history of recording("2026.8.2", "new session").histories.slice(-2)) {
+        const looked = yield* gateway.next("chat.history")
+        looked.answer(history)
+        yield* TestClock.adjust("5 seconds")
+      }
+      const last = yield* gateway.next("chat.history")
+      last.answer(recording("2026.8.2", "new session").histories.at(-1))
       assert.deepStrictEqual((yield* next("Unknown")).evidence, { answered: false, history: "Absent" })
       assert.strictEqual(gateway.untaken(), 0)
     }))

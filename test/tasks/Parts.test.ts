@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
@@ -194,6 +195,55 @@ describe("what waits for one who does not read", () => {
     assert.isAtMost(waiting.length, 256)
     assert.strictEqual(replyOf(waiting), replyOf(all))
   }, { arbitrary: { seed: 1, runs: 200 } })
+
+  it("is bounded by what the agent thinks, too", () => {
+    const waiting: Array<RunPart> = []
+    for (let index = 0; index < 10_000; index++) append(waiting, { _tag: "Thinking", text: "hm ".repeat(100) })
+    const longest = waiting.map((part) => part._tag === "Thinking" ? part.text.length : 0)
+    assert.isAtMost(Math.max(...longest), 65_536 + 300)
+    assert.isAtMost(waiting.length, 256)
+  })
+
+  it("is bounded by what tools say, too", () => {
+    const waiting: Array<RunPart> = []
+    const told = 3000
+    for (let index = 0; index < told; index++) {
+      const tool = { toolCallId: `c${index}`, name: "exec", content: { out: "x".repeat(20_000) }, isError: false }
+      append(waiting, { _tag: "ToolEnded", ...tool })
+    }
+    assert.isBelow(JSON.stringify(waiting).length, 1_100_000)
+    const [gap] = waiting
+    assert.deepStrictEqual(gap, { _tag: "Gap", events: told - (waiting.length - 1) })
+  })
+
+  it.effect("of one who never reads is bounded, whatever the run tells, and the reply is whole at last", () =>
+    Effect.gen(function*() {
+      const { asked, gateway, receipt, runner } = yield* begin()
+      const gate = yield* Deferred.make<void>()
+      const sleeping = yield* Effect.forkScoped(
+        Stream.runCollect(Stream.rechunk(Stream.tap(runner.parts(receipt.taskId), () => Deferred.await(gate)), 1)),
+        { startImmediately: true }
+      )
+      const text = (index: number) => `${index} `.repeat(1 + index % 40)
+      for (let index = 0; index < 10_000; index++) {
+        gateway.tell("chat", chat(asked, { state: "delta", message: said(text(index)) }))
+        const data = { phase: "result", toolCallId: `c${index}`, name: "exec", result: "x".repeat(2000) }
+        if (index % 3 === 0) gateway.tell("agent", chat(asked, { stream: "tool", data }))
+        if (index % 3 === 1) {
+          gateway.tell("agent", chat(asked, { stream: "thinking", data: { delta: "hm ".repeat(50) } }))
+        }
+        if (index % 500 === 0) yield* settle
+      }
+      gateway.tell("chat", chat(asked, { state: "final", message: said("done") }))
+      yield* settle
+      yield* Deferred.succeed(gate, undefined)
+      const told = yield* Fiber.join(sleeping)
+      assert.isBelow(told.length, 300)
+      assert.isBelow(JSON.stringify(told).length, 2_000_000)
+      assert.strictEqual(replyOf(told), "done")
+      assert.strictEqual(told.at(-1)?._tag, "Ended")
+      assert.isTrue(told.some((part) => part._tag === "Gap" && (part.events ?? 0) > 1000))
+    }))
 
   it("10,000 pieces of text are one part", () => {
     const waiting: Array<RunPart> = []

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Method from "../../src/protocol/Method.ts"
-import * as ReplyParts from "../../src/tasks/ReplyParts.ts"
+import { joinReply } from "../../src/tasks/MessageText.ts"
 import type { RunEnd } from "../../src/tasks/RunEnd.ts"
 import { fromAnswer } from "../../src/tasks/RunEnd.ts"
 import * as RecordedRuns from "./RecordedRuns.ts"
@@ -129,10 +129,10 @@ describe("RunEnd", () => {
   })
 })
 
-describe("ReplyParts", () => {
+describe("joinReply", () => {
   const parts = [{ text: "looking", step: true }, { text: "one", step: false }]
   it("joins what each release tells as one reply", () => {
-    const joined = (release?: string) => ReplyParts.join(parts, "two", { release })
+    const joined = (release?: string) => joinReply(parts, "two", { release })
     assert.strictEqual(joined("2026.3.2"), "two")
     assert.strictEqual(joined("2026.5.12"), "lookingonetwo")
     assert.strictEqual(joined("2026.6.11"), "lookingonetwo")
@@ -142,8 +142,8 @@ describe("ReplyParts", () => {
     assert.strictEqual(joined(), "two")
   })
   it("keeps to the last message where that is how the reply was heard to begin", () => {
-    assert.strictEqual(ReplyParts.join(parts, "two", { release: "2026.6.11", heard: "tw" }), "two")
-    assert.strictEqual(ReplyParts.join(parts, "two", { release: "2026.6.11", heard: "look" }), "lookingonetwo")
-    assert.strictEqual(ReplyParts.join(parts, "two", { release: "2026.6.11", heard: "neither" }), "lookingonetwo")
+    assert.strictEqual(joinReply(parts, "two", { release: "2026.6.11", heard: "tw" }), "two")
+    assert.strictEqual(joinReply(parts, "two", { release: "2026.6.11", heard: "look" }), "lookingonetwo")
+    assert.strictEqual(joinReply(parts, "two", { release: "2026.6.11", heard: "neither" }), "lookingonetwo")
   })
 })

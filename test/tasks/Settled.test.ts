@@ -161,6 +161,29 @@ describe("a run whose end was told to nobody", () => {
       }))
   }
 
+  for (const release of RecordedRuns.releases) {
+    it.effect(`G14: is told by ${release} also when that was started again after the run`, () =>
+      Effect.gen(function*() {
+        const scenes = yield* RecordedRuns.read(release)
+        const running = yield* start({ taskTimeout: "60 seconds" })
+        const facts = { serverVersion: release, protocol: release < "2026.5" ? 3 : 4 }
+        const before = yield* running.connect(facts)
+        const asked = scenes["answered"]?.asked ?? assert.fail()
+        const { runId, taskId } = yield* running.runner.delegate(asked, { sessionKey: "agent:main:answered" })
+        const sent = yield* before.next("chat.send")
+        sent.answer(started(sent))
+        yield* TestClock.adjust("1 second")
+        yield* running.drop(before)
+        const later = withKey(scenes["after a restart"] ?? assert.fail(), "answered", runId)
+        const wait = RecordedRuns.payload(later, "agent.wait")
+        // It forgot the end of the run, and kept the history.
+        assert.notInclude(["ok", "error"], at(wait, "status"))
+        const after = yield* running.connect({ ...facts, gatewayStartedAtMs: 1500 }, { [runId]: wait })
+        yield* answerAll(after, RecordedRuns.payload(later, "chat.history"), "")
+        assert.include(yield* running.runner.await(taskId), { _tag: "Completed", text: `echo: ${asked}` })
+      }))
+  }
+
   const Place = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 999 }))
   for (const release of RecordedRuns.releases) {
     it.effect.prop(

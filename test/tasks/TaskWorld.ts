@@ -33,7 +33,8 @@ const worldMoves = [
   "link",
   "drop",
   "lose events",
-  "gateway"
+  "gateway",
+  "suspend"
 ] as const
 const taskMoves = [
   "request",
@@ -226,6 +227,7 @@ export class TaskWorld {
   readonly log: Array<string> = []
   linked = false
   away = false
+  suspended = false
   nowMs = 1_000_000
   readonly rules: Rules
   readonly step: (rules: Rules, life: TaskLife, input: Input, nowMs: number) => Stepped
@@ -266,6 +268,8 @@ export class TaskWorld {
         return this.setLink(true)
       case "gateway":
         return pick % 3 > 0 && !this.away ? undefined : this.changeGateway()
+      case "suspend":
+        return this.suspend(!this.suspended)
     }
   }
 
@@ -325,6 +329,11 @@ export class TaskWorld {
     }
   }
 
+  private suspend(suspended: boolean) {
+    this.suspended = suspended
+    for (const each of this.subjects) this.put(each, this.connection())
+  }
+
   private changeGateway() {
     if (this.linked) this.setLink(false)
     this.away = !this.away
@@ -341,6 +350,7 @@ export class TaskWorld {
   finish() {
     this.log.push("finish")
     if (this.away) this.changeGateway()
+    if (this.suspended) this.suspend(false)
     for (let turn = 0; turn < 100 && this.subjects.some(({ leftLane }) => !leftLane); turn++) {
       if (!this.linked) this.setLink(true)
       for (const subject of this.subjects) {
@@ -358,13 +368,18 @@ export class TaskWorld {
   }
 
   private connection(): Input {
-    return { _tag: "ConnectionChanged", waitsFor: this.linked ? undefined : "Offline", away: this.away }
+    return { _tag: "ConnectionChanged", waitsFor: this.waitsFor(), away: this.away }
+  }
+
+  private waitsFor() {
+    return !this.linked ? "Offline" : this.suspended ? "Suspended" : undefined
   }
 
   private setLink(linked: boolean) {
     this.linked = linked
-    for (const subject of this.subjects) this.put(subject, { _tag: linked ? "LinkUp" : "LinkLost" })
+    if (!linked) { for (const subject of this.subjects) this.put(subject, { _tag: "LinkLost" }) }
     for (const subject of this.subjects) this.put(subject, this.connection())
+    if (linked) { for (const subject of this.subjects) this.put(subject, { _tag: "LinkUp" }) }
   }
 
   private accept(inherited: boolean, pick: number) {
@@ -385,7 +400,7 @@ export class TaskWorld {
       answeredRunId: kind >= 2 ? "r" : undefined,
       merged: kind === 3
     }, {
-      waitsFor: this.linked ? undefined : "Offline",
+      waitsFor: this.waitsFor(),
       away: this.away,
       turn: queue.length === 0,
       inherited,
@@ -559,6 +574,7 @@ export class TaskWorld {
         must(!subject.abortWanted, "what is to be aborted is not sent")
         must(this.lanes[subject.lane]?.[0] === subject, "one sent task per lane, in order")
         must(this.linked, "it is sent over a link")
+        must(!this.suspended, "it is not sent to a gateway that takes no work")
         subject.maySend = false
         subject.given = true
         return this.begin(subject, action._tag)
@@ -651,7 +667,11 @@ export class TaskWorld {
   private checkActivity({ aborting, life, request, writes }: Subject, activity: Activity | undefined) {
     const asked = activity === undefined ? undefined : requests[activity._tag]
     must(request === asked, "what was asked is what is waited for")
-    must(activity?._tag !== "Due" || !life.linked || !life.turn, "what is due is done as soon as that is possible")
+    const held = activity?._tag === "Due" && activity.next === "Send" && this.suspended
+    must(
+      activity?._tag !== "Due" || held || !life.linked || !life.turn,
+      "what is due is done as soon as that is possible"
+    )
     must(activity?._tag !== "Idle" || life.linked, "events are waited for only where they are read")
     must(activity?._tag !== "Saving" || writes.includes("Save"), "a write is under way")
     must(activity?._tag !== "Aborting" || aborting, "an abort is under way")

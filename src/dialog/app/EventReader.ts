@@ -67,7 +67,12 @@ export type DialogEvent =
     readonly outcome: UpgradeEnd | undefined
   }
   | { readonly event: "connecting" | "paused" | "stopped" }
-  | { readonly event: "connected"; readonly missingScopes: ReadonlyArray<string> }
+  | {
+    readonly event: "connected"
+    readonly missingScopes: ReadonlyArray<string>
+    /** The gateway takes no work now. */
+    readonly suspended: boolean
+  }
   | { readonly event: "waiting"; readonly cause: Failure; readonly retryAt: number | undefined }
   | { readonly event: "halted"; readonly error: Failure }
 
@@ -196,7 +201,11 @@ const readers: Readers<Exclude<AgentEvent["event"], TaskName>, DialogEvent> = {
     outcome: outcomes.find((known) => known === fields["outcome"])
   }),
   connecting: () => ({ event: "connecting" }),
-  connected: (fields) => ({ event: "connected", missingScopes: texts(fields["missingScopes"]) ?? [] }),
+  connected: (fields) => ({
+    event: "connected",
+    missingScopes: texts(fields["missingScopes"]) ?? [],
+    suspended: fields["suspension"] !== undefined
+  }),
   waiting: (fields) => ({ event: "waiting", cause: failure(fields["cause"]), retryAt: time(fields["retryAt"]) }),
   paused: () => ({ event: "paused" }),
   halted: (fields) => ({ event: "halted", error: failure(fields["error"]) }),

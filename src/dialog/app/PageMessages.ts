@@ -6,6 +6,7 @@ const english = {
   approvalTitle: "Approval needed",
   connecting: "Connecting to the gateway…",
   connected: "Connected",
+  suspended: "Connected; the gateway is suspended and takes no tasks now",
   missing: (scopes: string) => `Connected, without: ${scopes}`,
   pending: "Waiting for approval",
   waiting: "Gateway out of reach, trying again",
@@ -50,6 +51,7 @@ const english = {
     Offline: "It is sent as soon as the gateway is back.",
     Paused: "It is sent when the agent is resumed.",
     Halted: "It is sent when the connection works again; somebody has to act first.",
+    Suspended: "It is sent as soon as the gateway takes work again.",
     Busy: "It is sent when the task before it has ended.",
     OtherGateway: "It is for another gateway than the one in use."
   }
@@ -61,6 +63,7 @@ const german: PageMessages = {
   approvalTitle: "Freigabe nötig",
   connecting: "Verbindet sich mit dem Gateway …",
   connected: "Verbunden",
+  suspended: "Verbunden; das Gateway ruht und nimmt jetzt keine Aufgaben an",
   missing: (scopes) => `Verbunden, ohne: ${scopes}`,
   pending: "Wartet auf Freigabe",
   waiting: "Gateway nicht erreichbar, neuer Versuch folgt",
@@ -107,6 +110,7 @@ const german: PageMessages = {
     Offline: "Sie wird gesendet, sobald das Gateway wieder da ist.",
     Paused: "Sie wird gesendet, wenn der Agent weitermacht.",
     Halted: "Sie wird gesendet, wenn die Verbindung wieder geht; dafür muss jemand etwas tun.",
+    Suspended: "Sie wird gesendet, sobald das Gateway wieder Aufgaben annimmt.",
     Busy: "Sie wird gesendet, wenn die Aufgabe davor beendet ist.",
     OtherGateway: "Sie ist für ein anderes Gateway als das jetzige."
   }

@@ -42,7 +42,8 @@ const standing = ({ connection, contact, stage }: DialogState, messages: PageMes
   if (stage.is === "pending" && connection.event !== "connected") return [messages.pending, "busy"]
   switch (connection.event) {
     case "connected": {
-      const { missingScopes } = connection
+      const { missingScopes, suspended } = connection
+      if (suspended) return [messages.suspended, "busy"]
       return missingScopes.length === 0
         ? [messages.connected, "good"]
         : [messages.missing(missingScopes.join(" ")), "busy"]

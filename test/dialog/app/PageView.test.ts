@@ -42,6 +42,12 @@ describe("PageView", () => {
       "good",
       ""
     ])
+    assert.deepStrictEqual(line({ ...connected, suspension: "draining" }), [
+      "Connected; the gateway is suspended and takes no tasks now",
+      "busy",
+      ""
+    ])
+    assert.deepStrictEqual(line({ ...connected, suspension: "draining" }, connected), ["Connected", "good", ""])
     assert.deepStrictEqual(line({ event: "paused" }), ["Paused", "bad", ""])
     assert.deepStrictEqual(line({ event: "halted", error: { error: "X", message: "m" } }), ["Not connected", "bad", ""])
     assert.deepStrictEqual(line({ event: "stopped" }), ["The agent has stopped", "bad", ""])

@@ -96,6 +96,8 @@ export interface RawClient {
   /** The payload of hello-ok as it came. */
   readonly hello: unknown
   readonly events: ReadonlyArray<RawEvent>
+  /** The errors of refused requests, as they came. */
+  readonly refusals: ReadonlyArray<unknown>
   /** The next event for which `where` holds; events passed over stay in `events`. 60 s unless set. */
   readonly nextEvent: (
     event: string,
@@ -143,6 +145,7 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
   const ended = yield* Deferred.make<{ readonly closeCode: number; readonly closeReason: string }>()
   const answered = yield* Deferred.make<Frame, InteropError>()
   const log: EventLog<RawEvent> = yield* makeEventLog<RawEvent>()
+  const refusals: Array<unknown> = []
 
   const onFrame = (ws: WebSocket, frame: Frame) => {
     if (frame.type === "event" && frame.event === "connect.challenge") {
@@ -172,7 +175,11 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
   const ws = yield* Effect.acquireRelease(
     Effect.sync(() => {
       const socket = new WebSocket(options.url, { perMessageDeflate: false, maxPayload: 25 * 1024 * 1024 })
-      socket.on("message", (data) => Option.map(decodeFrame(data.toString()), (frame) => onFrame(socket, frame)))
+      socket.on("message", (data) =>
+        Option.map(decodeFrame(data.toString()), (frame) => {
+          if (frame.error !== undefined) refusals.push(JSON.parse(data.toString()).error)
+          onFrame(socket, frame)
+        }))
       socket.on("close", (code, reason) => onEnd(reason.toString(), code))
       socket.on("error", (cause) => onEnd(cause.message, 1006, cause))
       return socket
@@ -215,6 +222,7 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
   const client: RawClient = {
     answer,
     events: log.all,
+    refusals,
     closed: Deferred.await(ended),
     nextEvent: (event, where, timeout = "60 seconds") =>
       log.next({
