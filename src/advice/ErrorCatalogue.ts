@@ -14,6 +14,8 @@ import type { TokenStoreError } from "../identity/TokenStore.ts"
 import type { PlaceInvalid } from "../pairing/ApproveCommand.ts"
 import type { StateDirectoryUnknown } from "../storage/StateDirectory.ts"
 import type { StorageError } from "../storage/StorageError.ts"
+import type { AttachmentUnreadable } from "../tasks/AttachmentFile.ts"
+import type { ArtifactError } from "../tasks/RunArtifacts.ts"
 import type { TaskError, TaskNotFound, TaskRefused } from "../tasks/TaskError.ts"
 import type { TaskJournalError } from "../tasks/TaskJournal.ts"
 import type { NamedEnd } from "../tasks/TaskWords.ts"
@@ -43,6 +45,8 @@ export type AdvisedError =
   | StateDirectoryUnknown
   | StorageError
   | TokenStoreError
+  | ArtifactError
+  | AttachmentUnreadable
   | TaskError
   | TaskNotFound
   | TaskRefused

@@ -17,5 +17,7 @@ export const nothingStarted = "Nothing was started."
 export const nothingChanged = "Nothing was changed."
 /** The session is as it was. */
 export const sessionStays = "The session goes on with the scopes that it has."
+/** A file of a task cannot be sent. */
+export const nothingSent = "Nothing of the task was sent."
 /** A task was refused. */
 export const taskNotTaken = "The task was not taken, and nothing was sent."

@@ -4,9 +4,11 @@
  */
 import { placeholder, posixCommand } from "../protocol/ShellCommand.ts"
 import { StorageError } from "../storage/StorageError.ts"
+import { AttachmentRefused } from "../tasks/TaskError.ts"
 import { TaskJournalError } from "../tasks/TaskJournal.ts"
 import type { Entry } from "./Entry.ts"
 import type { AdvisedError } from "./ErrorCatalogue.ts"
+import { taskAdvice } from "./TaskAdvice.ts"
 
 type Precise = Partial<Pick<Entry, "action" | "command">>
 
@@ -25,7 +27,11 @@ export const precise = (error: AdvisedError): Precise => {
     case "TaskJournalError":
       return error.cause instanceof StorageError ? onFile(error.cause) : nothing
     case "TaskRefused":
-      return error.cause instanceof TaskJournalError ? precise(error.cause) : nothing
+      return error.cause instanceof TaskJournalError
+        ? precise(error.cause)
+        : error.cause instanceof AttachmentRefused
+        ? taskAdvice.AttachmentRefused[error.cause.reason]
+        : nothing
     case "OriginNotAllowed":
       return onOrigin(error.origin)
     default:

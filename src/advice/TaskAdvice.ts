@@ -2,6 +2,8 @@
  * Advice on errors of the room `tasks`: why a task was not taken, and why one that was taken came to nothing.
  */
 import type { RequestError } from "../connection/RequestError.ts"
+import type { AttachmentUnreadable } from "../tasks/AttachmentFile.ts"
+import type { ArtifactError } from "../tasks/RunArtifacts.ts"
 import type { TaskError, TaskNotFound, TaskRefused } from "../tasks/TaskError.ts"
 import type { TaskJournalError } from "../tasks/TaskJournal.ts"
 import type { EndWords, NamedEnd } from "../tasks/TaskWords.ts"
@@ -54,6 +56,156 @@ export const taskAdvice = {
       owner: "you",
       action: checkPlace,
       next: NextStep.taskNotTaken
+    },
+    Attachment: {
+      problem: "The gateway would not take a file of the task.",
+      owner: "you",
+      action: "Leave the file out, or make it smaller.",
+      next: NextStep.taskNotTaken
+    }
+  },
+  AttachmentRefused: {
+    TooMany: {
+      problem: "The task has more files than one task may have.",
+      owner: "you",
+      action: "Put them into one archive, or delegate several tasks.",
+      next: NextStep.nothingSent
+    },
+    Name: {
+      problem: "A file of the task has no name that OpenClaw could keep it under.",
+      owner: "you",
+      action: "Give it a name of at most 255 characters, without a directory and without control characters.",
+      next: NextStep.nothingSent
+    },
+    Type: {
+      problem: "The type of a file of the task is no MIME type.",
+      owner: "you",
+      action: "State one such as image/png, or application/octet-stream if it is not known.",
+      next: NextStep.nothingSent
+    },
+    Empty: {
+      problem: "A file of the task is empty, and gateways refuse that.",
+      owner: "you",
+      action: "Leave it out, or see whether the right file was named.",
+      next: NextStep.nothingSent
+    },
+    TooLarge: {
+      problem: "A file of the task is larger than the gateway takes.",
+      owner: "you",
+      action: "Make it smaller, or put it where OpenClaw can read it and name the place.",
+      next: NextStep.nothingSent
+    },
+    ImageTooLarge: {
+      problem: "An image of the task is larger than the gateway takes.",
+      owner: "you",
+      action: "Scale it down: models see less than that anyway.",
+      next: NextStep.nothingSent
+    },
+    ImagesOnly: {
+      problem: "This release of OpenClaw takes images with a task, and drops every other file without a word.",
+      owner: "gateway host",
+      action: "Update OpenClaw to 2026.5 or later, or put the text of the file into the task.",
+      command: "openclaw update",
+      next: NextStep.nothingSent
+    },
+    TogetherTooLarge: {
+      problem: "The files of the task are together larger than the gateway takes in one message.",
+      owner: "you",
+      action: "Leave some out, make them smaller, or delegate several tasks.",
+      next: NextStep.nothingSent
+    },
+    Lost: {
+      problem:
+        "A file of the task is not in the task journal any more, so that the task cannot be sent as it was meant.",
+      owner: "you",
+      action: "See who removes files from the state directory, and delegate the task anew.",
+      next: NextStep.nothingSent
+    },
+    NotKept: {
+      problem: "The task journal that this program was given keeps no files.",
+      owner: "this program",
+      action: "Use TaskJournal.layerFile or layerMemory, or give the journal `contents`.",
+      next: NextStep.nothingSent
+    }
+  },
+  AttachmentUnreadable: {
+    Missing: {
+      problem: "A file that was to go with the task is not there, or was removed while it was read.",
+      owner: "you",
+      action: "Compare the path; a relative one counts from the directory in which the command runs.",
+      next: NextStep.nothingSent
+    },
+    NotRegularFile: {
+      problem: "What was to go with the task is a directory, a device or a pipe.",
+      owner: "you",
+      action: "Name a file. Pack a directory into an archive, and write to a file what comes from a pipe.",
+      next: NextStep.nothingSent
+    },
+    TooLarge: {
+      problem: "A file that was to go with the task is larger than any gateway takes.",
+      owner: "you",
+      action: "Make it smaller, or put it where OpenClaw can read it and name the place.",
+      next: NextStep.nothingSent
+    },
+    Changed: {
+      problem:
+        "A file that was to go with the task was written to while it was read, so that part of it may be old and part new.",
+      owner: "you",
+      action: "Wait until the program that writes it is done, or attach a copy.",
+      next: NextStep.nothingSent
+    },
+    Unreadable: {
+      problem: "A file that was to go with the task could not be read.",
+      owner: "you",
+      action: "Check its owner and its mode.",
+      next: NextStep.nothingSent
+    }
+  },
+  ArtifactError: {
+    NotConnected: {
+      problem: "The connection to the gateway was lost before the files of the run were there.",
+      owner: "network",
+      action: "Ask OpenClaw for them again; they stay in the session.",
+      next: over
+    },
+    NotSupported: {
+      problem: "This release of OpenClaw does not give the files of a run to a device.",
+      owner: "gateway host",
+      action: "Update OpenClaw to 2026.8 or later.",
+      command: "openclaw update",
+      next: over
+    },
+    Refused: {
+      problem: "The gateway listed a file of the run and did not give it.",
+      owner: "gateway host",
+      action: "See that a proxy before the gateway lets paths below /api/ through, and look into the gateway's log.",
+      command: "openclaw logs",
+      next: over
+    },
+    Elsewhere: {
+      problem: "A file of the run is on another host than the gateway's, and this program asks no other.",
+      owner: "you",
+      action: "Open it in the gateway's own page.",
+      next: over
+    },
+    TooLarge: {
+      problem: "A file of the run is larger than what is taken.",
+      owner: "you",
+      action: "Open it in the gateway's own page.",
+      next: over
+    },
+    Invalid: {
+      problem: "What the gateway gave for a file of the run is no file.",
+      owner: "gateway host",
+      action: "Look into the gateway's log.",
+      command: "openclaw logs",
+      next: over
+    },
+    TimedOut: {
+      problem: "A file of the run did not come within a minute.",
+      owner: "network",
+      action: "Ask OpenClaw for it again; it stays in the session.",
+      next: over
     }
   },
   TaskNotFound: {
@@ -152,6 +304,21 @@ export const taskAdvice = {
       owner: "you",
       action: shorten,
       next: NextStep.taskNotTaken
+    },
+    Full: {
+      problem: "The tasks that wait to be sent have as many files as the task journal keeps.",
+      owner: "gateway host",
+      action: "See what keeps them: mostly an approval that nobody gave, or a gateway that is down.",
+      command: "openclaw-device tasks list",
+      next: NextStep.taskNotTaken
     }
   }
-} satisfies Table<Exclude<TaskError, RequestError> | NamedEnd | TaskJournalError | TaskNotFound | TaskRefused>
+} satisfies Table<
+  | Exclude<TaskError, RequestError>
+  | ArtifactError
+  | AttachmentUnreadable
+  | NamedEnd
+  | TaskJournalError
+  | TaskNotFound
+  | TaskRefused
+>

@@ -177,6 +177,7 @@ const factsOf = ({ clockDeltaMs, elapsedMs, hello }: Established, { caps, connec
     scopes: granted,
     missingScopes: missing,
     caps,
+    policy: hello.policy,
     deviceTokenIssued: hello.auth?.deviceToken !== undefined,
     connectedAtMs,
     clockDeltaMs,

@@ -16,7 +16,7 @@ import type { Established } from "../handshake/Handshake.ts"
 import { tracerOf } from "../handshake/Timeline.ts"
 import { LinkError } from "../link/LinkError.ts"
 import type { Link, LinkHandler } from "../link/Transport.ts"
-import type { Suspension } from "../protocol/Connect.ts"
+import type { Policy, Suspension } from "../protocol/Connect.ts"
 import { covers } from "../protocol/Connect.ts"
 import * as Frame from "../protocol/Frame.ts"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
@@ -41,6 +41,8 @@ export interface SessionFacts {
   readonly missingScopes: ReadonlyArray<string>
   /** The capabilities that this client stated. */
   readonly caps?: ReadonlyArray<string>
+  /** The limits that the gateway told. Equal ones are kept once in a process. */
+  readonly policy?: Policy | undefined
   /** False is no failure: gateways give no device token to local backends, and some releases give none at all. */
   readonly deviceTokenIssued: boolean
   /** Milliseconds on this process's clock. */

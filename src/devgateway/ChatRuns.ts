@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type { ErrorShape } from "../protocol/Frame.ts"
-import { type Agent, AgentFailed } from "./Agent.ts"
+import { type Agent, AgentFailed, type AgentFile, type AgentStep } from "./Agent.ts"
+import * as Media from "./Media.ts"
 import * as MessageDisplay from "./MessageDisplay.ts"
 import { requestError } from "./Refusals.ts"
 import type { Respond } from "./Respond.ts"
@@ -19,20 +20,32 @@ import * as Transcript from "./Transcript.ts"
 
 interface Run extends RunEvents.Run {
   readonly session: Session
+  /** Parts of the reply that stand for files. */
+  readonly files: Array<Readonly<Record<string, unknown>>>
   ended: boolean
   fiber: Fiber.Fiber<void> | undefined
+}
+
+interface Message {
+  readonly text: string
+  readonly attachments: ReadonlyArray<AgentFile>
 }
 
 interface Session {
   readonly transcript: Transcript.Transcript
   /** Messages that came while a run was active, with their idempotency keys. */
-  readonly queue: Array<{ readonly key: string; readonly text: string }>
+  readonly queue: Array<Message & { readonly key: string }>
   active: Run | undefined
 }
 
 export interface ChatRuns {
   readonly send: (
-    params: { readonly sessionKey: string; readonly message: string; readonly idempotencyKey: string },
+    params: {
+      readonly sessionKey: string
+      readonly message: string
+      readonly idempotencyKey: string
+      readonly attachments: ReadonlyArray<unknown>
+    },
     respond: Respond
   ) => void
   readonly history: (
@@ -44,6 +57,13 @@ export interface ChatRuns {
     params: { readonly sessionKey: string; readonly messageId: string; readonly maxChars: number | undefined },
     respond: Respond
   ) => void
+  /** Answers with the files that messages of a session show, or with one of them. */
+  readonly artifacts: (
+    params: Media.Query & { readonly sessionKey: string | undefined; readonly artifactId?: string | undefined },
+    respond: Respond
+  ) => void
+  /** What is at a path of the HTTP side. */
+  readonly file: Media.Media["get"]
   readonly abort: (params: { readonly sessionKey: string; readonly runId?: string }, respond: Respond) => void
   /**
    * Answers with the end of a run as soon as there is one, else with `pending` for a message in the queue and with `timeout`,
@@ -61,15 +81,16 @@ const perform = (
   agent: Agent,
   events: RunEvents.RunEvents,
   run: Run,
-  message: string,
+  { attachments, text }: Message,
+  onStep: (step: AgentStep) => void,
   ended: (error: AgentFailed | undefined) => void
 ): Effect.Effect<void> =>
   Effect.yieldNow.pipe( // so that the answer to `chat.send` goes before the first event
     Effect.andThen(Effect.sync(() => events.begin(run))),
     Effect.andThen(
       Stream.runForEach(
-        Stream.suspend(() => agent({ sessionKey: run.sessionKey, message, runId: run.runId })),
-        (step) => Effect.sync(() => events.step(run, step))
+        Stream.suspend(() => agent({ sessionKey: run.sessionKey, message: text, runId: run.runId, attachments })),
+        (step) => Effect.sync(() => onStep(step))
       )
     ),
     Effect.matchCauseEffect({
@@ -103,6 +124,37 @@ const makeSessions = ({ newId, nowMs }: { readonly nowMs: () => number; readonly
   }
 }
 
+/** What is asked about sessions and their files, and changes nothing. */
+const makeReads = (
+  sessions: ReturnType<typeof makeSessions>,
+  media: Media.Media,
+  nowMs: () => number
+): Pick<ChatRuns, "artifacts" | "file" | "history" | "message"> => ({
+  history: ({ limit = defaultHistoryLimit, maxChars = MessageDisplay.historyMaxChars, sessionKey }, respond) => {
+    const session = sessions.of(sessionKey)
+    if ("code" in session) return respond({ error: session })
+    const facts = { activeRunId: session.active?.runId, limit, maxChars, nowMs: nowMs() }
+    respond({ payload: Transcript.history(session.transcript, facts) })
+  },
+
+  message: ({ maxChars = MessageDisplay.messageMaxChars, messageId, sessionKey }, respond) => {
+    const session = sessions.of(sessionKey)
+    if ("code" in session) return respond({ error: session })
+    respond({ payload: MessageDisplay.found(session.transcript.messages, messageId, maxChars) })
+  },
+
+  artifacts: ({ artifactId, sessionKey, ...query }, respond) => {
+    if (sessionKey === undefined) return Media.refuse(respond, "no session found for artifact query")
+    const session = sessions.of(sessionKey)
+    if ("code" in session) return respond({ error: session })
+    return artifactId === undefined
+      ? media.list(session.transcript, query, respond)
+      : media.download(session.transcript, { ...query, artifactId }, respond)
+  },
+
+  file: media.get
+})
+
 const defaultWaitMs = 30_000
 const defaultHistoryLimit = 1000
 
@@ -119,17 +171,18 @@ export const make = (options: {
   const sessions = makeSessions(options)
   const isQueued = (runId: string) => sessions.all().some(({ queue }) => queue.some(({ key }) => key === runId))
   const ends = RunEnds.make({ ...options, isQueued })
+  const media = Media.make(options)
   const started = new Map<string, number>()
   const known = new Set<string>() // idempotency keys since the last start
 
   const stamp = () => ({ id: newId(), nowMs: nowMs() })
 
-  const addReply = ({ itemId, runId, session, text }: Run, stopReason: string) =>
-    Transcript.addReply(session.transcript, stamp(), { runId, text, responseId: itemId, stopReason })
+  const addReply = ({ files, itemId, runId, session, text }: Run, stopReason: string) =>
+    Transcript.addReply(session.transcript, stamp(), { runId, text, files, responseId: itemId, stopReason })
 
   const succeed = (run: Run) => {
     const settled = events.succeeded(run)
-    if (run.text !== "") addReply(run, "stop")
+    if (run.text !== "" || run.files.length > 0) addReply(run, "stop")
     ends.record(run.runId, { status: "ok", terminalReply: settled.terminalReply })
     events.final(run, settled)
   }
@@ -153,14 +206,16 @@ export const make = (options: {
     const queued = session.queue.shift()
     if (queued !== undefined) {
       ends.record(queued.key, { status: "ok" })
-      launch(session, newId(), queued.text, true)
+      launch(session, newId(), queued, true)
     }
     options.changed()
   }
 
-  const launch = (session: Session, runId: string, message: string, followUp: boolean) => {
+  const launch = (session: Session, runId: string, message: Message, followUp: boolean) => {
     const told = RunEvents.makeRun(session.transcript, { runId, itemId: newId(), followUp, startedAtMs: nowMs() })
-    const run: Run = { ...told, session, ended: false, fiber: undefined }
+    const run: Run = { ...told, session, files: [], ended: false, fiber: undefined }
+    const onStep = (step: AgentStep) =>
+      step._tag === "File" ? void run.files.push(media.show(run.sessionKey, step.file)) : events.step(run, step)
     session.active = run
     run.fiber = options.fork(
       perform(
@@ -168,6 +223,7 @@ export const make = (options: {
         events,
         run,
         message,
+        onStep,
         (error) => finish(run, () => error === undefined ? succeed(run) : fail(run, error))
       )
     )
@@ -184,7 +240,11 @@ export const make = (options: {
     send: (params, respond) => {
       const text = MessageDisplay.accept(params.message)
       if (text === undefined) return respond({ error: requestError("message must not contain null bytes") })
-      if (text.trim() === "") return respond({ error: requestError("message or attachment required") })
+      const attachments = Media.accept(params.attachments)
+      if ("code" in attachments) return respond({ error: attachments })
+      if (text.trim() === "" && attachments.length === 0) {
+        return respond({ error: requestError("message or attachment required") })
+      }
       const session = sessions.of(params.sessionKey)
       if ("code" in session) return respond({ error: session })
       const runId = params.idempotencyKey
@@ -194,28 +254,17 @@ export const make = (options: {
       }
       known.add(runId)
       started.set(runId, (started.get(runId) ?? 0) + 1)
-      Transcript.addQuestion(session.transcript, stamp(), runId, text)
+      Transcript.addQuestion(session.transcript, stamp(), runId, text, Media.facts(attachments, newId))
       respond({ payload: { runId, status: "started" } })
-      if (session.active === undefined) launch(session, runId, text, false)
+      if (session.active === undefined) launch(session, runId, { text, attachments }, false)
       else {
-        session.queue.push({ key: runId, text })
+        session.queue.push({ key: runId, text, attachments })
         options.publish("chat", { runId, sessionKey: session.transcript.key, seq: 1, state: "final" }, "readers")
       }
       options.changed()
     },
 
-    history: ({ limit = defaultHistoryLimit, maxChars = MessageDisplay.historyMaxChars, sessionKey }, respond) => {
-      const session = sessions.of(sessionKey)
-      if ("code" in session) return respond({ error: session })
-      const facts = { activeRunId: session.active?.runId, limit, maxChars, nowMs: nowMs() }
-      respond({ payload: Transcript.history(session.transcript, facts) })
-    },
-
-    message: ({ maxChars = MessageDisplay.messageMaxChars, messageId, sessionKey }, respond) => {
-      const session = sessions.of(sessionKey)
-      if ("code" in session) return respond({ error: session })
-      respond({ payload: MessageDisplay.found(session.transcript.messages, messageId, maxChars) })
-    },
+    ...makeReads(sessions, media, nowMs),
 
     abort: (params, respond) => {
       const session = sessions.of(params.sessionKey)

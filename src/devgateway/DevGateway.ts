@@ -36,6 +36,7 @@ import type { SuspensionPhase } from "./Hello.ts"
 import * as Ids from "./Ids.ts"
 import * as Link from "./Link.ts"
 import * as Links from "./Links.ts"
+import type * as Media from "./Media.ts"
 import * as Methods from "./Methods.ts"
 import * as Observation from "./Observation.ts"
 import * as PairingBook from "./PairingBook.ts"
@@ -109,6 +110,8 @@ export interface Interface {
   readonly accept: (peer: Link.Peer) => Link.PeerHandler
   /** Synchronous. How to refuse this HTTP upgrade; `undefined` when it may go on to `accept`. */
   readonly upgrade: (request: { readonly address?: string }) => Fault.UpgradeRefusal | undefined
+  /** Synchronous. What the HTTP side answers to GET at this path: the files that `artifacts.download` gives addresses of. */
+  readonly file: (path: string) => Media.Answer
   readonly pending: Effect.Effect<ReadonlyArray<PairingBook.PendingEntry>>
   readonly paired: Effect.Effect<ReadonlyArray<PairingBook.PairedEntry>>
   readonly approve: (requestId: string) => Effect.Effect<PairingBook.PairedEntry, UnknownRequest>
@@ -274,6 +277,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   return {
     accept,
     upgrade: upgradeOf(links, script, observation, () => stopped),
+    file: chat.file,
     ...ownerOf(book, approvals, links, nowMs),
     dropAll: (code, reason = "") => Effect.sync(() => links.endAll(code, reason)),
     broadcast: (event, payload) => Effect.sync(() => links.publish(event, payload, Links.everyone)),

@@ -150,7 +150,12 @@ export const serve = Effect.fn("DevGatewayWs.serve")(function*(
   const { host = "127.0.0.1", port = 0, trustedProxies = [] } = options
   const sockets = new Set<Duplex>()
   const webSockets = new WebSocketServer(socketOptions)
-  const server = createServer((_, response) => {
+  const server = createServer(({ method, url = "" }, response) => {
+    if (method === "GET" && url.startsWith("/api/")) {
+      const { content, status, type } = gateway.file(url)
+      response.writeHead(status, { "content-type": type, "content-length": content.length, "connection": "close" })
+      return response.end(content)
+    }
     response.writeHead(426, { "content-type": "text/plain; charset=utf-8", "connection": "close" })
     response.end("This port speaks WebSocket.\n")
   })

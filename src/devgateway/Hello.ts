@@ -10,6 +10,9 @@ import { methodParams, scopeUpgradeMethods } from "./ParamsCheck.ts"
 /** Whether the gateway takes work, as it tells clients. */
 export type SuspensionPhase = "accepting" | "preparing" | "draining" | "prepared"
 
+/** How large a file, and an image, may be that goes with a message. */
+export const fileLimits = { maxBytes: 19_464_192, maxImageBytes: 6_291_456 }
+
 export const mainSessionKey = "agent:main:main"
 
 const events = [
@@ -134,7 +137,7 @@ export const hello = (facts: {
     maxPayload: 26_214_400,
     maxBufferedBytes: 52_428_800,
     tickIntervalMs: facts.tickIntervalMs,
-    attachments: { maxBytes: 19_464_192, maxImageBytes: 6_291_456 },
+    attachments: fileLimits,
     allowedSessionVisibilities: ["shared", "read-only", "suggest", "draft"],
     hasMultipleSessionSharingIdentities: false
   }

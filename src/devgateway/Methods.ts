@@ -12,6 +12,7 @@ import type { ChatRuns } from "./ChatRuns.ts"
 import { health, type SuspensionPhase } from "./Hello.ts"
 import type { Session } from "./Link.ts"
 import type { Links } from "./Links.ts"
+import * as Media from "./Media.ts"
 import { type PairingBook, satisfies } from "./PairingBook.ts"
 import * as ParamsCheck from "./ParamsCheck.ts"
 import * as Refusals from "./Refusals.ts"
@@ -37,7 +38,11 @@ const MethodParams = Schema.Struct({
   requestId: Schema.optionalKey(Schema.String),
   deviceId: Schema.optionalKey(Schema.String),
   role: Schema.optionalKey(Schema.String),
-  scopes: Schema.optionalKey(Schema.Array(Schema.String))
+  scopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  attachments: Schema.optionalKey(Schema.Array(Schema.Unknown)),
+  artifactId: Schema.optionalKey(Schema.String),
+  taskId: Schema.optionalKey(Schema.String),
+  messageRole: Schema.optionalKey(Schema.String)
 })
 type MethodParams = typeof MethodParams.Type
 const decodeMethodParams = Schema.decodeUnknownOption(MethodParams)
@@ -50,6 +55,8 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
   "chat.message.get": "operator.read",
   "chat.abort": "operator.write",
   "agent.wait": "operator.write",
+  "artifacts.list": "operator.read",
+  "artifacts.download": "operator.read",
   "sessions.messages.subscribe": "operator.read",
   "sessions.messages.unsubscribe": "operator.read",
   "device.pair.list": "operator.pairing",
@@ -91,7 +98,7 @@ export const make = (options: {
       case "health":
         return respond({ payload: health(nowMs()) })
       case "chat.send":
-        return chat.send({ sessionKey, message, idempotencyKey }, respond)
+        return chat.send({ sessionKey, message, idempotencyKey, attachments: params.attachments ?? [] }, respond)
       case "chat.history":
         return chat.history({ sessionKey, limit: params.limit, maxChars: params.maxChars }, respond)
       case "chat.message.get":
@@ -101,6 +108,14 @@ export const make = (options: {
       case "agent.wait": {
         const { runId = "", timeoutMs } = params
         return chat.wait(timeoutMs === undefined ? { runId } : { runId, timeoutMs }, respond)
+      }
+      case "artifacts.list":
+      case "artifacts.download": {
+        const { artifactId, messageRole, runId, sessionKey, taskId } = params
+        if (sessionKey === undefined && runId === undefined && taskId === undefined) {
+          return Media.refuse(respond, "artifacts require one of sessionKey, runId, or taskId")
+        }
+        return chat.artifacts({ sessionKey, runId, messageRole, artifactId }, respond)
       }
       case "sessions.messages.subscribe":
       case "sessions.messages.unsubscribe": {

@@ -187,6 +187,14 @@ export const connectParams = connectShape(true)
 /** For a gateway older than the challenge, whose clients had no nonce to sign. */
 export const connectParamsWithoutNonce = connectShape(false)
 
+const artifactQuery: Readonly<Record<string, Shape>> = {
+  sessionKey: filledText,
+  runId: filledText,
+  taskId: filledText,
+  agentId: filledText,
+  messageRole: { is: "string", oneOf: ["assistant"] }
+}
+
 /** Parameters of each method after hello-ok. */
 export const methodParams = {
   "health": object([], { probe: { is: "boolean" } }),
@@ -223,6 +231,8 @@ export const methodParams = {
     preserveSideRuns: { is: "boolean" }
   }),
   "agent.wait": object(["runId"], { runId: filledText, timeoutMs: { is: "integer", minimum: 0 } }),
+  "artifacts.list": object([], artifactQuery),
+  "artifacts.download": object(["artifactId"], { ...artifactQuery, artifactId: filledText }),
   "sessions.messages.subscribe": object(["key"], { key: filledText, includeApprovals: { is: "boolean" } }),
   "sessions.messages.unsubscribe": object(["key"], { key: filledText }),
   "device.pair.list": object([], {}),

@@ -37,7 +37,7 @@ export type Audience = "readers" | "tool-readers"
 export interface RunEvents {
   readonly begin: (run: Run) => void
   /** Adds a step's text to the run. */
-  readonly step: (run: Run, step: AgentStep) => void
+  readonly step: (run: Run, step: Exclude<AgentStep, { readonly _tag: "File" }>) => void
   /** Everything up to the end of a run that succeeded. Its text becomes what is shown of it. */
   readonly succeeded: (run: Run) => Settled
   /** The chat events that follow when the end is recorded. */

@@ -42,7 +42,7 @@ const add = (
   { id: source, messages }: Transcript,
   { id, nowMs }: Stamp,
   message: Readonly<Record<string, unknown>>,
-  marks: Readonly<Record<string, string>>
+  marks: Readonly<Record<string, unknown>>
 ): void => {
   const seq = messages.length + 1
   messages.push({
@@ -53,18 +53,32 @@ const add = (
 }
 
 /** A question has the key that it was sent with, and no run id. */
-export const addQuestion = (transcript: Transcript, stamp: Stamp, key: string, text: string): void => {
+export const addQuestion = (
+  transcript: Transcript,
+  stamp: Stamp,
+  key: string,
+  text: string,
+  media: ReadonlyArray<Readonly<Record<string, unknown>>>
+): void => {
   const idempotencyKey = `${key}:user`
-  add(transcript, stamp, { role: "user", content: text, idempotencyKey }, { idempotencyKey })
+  const marks = { ...(media.length === 0 ? {} : { media }), idempotencyKey }
+  add(transcript, stamp, { role: "user", content: text, idempotencyKey }, marks)
 }
 
 export const addReply = (
   transcript: Transcript,
   stamp: Stamp,
-  reply: { readonly runId: string; readonly text: string; readonly responseId: string; readonly stopReason: string }
+  reply: {
+    readonly runId: string
+    readonly text: string
+    /** Parts that stand for files. */
+    readonly files: ReadonlyArray<Readonly<Record<string, unknown>>>
+    readonly responseId: string
+    readonly stopReason: string
+  }
 ): void => {
-  const { responseId, runId, stopReason, text } = reply
-  const content = textContent(text)
+  const { files, responseId, runId, stopReason, text } = reply
+  const content = [...(text === "" && files.length > 0 ? [] : textContent(text)), ...files]
   const message = { role: "assistant", content, api: "openai-completions", provider, model, usage }
   add(transcript, stamp, { ...message, stopReason, responseId }, { runId })
 }

@@ -54,6 +54,14 @@ export interface ConnectPlan extends Pick<GatewaySettings, CopiedSetting> {
   readonly maxProtocol: number
 }
 
+/** Where the gateway is, and how it is recognised. */
+export const targetOf = ({ endpoint, headers, origin, tls }: GatewaySettings) => ({
+  url: endpoint.url,
+  origin,
+  tls,
+  headers
+})
+
 /** Makes the plan of one attempt from settings, identity and the chosen credential. */
 export const make = (
   settings: GatewaySettings,
@@ -68,10 +76,7 @@ export const make = (
   }
 ): ConnectPlan => ({
   target: {
-    url: settings.endpoint.url,
-    origin: settings.origin,
-    tls: settings.tls,
-    headers: settings.headers,
+    ...targetOf(settings),
     secrets: [settings.token, settings.password, choice.stored, sentSecret(choice.credential)]
       .filter((secret) => secret !== undefined)
   },

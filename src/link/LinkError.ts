@@ -177,3 +177,25 @@ export const dialWithoutSecrets = (error: DialError, secrets: ReadonlyArray<Reda
 
 const shown = (text: string | undefined, secrets: ReadonlyArray<Redacted.Redacted>): string | undefined =>
   text === undefined ? undefined : field(text, { secrets })
+
+/**
+ * A file was not given. `NotHere`: the address is no path of the gateway, and nothing was asked. `Refused`: an HTTP status other than
+ * 200. `TooLarge`: more bytes than were asked for. `Broken`: the answer ended before it was whole.
+ */
+export class FileNotGiven extends Schema.TaggedError<FileNotGiven>()("FileNotGiven", {
+  reason: Schema.Literals(["NotHere", "Refused", "TooLarge", "Broken"]),
+  status: Schema.optionalKey(Schema.Int)
+}) {
+  override get message(): string {
+    switch (this.reason) {
+      case "NotHere":
+        return "the gateway named an address elsewhere, which is not asked"
+      case "Refused":
+        return `the gateway did not give the file: HTTP status ${this.status}`
+      case "TooLarge":
+        return "the file is larger than what was asked for"
+      case "Broken":
+        return "the connection ended before the file was whole"
+    }
+  }
+}

@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { DialError, LinkError } from "./LinkError.ts"
+import type { DialError, FileNotGiven, LinkError } from "./LinkError.ts"
 import type { TlsTrust } from "./TlsTrust.ts"
 import type { UpgradeHeader } from "./UpgradeHeader.ts"
 
@@ -70,4 +70,13 @@ export class Transport extends Context.Service<Transport, {
     target: Target,
     handler: LinkHandler
   ) => Effect.Effect<Link, DialError, Scope.Scope>
+  /**
+   * Gets a file of at most so many bytes at a path below `/api/` of the gateway's HTTP side, over a connection of its own that is made
+   * as that of a link is. It waits as long as the gateway does. A transport need not have it.
+   */
+  readonly fetch?: (
+    target: Target,
+    path: string,
+    maxBytes: number
+  ) => Effect.Effect<Uint8Array, DialError | FileNotGiven>
 }>()("effect-openclaw/link/Transport") {}

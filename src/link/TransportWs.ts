@@ -12,57 +12,21 @@ import type { Socket } from "node:net"
 import { type RawData, WebSocket } from "ws"
 import * as FrameLimit from "../protocol/FrameLimit.ts"
 import { field } from "../protocol/OutsideText.ts"
+import type { Options, Resources } from "./Connection.ts"
+import * as Connection from "./Connection.ts"
 import * as DialFailure from "./DialFailure.ts"
-import { isLoopback } from "./Endpoint.ts"
 import * as FrontDoor from "./FrontDoor.ts"
+import * as GatewayFile from "./GatewayFile.ts"
 import { Inbound } from "./Inbound.ts"
 import { LinkError, UpgradeRejected } from "./LinkError.ts"
 import * as LinkSocket from "./LinkSocket.ts"
-import * as ProxyEnvironment from "./ProxyEnvironment.ts"
-import * as ProxyTunnel from "./ProxyTunnel.ts"
 import * as RetryAfter from "./RetryAfter.ts"
-import * as TlsTrust from "./TlsTrust.ts"
 import type { InboundLimit, Link, LinkHandler, Target } from "./Transport.ts"
 import { secretsOf, Transport } from "./Transport.ts"
 
 /** How long a peer may take to answer our close frame. Real time: the one timer of this library outside `Clock`. */
 const closeGraceMs = 250
 const upgradeBodyBytes = 2048
-
-/** How the transport finds a proxy. */
-export interface Options {
-  /**
-   * Gives the URL of the proxy for an `http:` or `https:` URL, empty for none. Unless given, the environment decides
-   * (`ProxyEnvironment`).
-   */
-  readonly proxyFor?: (url: string) => string
-}
-
-/** What all dials of a transport share. */
-interface Resources extends Options {
-  readonly contextFor: ReturnType<typeof LinkSocket.makeContexts>
-}
-
-/** Opens the connection. Only TLS and the request to a proxy have been written to it. */
-const connect = Effect.fnUntraced(function*(
-  target: Target,
-  handler: LinkHandler,
-  { contextFor, proxyFor }: Resources,
-  handles: LinkSocket.Handles
-) {
-  const { url } = target
-  const proxyUrl = isLoopback(url.hostname) ? "" : proxyFor === undefined
-    ? ProxyEnvironment.proxyFor(yield* ProxyEnvironment.variables, url) ?? ""
-    : proxyFor(url.href.replace(/^ws/, "http"))
-  const proxy = proxyUrl === "" ? undefined : yield* Effect.fromResult(ProxyTunnel.parse(proxyUrl))
-  const socket = yield* proxy === undefined
-    ? LinkSocket.direct(url, handles)
-    : ProxyTunnel.open(proxy, { hostname: url.hostname, port: LinkSocket.portOf(url) }, handles, yield* Clock.Clock)
-  if (url.protocol !== "wss:") return socket
-  handler.onPhase?.("tls")
-  const trust = target.tls ?? TlsTrust.standard
-  return yield* LinkSocket.secured(socket, url, trust, contextFor(trust.authorities), handles)
-})
 
 /**
  * One WebSocket from its dial to its end. The first end counts: it goes to the dialling fiber or, once open, to the handler. What
@@ -179,20 +143,19 @@ class WsLink implements Link {
 const dial = Effect.fnUntraced(function*(target: Target, handler: LinkHandler, resources: Resources) {
   const clock = yield* Clock.Clock
   const handles = yield* LinkSocket.makeHandles
-  const connection = yield* connect(target, handler, resources, handles)
+  const connection = yield* Connection.open(target, resources, handles, handler.onPhase)
   if (connection.destroyed) {
     return yield* new LinkError({ reason: "HungUp", phase: "upgrade", errno: "ECONNRESET" })
   }
   handler.onPhase?.("upgrade")
-  const link = upgrade(connection, target, handler, clock)
+  const link = upgrade(connection, target, new WsLink(target, handler), clock)
   handles.farewell = link.closed
   yield* link.opened
   return link
 })
 
 /** Asks for the WebSocket over a connection. */
-const upgrade = (connection: Socket, target: Target, handler: LinkHandler, clock: Clock.Clock): WsLink => {
-  const link = new WsLink(target, handler)
+const upgrade = (connection: Socket, target: Target, link: WsLink, clock: Clock.Clock): WsLink => {
   const headers = target.url.protocol === "wss:" ? target.headers ?? [] : []
   const ws = new WebSocket(target.url, {
     perMessageDeflate: false,
@@ -257,7 +220,10 @@ const locationOf = (location: string | undefined, base: URL): URL | undefined =>
 export const layerWith = (options: Options): Layer.Layer<Transport> =>
   Layer.sync(Transport, () => {
     const resources: Resources = { ...options, contextFor: LinkSocket.makeContexts() }
-    return { dial: (target, handler) => dial(target, handler, resources) }
+    return {
+      dial: (target, handler) => dial(target, handler, resources),
+      fetch: (target, path, maxBytes) => GatewayFile.get(target, path, maxBytes, resources)
+    }
   })
 
 /** The transport with the proxies of the environment. */

@@ -180,6 +180,38 @@ export const GrantedScopes = Schema.Array(
 const granting = <S extends Schema.Constraint>(part: S, nothing: S["Type"]) =>
   Schema.optionalKey(Schema.catchDecoding<S>(() => Effect.succeedSome(nothing))(part))
 
+const Policy = Schema.Struct({
+  maxPayload: lenient(Bounds.within(Bounds.frameBytes)),
+  maxBufferedBytes: lenient(Bounds.within(Bounds.bufferedBytes)),
+  /** Absent where a gateway names none, or 0. */
+  tickIntervalMs: lenient(Bounds.positiveWithin(Bounds.tickIntervalMs)),
+  /** How large a file, and an image, may be that goes with a message. Told from 2026.8 on. */
+  attachments: lenient(Schema.Struct({
+    maxBytes: Bounds.within(Bounds.frameBytes),
+    maxImageBytes: Bounds.within(Bounds.frameBytes)
+  }))
+})
+/** Limits that a gateway tells in hello-ok. Sizes are bytes of UTF-8 or of a file's content. */
+export type Policy = typeof Policy.Type
+
+/** How many different ones are kept for others to share: about as many as builds that a process meets at a time. */
+const mostPolicies = 8
+const policies: Array<Policy> = []
+
+const isEqual = (one: Policy, other: Policy): boolean =>
+  one.maxPayload === other.maxPayload && one.maxBufferedBytes === other.maxBufferedBytes
+  && one.tickIntervalMs === other.tickIntervalMs && one.attachments?.maxBytes === other.attachments?.maxBytes
+  && one.attachments?.maxImageBytes === other.attachments?.maxImageBytes
+
+/** The policy itself, or an equal one that another connection has: a session keeps it. */
+const sharedPolicy = (policy: Policy): Policy => {
+  const known = policies.find((each) => isEqual(each, policy))
+  if (known !== undefined) return known
+  policies.unshift(policy)
+  policies.length = Math.min(policies.length, mostPolicies)
+  return policy
+}
+
 /**
  * Whether a gateway takes work, from 2026.9 on: `preparing` while it looks for work under way, `draining` until that is done, and
  * `prepared` while its host may freeze it. (OpenClaw docs, gateway/external-apps.)
@@ -223,12 +255,7 @@ export const HelloOk = Schema.Struct({
     /** From 2026.9 on. */
     suspension: lenient(Schema.Struct({ phase: SuspensionPhase }))
   })),
-  policy: lenient(Schema.Struct({
-    maxPayload: lenient(Bounds.within(Bounds.frameBytes)),
-    maxBufferedBytes: lenient(Bounds.within(Bounds.bufferedBytes)),
-    /** Absent where a gateway names none, or 0. */
-    tickIntervalMs: lenient(Bounds.positiveWithin(Bounds.tickIntervalMs))
-  }))
+  policy: lenient(Policy)
 })
 export type HelloOk = typeof HelloOk.Type
 
@@ -245,7 +272,7 @@ export const decodeHelloOk = (payload: unknown, secrets: ReadonlyArray<Redacted.
   Result.map(decodeHello(payload), (hello) => withFields(hello, secrets))
 
 const withFields = (hello: HelloOk, secrets: ReadonlyArray<Redacted.Redacted>): HelloOk => {
-  const { auth, features, server } = hello
+  const { auth, features, policy, server } = hello
   const name = (text: string) => field(text, { maxLength: lengths.name, secrets })
   return {
     ...hello,
@@ -255,6 +282,7 @@ const withFields = (hello: HelloOk, secrets: ReadonlyArray<Redacted.Redacted>): 
         ...(server.connId === undefined ? {} : { connId: name(server.connId) })
       }
     }),
+    ...(policy === undefined ? {} : { policy: sharedPolicy(policy) }),
     ...(features?.methods === undefined ? {} : { features: { methods: MethodList.shared(features.methods) } }),
     ...(auth?.scopes === undefined ? {} : {
       auth: { ...auth, scopes: auth.scopes.map((scope) => shownScope(scope, secrets)) }

@@ -47,8 +47,8 @@ export const check = (method: string, frame: string, limitBytes: number): FrameT
   return bytes <= limitBytes ? undefined : new FrameTooLarge({ method, bytes, limitBytes })
 }
 
-/** The length in UTF-8, without encoding it. A lone surrogate counts as the three bytes of its replacement. */
-const utf8Bytes = (text: string): number => {
+/** The length of a text in UTF-8, without encoding it. A lone surrogate counts as the three bytes of its replacement. */
+export const utf8Bytes = (text: string): number => {
   let bytes = text.length
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index)

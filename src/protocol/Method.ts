@@ -61,7 +61,17 @@ export const chatSend = method(
     message: Schema.String,
     /** Whether the reply also goes to the session's channel. */
     deliver: Schema.Boolean,
-    idempotencyKey: Schema.String
+    idempotencyKey: Schema.String,
+    attachments: Schema.optionalKey(Schema.Array(
+      Schema.Struct({
+        /** `image` or `file`. */
+        type: Schema.String,
+        mimeType: Schema.String,
+        fileName: Schema.String,
+        /** Base64. */
+        content: Schema.String
+      })
+    ))
   }),
   Schema.Union([
     Schema.Struct({ status: Schema.String, runId: Schema.optionalKey(Schema.NonEmptyString) }),
@@ -115,6 +125,31 @@ export const agentWait = method(
     endedAt: Schema.optionalKey(Schema.Unknown),
     stopReason: Schema.optionalKey(Schema.Unknown),
     terminalReply: Schema.optionalKey(Schema.Unknown)
+  })
+)
+
+/** Which run's files are meant. `messageRole` is known from 2026.9 on: `assistant` leaves out what tools gave to the agent. */
+const artifactQuery = {
+  sessionKey: Schema.String,
+  runId: Schema.String,
+  messageRole: Schema.optionalKey(Schema.String)
+}
+
+/** The files that a run shows or was given. `tasks/RunArtifacts` says what is read of each. Useful from 2026.8 on. */
+export const artifactsList = method(
+  "artifacts.list",
+  Schema.Struct(artifactQuery),
+  Schema.Struct({ artifacts: Schema.Array(Schema.Unknown) })
+)
+
+/** One of them: its content, or a short-lived address of it on the gateway's HTTP side. */
+export const artifactsDownload = method(
+  "artifacts.download",
+  Schema.Struct({ ...artifactQuery, artifactId: Schema.String }),
+  Schema.Struct({
+    encoding: Schema.optionalKey(Schema.String),
+    data: Schema.optionalKey(Schema.String),
+    url: Schema.optionalKey(Schema.String)
   })
 )
 

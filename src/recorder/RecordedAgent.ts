@@ -68,6 +68,7 @@ const transport: Layer.Layer<Transport, never, FlightRecorder | Transport> = Lay
     const inner = yield* Transport
     let links = 0
     return Transport.of({
+      ...inner,
       dial: (target, handler) =>
         Effect.andThen(
           Deferred.await(recorder.ready),

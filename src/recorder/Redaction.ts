@@ -155,7 +155,12 @@ const payload = object(() => ({
   features: object(() => ({ methods: each(name), events: each(name) })),
   auth,
   snapshot: object(() => ({ uptimeMs: number })),
-  policy: object(() => ({ maxPayload: number, maxBufferedBytes: number, tickIntervalMs: number })),
+  policy: object(() => ({
+    maxPayload: number,
+    maxBufferedBytes: number,
+    tickIntervalMs: number,
+    attachments: object(() => ({ maxBytes: number, maxImageBytes: number }))
+  })),
   // chat, agent, and answers about them
   runId: id,
   runIds: each(id),

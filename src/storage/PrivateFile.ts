@@ -19,10 +19,12 @@ import { StorageError, unreadable, unwritable } from "./StorageError.ts"
 import type { StorageWarning } from "./StorageWarning.ts"
 import { sweep, tempNameFor } from "./TemporaryFile.ts"
 
-/** How to treat a file or directory to which other users have access. */
+/** How to treat a file or directory to which other users have access, and a large file. */
 export interface Options {
   /** Refuse instead of repairing or warning. */
   readonly strict?: boolean | undefined
+  /** How large a file may be; one mebibyte unless set. */
+  readonly maxBytes?: number | undefined
 }
 
 /** What `create` did, and the weaknesses of the place that it found. */
@@ -46,7 +48,7 @@ type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
  */
 export class PrivateFile extends Context.Service<PrivateFile, {
   /**
-   * Creates a 0600 file of at most one mebibyte, and never overwrites one. A reader sees the whole file or none. On return
+   * Creates a 0600 file of at most `maxBytes`, and never overwrites one. A reader sees the whole file or none. On return
    * the file survives a power cut; where the file system cannot promise that, one warning is logged. A missing directory is
    * created with mode 0700. A directory that others may write is closed to them and reported; one that stays open, or that
    * another user except root owns, is refused.
@@ -55,7 +57,7 @@ export class PrivateFile extends Context.Service<PrivateFile, {
   /** Replaces the content in one step, or creates the file. A reader sees the old content or the new, also after a crash. */
   readonly replace: (path: string, bytes: Uint8Array, options?: Options) => Effect.Effect<Written, StorageError>
   /**
-   * Reads a file of at most one mebibyte; nothing where there is none. A mode that lets others in is repaired and reported,
+   * Reads a file of at most `maxBytes`; nothing where there is none. A mode that lets others in is repaired and reported,
    * or refused when `strict`. A symbolic link is refused, and so is a file or directory of another user except root.
    */
   readonly read: (path: string, options?: Options) => Effect.Effect<Option.Option<Read>, StorageError>
@@ -109,7 +111,7 @@ export class PrivateFile extends Context.Service<PrivateFile, {
   )
 }
 
-const maxBytes = 1024 * 1024
+const usualBytes = 1024 * 1024
 /** The errors of a sync on network mounts and other file systems that have none. */
 const unsyncable: ReadonlySet<string | undefined> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
 const maxAttempts = 3
@@ -127,7 +129,9 @@ const write = Effect.fnUntraced(function*(
   place: typeof FinalName.claim | typeof FinalName.takeOver
 ) {
   // It could not be read back.
-  if (bytes.length > maxBytes) return yield* new StorageError({ path, reason: "Unwritable", errno: "EFBIG" })
+  if (bytes.length > (options?.maxBytes ?? usualBytes)) {
+    return yield* new StorageError({ path, reason: "Unwritable", errno: "EFBIG" })
+  }
   const fs = yield* FileSystem.FileSystem
   const strict = options?.strict === true
   const directory = (yield* Path.Path).dirname(path)
@@ -217,7 +221,8 @@ const read = Effect.fnUntraced(function*(path: string, options: Options | undefi
   if (type !== "File") return yield* new StorageError({ path, reason: "NotRegularFile", mode: mode & 0o7777 })
   const directory = (yield* Path.Path).dirname(path)
   const directoryWarnings = yield* PrivateDirectory.check(directory, strict)
-  const content = yield* Effect.scoped(Effect.flatMap(open(path), readBytes)).pipe(
+  const maxBytes = options?.maxBytes ?? usualBytes
+  const content = yield* Effect.scoped(Effect.flatMap(open(path), (file) => readBytes(file, maxBytes))).pipe(
     Effect.asSome,
     // Another process may have replaced or removed the file since `lstat`.
     Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.succeedNone),
@@ -241,7 +246,7 @@ const open = Effect.fnUntraced(function*(path: string) {
   )
 })
 
-const readBytes = Effect.fnUntraced(function*(file: FileSystem.File) {
+const readBytes = Effect.fnUntraced(function*(file: FileSystem.File, maxBytes: number) {
   const info = yield* file.stat
   const length = ByteSize.toBigInt(info.size)
   if (length > BigInt(maxBytes)) return { info, bytes: undefined }

@@ -5,6 +5,7 @@
 import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import { StorageError, unreadable } from "./StorageError.ts"
 
 /**
@@ -22,6 +23,27 @@ export const readRegularFile = Effect.fnUntraced(function*(path: string, maxByte
     .pipe(Effect.catch(unreadable(path)))
   return bytes ?? (yield* tooLarge(path))
 })
+
+/**
+ * The content of a regular file that nobody changes meanwhile; undefined where somebody did. It is read from one descriptor. Before
+ * and after that the size, the time of the last change and the file's number are compared, and whether the path still leads to
+ * this file. A program that sets the time of the last change back is not noticed.
+ */
+export const readUnchanged = Effect.fnUntraced(function*(path: string, maxBytes: number) {
+  const fs = yield* FileSystem.FileSystem
+  const before = yield* Effect.catch(fs.stat(path), unreadable(path))
+  const bytes = yield* readRegularFile(path, maxBytes)
+  const after = yield* Effect.option(fs.stat(path))
+  return Option.exists(after, (now) => isSame(before, now)) && ByteSize.toBigInt(before.size) === BigInt(bytes.length)
+    ? bytes
+    : undefined
+})
+
+const isSame = (one: FileSystem.File.Info, other: FileSystem.File.Info): boolean =>
+  one.dev === other.dev
+  && Option.getOrUndefined(one.ino) === Option.getOrUndefined(other.ino)
+  && one.size === other.size
+  && Option.getOrUndefined(one.mtime)?.getTime() === Option.getOrUndefined(other.mtime)?.getTime()
 
 /**
  * The content of an open descriptor, `/dev/fd/<number>`: of a regular file, or of a pipe until its writer closes it. The limit of

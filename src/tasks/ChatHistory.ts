@@ -249,6 +249,13 @@ const withoutStamp = (text: string): string =>
 const resumed = "[System] Your previous turn was interrupted by a gateway restart"
 const isResumption = (message: Message): boolean => message.role === "user" && textOf(message).includes(resumed)
 
+/** Up to 2026.5 what a gateway makes of files stands around the text: where it put them, and what is in them. */
+const withoutFiles = (text: string): string => {
+  const own = text.replace(/^(?:\[media attached[^\n]*\]\n)+/, "")
+  const files = own.indexOf('\n\n<file name="')
+  return files !== -1 && own.endsWith("\n</file>") ? own.slice(0, files) : own
+}
+
 /**
  * The message with which 2026.8, started again under a run, goes on in place of the one that began the run, which is then no
  * longer there. A message that came in between may be the one that it replaces. -1 where there is none.
@@ -262,7 +269,8 @@ const replacementOf = (messages: ReadonlyArray<Message>, { notBeforeMs }: Sought
 }
 
 /** The text of a message as its sender wrote it. */
-const asWritten = (text: string): string => {
+const asWritten = (whole: string): string => {
+  const text = withoutFiles(whole)
   const repeated = text.indexOf(resumed)
   if (repeated === -1) return withoutStamp(text)
   const before = text.slice(0, repeated).replace(/\n\n(\[[^\]\n]*\d\d:\d\d[^\]\n]*\] )?$/, "")

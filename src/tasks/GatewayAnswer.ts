@@ -82,6 +82,7 @@ export const onSendAnswered = (
       return goOn(life, stage, due.Settle, nowMs)
     case "AnswerInvalid":
       return onReceipt(life, stage, {}, shared, nowMs)
+    case "AttachmentRefused":
     case "FrameTooLarge":
     case "MissingScope":
       return ended(rules, life, stage, { _tag: "Failed", error })

@@ -4,8 +4,9 @@
  * - `<run id>.<owner>.json`: an open task. Version 1 had no owner in its name.
  * - `<run id>.abort`: a request to abort the task, later with the answer.
  * - `<owner>.runner`: the process of an owner (see `TaskOwner`).
+ * - `<run id>.<SHA-256>.attachment`: a file that goes with the task, as it is, until the gateway has the task.
  *
- * Every file is one line of JSON in UTF-8. What comes from a file has bounds, and nothing is encoded that is outside them.
+ * Every other file is one line of JSON in UTF-8. What comes from a file has bounds, and nothing is encoded that is outside them.
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -25,9 +26,27 @@ const maxPosition = 2 ** 52
 const printable = (maxLength: number) =>
   Schema.String.check(Schema.isPattern(new RegExp(`^\\P{Cc}{1,${maxLength}}$`, "u")))
 
+/** What identifies a file of a task apart from its content, which is kept by its hash until the gateway has the task. */
+export const AttachmentRecord = Schema.Struct({
+  name: Schema.String,
+  mimeType: Schema.String,
+  /** The length of the content. */
+  bytes: Schema.Natural,
+  /** SHA-256 of the content, in lower-case hex. */
+  sha256: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
+})
+export type AttachmentRecord = typeof AttachmentRecord.Type
+
+/** How many bytes of files all open tasks of a journal may have. */
+export const maxContentBytes = 256 * 1024 * 1024
+
+/** How many files a task may have. */
+export const maxAttachments = 32
+
 const Task = Schema.Struct({
   format: Schema.Literal("effect-openclaw/task"),
-  version: Schema.Literals([1, 2]),
+  /** 3 for a task with files, so that a program that knows none leaves it alone. */
+  version: Schema.Literals([1, 2, 3]),
   taskId: Schema.String.check(Schema.isPattern(/^[0-9a-f]{8}$/)),
   runId: RunId,
   /** Absent in version 1. */
@@ -40,7 +59,8 @@ const Task = Schema.Struct({
   sentAtMs: Schema.optionalKey(TimeMs),
   answeredRunId: Schema.optionalKey(printable(512)),
   /** `merged` of the entry. */
-  elsewhere: Schema.optionalKey(Schema.Boolean)
+  elsewhere: Schema.optionalKey(Schema.Boolean),
+  attachments: Schema.optionalKey(Schema.Array(AttachmentRecord).check(Schema.isMaxLength(maxAttachments)))
 })
 const decodeTask = Schema.decodeUnknownOption(Schema.fromJsonString(Task))
 const isAnsweredRunId = Schema.is(printable(512))
@@ -63,17 +83,18 @@ export const decode = (
       sentAtMs: task.sentAtMs,
       answeredRunId: task.answeredRunId,
       merged: task.elsewhere,
+      ...(task.attachments === undefined ? {} : { attachments: task.attachments }),
       deviceId: task.deviceId
     }))
   )
 
 /** The text of an entry; nothing where `decode` would not read it. A run id of the gateway's that is too long is left out. */
 export const encode = (entry: JournalEntry, deviceId: string | undefined): Option.Option<string> => {
-  const { answeredRunId } = entry
+  const { answeredRunId, attachments } = entry
   const text = `${
     JSON.stringify({
       format: "effect-openclaw/task",
-      version: 2,
+      version: attachments === undefined ? 2 : 3,
       taskId: entry.taskId,
       runId: entry.runId,
       deviceId,
@@ -84,7 +105,8 @@ export const encode = (entry: JournalEntry, deviceId: string | undefined): Optio
       acceptedAtMs: entry.acceptedAtMs,
       sentAtMs: entry.sentAtMs,
       answeredRunId: isAnsweredRunId(answeredRunId) ? answeredRunId : undefined,
-      elsewhere: entry.merged
+      elsewhere: entry.merged,
+      attachments
     })
   }\n`
   return Option.as(decode(text, entry.runId), text)
@@ -111,17 +133,21 @@ const uuid = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 const taskName = new RegExp(`^(${uuid})(?:\\.([0-9a-f]{16}))?\\.json$`)
 const abortName = new RegExp(`^(${uuid})\\.abort$`)
 const runnerName = /^([0-9a-f]{16})\.runner$/
-const temporaryName = /^([0-9a-f-]{16,36}(?:\.[0-9a-f]{16})?\.(?:json|abort|runner))\.(?:[0-9a-f]{16}\.tmp|claim)$/
+const contentName = new RegExp(`^(${uuid})\\.([0-9a-f]{64})\\.attachment$`)
+const temporaryName =
+  /^([0-9a-f-]{16,36}(?:\.[0-9a-f]{16}|\.[0-9a-f]{64})?\.(?:json|abort|runner|attachment))\.(?:[0-9a-f]{16}\.tmp|claim)$/
 
 export const taskNameOf = (runId: string, owner: string): string => `${runId}.${owner}.json`
 export const abortNameOf = (runId: string): string => `${runId}.abort`
 export const runnerNameOf = (owner: string): string => `${owner}.runner`
+export const contentNameOf = (runId: string, sha256: string): string => `${runId}.${sha256}.attachment`
 
 /** What a name in the directory stands for. `Temporary` is what a killed writer of `of` left behind. */
 export type Named =
   | { readonly _tag: "Task"; readonly runId: string; readonly owner: string | undefined }
   | { readonly _tag: "Abort"; readonly runId: string }
   | { readonly _tag: "Runner"; readonly owner: string }
+  | { readonly _tag: "Content"; readonly runId: string }
   | { readonly _tag: "Temporary"; readonly of: string }
   | { readonly _tag: "Other" }
 
@@ -132,6 +158,8 @@ export const parseName = (name: string): Named => {
   if (aborted !== undefined) return { _tag: "Abort", runId: aborted }
   const [, runner] = runnerName.exec(name) ?? []
   if (runner !== undefined) return { _tag: "Runner", owner: runner }
+  const [, attached] = contentName.exec(name) ?? []
+  if (attached !== undefined) return { _tag: "Content", runId: attached }
   const [, of] = temporaryName.exec(name) ?? []
   return of === undefined ? { _tag: "Other" } : { _tag: "Temporary", of }
 }

@@ -4,7 +4,8 @@
  * On disk each open task is one private file, named by its key and its owner, and replaced in one step. A killed process
  * leaves each file whole or absent. A task that has ended is removed, so the journal holds open tasks only. Programs that
  * share a directory need no lock: one of them claims the task of an owner that is gone by renaming its file, which only one
- * can do. A program that wants a task of another one aborted leaves a request beside it.
+ * can do. A program that wants a task of another one aborted leaves a request beside it. The files that go with a task stand beside
+ * it too, by their content, until the gateway has the task.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -21,6 +22,8 @@ import { errnoOf } from "../storage/Errno.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
 import { StorageError } from "../storage/StorageError.ts"
 import * as StorageWarning from "../storage/StorageWarning.ts"
+import type * as JournalContent from "./JournalContent.ts"
+import type { AttachmentRecord } from "./JournalFile.ts"
 import * as JournalFile from "./JournalFile.ts"
 import type { TaskId, TaskOutcome } from "./Task.ts"
 import { RunId } from "./Task.ts"
@@ -44,12 +47,17 @@ export interface JournalEntry {
   readonly answeredRunId?: string | undefined
   /** The gateway merged the text into the run of a busy session, and the answer comes in that run. */
   readonly merged?: boolean | undefined
+  /** The files that go with it, in order. Their content is kept apart from the entry. */
+  readonly attachments?: ReadonlyArray<AttachmentRecord> | undefined
 }
 
-/** The journal could not be read or written. `Invalid`: a field of the entry is out of bounds. */
+/**
+ * The journal could not be read or written. `Invalid`: a field of the entry is out of bounds. `Full`: the files of all open tasks would
+ * have more than 256 MiB.
+ */
 export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("TaskJournalError", {
   path: Schema.String,
-  reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "TooLarge"]),
+  reason: Schema.Literals(["Unreadable", "Unwritable", "Exposed", "Invalid", "TooLarge", "Full"]),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   /** The name of the operating system's error, where there is one. */
@@ -69,8 +77,27 @@ export class TaskJournalError extends Schema.TaggedError<TaskJournalError>()("Ta
         return `a field of the task is out of bounds, so it was not written to the journal at ${this.path}`
       case "TooLarge":
         return `the task is too large for the journal at ${this.path}`
+      case "Full":
+        return `the files of all open tasks would have more than ${JournalFile.maxContentBytes} bytes in the journal at ${this.path}`
     }
   }
+}
+
+/** Keeps the files that go with tasks by their content. */
+export interface Contents {
+  /** Keeps a file of a task, before the task itself is put. Equal files of one task are kept once. */
+  readonly put: (
+    runId: RunId,
+    record: AttachmentRecord,
+    content: Uint8Array
+  ) => Effect.Effect<void, TaskJournalError>
+  /** The content of a file of a task; nothing where it is not there any more, or is not what was put. */
+  readonly get: (
+    runId: RunId,
+    record: AttachmentRecord
+  ) => Effect.Effect<Option.Option<Uint8Array>, TaskJournalError>
+  /** Removes the files of a task that is not put after all. */
+  readonly drop: (runId: RunId) => Effect.Effect<void>
 }
 
 /** An open task and its owner. */
@@ -109,10 +136,15 @@ export class TaskJournal extends Context.Service<TaskJournal, {
    * programs claim at once, each task goes to one of them.
    */
   readonly claim: (gatewayScope: string) => Effect.Effect<ReadonlyArray<JournalRecord>, TaskJournalError>
-  /** Writes an entry, or replaces the one of the same run. On return it survives a power cut. */
+  /**
+   * Writes an entry, or replaces the one of the same run. On return it survives a power cut. With `answeredRunId` the gateway has the
+   * task, and the content of its files is not kept any longer.
+   */
   readonly put: (entry: JournalEntry) => Effect.Effect<void, TaskJournalError>
-  /** Removes the entry of a task that has ended, and answers a request for its abort. A missing entry is no error. */
+  /** Removes the entry and the files of a task that has ended, and answers a request for its abort. A missing entry is no error. */
   readonly remove: (runId: RunId, ended: AbortAnswer) => Effect.Effect<void, TaskJournalError>
+  /** The files that go with tasks. Where this is absent, tasks with files are refused. */
+  readonly contents?: Contents
   /** Own tasks whose abort another process wants. In memory, where none can ask, it never completes. */
   readonly abortRequests: Effect.Effect<ReadonlyArray<RunId>, TaskJournalError>
   /** Asks the present or next owner of a task to abort it. A second request changes nothing. */
@@ -144,17 +176,62 @@ const inOrder = <Entry extends JournalEntry>(entries: ReadonlyArray<Entry>): Rea
 
 const makeMemory = () => {
   const entries = new Map<RunId, JournalEntry>()
+  const contents = new LateContents(inMemory)
   const all = () => inOrder([...entries.values()])
   return TaskJournal.of({
     read: Effect.sync(all),
     claim: (gatewayScope) => Effect.sync(() => all().filter((entry) => entry.gatewayScope === gatewayScope)),
-    put: (entry) => Effect.sync(() => void entries.set(entry.runId, entry)),
-    remove: (runId) => Effect.sync(() => void entries.delete(runId)),
+    put: (entry) =>
+      Effect.suspend(() => {
+        entries.set(entry.runId, entry)
+        return entry.answeredRunId === undefined ? Effect.void : contents.drop(entry.runId)
+      }),
+    contents,
+    remove: (runId) =>
+      Effect.suspend(() => {
+        entries.delete(runId)
+        return contents.drop(runId)
+      }),
     abortRequests: Effect.never,
     requestAbort: () => Effect.void,
     abortAnswer: () => Effect.succeedNone
   })
 }
+
+/** `know` says what a task has that an earlier process kept. */
+export interface KnownContents extends Contents {
+  readonly know: (runId: RunId, records: ReadonlyArray<AttachmentRecord>) => Effect.Effect<void>
+}
+
+/** Loads what keeps files with the first of them: most programs send none. A class, so that it costs an agent next to nothing. */
+class LateContents implements KnownContents {
+  readonly #make: (module: typeof JournalContent) => KnownContents
+  #made: KnownContents | undefined
+  constructor(make: (module: typeof JournalContent) => KnownContents) {
+    this.#make = make
+  }
+  get #contents(): Effect.Effect<KnownContents> {
+    return this.#made === undefined
+      ? Effect.map(Effect.promise(() => import("./JournalContent.ts")), (module) => this.#made ??= this.#make(module))
+      : Effect.succeed(this.#made)
+  }
+  put(...args: Parameters<Contents["put"]>): ReturnType<Contents["put"]> {
+    return Effect.flatMap(this.#contents, (contents) => contents.put(...args))
+  }
+  get(...args: Parameters<Contents["get"]>): ReturnType<Contents["get"]> {
+    return Effect.flatMap(this.#contents, (contents) => contents.get(...args))
+  }
+  drop(runId: RunId): Effect.Effect<void> {
+    return this.#made === undefined ? Effect.void : this.#made.drop(runId)
+  }
+  know(...args: Parameters<KnownContents["know"]>): Effect.Effect<void> {
+    return Effect.flatMap(this.#contents, (contents) => contents.know(...args))
+  }
+}
+
+const inMemory = ({ makeMemory }: typeof JournalContent) => makeMemory(contentsFull)
+
+const contentsFull = (path: string) => new TaskJournalError({ path, reason: "Full" })
 
 /** Age from which a request without a task, or the file of a runner that is gone, is removed. */
 const abandonedMs = 60_000
@@ -212,7 +289,7 @@ const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
       ? Effect.undefined
       : TaskOwner.livingPid(fs, files, pathOf(JournalFile.runnerNameOf(owner)), processes)
 
-  /** Removes temporary files, requests without a task, and files of runners that are gone. */
+  /** Removes temporary files, requests and attachments without a task, and files of runners that are gone. */
   const tidy = Effect.fnUntraced(function*(all: ReadonlyArray<readonly [string, JournalFile.Named]>) {
     const torn = new Set(all.flatMap(([, named]) => named._tag === "Temporary" ? [named.of] : []))
     yield* Effect.forEach(torn, (name) => files.sweep(pathOf(name)), { discard: true })
@@ -220,7 +297,7 @@ const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
     const nowMs = yield* Clock.currentTimeMillis
     for (const [name, named] of all) {
       const owner = named._tag === "Runner" && processes !== undefined ? named.owner : undefined
-      const of = named._tag === "Abort" ? named.runId : owner
+      const of = named._tag === "Abort" || named._tag === "Content" ? named.runId : owner
       if (of === undefined || needed.has(of)) continue
       const info = yield* Effect.option(fs.stat(pathOf(name)))
       const old = Option.exists(
@@ -266,6 +343,8 @@ const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
 
   return {
     pathOf,
+    files,
+    log,
     names,
     records,
     read,
@@ -287,6 +366,10 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
   const own = yield* TaskOwner.newOwnerId(yield* SecureRandom.SecureRandom)
   const runnerName = JournalFile.runnerNameOf(own)
   const ownName = (runId: string) => JournalFile.taskNameOf(runId, own)
+  const contents = new LateContents(({ makeFiles }) => {
+    const { files, log, names, pathOf } = directory
+    return makeFiles({ fs, files, log, names, pathOf, strict: options.strict, failed, full: contentsFull })
+  })
   const announceOnce = yield* Semaphore.make(1)
   let announced = false
 
@@ -313,7 +396,11 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
         && (deviceId === undefined || record.deviceId === undefined || record.deviceId === deviceId)
       )
       if (orphans.length > 0) yield* announce
-      return yield* Effect.filter(orphans, ({ name, runId }) => directory.rename(name, ownName(runId)))
+      const claimed = yield* Effect.filter(orphans, ({ name, runId }) => directory.rename(name, ownName(runId)))
+      for (const { attachments, runId } of claimed) {
+        if (attachments !== undefined) yield* contents.know(runId, attachments)
+      }
+      return claimed
     }, Effect.uninterruptible),
     put: Effect.fn("TaskJournal.put")(function*(entry) {
       const name = ownName(entry.runId)
@@ -325,13 +412,16 @@ const makeFile = Effect.fnUntraced(function*(options: FileOptions) {
       }
       yield* announce
       yield* directory.replace(name, text.value)
+      if (entry.answeredRunId !== undefined) yield* contents.drop(entry.runId)
     }),
+    contents,
     remove: Effect.fn("TaskJournal.remove")(function*(runId, ended) {
       const request = JournalFile.abortNameOf(runId)
       if (yield* directory.exists(request)) {
         yield* Effect.ignore(directory.replace(request, JournalFile.encodeAbort(ended)), { log: "Warn" })
       }
       yield* directory.remove(ownName(runId))
+      yield* contents.drop(runId)
     }),
     abortRequests: Effect.map(directory.names, (all) => {
       const there = new Set(all)

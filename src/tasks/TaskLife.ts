@@ -10,7 +10,8 @@ import type { AgentPhase, ChatEvent } from "./ChatEvent.ts"
 import type { HistoryView, Sought } from "./ChatHistory.ts"
 import type { EmptyEnd, ShortReply, Whole } from "./HistoryVerdict.ts"
 import type { RunEnd } from "./RunEnd.ts"
-import type { Evidence, QueuedReason, RunId, Task, TaskEvent, TaskId, TaskOutcome, TaskState } from "./Task.ts"
+import type { Evidence, QueuedReason, Task, TaskEvent, TaskOutcome, TaskState } from "./Task.ts"
+import type { AttachmentRefused } from "./TaskError.ts"
 import type { JournalEntry, JournalRecord } from "./TaskJournal.ts"
 
 /** The settings of a runner that the step reads. */
@@ -21,14 +22,7 @@ export interface Rules {
 }
 
 /** What does not change during the life of a task. */
-export interface Subject {
-  readonly taskId: TaskId
-  readonly runId: RunId
-  readonly gatewayScope: string
-  readonly sessionKey: string
-  readonly summary: string
-  readonly position: number
-  readonly acceptedAtMs: number
+export interface Subject extends Omit<JournalEntry, "sentAtMs" | "answeredRunId" | "merged"> {
   /** An earlier process accepted it. */
   readonly inherited: boolean
 }
@@ -233,7 +227,7 @@ export type Input =
   | { readonly _tag: "Saved"; readonly ok: boolean }
   | {
     readonly _tag: "SendAnswered"
-    readonly answer: Result.Result<typeof Method.chatSend.answer.Type, RequestError | AnswerInvalid>
+    readonly answer: Result.Result<typeof Method.chatSend.answer.Type, SendError>
     /** The run that the answer names is that of another task. */
     readonly shared: boolean
   }
@@ -253,6 +247,7 @@ export type Input =
   /** An effect of the task ended in a defect and will not answer. */
   | { readonly _tag: "Broken" }
 
+export type SendError = RequestError | AnswerInvalid | AttachmentRefused
 export type AbortError = FrameTooLarge | MissingScope | RequestRejected
 
 export type Action =
@@ -296,8 +291,8 @@ export const begin = (
     readonly shared: boolean
   }
 ): TaskLife => {
-  const { acceptedAtMs, answeredRunId, gatewayScope, position, runId, sentAtMs, sessionKey, summary, taskId } = record
-  const subject = { taskId, runId, gatewayScope, sessionKey, summary, position, acceptedAtMs, inherited }
+  const { answeredRunId, sentAtMs } = record
+  const subject = subjectOf(record, inherited)
   const shown: OpenState = answeredRunId === undefined ? queued(undefined) : sent
   // Another process may have sent it since it was accepted.
   const activity: Activity = { _tag: "Due", next: inherited ? "Settle" : "Send" }
@@ -312,6 +307,12 @@ export const begin = (
       ? { _tag: "Waiting", shown, activity }
       : fromJournal(record, shown, activity, shared)
   }
+}
+
+const subjectOf = (record: JournalRecord, inherited: boolean): Subject => {
+  const { acceptedAtMs, attachments, gatewayScope, position, runId, sessionKey, summary, taskId } = record
+  const subject = { taskId, runId, gatewayScope, sessionKey, summary, position, acceptedAtMs, inherited }
+  return attachments === undefined ? subject : { ...subject, attachments }
 }
 
 const fromJournal = (
@@ -405,16 +406,10 @@ export const isMerged = ({ stage }: TaskLife): boolean => stage._tag === "Answer
 
 /** The journal's entry of an open task. */
 export const entryOf = ({ stage, subject }: TaskLife, sentAtMs: number | undefined): JournalEntry => {
-  const { acceptedAtMs, gatewayScope, position, runId, sessionKey, summary, taskId } = subject
+  const { inherited: _, ...kept } = subject
   const isAnswered = stage._tag === "Answered"
   return {
-    taskId,
-    runId,
-    gatewayScope,
-    sessionKey,
-    summary,
-    position,
-    acceptedAtMs,
+    ...kept,
     sentAtMs,
     answeredRunId: isAnswered ? stage.answeredRunId : undefined,
     merged: isAnswered && stage.merged

@@ -208,7 +208,7 @@ export class TaskMailbox {
       case "Publish":
         return publish(action.event)
       case "Send":
-        return this.#askHearing(cell, TaskRequests.send(state, cell))
+        return this.#askHearing(cell, TaskRequests.send(state, cell, this.#options.journal))
       case "ReadHistory": {
         const read = TaskRequests.readHistory(state, cell)
         // A gateway that refused to tell of the session was asked for that a moment ago.

@@ -11,6 +11,7 @@ import * as ChatHistory from "./ChatHistory.ts"
 import type { Whole } from "./HistoryVerdict.ts"
 import * as RunEnd from "./RunEnd.ts"
 import type { Cell, RunnerState } from "./RunnerState.ts"
+import type { TaskJournal } from "./TaskJournal.ts"
 import type { Input } from "./TaskLife.ts"
 import { soughtOf } from "./TaskLife.ts"
 
@@ -32,15 +33,30 @@ const call = <Params, Answer>(
     : link.session.call(method, params)
 }
 
-/** Gives the task to the gateway. */
-export const send = (state: RunnerState, cell: Cell): Effect.Effect<Input> => {
-  const { runId, sessionKey, summary } = cell.life.subject
-  const sent = call(state, cell, Method.chatSend, {
-    sessionKey,
-    message: summary,
-    deliver: false,
-    idempotencyKey: runId
-  })
+/** Gives the task to the gateway, with its files from the journal. */
+export const send = (
+  state: RunnerState,
+  cell: Cell,
+  journal: TaskJournal["Service"]
+): Effect.Effect<Input> => {
+  const { attachments = [], runId, sessionKey, summary } = cell.life.subject
+  const message = { sessionKey, message: summary, deliver: false, idempotencyKey: runId }
+  const link = linkTo(state, cell)
+  const sent = attachments.length === 0 || link === undefined
+    ? call(state, cell, Method.chatSend, message)
+    : Effect.flatMap(
+      Effect.promise(() => import("./TaskAttachments.ts")),
+      ({ load, timeoutOf }) =>
+        Effect.flatMap(
+          load(journal, runId, attachments, message, link.session),
+          (files) =>
+            link.session.call(
+              Method.chatSend,
+              { ...message, attachments: files },
+              { timeout: timeoutOf(attachments) }
+            )
+        )
+    )
   return Effect.map(Effect.result(sent), (answer): Input => {
     const told = Result.isSuccess(answer) && "runId" in answer.success ? answer.success.runId : undefined
     const owner = told === undefined ? cell : state.ofRun(told) ?? cell

@@ -23,6 +23,7 @@ import type { MissingScope, RequestRejected } from "../connection/RequestError.t
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { FrameTooLarge } from "../protocol/FrameLimit.ts"
+import type { Attachment } from "./Attachment.ts"
 import * as KeptText from "./KeptText.ts"
 import * as LiveRun from "./LiveRun.ts"
 import type { Cell } from "./RunnerState.ts"
@@ -64,11 +65,12 @@ export interface Options {
 export class TaskRunner extends Context.Service<TaskRunner, {
   /**
    * Accepts a task and returns as soon as the journal has it, with or without a link. White space around the summary is not
-   * sent.
+   * sent. Files that go with it are checked against what the gateway takes; without a link that is done when the task is sent, which
+   * then fails with `AttachmentRefused`.
    */
   readonly delegate: (
     summary: string,
-    options?: { readonly sessionKey?: string }
+    options?: { readonly sessionKey?: string; readonly attachments?: ReadonlyArray<Attachment> }
   ) => Effect.Effect<TaskReceipt, TaskRefused>
   /**
    * A snapshot, then every event from the moment that the stream runs. The snapshot has, in the order of acceptance, each open
@@ -245,9 +247,39 @@ const keep = Effect.fnUntraced(function*(self: Runner, entry: JournalEntry) {
   return yield* new TaskRefused({ reason: "Stopped" })
 }, Effect.uninterruptible)
 
+/** Keeps a task with its files: first what is in them, so that no task is kept without. */
+const keepWithFiles = Effect.fnUntraced(function*(
+  self: Runner,
+  entry: JournalEntry,
+  attachments: ReadonlyArray<Attachment>
+) {
+  const { journal, state: { connection: { status } } } = self
+  const { runId, sessionKey, summary } = entry
+  const message = { sessionKey, message: summary, deliver: false, idempotencyKey: runId }
+  const session = status._tag === "Connected" ? status.session : undefined
+  const { keep: keepFiles, recordsOf } = yield* Effect.promise(() => import("./TaskAttachments.ts"))
+  const records = yield* recordsOf(attachments, message, session)
+  self.arriving++
+  return yield* Effect.uninterruptibleMask((restore) =>
+    restore(keepFiles(journal, runId, attachments, records)).pipe(
+      Effect.ensuring(Effect.sync(() => self.arriving--)),
+      Effect.andThen(
+        Effect.tapError(
+          keep(self, { ...entry, attachments: records }),
+          () => journal.contents?.drop(runId) ?? Effect.void
+        )
+      )
+    )
+  )
+})
+
 /** Checks a task, writes it to the journal, and accepts it. */
 const delegate = Effect.fn("TaskRunner.delegate")(
-  function*(self: Runner, summary: string, { sessionKey = self.options.sessionKey ?? "agent:main:main" } = {}) {
+  function*(
+    self: Runner,
+    summary: string,
+    { attachments = [], sessionKey = self.options.sessionKey ?? "agent:main:main" }: DelegateOptions = {}
+  ) {
     const { mailbox, options: { maxQueued = 100, maxSummaryBytes = 65_536 }, random, state } = self
     const text = summary.trim()
     if (!KeptText.isText(text)) return yield* new TaskRefused({ reason: "NotText" })
@@ -262,7 +294,7 @@ const delegate = Effect.fn("TaskRunner.delegate")(
     let waiting = self.arriving
     for (const { life } of state.cells.values()) if (stateOf(life)._tag === "Queued") waiting++
     if (waiting >= maxQueued) return yield* new TaskRefused({ reason: "TooMany", limit: maxQueued })
-    return yield* keep(self, {
+    const entry: JournalEntry = {
       taskId,
       runId,
       gatewayScope,
@@ -270,9 +302,12 @@ const delegate = Effect.fn("TaskRunner.delegate")(
       summary: text,
       position: ++self.lastPosition,
       acceptedAtMs: self.clock.currentTimeMillisUnsafe()
-    })
+    }
+    return yield* attachments.length === 0 ? keep(self, entry) : keepWithFiles(self, entry, attachments)
   }
 )
+
+type DelegateOptions = NonNullable<Parameters<TaskRunner["Service"]["delegate"]>[1]>
 
 const serviceOf = (self: Runner): TaskRunner["Service"] => ({
   delegate: (summary, options) => delegate(self, summary, options),

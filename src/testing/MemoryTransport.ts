@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { DevGateway } from "../devgateway/DevGateway.ts"
 import { recognise } from "../link/FrontDoor.ts"
-import { LinkError, UpgradeRejected } from "../link/LinkError.ts"
+import { FileNotGiven, LinkError, UpgradeRejected } from "../link/LinkError.ts"
 import type { Link, LinkHandler, Target } from "../link/Transport.ts"
 import { Transport } from "../link/Transport.ts"
 
@@ -30,7 +30,15 @@ export const layer: Layer.Layer<Transport, never, DevGateway> = Layer.effect(
           Effect.sync(() => join(gateway, target, handler)),
           (joined) => Effect.sync(joined.leave)
         )
-      })
+      }),
+      fetch: (_, path, maxBytes) =>
+        Effect.suspend(() => {
+          const { content, status } = gateway.file(path)
+          if (status !== 200) return Effect.fail(new FileNotGiven({ reason: "Refused", status }))
+          return content.length > maxBytes
+            ? Effect.fail(new FileNotGiven({ reason: "TooLarge" }))
+            : Effect.succeed(content)
+        })
     }))
 )
 

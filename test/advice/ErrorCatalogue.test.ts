@@ -16,7 +16,9 @@ import { UpgradeReason } from "../../src/link/FrontDoor.ts"
 import { LinkReason } from "../../src/link/LinkError.ts"
 import { UntrustedReason } from "../../src/link/TlsError.ts"
 import { AuthReason, DeviceProofReason, MismatchReason, PairingReason } from "../../src/protocol/Refusal.ts"
-import { TaskRefused } from "../../src/tasks/TaskError.ts"
+import { AttachmentUnreadable } from "../../src/tasks/AttachmentFile.ts"
+import { ArtifactError } from "../../src/tasks/RunArtifacts.ts"
+import { AttachmentRefused, TaskRefused } from "../../src/tasks/TaskError.ts"
 
 const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   PairingRequired: PairingReason.literals,
@@ -33,12 +35,16 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   DialogUnavailable: ["SiteMissing", "NoPort", "PortTaken", "PortForbidden"],
   EndpointInvalid: EndpointInvalid.fields.reason.literals,
   TaskRefused: TaskRefused.fields.reason.literals,
+  AttachmentRefused: AttachmentRefused.fields.reason.literals,
+  AttachmentUnreadable: AttachmentUnreadable.fields.reason.literals,
+  ArtifactError: ArtifactError.fields.reason.literals,
   Expired: ["sent", "kept"],
   Unknown: ["NoReply", "Absent", "Unavailable"]
 }
 
 /** Errors that have no entry, each with the reason for it. */
 const unadvised: Readonly<Record<string, string>> = {
+  FileNotGiven: "is told as ArtifactError",
   CommandFailed: "holds what is told already",
   SignatureSelfCheckFailed: "is told as DeviceProofRejected, SelfCheckFailed",
   AgentFailed: "belongs to who scripts the test gateway",

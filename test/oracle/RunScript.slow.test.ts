@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import { type Agent, AgentFailed, type AgentStep } from "../../src/devgateway/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { serve } from "../../src/devgateway/DevGatewayWs.ts"
+import { drawnImage } from "../interop/support/ModelStub.ts"
 import { makeDevice } from "../interop/support/RawClient.ts"
 import recorded from "../vectors/runs-2026.9.6.json" with { type: "json" }
 import { facts, play, toJson } from "./RunScript.ts"
@@ -14,14 +15,20 @@ import { facts, play, toJson } from "./RunScript.ts"
 const text = (delta: string): AgentStep => ({ _tag: "Text", delta })
 
 /** What the recorded run told on these streams of `agent` events. */
-const told = (scene: "tool" | "thought", streams: ReadonlyArray<string>): ReadonlyArray<AgentStep> =>
+const told = (scene: "artifacts" | "tool" | "thought", streams: ReadonlyArray<string>): ReadonlyArray<AgentStep> =>
   recorded.scenes[scene].events.flatMap(({ payload }) =>
     "stream" in payload && streams.includes(payload.stream)
       ? [{ _tag: "Event" as const, stream: payload.stream, data: payload.data }]
       : []
   )
 const call = told("tool", ["item", "tool", "command_output"])
+const drawing = told("artifacts", ["item", "tool", "command_output"])
 const thoughts = told("thought", ["thinking"])
+
+const drawn: AgentStep = {
+  _tag: "File",
+  file: { name: "drawn.png", mimeType: "image/png", content: Buffer.from(drawnImage, "base64") }
+}
 
 /** Follows the marks that the model provider of the real gateway follows. It has no words before the call of a tool. */
 const makeAgent = () => {
@@ -37,7 +44,13 @@ const makeAgent = () => {
     const length = Number(/\[long (\d+)\]/.exec(message)?.[1] ?? 0)
     const hold = /\[hold[^\]]*\]/.exec(message)?.[0]
     const [first = "", ...rest] = `echo: ${message}`.padEnd(length, "x").split(/(?<=\s)/)
-    const before = message.includes("[tool]") ? call : message.includes("[think]") ? thoughts : []
+    const before = message.includes("[draw]")
+      ? [...drawing, drawn]
+      : message.includes("[tool]")
+      ? call
+      : message.includes("[think]")
+      ? thoughts
+      : []
     return Stream.make(...before, text(first)).pipe(
       Stream.concat(hold === undefined ? Stream.empty : Stream.drain(Stream.fromEffect(held(hold).await))),
       Stream.concat(Stream.fromIterable(rest.map(text)))
@@ -67,10 +80,6 @@ const deliberate: ReadonlyArray<{ readonly reason: string; readonly lines: RegEx
     reason:
       "it answers a message to a busy session in a run that follows; 2026.9.6 also answers it within the first one",
     lines: /^busy \/ later \/ agent\.wait \/ terminalReply \/ text:/
-  },
-  {
-    reason: "it does not look at attachments",
-    lines: /^attachments \/ later \/ (an image alone|no base64) \//
   }
 ]
 

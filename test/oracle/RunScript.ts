@@ -98,6 +98,7 @@ const keptOfSession = ["key", "hasActiveRun", "activeRunIds", "status"]
 const slim = (value: unknown): unknown => {
   if (typeof value === "string") {
     return value.replaceAll(/\/tmp\/effect-openclaw-[^/"\s]*/g, "/home").replaceAll("x".repeat(4000), "X{4000}")
+      .replaceAll(/mediaTicket=[^"&\s]+/g, "mediaTicket=<ticket>")
   }
   if (Array.isArray(value)) return value.map(slim)
   if (!Predicate.isObject(value)) return value
@@ -259,6 +260,7 @@ export const play = Effect.fnUntraced(function*(stage: Stage, scenes: Record<str
     }
   }
   scenes["attachments"] = yield* attached(client)
+  scenes["artifacts"] = yield* artifacts(stage, client)
 
   yield* restart
   const after = yield* Effect.retry(Effect.suspend(() => enter(stage, [])), { times: 20 })
@@ -354,6 +356,58 @@ const attached = Effect.fnUntraced(function*(client: RawClient) {
     fileName: "b.bin",
     content: Buffer.from([0, 1, 2, 255]).toString("base64")
   }])
+  later["chat.history"] = yield* history(client, "attached")
   const recording: Recording = { ...(scene.asked === undefined ? {} : {}), later }
   return recording
 })
+
+/** The images that a run made: how they are listed, and how one is given. */
+const artifacts = Effect.fnUntraced(function*({ url: gatewayUrl }: Stage, client: RawClient) {
+  const scene = yield* wholeRun(client, "artifacts", "[draw] a point")
+  const later: Record<string, unknown> = {}
+  const own = { sessionKey: sessionOf("artifacts"), runId: "run-artifacts" }
+  const list = Effect.fnUntraced(function*(name: string, params: Readonly<Record<string, unknown>>) {
+    const answer = yield* client.ask("artifacts.list", params)
+    later[name] = { ...summary(answer), artifacts: listed(at(answer, "payload", "artifacts")) }
+    return at(answer, "payload", "artifacts", "0", "id")
+  })
+  const id = yield* list("artifacts.list of the run", own)
+  yield* list("artifacts.list of the run, by the agent", { ...own, messageRole: "assistant" })
+  yield* list("artifacts.list of a run without one", { ...own, runId: "run-answered" })
+  const unknown = yield* client.ask("artifacts.download", { ...own, artifactId: "artifact_managed_image_none" })
+  later["artifacts.download of what is not there"] = summary(unknown)
+  const download = id === undefined ? {} : yield* client.ask("artifacts.download", { ...own, artifactId: id })
+  const path = at(download, "payload", "url")
+  const given = typeof path === "string" ? yield* fetched(gatewayUrl, path) : undefined
+  later["artifacts.download"] = {
+    ...summary(download),
+    artifact: listed([at(download, "payload", "artifact")]),
+    url: typeof path === "string" ? path.replace(/[0-9a-f-]{36}/g, "<id>") : undefined,
+    expires: typeof at(download, "payload", "expiresAt"),
+    encoding: at(download, "payload", "encoding"),
+    fetched: given
+  }
+  const recording: Recording = { ...scene, later }
+  return recording
+})
+
+/** What is told of artifacts, without the ids, which differ each time. */
+const listed = (all: unknown): unknown =>
+  Array.isArray(all)
+    ? all.map((artifact: unknown) => ({
+      ...Object.fromEntries(
+        ["type", "title", "mimeType", "sizeBytes", "sessionKey", "runId", "source", "download"].map((
+          name
+        ) => [name, at(artifact, name)])
+      ),
+      managed: String(at(artifact, "id")).startsWith("artifact_managed_image_")
+    }))
+    : undefined
+
+/** What the gateway gives at a path of its HTTP side. */
+const fetched = (gatewayUrl: string, path: string) =>
+  Effect.promise(async () => {
+    const response = await fetch(new URL(path, gatewayUrl.replace(/^ws/, "http")))
+    const bytes = Buffer.from(await response.arrayBuffer())
+    return { status: response.status, type: response.headers.get("content-type"), bytes: bytes.toString("base64") }
+  })

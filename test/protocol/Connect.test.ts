@@ -81,7 +81,12 @@ describe("HelloOk", () => {
       features: { methods: recordedHello.features.methods },
       auth: { role: "operator", scopes: ["operator.read", "operator.write"] },
       snapshot: { uptimeMs: recordedHello.snapshot.uptimeMs },
-      policy: { maxPayload: 26_214_400, maxBufferedBytes: 52_428_800, tickIntervalMs: 30_000 }
+      policy: {
+        maxPayload: 26_214_400,
+        maxBufferedBytes: 52_428_800,
+        tickIntervalMs: 30_000,
+        attachments: { maxBytes: 19_464_192, maxImageBytes: 6_291_456 }
+      }
     })
     assert.isAbove(recordedHello.features.methods.length, 100)
     assert.property(recordedHello.snapshot, "health")

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Finding } from "../../src/tasks/ChatHistory.ts"
 import * as ChatHistory from "../../src/tasks/ChatHistory.ts"
+import * as RecordedRuns from "./RecordedRuns.ts"
 import * as Transcript from "./Transcript.ts"
 
 const sought: ChatHistory.Sought = { runId: "r1", summary: "water the plants", notBeforeMs: 1_795_330_000_000 }
@@ -114,6 +115,18 @@ describe("ChatHistory", () => {
     }
     assert.deepStrictEqual(find([null, 7, { role: 1 }]), { _tag: "Absent" })
   })
+
+  it.effect("finds a message with files, whatever a gateway puts around it", () =>
+    Effect.gen(function*() {
+      for (const release of RecordedRuns.releases) {
+        const { attachments } = yield* RecordedRuns.read(release)
+        const payload = Object(attachments?.later["chat.history"])["payload"]
+        const asked = { runId: "run-a text file", summary: "read this", notBeforeMs: 0, release }
+        assert.strictEqual(ChatHistory.find(payload, asked)._tag, "Replied", release)
+        const another = ChatHistory.find(payload, { runId: "run-x", summary: "a note", notBeforeMs: 0, release })
+        assert.strictEqual(another._tag, "Absent", release)
+      }
+    }))
 
   it.effect("reads the histories that gateways really gave", () =>
     Effect.gen(function*() {

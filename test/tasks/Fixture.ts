@@ -33,7 +33,13 @@ const Params = Schema.Struct({
   deliver: Schema.optionalKey(Schema.Boolean),
   limit: Schema.optionalKey(Schema.Int),
   messageId: Schema.optionalKey(Schema.String),
-  maxChars: Schema.optionalKey(Schema.Int)
+  maxChars: Schema.optionalKey(Schema.Int),
+  attachments: Schema.optionalKey(Schema.Array(Schema.Struct({
+    type: Schema.String,
+    mimeType: Schema.String,
+    fileName: Schema.String,
+    content: Schema.String
+  })))
 })
 
 const decodeParams = Schema.decodeUnknownSync(Params)

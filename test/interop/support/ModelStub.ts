@@ -30,6 +30,8 @@ export interface ModelStub {
   readonly port: number
   /** The last user text of every call so far as the model saw it, with whatever the gateway wrapped around it. */
   readonly prompts: ReadonlyArray<string>
+  /** The texts of all messages of every call so far. */
+  readonly contexts: ReadonlyArray<string>
   /** The images of every call so far, as data URLs. */
   readonly images: ReadonlyArray<string>
   /** The names of the tools that the last call offered. */
@@ -78,10 +80,23 @@ const isSilent = (completion: typeof Completion.Type, prompt: string): boolean =
   || (prompt.includes(again) && completion.messages.some((message) => textOf(message).includes("[silent]")))
 
 /** A call of the tool `exec`, in two pieces. */
-const toolCall = [
-  { id: "call_1", function: { name: "exec", arguments: "" } },
-  { function: { arguments: JSON.stringify({ command: "echo one && sleep 1 && echo two" }) } }
-].map((piece) => ({ tool_calls: [{ index: 0, type: "function", ...piece }] }))
+const toolCall = (command: string) =>
+  [
+    { id: "call_1", function: { name: "exec", arguments: "" } },
+    { function: { arguments: JSON.stringify({ command }) } }
+  ].map((piece) => ({ tool_calls: [{ index: 0, type: "function", ...piece }] }))
+
+/** The image that `[draw]` makes, in base64: a PNG of one point. */
+export const drawnImage =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+/** What the tool is told to do for a text, before the text is answered. */
+const commandFor = (prompt: string): { readonly mark: string; readonly command: string } | undefined =>
+  prompt.includes("[tool]")
+    ? { mark: "[tool]", command: "echo one && sleep 1 && echo two" }
+    : prompt.includes("[draw]")
+    ? { mark: "[draw]", command: `echo ${drawnImage} | base64 -d > drawn.png` }
+    : undefined
 
 const completionChunk = (delta: object, finishReason: "stop" | "tool_calls" | null) =>
   `data: ${
@@ -136,14 +151,16 @@ const answer = Effect.fnUntraced(
     if (prompt.includes("[break]")) {
       return json(response, 500, { error: { message: "the stub was told to break", type: "server_error" } })
     }
-    if (prompt.includes("[tool]") && completion.value.stream === true && !toolWasCalled(completion.value, "[tool]")) {
+    const tool = commandFor(prompt)
+    if (tool !== undefined && completion.value.stream === true && !toolWasCalled(completion.value, tool.mark)) {
       response.writeHead(200, { "content-type": "text/event-stream" })
       response.write(completionChunk({ role: "assistant", content: "looking" }, null))
-      for (const piece of toolCall) response.write(completionChunk(piece, null))
+      for (const piece of toolCall(tool.command)) response.write(completionChunk(piece, null))
       response.write(completionChunk({}, "tool_calls"))
       return void response.end("data: [DONE]\n\n")
     }
-    const reply = isSilent(completion.value, prompt) ? "NO_REPLY" : `echo: ${unwrap(prompt)}`
+    const shown = prompt.includes("[draw]") ? "\nMEDIA:./drawn.png" : ""
+    const reply = isSilent(completion.value, prompt) ? "NO_REPLY" : `echo: ${unwrap(prompt)}${shown}`
     if (completion.value.stream !== true) {
       return json(response, 200, {
         id: "echo",
@@ -185,14 +202,16 @@ const answer = Effect.fnUntraced(
  * A model provider on loopback. The answer to a text is `echo: ` and that text, streamed word by word. Markers anywhere
  * in the text change that: `[slow]` puts 400 ms between the words and appends ` 1` to ` 10`, `[hold]` or `[hold <name>]`
  * stops after the first word until `release`, `[long <characters>]` makes it so long with `x` at its end, `[fail]` gives HTTP 400, and `[break]` HTTP 500.
- * `[tool]` calls the tool `exec` first, `[think]` thinks first and counts what it used, and `[silent]` says that it has nothing to say.
+ * `[tool]` calls the tool `exec` first, `[draw]` has it make `drawn.png` and shows that with the answer, `[think]` thinks first and counts what it used, and `[silent]` says that it has nothing to say.
  */
 export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
   const log: EventLog<string> = yield* makeEventLog<string>()
   const latches = new Map<string, Latch.Latch>()
   const images: Array<string> = []
+  const contexts: Array<string> = []
   let tools: ReadonlyArray<string> = []
   const see = (completion: typeof Completion.Type) => {
+    contexts.push(completion.messages.map(textOf).join("\n"))
     tools = (completion.tools ?? []).map((tool) => tool.function.name)
     for (const { content } of completion.messages) {
       if (typeof content === "string") continue
@@ -227,6 +246,7 @@ export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
   const stub: ModelStub = {
     port: address.port,
     prompts: log.all,
+    contexts,
     images,
     tools: () => tools,
     nextPrompt: (text, timeout = "60 seconds") =>
