@@ -35,6 +35,8 @@ export const withoutSecrets = (event: AgentEvent, secrets: ReadonlyArray<Redacte
     case "halted":
     case "task.failed":
       return { ...event, error: failure(event.error) }
+    case "task.saved":
+      return { ...event, title: clean(event.title) }
     case "task.phase":
       return { ...event, phase: clean(event.phase) }
     case "task.tool":

@@ -152,6 +152,7 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
     case "task.text": // the contract has no field for a part of an answer
     case "task.tool":
     case "task.refused": // for the person at standard input
+    case "task.saved":
     case "identity":
     case "gateway":
     case "page": // its URL is for the person who started the program

@@ -107,6 +107,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         case "page":
         case "task.tool":
         case "task.refused":
+        case "task.saved":
         case "stopped":
           return
       }

@@ -18,9 +18,12 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import { commandOn } from "../protocol/ShellCommand.ts"
+import * as AttachmentFile from "../tasks/AttachmentFile.ts"
+import { RunArtifacts } from "../tasks/RunArtifacts.ts"
 import type { TaskId, TaskOutcome } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { truncatedWords } from "../tasks/TaskWords.ts"
@@ -35,107 +38,135 @@ import { Invocation } from "./Invocation.ts"
 import * as LiveReply from "./LiveReply.ts"
 import { Output } from "./Output.ts"
 import { onRoot, record, session } from "./Root.ts"
+import * as SavedArtifacts from "./SavedArtifacts.ts"
 import { checkedFlag } from "./SettingFlag.ts"
 
-export const delegate = Command.make("delegate", {
-  task: Argument.String("task").pipe(
-    Argument.withDescription("What to do, in words; without it, all of standard input"),
-    Argument.optional
-  ),
-  session,
-  record,
-  timeout: checkedFlag(deviceTable.taskTimeout),
-  wait: Flag.Boolean("wait").pipe(
-    Flag.withDescription("Wait for approval and for a gateway that is not there, instead of giving up"),
-    Flag.withDefault(false)
-  ),
-  quiet: Flag.Boolean("quiet").pipe(
-    Flag.withDescription("Print the reply alone: no progress, no reply while it is written"),
-    Flag.withDefault(false)
-  )
-}, ({ quiet, record, session, task, timeout, wait }) =>
-  onRoot(Effect.fnUntraced(function*(flags, output) {
-    const summary = Option.isSome(task) ? task.value : yield* piped
-    const usual = yield* settings({ ...flags, session })
-    const checked = { ...usual, taskTimeout: Option.getOrElse(timeout, () => usual.taskTimeout) }
-    const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
-    const invocation = yield* Invocation
-    const held = HeldReplies.make()
-    yield* Effect.gen(function*() {
-      const events = yield* AgentEvents
-      const tasks = yield* TaskRunner
-      const supervisor = yield* Supervisor
-      if (wait) yield* supervisor.attend
-      const done = yield* Deferred.make<Ended>()
-      let taskId: TaskId | undefined
-      let sent = false
-      let doing = "connecting"
-      const shown = makeShown(output)
-      const follow = (event: AgentEvent) =>
-        Effect.suspend(() => {
-          doing = underWay(event) ?? doing
-          if (event.event === "task.sent" && event.taskId === taskId) sent = true
-          const end = ending(event, taskId, wait || sent)
-          const told = quiet ? tellQuietly(output, event, end) : tell(output, shown, event, end, taskId)
-          return Effect.andThen(
-            Effect.andThen(told, toldTo(output, held, event)),
-            end === undefined ? Effect.void : Deferred.succeed(done, end)
+export const delegate = Command.make(
+  "delegate",
+  {
+    task: Argument.String("task").pipe(
+      Argument.withDescription("What to do, in words; without it, all of standard input"),
+      Argument.optional
+    ),
+    session,
+    record,
+    timeout: checkedFlag(deviceTable.taskTimeout),
+    attach: Flag.String("attach").pipe(
+      Flag.withDescription("A file that goes with the task; may be given several times"),
+      Flag.withMetavar("FILE"),
+      Flag.atLeast(0)
+    ),
+    save: Flag.String("save").pipe(
+      Flag.withDescription("Save images and other files that OpenClaw shows with the reply, in this directory"),
+      Flag.withMetavar("DIR"),
+      Flag.optional
+    ),
+    wait: Flag.Boolean("wait").pipe(
+      Flag.withDescription("Wait for approval and for a gateway that is not there, instead of giving up"),
+      Flag.withDefault(false)
+    ),
+    quiet: Flag.Boolean("quiet").pipe(
+      Flag.withDescription("Print the reply alone: no progress, no reply while it is written"),
+      Flag.withDefault(false)
+    )
+  },
+  ({ attach, quiet, record, save, session, task, timeout, wait }) =>
+    onRoot(Effect.fnUntraced(function*(flags, output) {
+      const summary = Option.isSome(task) ? task.value : yield* piped
+      const attachments = yield* Effect.mapError(Effect.forEach(attach, AttachmentFile.read), as("settings"))
+      if (Option.isSome(save)) yield* Effect.mapError(SavedArtifacts.prepare(save.value), as("settings"))
+      const usual = yield* settings({ ...flags, session })
+      const checked = { ...usual, taskTimeout: Option.getOrElse(timeout, () => usual.taskTimeout) }
+      const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
+      const invocation = yield* Invocation
+      const held = HeldReplies.make()
+      yield* Effect.gen(function*() {
+        const events = yield* AgentEvents
+        const tasks = yield* TaskRunner
+        const supervisor = yield* Supervisor
+        if (wait) yield* supervisor.attend
+        const done = yield* Deferred.make<Ended>()
+        let taskId: TaskId | undefined
+        let sent = false
+        let doing = "connecting"
+        const shown = makeShown(output)
+        const follow = (event: AgentEvent) =>
+          Effect.suspend(() => {
+            doing = underWay(event) ?? doing
+            if (event.event === "task.sent" && event.taskId === taskId) sent = true
+            const end = ending(event, taskId, wait || sent)
+            const told = quiet ? tellQuietly(output, event, end) : tell(output, shown, event, end, taskId)
+            return Effect.andThen(
+              Effect.andThen(told, toldTo(output, held, event)),
+              end === undefined ? Effect.void : Deferred.succeed(done, end)
+            )
+          })
+        yield* Effect.forkScoped(Effect.ignoreCause(Stream.runForEach(events.events, follow), { log: "Error" }))
+        /** Gives the task up, and says what became of it. */
+        const letGo = Effect.suspend(() =>
+          taskId === undefined ? Effect.succeed("") : giveUp(tasks, taskId, invocation, checked.files?.directory)
+        )
+        // Uninterruptible, so that after Ctrl-C the name of a task that was taken is known.
+        const take = Effect.mapError(
+          tasks.delegate(summary, { attachments }),
+          (error) => as(error.reason === "NotKept" ? "settings" : "usage")(error)
+        ).pipe(
+          Effect.tap((receipt) => Effect.sync(() => void (taskId = receipt.taskId))),
+          Effect.uninterruptible
+        )
+        const end = yield* take.pipe(
+          Effect.andThen(
+            output.lively && !quiet
+              ? Effect.forkScoped(Effect.ignoreCause(progress(() => doing, shown.line), { log: "Error" }))
+              : Effect.void
+          ),
+          Effect.andThen(Deferred.await(done)),
+          // In a fiber of its own: a timeout in an interrupted fiber would never end.
+          Effect.onInterrupt(() =>
+            Effect.forkChild(letGo).pipe(
+              Effect.flatMap(Fiber.join),
+              Effect.flatMap((said) => said === "" ? Effect.void : output.warn(said))
+            )
+          ),
+          Effect.ensuring(output.live(""))
+        )
+        const replied = end._tag === "Replied" || end.failure.error === "ReplyTruncated"
+        if (replied && taskId !== undefined && Option.isSome(save)) {
+          yield* SavedArtifacts.save(taskId, save.value, quiet ? () => Effect.void : output.progress).pipe(
+            Effect.provide(Layer.provide(RunArtifacts.layer, Layer.succeed(GatewayConfig, gateway))),
+            Effect.mapError((error) => as(error._tag === "StorageError" ? "settings" : "failed")(error))
           )
-        })
-      yield* Effect.forkScoped(Effect.ignoreCause(Stream.runForEach(events.events, follow), { log: "Error" }))
-      /** Gives the task up, and says what became of it. */
-      const letGo = Effect.suspend(() =>
-        taskId === undefined ? Effect.succeed("") : giveUp(tasks, taskId, invocation, checked.files?.directory)
-      )
-      // Uninterruptible, so that after Ctrl-C the name of a task that was taken is known.
-      const take = Effect.mapError(
-        tasks.delegate(summary),
-        (error) => as(error.reason === "NotKept" ? "settings" : "usage")(error)
-      ).pipe(
-        Effect.tap((receipt) => Effect.sync(() => void (taskId = receipt.taskId))),
-        Effect.uninterruptible
-      )
-      const end = yield* take.pipe(
-        Effect.andThen(
-          output.lively && !quiet
-            ? Effect.forkScoped(Effect.ignoreCause(progress(() => doing, shown.line), { log: "Error" }))
-            : Effect.void
-        ),
-        Effect.andThen(Deferred.await(done)),
-        // In a fiber of its own: a timeout in an interrupted fiber would never end.
-        Effect.onInterrupt(() =>
-          Effect.forkChild(letGo).pipe(
-            Effect.flatMap(Fiber.join),
-            Effect.flatMap((said) => said === "" ? Effect.void : output.warn(said))
+        }
+        if (end._tag === "Replied") return
+        const { exit, error, problem } = end.failure
+        const rest = end._tag === "GivenUp" ? yield* letGo : error === "Expired" ? yield* stopLate(tasks, taskId) : ""
+        return yield* new CommandFailed({ exit, error, problem: rest === "" ? problem : `${problem}\n${rest}` })
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(
+          agent(checked, gateway, { embedded: false, commands, keepTasks: true, held, record }).pipe(
+            Layer.provide(ownIdentity(checked))
           )
-        ),
-        Effect.ensuring(output.live(""))
-      )
-      if (end._tag === "Replied") return
-      const { exit, error, problem } = end.failure
-      const rest = end._tag === "GivenUp" ? yield* letGo : error === "Expired" ? yield* stopLate(tasks, taskId) : ""
-      return yield* new CommandFailed({ exit, error, problem: rest === "" ? problem : `${problem}\n${rest}` })
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(
-        agent(checked, gateway, { embedded: false, commands, keepTasks: true, held, record }).pipe(
-          Layer.provide(ownIdentity(checked))
         )
       )
-    )
-  }))).pipe(
-    Command.withDescription("Delegate one task and print its reply"),
-    Command.withExamples([
-      {
-        command: 'openclaw-device delegate "summarise my inbox" --wait',
-        description: "Wait for approval if it is needed, then for the reply"
-      },
-      {
-        command: 'openclaw-device delegate --timeout "10 minutes" < task.txt',
-        description: "A longer task from a file, with more time"
-      }
-    ])
-  )
+    }))
+).pipe(
+  Command.withDescription("Delegate one task and print its reply"),
+  Command.withExamples([
+    {
+      command: 'openclaw-device delegate "summarise my inbox" --wait',
+      description: "Wait for approval if it is needed, then for the reply"
+    },
+    {
+      command: 'openclaw-device delegate --timeout "10 minutes" < task.txt',
+      description: "A longer task from a file, with more time"
+    },
+    {
+      command: 'openclaw-device delegate "make the sky darker" --attach photo.jpg --save out',
+      description: "An image with the task, and those of the reply in the directory out"
+    }
+  ])
+)
 
 /** More than the runner accepts for any task. */
 const maxPipedBytes = 1024 * 1024

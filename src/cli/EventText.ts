@@ -114,6 +114,11 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
         `${style.bad(`line ${event.line} was not taken`)}: ${text(event.error.message)}: ${text(event.summary)}`,
         ...adviceOf(event.error)
       ]
+    case "task.saved": {
+      const facts = `${event.bytes} bytes${event.mimeType === undefined ? "" : `, ${text(event.mimeType)}`}`
+      const path = OutsideText.line(event.path)
+      return [{ exact: style.dim(`task ${shortId(event.taskId)} saved ${path} (${facts})`) }]
+    }
     case "stopped":
       return [style.dim("stopped")]
   }

@@ -138,6 +138,15 @@ export const AgentEvent = Schema.Union([
     truncated: Schema.optionalKey(Schema.Boolean)
   }),
   event("task.failed", { ...task, error: Failure }),
+  /** A file that the agent showed was written to this machine: `bytes` of it, at `path`. */
+  event("task.saved", {
+    ...task,
+    path: Schema.String,
+    /** What the gateway calls it, as one line. */
+    title: Schema.String,
+    mimeType: Schema.optionalKey(Schema.String),
+    bytes: Schema.Natural
+  }),
   /** A line of standard input was not taken as a task. Lines are counted from 1; `summary` is the beginning of this one. */
   event("task.refused", { line: Schema.Natural, summary: Schema.String, error: Failure }),
   event("stopped", {})

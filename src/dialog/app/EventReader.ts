@@ -235,6 +235,8 @@ const taskReaders: Readers<TaskName, TaskEvent> = {
     late: fields["late"] === true,
     ...(fields["truncated"] === true ? { truncated: true } : {})
   }),
+  // It is for the terminal: the file is on the machine of whoever runs the program.
+  "task.saved": () => undefined,
   // It is told at standard input alone, and has no task.
   "task.refused": () => undefined,
   "task.failed": (fields) => ({ event: "task.failed", taskId: taskId(fields), error: failure(fields["error"]) })
