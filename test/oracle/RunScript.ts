@@ -365,6 +365,8 @@ const attached = Effect.fnUntraced(function*(client: RawClient) {
 const artifacts = Effect.fnUntraced(function*({ url: gatewayUrl }: Stage, client: RawClient) {
   const scene = yield* wholeRun(client, "artifacts", "[draw] a point")
   const later: Record<string, unknown> = {}
+  // The end of the run is told before its files are kept.
+  yield* wait(client, "artifacts", 20_000)
   const own = { sessionKey: sessionOf("artifacts"), runId: "run-artifacts" }
   const list = Effect.fnUntraced(function*(name: string, params: Readonly<Record<string, unknown>>) {
     const answer = yield* client.ask("artifacts.list", params)
