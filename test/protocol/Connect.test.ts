@@ -80,7 +80,7 @@ describe("HelloOk", () => {
       server: { version: "2026.9.6", connId: recordedHello.server.connId },
       features: { methods: recordedHello.features.methods },
       auth: { role: "operator", scopes: ["operator.read", "operator.write"] },
-      snapshot: { uptimeMs: recordedHello.snapshot.uptimeMs },
+      snapshot: { uptimeMs: recordedHello.snapshot.uptimeMs, suspension: { phase: "accepting" } },
       policy: {
         maxPayload: 26_214_400,
         maxBufferedBytes: 52_428_800,
