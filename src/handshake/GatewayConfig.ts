@@ -49,6 +49,8 @@ export interface GatewaySettings {
   readonly role: Role
   readonly scopes: ReadonlyArray<ScopeName>
   readonly caps: ReadonlyArray<string>
+  /** What a node offers; absent for an operator. */
+  readonly commands?: ReadonlyArray<string> | undefined
   /**
    * What a grant of fewer scopes than asked means: `accept` connects with them, `refuse` halts with `ScopesNarrowed`. A
    * grant of none of them is always refused.
