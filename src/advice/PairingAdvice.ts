@@ -2,7 +2,9 @@
  * Advice on errors of the room `pairing`.
  */
 import type { PlaceInvalid } from "../pairing/ApproveCommand.ts"
-import type { Table } from "./Entry.ts"
+import type { ApprovalReason } from "../protocol/Refusal.ts"
+import type { Entry, Table } from "./Entry.ts"
+import { handshakeAdvice } from "./HandshakeAdvice.ts"
 import * as NextStep from "./NextStep.ts"
 
 export const pairingAdvice = {
@@ -13,3 +15,16 @@ export const pairingAdvice = {
     next: NextStep.nothingStarted
   }
 } satisfies Table<PlaceInvalid>
+
+/** The second approval of a device that offers tools. */
+const surface: Entry = {
+  problem: "The gateway's agent may not use the tools of this device yet.",
+  owner: "gateway host",
+  action: "Approve on the gateway host that its agent may use them. This covers all tools of the device, also later ones.",
+  command: "openclaw nodes approve <request id>",
+  next: NextStep.polls
+}
+
+/** What waits for a person, and what to do about it. */
+export const approvalAdvice = (reason: ApprovalReason): Entry =>
+  reason === "surface" ? surface : handshakeAdvice.PairingRequired[reason]

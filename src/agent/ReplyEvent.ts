@@ -11,7 +11,7 @@ import * as JsonSchema from "effect/JsonSchema"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
+import { approvalAdvice } from "../advice/PairingAdvice.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { field, lengths } from "../protocol/OutsideText.ts"
 import { truncatedWords } from "../tasks/TaskWords.ts"
@@ -232,7 +232,7 @@ const instruct = (state: Projection, event: Request, at: string, taskId: string)
 
 /** The words of the catalogue alone: they ask nobody to restart anything. */
 const hintOf = ({ note, reason }: Request): string => {
-  const { action, next, problem } = handshakeAdvice.PairingRequired[reason]
+  const { action, next, problem } = approvalAdvice(reason)
   return [problem, action, next, ...(note === undefined ? [] : [note])].join(" ")
 }
 

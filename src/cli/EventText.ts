@@ -6,7 +6,7 @@
  * addresses are not, as they are copied.
  */
 import type * as Redacted from "effect/Redacted"
-import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
+import { approvalAdvice } from "../advice/PairingAdvice.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { covers } from "../protocol/Connect.ts"
@@ -160,7 +160,7 @@ const identityLines = (event: EventOf<"identity">, style: Style): ReadonlyArray<
 type Request = EventOf<"pairing.required" | "pairing.superseded">
 
 const requestLines = (event: Request, style: Style): ReadonlyArray<Line> => {
-  const { next, problem } = handshakeAdvice.PairingRequired[event.reason]
+  const { next, problem } = approvalAdvice(event.reason)
   const command = (event.approve ?? event.list).text
   return [
     "",

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId, Suspension } from "./Connect.ts"
 import { PlaceCommands, UpgradeEnd } from "./PairingNotice.ts"
-import { PairingReason } from "./Refusal.ts"
+import { ApprovalReason } from "./Refusal.ts"
 import { ShellCommand } from "./ShellCommand.ts"
 
 /** Milliseconds of a clock as events show them. A number that is no time may come from a file or from the wire. */
@@ -34,10 +34,14 @@ export const Failure = Schema.Struct({
 })
 export type Failure = typeof Failure.Type
 
+/** Of which of a device's connections this is told; absent for that of the operator, which delegates tasks. */
+const role = { role: Schema.optionalKey(Schema.Literal("node")) }
+
 const request = {
   requestId: Schema.optionalKey(RequestId),
   deviceId: DeviceId,
-  reason: PairingReason
+  reason: ApprovalReason,
+  ...role
 }
 
 const times = {
