@@ -18,10 +18,14 @@ type Problem = ToolsRefused["problems"][number]
 const inlined = (schema: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
   const { $defs, $ref } = schema
   const name = typeof $ref === "string" ? /^#\/\$defs\/(.+)$/.exec($ref)?.[1] : undefined
-  if (name === undefined || !Predicate.isObject($defs)) return schema
+  if (typeof $ref !== "string" || name === undefined || !Predicate.isObject($defs)) return schema
   const key = decodeURIComponent(name).replaceAll("~1", "/").replaceAll("~0", "~")
   const root: unknown = Predicate.hasProperty($defs, key) ? $defs[key] : undefined
-  return Predicate.isObject(root) ? { ...root, $defs } : schema
+  if (!Predicate.isObject(root)) return schema
+  // A definition is kept where something still refers to it, as in a tree.
+  const others = Object.fromEntries(Object.entries($defs).filter(([other]) => other !== key))
+  const kept = JSON.stringify([root, others]).includes(JSON.stringify($ref)) ? $defs : others
+  return Object.keys(kept).length === 0 ? { ...root } : { ...root, $defs: kept }
 }
 
 /** The JSON Schema of a tool's arguments, or why there is none. */
