@@ -2,6 +2,7 @@
  * Advice on errors of the room `pairing`.
  */
 import type { PlaceInvalid } from "../pairing/ApproveCommand.ts"
+import type { SurfaceRequired } from "../pairing/PairingStep.ts"
 import type { ApprovalReason } from "../protocol/Refusal.ts"
 import type { Entry, Table } from "./Entry.ts"
 import { handshakeAdvice } from "./HandshakeAdvice.ts"
@@ -13,18 +14,17 @@ export const pairingAdvice = {
     owner: "you",
     action: "Correct the settings of the place that the message names.",
     next: NextStep.nothingStarted
+  },
+  SurfaceRequired: {
+    problem: "The gateway's agent may not use the tools of this device yet.",
+    owner: "gateway host",
+    action:
+      "Approve on the gateway host that its agent may use them. This covers all tools of the device, also later ones.",
+    command: "openclaw nodes approve <request id>",
+    next: NextStep.polls
   }
-} satisfies Table<PlaceInvalid>
-
-/** The second approval of a device that offers tools. */
-const surface: Entry = {
-  problem: "The gateway's agent may not use the tools of this device yet.",
-  owner: "gateway host",
-  action: "Approve on the gateway host that its agent may use them. This covers all tools of the device, also later ones.",
-  command: "openclaw nodes approve <request id>",
-  next: NextStep.polls
-}
+} satisfies Table<PlaceInvalid | SurfaceRequired>
 
 /** What waits for a person, and what to do about it. */
 export const approvalAdvice = (reason: ApprovalReason): Entry =>
-  reason === "surface" ? surface : handshakeAdvice.PairingRequired[reason]
+  reason === "surface" ? pairingAdvice.SurfaceRequired : handshakeAdvice.PairingRequired[reason]

@@ -8,7 +8,7 @@ import type { AgentEvent } from "../protocol/AgentEvent.ts"
 export interface Snapshot {
   /** `keep` says whether a task that this event ends is told as long as the agent lives. */
   readonly note: (event: AgentEvent, keep?: boolean) => void
-  /** Identity, gateway, the state of the connection, the open notice, and the tasks in the order in which they were taken. */
+  /** Identity, gateway, the state of the connections, the open notices, and the tasks in the order in which they were taken. */
   readonly events: () => ReadonlyArray<AgentEvent>
 }
 
@@ -33,7 +33,9 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
   let identity: AgentEvent | undefined
   let gateway: AgentEvent | undefined
   let connection: AgentEvent | undefined
-  let notice: AgentEvent | undefined
+  let tools: AgentEvent | undefined
+  /** By the role of the connection that it is about. */
+  const notices = new Map<"node" | undefined, AgentEvent>()
   const tasks = new Map<string, TaskEvents>()
 
   const taskOf = (taskId: string): TaskEvents => {
@@ -80,11 +82,14 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         case "pairing.expiring":
         case "pairing.expired":
         case "pairing.renewed":
-          notice = event
+          notices.set(event.role, event)
           return
         case "pairing.resolved":
         case "pairing.cancelled":
-          notice = undefined
+          notices.delete(event.role)
+          return
+        case "tools":
+          tools = event
           return
         case "task.queued":
         case "task.sent":
@@ -117,7 +122,8 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         identity,
         gateway,
         connection,
-        notice,
+        tools,
+        ...notices.values(),
         ...[...tasks.values()].flatMap((task) => [task.taken, task.phase, task.text, task.end])
       ]
         .filter((event) => event !== undefined)

@@ -71,6 +71,9 @@ const nodeError = (code: string, message: string, nodeCommandDispatched: boolean
   details: { ...(nodeCommandDispatched ? {} : { code }), nodeError: { code, message }, nodeCommandDispatched }
 })
 
+const isAwaited =
+  "node capability surface is awaiting operator approval; run `openclaw nodes approve <id>` (see `openclaw nodes"
+  + " pending`), then this node retries automatically"
 const isNotAwaited = "node runner inventory publication is not current; retry after pairing completes"
 const defaultTimeoutMs = 30_000
 const toolTimeoutMs = 120_000
@@ -238,10 +241,7 @@ const join = (self: State, session: Session) => {
 const inventory = ({ book }: State, { nodeId }: Connection, respond: Respond) => {
   if (book.approved(nodeId) !== undefined) return respond({ payload: { nodeId } })
   const request = book.pending().find((request) => request.nodeId === nodeId)
-  const message = request === undefined
-    ? isNotAwaited
-    : `node capability surface is awaiting operator approval; run \`openclaw nodes approve ${request.requestId}\``
-      + " (see `openclaw nodes pending`), then this node retries automatically"
+  const message = request === undefined ? isNotAwaited : isAwaited.replace("<id>", request.requestId)
   respond({ error: { code: "UNAVAILABLE", message } })
 }
 

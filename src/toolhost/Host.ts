@@ -307,7 +307,7 @@ const connect = Effect.fnUntraced(function*(self: Host, after: Effect.Effect<unk
     Effect.provideService(Scope.Scope, self.scope)
   )
   self.supervisor = supervisor
-  yield* Broadcast.runForEach(supervisor.changes, (status) => follow(self, status))
+  yield* Stream.runForEach(supervisor.changes, (status) => follow(self, status))
 })
 
 /** Starts a host, which ends with the scope. Its handlers may be up or not. */

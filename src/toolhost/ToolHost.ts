@@ -29,7 +29,7 @@ import type { ToolsRefused } from "./ToolError.ts"
 export type Requirements = Admission | DeviceIdentity | GatewayConfig | TokenStore | Transport
 
 /** What the handlers of a toolkit need, and what its schemas need. */
-type HandlersOf<Tools extends Record<string, Tool.Any>> =
+export type HandlersOf<Tools extends Record<string, Tool.Any>> =
   | Tool.HandlersFor<Tools>
   | Tool.HandlerServices<Tools[keyof Tools]>
 

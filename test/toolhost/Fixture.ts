@@ -128,7 +128,10 @@ export interface Running {
 export const running = Effect.fnUntraced(function*<E, R>(host: Layer.Layer<ToolHost, E, R>) {
   const scope = yield* Effect.flatMap(Scope.Scope, (parent) => Scope.fork(parent))
   const context = yield* Layer.buildWithScope(Layer.fresh(host), scope)
-  const made: Running = { host: Context.get(context, ToolHost), stop: Effect.uninterruptible(Scope.close(scope, Exit.void)) }
+  const made: Running = {
+    host: Context.get(context, ToolHost),
+    stop: Effect.uninterruptible(Scope.close(scope, Exit.void))
+  }
   return made
 })
 

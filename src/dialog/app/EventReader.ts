@@ -29,10 +29,15 @@ export interface PlaceCommands extends Commands {
   readonly fill: ReadonlyArray<string>
 }
 
-export interface Request extends Commands {
+interface Subject {
+  /** The connection of the device's tools; absent for that of its tasks. */
+  readonly role?: "node"
   readonly deviceId: string
   readonly requestId: string | undefined
-  /** A `PairingReason`; `unspecified` for any that is not known here. */
+}
+
+export interface Request extends Commands, Subject {
+  /** An `ApprovalReason`; `unspecified` for any that is not known here. */
   readonly reason: Reason
   readonly since: number | undefined
   readonly expiresAt: number | undefined
@@ -44,7 +49,14 @@ export interface Request extends Commands {
   readonly places: ReadonlyArray<PlaceCommands>
 }
 
-const reasons = ["not-paired", "role-upgrade", "scope-upgrade", "metadata-upgrade", "unspecified"] as const
+const reasons = [
+  "not-paired",
+  "role-upgrade",
+  "scope-upgrade",
+  "metadata-upgrade",
+  "surface",
+  "unspecified"
+] as const
 export type Reason = (typeof reasons)[number]
 
 /** How a request for more scopes ended without them. */
@@ -59,13 +71,8 @@ export type DialogEvent =
   | { readonly event: "identity"; readonly deviceId: string; readonly compareCode: string }
   | { readonly event: "gateway"; readonly url: string }
   | { readonly event: Open; readonly request: Request }
-  | { readonly event: "pairing.resolved"; readonly deviceId: string; readonly requestId: string | undefined }
-  | {
-    readonly event: "pairing.cancelled"
-    readonly deviceId: string
-    readonly requestId: string | undefined
-    readonly outcome: UpgradeEnd | undefined
-  }
+  | ({ readonly event: "pairing.resolved" } & Subject)
+  | ({ readonly event: "pairing.cancelled"; readonly outcome: UpgradeEnd | undefined } & Subject)
   | { readonly event: "connecting" | "paused" | "stopped" }
   | {
     readonly event: "connected"
@@ -154,7 +161,8 @@ const places = (value: unknown): ReadonlyArray<PlaceCommands> =>
       : [{ place, fill: texts(fields["fill"]) ?? [], list, approve }]
   })
 
-const subject = (fields: Fields) => ({
+const subject = (fields: Fields): Subject => ({
+  ...(fields["role"] === "node" ? { role: "node" } : {}),
   deviceId: text(fields["deviceId"]),
   requestId: optional(fields["requestId"])
 })
@@ -188,6 +196,8 @@ const readers: Readers<Exclude<AgentEvent["event"], TaskName>, DialogEvent> = {
   gateway: (fields) => ({ event: "gateway", url: text(fields["url"]) }),
   // The address of this page.
   page: () => undefined,
+  // What a person has to approve of them is told by its notice.
+  tools: () => undefined,
   "pairing.required": opened("pairing.required"),
   "pairing.reminder": opened("pairing.reminder"),
   "pairing.superseded": opened("pairing.superseded"),
