@@ -48,10 +48,21 @@ export const over = <Tools extends Record<string, Tool.Any>, E, R, EA, RA>(
   options: Options = {}
 ): Layer.Layer<Agent.Agent | ToolHost, ToolsRefused | EA, Agent.Requirements | R | RA> =>
   Layer.effectDiscard(told(options)).pipe(
+    Layer.provideMerge(both),
     Layer.provideMerge(host(toolkit, handlers, options)),
     Layer.provideMerge(agent),
     Layer.provide(family)
   )
+
+/** Whoever watches the connection of the agent watches that of its tools. */
+const both: Layer.Layer<Supervisor, never, Supervisor | ToolHost> = Layer.effect(
+  Supervisor,
+  Effect.map(Effect.all([Supervisor, ToolHost]), ([supervisor, host]) => ({
+    ...supervisor,
+    attend: Effect.andThen(supervisor.attend, host.attend),
+    checkNow: Effect.andThen(supervisor.checkNow, host.checkNow)
+  }))
+)
 
 const host = <Tools extends Record<string, Tool.Any>, E, R>(
   toolkit: Toolkit.Toolkit<Tools>,

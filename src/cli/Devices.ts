@@ -5,20 +5,17 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { failure } from "../agent/AgentEvents.ts"
 import type { Session } from "../connection/Session.ts"
-import { Supervisor } from "../connection/Supervisor.ts"
 import { compareCode } from "../identity/CompareCode.ts"
-import * as Endpoint from "../link/Endpoint.ts"
-import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
 import { covers, DeviceId, RequestId } from "../protocol/Connect.ts"
 import * as Method from "../protocol/Method.ts"
+import * as NodeMethod from "../protocol/NodeMethod.ts"
 import { field, lengths, names } from "../protocol/OutsideText.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
-import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
-import { as, CommandFailed, exitOf } from "./CommandError.ts"
-import { failureText } from "./EventText.ts"
+import { chosenGateway, operator, withSettings } from "./AgentLayer.ts"
+import { as, CommandFailed } from "./CommandError.ts"
 import { Output } from "./Output.ts"
+import { onSession } from "./OwnSession.ts"
 
 const isDeviceId = Schema.is(DeviceId)
 
@@ -44,9 +41,16 @@ const list = Command.make("list", {}, () =>
       session.call(Method.devicePairList, {}),
       as("failed")
     )
+    const tools = yield* pendingTools(session)
     if (output.json) {
       const coded = (all: typeof pending) => all.map((device) => ({ ...device, ...codeOf(device) }))
-      return yield* output.line(JSON.stringify({ pending: coded(pending), paired: coded(paired) }))
+      return yield* output.line(
+        JSON.stringify({
+          pending: coded(pending),
+          paired: coded(paired),
+          ...(tools.length === 0 ? {} : { pendingTools: tools })
+        })
+      )
     }
     // Two blanks stand between fields, and a field has one at most, so that no field can be taken for two.
     const about = (device: Method.Device) =>
@@ -60,7 +64,13 @@ const list = Command.make("list", {}, () =>
       const { compareCode } = codeOf(device)
       return compareCode === undefined ? Effect.void : output.line(`    code: ${compareCode}`)
     }
-    yield* output.line(pending.length === 0 ? "Nothing waits for approval." : "Waiting for approval:")
+    yield* output.line(pending.length + tools.length === 0 ? "Nothing waits for approval." : "Waiting for approval:")
+    for (const { displayName = "", nodeId, requestId } of tools) {
+      const about = ["tools of", `device ${name(nodeId.slice(0, 16))}…`, name(displayName)].filter((part) =>
+        part !== ""
+      )
+      yield* output.line(`  ${name(requestId)}  ${about.join("  ")}`)
+    }
     for (const device of pending) {
       yield* output.line(`  ${name(device.requestId ?? "?")}  ${about(device)}`)
       yield* code(device)
@@ -81,16 +91,21 @@ const list = Command.make("list", {}, () =>
     Command.withExamples([{ command: "openclaw-device devices list", description: "What waits on the local gateway" }])
   )
 
+/** Devices whose tools wait for approval; none where the gateway does not say. */
+const pendingTools = (session: Session) =>
+  Effect.orElseSucceed(Effect.map(session.call(NodeMethod.nodePairList, {}), ({ pending }) => pending), () => [])
+
 const decide = {
-  approve: Method.devicePairApprove,
-  reject: Method.devicePairReject
+  approve: { device: Method.devicePairApprove, tools: NodeMethod.nodePairApprove },
+  reject: { device: Method.devicePairReject, tools: NodeMethod.nodePairReject }
 } as const
 
 const answer = (name: keyof typeof decide, said: string, description: string) =>
   Command.make(name, { requestId }, ({ requestId }) =>
     withOperator(Effect.fnUntraced(function*(session) {
       const output = yield* Output
-      yield* session.call(decide[name], { requestId }).pipe(
+      const isOfTools = (yield* pendingTools(session)).some((pending) => pending.requestId === requestId)
+      yield* session.call(decide[name][isOfTools ? "tools" : "device"], { requestId }).pipe(
         Effect.mapError((error) =>
           error._tag === "RequestRejected" && error.gatewayMessage === "unknown requestId"
             ? new CommandFailed({
@@ -111,12 +126,6 @@ const answer = (name: keyof typeof decide, said: string, description: string) =>
       }])
     )
 
-/** The command that approves a request on the gateway host, or lists the requests when there is no id. */
-const approveText = (requestId: RequestId | undefined): string => {
-  const { approve, list } = commandsAnywhere()
-  return (requestId === undefined ? list : approve(requestId)).text
-}
-
 /** Runs `body` on a connection of its own, which ends with it. */
 const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
   withSettings(Effect.fnUntraced(function*(checked) {
@@ -126,33 +135,7 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
       scopes: ["operator.admin", "operator.pairing"],
       narrowedScopes: "refuse"
     })
-    yield* Effect.gen(function*() {
-      const status = yield* Effect.flatMap(Supervisor, settled)
-      switch (status._tag) {
-        case "Connected":
-          return yield* body(status.session)
-        case "AwaitingApproval":
-          return yield* new CommandFailed({
-            exit: "pairing",
-            error: "PairingRequired",
-            problem: `this operator device is itself not approved yet; on the gateway host run: ${
-              approveText(status.approval.requestId)
-            }`
-          })
-        case "Waiting":
-        case "Halted": {
-          const why = failure(status.cause)
-          const message = `${why.message} (gateway ${Endpoint.shown(gateway.endpoint.gatewayScope)})`
-          return yield* new CommandFailed({
-            exit: exitOf(status.cause._tag),
-            error: why.error,
-            problem: failureText({ ...why, message })
-          })
-        }
-        default:
-          return yield* new CommandFailed({ exit: "failed", error: "Stopped", problem: "stopped before it was done" })
-      }
-    }).pipe(Effect.provide(operator(checked, gateway)))
+    yield* Effect.provide(onSession(gateway, body), operator(checked, gateway))
   }))
 
 export const devices = Command.make("devices").pipe(

@@ -11,7 +11,8 @@ import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
 import { tasks } from "./Tasks.ts"
+import { tools } from "./Tools.ts"
 
 export const program = root.pipe(
-  Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay])
+  Command.withSubcommands([run, delegate, tasks, mcp, tools, devices, identity, gateway, replay])
 )

@@ -59,6 +59,45 @@ const asRequestId = Schema.decodeUnknownOption(RequestId)
 /** The request that a refusal of `tellInventory` names. A node is told it in no other way. */
 export const awaitedRequest = (message: string) => asRequestId(/`openclaw nodes approve ([^\s`]+)`/.exec(message)?.[1])
 
+/** A node that the gateway knows, and a request to approve its commands, as operators see them. */
+const Node = Schema.Struct({
+  nodeId: Schema.String,
+  displayName: Schema.optionalKey(Schema.String),
+  connected: Schema.optionalKey(Schema.Boolean),
+  /** `approved`, `pending-approval` or `unapproved`. */
+  approvalState: Schema.optionalKey(Schema.String),
+  pendingRequestId: Schema.optionalKey(RequestId),
+  nodePluginTools: Schema.optionalKey(Schema.Array(Schema.Struct({
+    name: Schema.String,
+    description: Schema.optionalKey(Schema.String)
+  })))
+})
+
+/** All nodes with the tools that they have published. Needs `operator.read`. */
+export const nodeList = method("node.list", Schema.Struct({}), Schema.Struct({ nodes: Schema.Array(Node) }))
+
+const NodeRequest = Schema.Struct({
+  requestId: Schema.String,
+  nodeId: Schema.String,
+  displayName: Schema.optionalKey(Schema.String),
+  platform: Schema.optionalKey(Schema.String),
+  commands: Schema.optionalKey(Schema.Array(Schema.String))
+})
+
+/** The nodes whose commands wait for approval. Needs `operator.pairing`. */
+export const nodePairList = method(
+  "node.pair.list",
+  Schema.Struct({}),
+  Schema.Struct({ pending: Schema.Array(NodeRequest) })
+)
+
+const decision = (name: "approve" | "reject") =>
+  method(`node.pair.${name}`, Schema.Struct({ requestId: RequestId }), Schema.Unknown)
+/** Approves the commands of a node. Needs the scopes that the request names. */
+export const nodePairApprove = decision("approve")
+/** Rejects them. */
+export const nodePairReject = decision("reject")
+
 /** One part of what a tool gives. */
 export const ToolContent = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })
 

@@ -5,6 +5,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -31,7 +32,8 @@ import type { Bounds, Call, Result as CallResult } from "./InvocationStep.ts"
 import * as InvocationStep from "./InvocationStep.ts"
 import type { ToolHostStatus } from "./PublishStep.ts"
 import * as PublishStep from "./PublishStep.ts"
-import type { Approve, Handlers } from "./ToolCall.ts"
+import type { Approve } from "./ToolApproval.ts"
+import type { Handlers } from "./ToolCall.ts"
 import * as ToolCall from "./ToolCall.ts"
 
 /** How a host serves its tools. */
@@ -72,6 +74,7 @@ export interface Host {
   readonly fibers: Map<string, Fiber.Fiber<unknown>>
   handlers: Handlers
   supervisor: Supervisor["Service"] | undefined
+  readonly connecting: Deferred.Deferred<Supervisor["Service"]>
   node: GatewayStatus | undefined
   memory: PublishStep.Memory
   calls: InvocationStep.State
@@ -307,6 +310,7 @@ const connect = Effect.fnUntraced(function*(self: Host, after: Effect.Effect<unk
     Effect.provideService(Scope.Scope, self.scope)
   )
   self.supervisor = supervisor
+  Deferred.doneUnsafe(self.connecting, Effect.succeed(supervisor))
   yield* Stream.runForEach(supervisor.changes, (status) => follow(self, status))
 })
 
@@ -329,6 +333,7 @@ export const start = Effect.fnUntraced(function*(
     fibers: new Map(),
     handlers: handlers ?? broken,
     supervisor: undefined,
+    connecting: Deferred.makeUnsafe(),
     node: undefined,
     memory: PublishStep.idle,
     calls: InvocationStep.begin(bounds, handlers !== undefined),

@@ -17,19 +17,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { ToolOutput } from "../protocol/NodeMethod.ts"
 import type { Call } from "./InvocationStep.ts"
-
-/** A call that somebody has to allow, because its tool is marked as destructive or as in need of approval. */
-export interface ApprovalRequest {
-  readonly tool: string
-  readonly title: string | undefined
-  /** As the model gave them, not decoded. */
-  readonly arguments: unknown
-  /** The conversation of the gateway from which the call comes. */
-  readonly sessionKey: string | undefined
-}
-
-/** Decides on such a call; false refuses it. */
-export type Approve = (request: ApprovalRequest) => Effect.Effect<boolean>
+import type { Approve } from "./ToolApproval.ts"
 
 /** A toolkit whose handlers are up, as this module uses it. */
 export interface Handlers {

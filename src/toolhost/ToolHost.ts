@@ -7,6 +7,7 @@
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
@@ -18,12 +19,15 @@ import type { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { TokenStore } from "../identity/TokenStore.ts"
 import type { Transport } from "../link/Transport.ts"
 import type { ToolDescriptor } from "../protocol/NodeMethod.ts"
-import type { Options } from "./Host.ts"
+import type { Options as HostOptions } from "./Host.ts"
 import * as Host from "./Host.ts"
 import type { ToolHostStatus } from "./PublishStep.ts"
 import type { Handlers } from "./ToolCall.ts"
 import * as ToolCatalogue from "./ToolCatalogue.ts"
 import type { ToolsRefused } from "./ToolError.ts"
+
+/** How a host serves its tools: bounds, who decides on marked tools, and when the node connects. */
+export type Options = HostOptions
 
 /** What a host needs, besides the handlers of its tools. `GatewayConfig` is that of the operator. */
 export type Requirements = Admission | DeviceIdentity | GatewayConfig | TokenStore | Transport
@@ -124,7 +128,11 @@ const serviceOf = (self: Host.Host): ToolHost["Service"] => ({
     const queued = [...self.calls.entries.values()].filter(({ stage }) => stage === "Queued").length
     return { running: self.calls.entries.size - queued, queued, remembered: self.calls.remembered.size }
   },
-  attend: Effect.suspend(() => self.supervisor?.attend ?? Effect.void),
+  attend: Effect.asVoid(
+    Effect.forkScoped(
+      Effect.flatMap(Deferred.await(self.connecting), ({ attend }) => Effect.andThen(attend, Effect.never))
+    )
+  ),
   checkNow: Effect.suspend(() => {
     self.link?.news.openUnsafe()
     return self.supervisor?.checkNow ?? Effect.void
