@@ -121,9 +121,9 @@ describe.each(Effect.runSync(releases))("tools of a device on OpenClaw %s", (rel
           assert.include(textIn(model.toolResults.at(-1)), "effect_weather")
         } else assert.include(model.tools(), "effect_weather")
         // What the model can mend comes back to it.
-        yield* send("wrong", useWeather(12))
+        yield* send("wrong", `[use effect_weather ${JSON.stringify({ town: "Oslo" })}]`)
         yield* ended("wrong")
-        assert.match(textIn(model.toolResults.at(-1)), /city/, textIn(admin.events.slice(-12)))
+        assert.match(textIn(model.toolResults.at(-1)), /city/)
         yield* send("failed", useWeather("Atlantis"))
         yield* ended("failed")
         assert.match(textIn(model.toolResults.at(-1)), /there is no city Atlantis/)
@@ -179,9 +179,16 @@ describe.each(Effect.runSync(releases))("tools of a device on OpenClaw %s", (rel
 
   it.live.skipIf(!old)("are not offered by a release that is too old, which says so", () =>
     Effect.gen(function*() {
-      const { approve, host, seen } = yield* staged(release)
-      yield* approve("not-paired")
-      yield* approve("role-upgrade")
+      const { admin, host, seen } = yield* staged(release)
+      // The command line of 2026.6.11 is itself not allowed to approve a node.
+      for (const reason of ["not-paired", "role-upgrade"]) {
+        const find = () => seen.find((event) => event.event === "pairing.required" && event.reason === reason)
+        yield* until(reason, () => find() !== undefined)
+        const notice = find()
+        yield* admin.request("device.pair.approve", {
+          requestId: notice?.event === "pairing.required" ? notice.requestId : ""
+        })
+      }
       const { error } = yield* Fixture.reached(host, "NotOffered")
       assert.strictEqual(error.reason, "Old")
       assert.include(error.message, "2026.8 or newer")
