@@ -27,11 +27,10 @@ import { find, sentences } from "./Entry.ts"
 import { handshakeAdvice } from "./HandshakeAdvice.ts"
 import { identityAdvice } from "./IdentityAdvice.ts"
 import { linkAdvice } from "./LinkAdvice.ts"
-import { pairingAdvice } from "./PairingAdvice.ts"
+import { pairingAdvice, toolAdvice } from "./PairingAdvice.ts"
 import { precise } from "./PreciseAdvice.ts"
 import { storageAdvice } from "./StorageAdvice.ts"
 import { taskAdvice } from "./TaskAdvice.ts"
-import { toolAdvice } from "./ToolAdvice.ts"
 
 /** Every failure of those rooms that can come before a person. */
 export type AdvisedError =
