@@ -3,10 +3,9 @@
  */
 import type { PlaceInvalid } from "../pairing/ApproveCommand.ts"
 import type { SurfaceRequired } from "../pairing/PairingStep.ts"
-import type { ApprovalReason } from "../protocol/Refusal.ts"
 import type { ToolsNotOffered, ToolsRefused } from "../toolhost/ToolError.ts"
-import type { Entry, Table } from "./Entry.ts"
-import { handshakeAdvice } from "./HandshakeAdvice.ts"
+import type { Table } from "./Entry.ts"
+import { surfaceRequired } from "./HandshakeAdvice.ts"
 import * as NextStep from "./NextStep.ts"
 
 export const pairingAdvice = {
@@ -16,19 +15,8 @@ export const pairingAdvice = {
     action: "Correct the settings of the place that the message names.",
     next: NextStep.nothingStarted
   },
-  SurfaceRequired: {
-    problem: "The gateway's agent may not use the tools of this device yet.",
-    owner: "gateway host",
-    action:
-      "Approve on the gateway host that its agent may use them. This covers all tools of the device, also later ones.",
-    command: "openclaw nodes approve <request id>",
-    next: NextStep.polls
-  }
+  SurfaceRequired: surfaceRequired
 } satisfies Table<PlaceInvalid | SurfaceRequired>
-
-/** What waits for a person, and what to do about it. */
-export const approvalAdvice = (reason: ApprovalReason): Entry =>
-  reason === "surface" ? pairingAdvice.SurfaceRequired : handshakeAdvice.PairingRequired[reason]
 
 export const toolAdvice = {
   ToolsRefused: {

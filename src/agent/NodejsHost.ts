@@ -9,7 +9,6 @@ import type { Path } from "effect/Path"
 import { Admission } from "../connection/Admission.ts"
 import type { GatewayInput, SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
-import { layerKnown } from "../handshake/NodeSettings.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { IdentityError } from "../identity/IdentityError.ts"
 import { Signer } from "../identity/Signer.ts"
@@ -49,7 +48,7 @@ export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
   Layer.mergeAll(
     Admission.layer,
     TransportWs.layer,
-    layerKnown.pipe(
+    GatewayConfig.layerKnown.pipe(
       Layer.provide(GatewayConfig.layer(gateway)),
       Layer.provideMerge(TokenStore.layerFile({ directory: `${stateDirectory}/tokens` }))
     ),

@@ -15,7 +15,6 @@ import { Supervisor } from "../connection/Supervisor.ts"
 import type { GatewayInput, GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import { Handshake } from "../handshake/Handshake.ts"
-import { layerKnown } from "../handshake/NodeSettings.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
 import * as TransportWs from "../link/TransportWs.ts"
 import * as ApproveCommand from "../pairing/ApproveCommand.ts"
@@ -158,7 +157,8 @@ export const agent = (
     Layer.provideMerge(foundation(checked))
   )
 
-const known = (gateway: GatewaySettings) => Layer.provide(layerKnown, Layer.succeed(GatewayConfig, gateway))
+const known = (gateway: GatewaySettings) =>
+  Layer.provide(GatewayConfig.layerKnown, Layer.succeed(GatewayConfig, gateway))
 
 /** Loaded when there are tools, with the modules of effect/ai. */
 const withTools =

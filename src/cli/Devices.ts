@@ -5,17 +5,21 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { failure } from "../agent/AgentEvents.ts"
 import type { Session } from "../connection/Session.ts"
+import { Supervisor } from "../connection/Supervisor.ts"
+import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { compareCode } from "../identity/CompareCode.ts"
+import * as Endpoint from "../link/Endpoint.ts"
+import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
 import { covers, DeviceId, RequestId } from "../protocol/Connect.ts"
 import * as Method from "../protocol/Method.ts"
-import * as NodeMethod from "../protocol/NodeMethod.ts"
 import { field, lengths, names } from "../protocol/OutsideText.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
-import { chosenGateway, operator, withSettings } from "./AgentLayer.ts"
-import { as, CommandFailed } from "./CommandError.ts"
+import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
+import { as, CommandFailed, exitOf } from "./CommandError.ts"
+import { failureText } from "./EventText.ts"
 import { Output } from "./Output.ts"
-import { onSession } from "./OwnSession.ts"
 
 const isDeviceId = Schema.is(DeviceId)
 
@@ -93,19 +97,30 @@ const list = Command.make("list", {}, () =>
 
 /** Devices whose tools wait for approval; none where the gateway does not say. */
 const pendingTools = (session: Session) =>
-  Effect.orElseSucceed(Effect.map(session.call(NodeMethod.nodePairList, {}), ({ pending }) => pending), () => [])
+  Effect.flatMap(
+    nodeMethods,
+    ({ nodePairList }) =>
+      Effect.orElseSucceed(Effect.map(session.call(nodePairList, {}), ({ pending }) => pending), () => [])
+  )
 
-const decide = {
-  approve: { device: Method.devicePairApprove, tools: NodeMethod.nodePairApprove },
-  reject: { device: Method.devicePairReject, tools: NodeMethod.nodePairReject }
-} as const
+/** Loaded when they are called, as other commands start without them. */
+const nodeMethods = Effect.promise(() => import("../protocol/NodeMethod.ts"))
+
+const decide = { approve: Method.devicePairApprove, reject: Method.devicePairReject } as const
+
+const decideTools = (name: keyof typeof decide) =>
+  Effect.map(
+    nodeMethods,
+    ({ nodePairApprove, nodePairReject }) => name === "approve" ? nodePairApprove : nodePairReject
+  )
 
 const answer = (name: keyof typeof decide, said: string, description: string) =>
   Command.make(name, { requestId }, ({ requestId }) =>
     withOperator(Effect.fnUntraced(function*(session) {
       const output = yield* Output
       const isOfTools = (yield* pendingTools(session)).some((pending) => pending.requestId === requestId)
-      yield* session.call(decide[name][isOfTools ? "tools" : "device"], { requestId }).pipe(
+      const method = isOfTools ? yield* decideTools(name) : decide[name]
+      yield* session.call(method, { requestId }).pipe(
         Effect.mapError((error) =>
           error._tag === "RequestRejected" && error.gatewayMessage === "unknown requestId"
             ? new CommandFailed({
@@ -125,6 +140,44 @@ const answer = (name: keyof typeof decide, said: string, description: string) =>
         description
       }])
     )
+
+/** The command that approves a request on the gateway host, or lists the requests when there is no id. */
+const approveText = (requestId: RequestId | undefined): string => {
+  const { approve, list } = commandsAnywhere()
+  return (requestId === undefined ? list : approve(requestId)).text
+}
+
+/** Runs `body` on the session of the supervisor, or fails with why there is none. */
+export const onSession = Effect.fnUntraced(function*<R>(
+  gateway: GatewaySettings,
+  body: (session: Session) => Effect.Effect<void, CommandFailed, R>
+) {
+  const status = yield* Effect.flatMap(Supervisor, settled)
+  switch (status._tag) {
+    case "Connected":
+      return yield* body(status.session)
+    case "AwaitingApproval":
+      return yield* new CommandFailed({
+        exit: "pairing",
+        error: "PairingRequired",
+        problem: `this operator device is itself not approved yet; on the gateway host run: ${
+          approveText(status.approval.requestId)
+        }`
+      })
+    case "Waiting":
+    case "Halted": {
+      const why = failure(status.cause)
+      const message = `${why.message} (gateway ${Endpoint.shown(gateway.endpoint.gatewayScope)})`
+      return yield* new CommandFailed({
+        exit: exitOf(status.cause._tag),
+        error: why.error,
+        problem: failureText({ ...why, message })
+      })
+    }
+    default:
+      return yield* new CommandFailed({ exit: "failed", error: "Stopped", problem: "stopped before it was done" })
+  }
+})
 
 /** Runs `body` on a connection of its own, which ends with it. */
 const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
@@ -146,4 +199,14 @@ export const devices = Command.make("devices").pipe(
     answer("approve", "approved", "Approve a waiting device"),
     answer("reject", "rejected", "Reject a waiting device")
   ])
+)
+
+/** Loaded when it is asked for. */
+export const tools = Command.make(
+  "tools",
+  {},
+  () => Effect.flatMap(Effect.promise(() => import("./OwnTools.ts")), ({ show }) => show)
+).pipe(
+  Command.withDescription("Show which tools of this device the gateway's agent has, and whether they are approved"),
+  Command.withExamples([{ command: "openclaw-device tools", description: "Of the device in the state directory" }])
 )

@@ -6,7 +6,7 @@
  * addresses are not, as they are copied.
  */
 import type * as Redacted from "effect/Redacted"
-import { approvalAdvice } from "../advice/PairingAdvice.ts"
+import { approvalAdvice } from "../advice/HandshakeAdvice.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { covers } from "../protocol/Connect.ts"

@@ -3,7 +3,7 @@
  */
 import * as Command from "effect/cli/Command"
 import { delegate } from "./Delegate.ts"
-import { devices } from "./Devices.ts"
+import { devices, tools } from "./Devices.ts"
 import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
 import { mcp } from "./Mcp.ts"
@@ -11,7 +11,6 @@ import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
 import { tasks } from "./Tasks.ts"
-import { tools } from "./Tools.ts"
 
 export const program = root.pipe(
   Command.withSubcommands([run, delegate, tasks, mcp, tools, devices, identity, gateway, replay])

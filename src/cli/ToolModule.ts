@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
-import { pathToFileURL } from "node:url"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import { CommandFailed } from "./CommandError.ts"
 
@@ -38,9 +37,11 @@ const isHandlers = (value: unknown): value is ToolModule["handlers"] => Layer.is
 
 /** Loads the module. Node.js reads TypeScript, too. */
 export const load = Effect.fnUntraced(function*(file: string): Effect.fn.Return<ToolModule, CommandFailed, Path.Path> {
-  const path = (yield* Path.Path).resolve(file)
+  const paths = yield* Path.Path
+  const path = paths.resolve(file)
+  const { href } = yield* Effect.orDie(paths.toFileUrl(path))
   const module: unknown = yield* Effect.tryPromise({
-    try: () => import(pathToFileURL(path).href),
+    try: () => import(href),
     catch: (cause) =>
       unusable(
         path,

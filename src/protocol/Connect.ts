@@ -94,6 +94,9 @@ export type ClientMode = typeof ClientMode.Type
 export const Role = Schema.Literals(["operator", "node", "worker"])
 export type Role = typeof Role.Type
 
+/** The command by which a gateway calls the tools of a node. One approval of it covers all tools, present and later ones. */
+export const toolCommand = "mcp.tools.call.v1"
+
 /** Operator scopes that OpenClaw publishes. `operator.admin` satisfies all; `operator.write` satisfies read and talk. */
 export const knownScopes = [
   "operator.read",

@@ -4,11 +4,8 @@
  * A node is OpenClaw's name for a device that offers commands. Shapes: recorded answers in test/vectors/node-*.json.
  */
 import * as Schema from "effect/Schema"
-import { RequestId } from "./Connect.ts"
+import { RequestId, toolCommand } from "./Connect.ts"
 import type { Method } from "./Method.ts"
-
-/** The command by which a gateway calls the tools of a node. One approval of it covers all tools, present and later ones. */
-export const toolCommand = "mcp.tools.call.v1"
 
 /** How a tool may be named. A gateway refuses the whole publication that has another name in it. */
 export const toolName = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/

@@ -7,10 +7,10 @@
  */
 import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
+import { toolCommand } from "../protocol/Connect.ts"
 import type { InvokeRequest } from "../protocol/NodeEvent.ts"
 import { decodeToolCall } from "../protocol/NodeEvent.ts"
 import type { InvokeFailure, ToolOutput } from "../protocol/NodeMethod.ts"
-import { toolCommand } from "../protocol/NodeMethod.ts"
 
 /** How much a host takes. */
 export interface Bounds {

@@ -4,8 +4,9 @@
 import * as Tool from "effect/ai/Tool"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import { toolCommand } from "../protocol/Connect.ts"
 import type { ToolDescriptor } from "../protocol/NodeMethod.ts"
-import { descriptionLength, mostTools, toolCommand, toolName } from "../protocol/NodeMethod.ts"
+import { descriptionLength, mostTools, toolName } from "../protocol/NodeMethod.ts"
 import { cut } from "../protocol/OutsideText.ts"
 import { ToolsRefused } from "./ToolError.ts"
 

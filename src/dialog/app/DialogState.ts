@@ -92,7 +92,7 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
       return withRequest(state, happening.event, happening.request)
     case "pairing.resolved":
     case "pairing.cancelled":
-      return stage.is === "pending" && isOf(stage.request, happening)
+      return stage.is === "pending" && stage.request.deviceId === happening.deviceId
         ? over(state, endOf(state, happening))
         : state
     case "halted": {
@@ -134,10 +134,6 @@ export const step = (state: DialogState, happening: Happening): DialogState => {
       return stage.is === "idle" || stage.is === "over" ? state : { ...state, open: true }
   }
 }
-
-/** A device may have two requests at once, one for each of its roles. */
-const isOf = (request: Request, { deviceId, role }: Pick<Request, "deviceId" | "role">): boolean =>
-  request.deviceId === deviceId && request.role === role
 
 const withRequest = (
   state: DialogState,

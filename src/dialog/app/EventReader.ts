@@ -29,15 +29,10 @@ export interface PlaceCommands extends Commands {
   readonly fill: ReadonlyArray<string>
 }
 
-interface Subject {
-  /** The connection of the device's tools; absent for that of its tasks. */
-  readonly role?: "node"
+export interface Request extends Commands {
   readonly deviceId: string
   readonly requestId: string | undefined
-}
-
-export interface Request extends Commands, Subject {
-  /** An `ApprovalReason`; `unspecified` for any that is not known here. */
+  /** A `PairingReason`; `unspecified` for any that is not known here, such as that of tools. */
   readonly reason: Reason
   readonly since: number | undefined
   readonly expiresAt: number | undefined
@@ -49,14 +44,7 @@ export interface Request extends Commands, Subject {
   readonly places: ReadonlyArray<PlaceCommands>
 }
 
-const reasons = [
-  "not-paired",
-  "role-upgrade",
-  "scope-upgrade",
-  "metadata-upgrade",
-  "surface",
-  "unspecified"
-] as const
+const reasons = ["not-paired", "role-upgrade", "scope-upgrade", "metadata-upgrade", "unspecified"] as const
 export type Reason = (typeof reasons)[number]
 
 /** How a request for more scopes ended without them. */
@@ -71,8 +59,13 @@ export type DialogEvent =
   | { readonly event: "identity"; readonly deviceId: string; readonly compareCode: string }
   | { readonly event: "gateway"; readonly url: string }
   | { readonly event: Open; readonly request: Request }
-  | ({ readonly event: "pairing.resolved" } & Subject)
-  | ({ readonly event: "pairing.cancelled"; readonly outcome: UpgradeEnd | undefined } & Subject)
+  | { readonly event: "pairing.resolved"; readonly deviceId: string; readonly requestId: string | undefined }
+  | {
+    readonly event: "pairing.cancelled"
+    readonly deviceId: string
+    readonly requestId: string | undefined
+    readonly outcome: UpgradeEnd | undefined
+  }
   | { readonly event: "connecting" | "paused" | "stopped" }
   | {
     readonly event: "connected"
@@ -161,8 +154,7 @@ const places = (value: unknown): ReadonlyArray<PlaceCommands> =>
       : [{ place, fill: texts(fields["fill"]) ?? [], list, approve }]
   })
 
-const subject = (fields: Fields): Subject => ({
-  ...(fields["role"] === "node" ? { role: "node" } : {}),
+const subject = (fields: Fields) => ({
   deviceId: text(fields["deviceId"]),
   requestId: optional(fields["requestId"])
 })
@@ -187,7 +179,8 @@ const taskId = (fields: Fields): string => text(fields["taskId"])
 type Readers<Name extends string, A> = Readonly<Record<Name, (fields: Fields) => A | undefined>>
 type TaskName = Extract<AgentEvent["event"], `task.${string}`>
 
-const readers: Readers<Exclude<AgentEvent["event"], TaskName>, DialogEvent> = {
+/** Not of `tools`: what a person has to approve of them is told by its notice. */
+const readers: Readers<Exclude<AgentEvent["event"], TaskName | "tools">, DialogEvent> = {
   identity: (fields) => ({
     event: "identity",
     deviceId: text(fields["deviceId"]),
@@ -196,8 +189,6 @@ const readers: Readers<Exclude<AgentEvent["event"], TaskName>, DialogEvent> = {
   gateway: (fields) => ({ event: "gateway", url: text(fields["url"]) }),
   // The address of this page.
   page: () => undefined,
-  // What a person has to approve of them is told by its notice.
-  tools: () => undefined,
   "pairing.required": opened("pairing.required"),
   "pairing.reminder": opened("pairing.reminder"),
   "pairing.superseded": opened("pairing.superseded"),

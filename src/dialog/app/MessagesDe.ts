@@ -80,12 +80,6 @@ export const german: Messages = {
   dismiss: "Ausblenden",
   reopen: { pending: "Freigabe nötig", halted: "Nicht verbunden" },
   failures: {
-    SurfaceRequired: {
-      problem: "Der Agent des Gateways darf die Werkzeuge dieses Geräts noch nicht benutzen.",
-      action:
-        "Geben Sie auf dem Gateway-Host frei, dass sein Agent sie benutzt. Das gilt für alle Werkzeuge des Geräts, auch für spätere.",
-      next: polls
-    },
     PairingRequired: {
       "not-paired": {
         problem: "Dieses Gerät ist dem Gateway neu.",

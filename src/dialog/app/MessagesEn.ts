@@ -77,12 +77,6 @@ export const english: Messages = {
   dismiss: "Dismiss",
   reopen: { pending: "Approval needed", halted: "Not connected" },
   failures: {
-    SurfaceRequired: {
-      problem: "The gateway's agent may not use the tools of this device yet.",
-      action:
-        "Approve on the gateway host that its agent may use them. This covers all tools of the device, also later ones.",
-      next: polls
-    },
     PairingRequired: {
       "not-paired": {
         problem: "This device is new to the gateway.",

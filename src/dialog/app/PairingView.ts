@@ -134,11 +134,7 @@ const pendingPanel = (
 ): Panel => {
   const { check, connection, gateway, identity } = state
   const alive = phase !== "expired"
-  const advice = adviceOn(
-    messages,
-    request.reason === "surface" ? "SurfaceRequired" : "PairingRequired",
-    request.reason
-  )
+  const advice = adviceOn(messages, "PairingRequired", request.reason)
   const meanwhile = request.connected && connection.event !== "waiting"
   const { approve, choice, fill, list } = alive ? offer(messages, request, place) : nothingOffered
   const listed = (label: string) => command(messages, label, list, fill)

@@ -1,16 +1,15 @@
 /**
  * `tools`: which tools of this device the agent of a gateway has, and what they wait for.
  */
-import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
 import * as NodeMethod from "../protocol/NodeMethod.ts"
 import { field, lengths } from "../protocol/OutsideText.ts"
-import { chosenGateway, ownIdentity, withSettings } from "./AgentLayer.ts"
+import { chosenGateway, connection, ownIdentity, withSettings } from "./AgentLayer.ts"
 import { as } from "./CommandError.ts"
+import { onSession } from "./Devices.ts"
 import type { Output } from "./Output.ts"
-import { withSession } from "./OwnSession.ts"
 
 const name = (text: string): string => field(text, { maxLength: lengths.name })
 
@@ -34,25 +33,18 @@ const sentence = ({ approval, connected, requestId, tools }: ReturnType<typeof s
   return tools.length === 0 ? "The gateway has taken no tool of this device." : "The gateway's agent has these tools:"
 }
 
-export const tools = Command.make(
-  "tools",
-  {},
-  () =>
-    withSettings((checked, output: Output["Service"]) =>
+export const show = withSettings((checked, output: Output["Service"]) =>
+  Effect.gen(function*() {
+    const { gateway } = yield* chosenGateway(checked, "sharedToken")
+    const { deviceId } = yield* DeviceIdentity
+    const told = onSession(gateway, (session) =>
       Effect.gen(function*() {
-        const { gateway } = yield* chosenGateway(checked, "sharedToken")
-        const { deviceId } = yield* DeviceIdentity
-        yield* withSession(checked, gateway, (session) =>
-          Effect.gen(function*() {
-            const { nodes } = yield* Effect.mapError(session.call(NodeMethod.nodeList, {}), as("failed"))
-            const found = standing(nodes.find(({ nodeId }) => nodeId === deviceId))
-            if (output.json) return yield* output.line(JSON.stringify(found))
-            yield* output.line(sentence(found))
-            for (const tool of found.tools) yield* output.line(`  ${name(tool.name)}  ${field(tool.description)}`)
-          }))
-      }).pipe(Effect.provide(ownIdentity(checked)))
-    )
-).pipe(
-  Command.withDescription("Show which tools of this device the gateway's agent has, and whether they are approved"),
-  Command.withExamples([{ command: "openclaw-device tools", description: "Of the device in the state directory" }])
+        const { nodes } = yield* Effect.mapError(session.call(NodeMethod.nodeList, {}), as("failed"))
+        const found = standing(nodes.find(({ nodeId }) => nodeId === deviceId))
+        if (output.json) return yield* output.line(JSON.stringify(found))
+        yield* output.line(sentence(found))
+        for (const tool of found.tools) yield* output.line(`  ${name(tool.name)}  ${field(tool.description)}`)
+      }))
+    yield* Effect.provide(told, connection(checked, gateway))
+  }).pipe(Effect.provide(ownIdentity(checked)))
 )
