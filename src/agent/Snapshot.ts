@@ -34,8 +34,9 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
   let gateway: AgentEvent | undefined
   let connection: AgentEvent | undefined
   let tools: AgentEvent | undefined
-  /** By the role of the connection that it is about. */
-  const notices = new Map<"node" | undefined, AgentEvent>()
+  let notice: AgentEvent | undefined
+  /** Of the connection of the tools. */
+  let toolsNotice: AgentEvent | undefined
   const tasks = new Map<string, TaskEvents>()
 
   const taskOf = (taskId: string): TaskEvents => {
@@ -82,11 +83,13 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         case "pairing.expiring":
         case "pairing.expired":
         case "pairing.renewed":
-          notices.set(event.role, event)
+          if (event.role === undefined) notice = event
+          else toolsNotice = event
           return
         case "pairing.resolved":
         case "pairing.cancelled":
-          notices.delete(event.role)
+          if (event.role === undefined) notice = undefined
+          else toolsNotice = undefined
           return
         case "tools":
           tools = event
@@ -123,7 +126,8 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         gateway,
         connection,
         tools,
-        ...notices.values(),
+        notice,
+        toolsNotice,
         ...[...tasks.values()].flatMap((task) => [task.taken, task.phase, task.text, task.end])
       ]
         .filter((event) => event !== undefined)
