@@ -67,6 +67,12 @@ export class AgentEvents extends Context.Service<AgentEvents, {
     Layer.effect(this, AgentEvents.make(options))
 }
 
+const follow = <A>(stream: Stream.Stream<A>, what: string, tell: (value: A) => Effect.Effect<void>) =>
+  Source.forkRead(stream, {
+    read: (values) => Effect.forEach(values, tell, { discard: true }),
+    failed: `${what} no longer followed`
+  })
+
 const make = Effect.fnUntraced(function*(options: Options) {
   const identity = yield* DeviceIdentity
   const supervisor = yield* Supervisor
@@ -89,12 +95,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
     told.publish(event)
   }
   yield* Effect.addFinalizer(() => Effect.sync(() => told.end()))
-  const follow = <A>(stream: Stream.Stream<A>, what: string, tell: (value: A) => Effect.Effect<void>) =>
-    Source.forkRead(stream, {
-      read: (values) => Effect.forEach(values, tell, { discard: true }),
-      failed: `${what} no longer followed`
-    })
-
   const { source } = identity
   publish({
     at: now(),
