@@ -68,7 +68,7 @@ describe("the pages", () => {
           shown++
         }
       }
-      assert.strictEqual(shown, 5)
+      assert.strictEqual(shown, 6)
     }).pipe(Effect.provide(NodeServices.layer)))
 
   it.effect("the examples of programs are shown whole", () =>

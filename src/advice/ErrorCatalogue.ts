@@ -12,6 +12,7 @@ import type { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import type { IdentityError, IdentityExists, IdentitySecretInvalid, SignerError } from "../identity/IdentityError.ts"
 import type { TokenStoreError } from "../identity/TokenStore.ts"
 import type { PlaceInvalid } from "../pairing/ApproveCommand.ts"
+import type { SurfaceRequired } from "../pairing/PairingStep.ts"
 import type { StateDirectoryUnknown } from "../storage/StateDirectory.ts"
 import type { StorageError } from "../storage/StorageError.ts"
 import type { AttachmentUnreadable } from "../tasks/AttachmentFile.ts"
@@ -19,13 +20,14 @@ import type { ArtifactError } from "../tasks/RunArtifacts.ts"
 import type { TaskError, TaskNotFound, TaskRefused } from "../tasks/TaskError.ts"
 import type { TaskJournalError } from "../tasks/TaskJournal.ts"
 import type { NamedEnd } from "../tasks/TaskWords.ts"
+import type { ToolsNotOffered, ToolsRefused } from "../toolhost/ToolError.ts"
 import { connectionAdvice } from "./ConnectionAdvice.ts"
 import type { Entry, Table } from "./Entry.ts"
 import { find, sentences } from "./Entry.ts"
 import { handshakeAdvice } from "./HandshakeAdvice.ts"
 import { identityAdvice } from "./IdentityAdvice.ts"
 import { linkAdvice } from "./LinkAdvice.ts"
-import { pairingAdvice } from "./PairingAdvice.ts"
+import { pairingAdvice, toolAdvice } from "./PairingAdvice.ts"
 import { precise } from "./PreciseAdvice.ts"
 import { storageAdvice } from "./StorageAdvice.ts"
 import { taskAdvice } from "./TaskAdvice.ts"
@@ -52,6 +54,9 @@ export type AdvisedError =
   | TaskRefused
   | TaskJournalError
   | NamedEnd
+  | SurfaceRequired
+  | ToolsNotOffered
+  | ToolsRefused
 
 /** The advice for each error, by tag. A tag without an entry is a compile error. */
 export const catalogue: Table<AdvisedError> = {
@@ -61,7 +66,8 @@ export const catalogue: Table<AdvisedError> = {
   ...linkAdvice,
   ...pairingAdvice,
   ...storageAdvice,
-  ...taskAdvice
+  ...taskAdvice,
+  ...toolAdvice
 }
 
 /** The entry for a failure by the names of its class and its reason; `undefined` where there is none. */

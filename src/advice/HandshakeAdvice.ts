@@ -4,6 +4,7 @@
 import type { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import type { HandshakeError } from "../handshake/HandshakeError.ts"
 import type { DialError } from "../link/LinkError.ts"
+import type { ApprovalReason } from "../protocol/Refusal.ts"
 import type { Entry, Table } from "./Entry.ts"
 import * as NextStep from "./NextStep.ts"
 
@@ -30,6 +31,15 @@ const helloRefused = (problem: string): Entry => ({
   command: "openclaw --version",
   next: NextStep.stays
 })
+
+/** The second approval of a device, which offers tools. */
+export const surfaceRequired: Entry = {
+  problem: "The gateway's agent may not use the tools of this device yet.",
+  owner: "gateway host",
+  action: "Approve the tools on the gateway host.",
+  command: "openclaw nodes approve <request id>",
+  next: NextStep.polls
+}
 
 export const handshakeAdvice = {
   PairingRequired: {
@@ -214,3 +224,7 @@ export const handshakeAdvice = {
     next: NextStep.nothingStarted
   }
 } satisfies Table<Exclude<HandshakeError, DialError> | SettingsInvalid>
+
+/** What waits for a person, and what to do about it. */
+export const approvalAdvice = (reason: ApprovalReason): Entry =>
+  reason === "surface" ? surfaceRequired : handshakeAdvice.PairingRequired[reason]

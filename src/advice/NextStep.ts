@@ -21,3 +21,5 @@ export const sessionStays = "The session goes on with the scopes that it has."
 export const nothingSent = "Nothing of the task was sent."
 /** A task was refused. */
 export const taskNotTaken = "The task was not taken, and nothing was sent."
+/** The tools of this program are not used. */
+export const toolsLater = "The tools are offered again with the next connection; everything else works meanwhile."

@@ -33,6 +33,7 @@ import type { TaskEvent, TaskId } from "../tasks/Task.ts"
 import { truncation, waitingPhases } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import { namedEnd } from "../tasks/TaskWords.ts"
+import type { ToolsNotOffered } from "../toolhost/ToolError.ts"
 import { withoutSecrets } from "./EventSecrets.ts"
 import * as LiveText from "./LiveText.ts"
 import * as Snapshot from "./Snapshot.ts"
@@ -49,6 +50,8 @@ export interface Options {
  */
 export class AgentEvents extends Context.Service<AgentEvents, {
   readonly events: Stream.Stream<AgentEvent>
+  /** Tells these events too, as long as the scope is open: those of another connection of this device, such as that of its tools. */
+  readonly include: (events: Stream.Stream<AgentEvent>) => Effect.Effect<void, never, Scope.Scope>
 }>()("effect-openclaw/agent/AgentEvents") {
   static readonly make = (
     options?: Options
@@ -63,6 +66,12 @@ export class AgentEvents extends Context.Service<AgentEvents, {
   ): Layer.Layer<AgentEvents, never, DeviceIdentity | PairingNotifier | Supervisor | TaskRunner> =>
     Layer.effect(this, AgentEvents.make(options))
 }
+
+const follow = <A>(stream: Stream.Stream<A>, what: string, tell: (value: A) => Effect.Effect<void>) =>
+  Source.forkRead(stream, {
+    read: (values) => Effect.forEach(values, tell, { discard: true }),
+    failed: `${what} no longer followed`
+  })
 
 const make = Effect.fnUntraced(function*(options: Options) {
   const identity = yield* DeviceIdentity
@@ -86,12 +95,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
     told.publish(event)
   }
   yield* Effect.addFinalizer(() => Effect.sync(() => told.end()))
-  const follow = <A>(stream: Stream.Stream<A>, what: string, tell: (value: A) => Effect.Effect<void>) =>
-    Source.forkRead(stream, {
-      read: (values) => Effect.forEach(values, tell, { discard: true }),
-      failed: `${what} no longer followed`
-    })
-
   const { source } = identity
   publish({
     at: now(),
@@ -166,18 +169,21 @@ const make = Effect.fnUntraced(function*(options: Options) {
       ? Effect.andThen(endLive(event.taskId), told)
       : Effect.andThen(told, beginLive(event.taskId))
   })
-  return AgentEvents.of({ events: told.subscribe() })
+  return AgentEvents.of({
+    events: told.subscribe(),
+    include: (events) => follow(events, "events of another connection", (event) => Effect.sync(() => publish(event)))
+  })
 })
 
 /** How long what a run tells is gathered into one event. */
 const livePace = "100 millis"
 
 /** A failure for people and programs, with the catalogue's advice and without its cause. */
-export const failure = (cause: HaltCause): Failure =>
+export const failure = (cause: HaltCause | ToolsNotOffered): Failure =>
   advised(ErrorCatalogue.adviceOn(cause), cause._tag, messageOf(cause), "reason" in cause ? cause.reason : undefined)
 
 /** A failure after which the connection is tried again, whatever would follow it at a first start. */
-const retried = (cause: HaltCause): Failure => {
+export const retried = (cause: HaltCause): Failure => {
   const found = failure(cause)
   return found.next === NextStep.stays ? { ...found, next: NextStep.retriesSlowly } : found
 }
@@ -190,7 +196,7 @@ const advised = (entry: Entry | undefined, error: string, message: string, reaso
   ...(entry?.command === undefined ? {} : { command: entry.command })
 })
 
-const messageOf = (cause: HaltCause): string => {
+const messageOf = (cause: HaltCause | ToolsNotOffered): string => {
   switch (cause._tag) {
     case "ApprovalTimedOut":
       return cause.replaced > 0
@@ -233,11 +239,13 @@ const fromStatus = (status: ConnectionStatus, at: string): AgentEvent | undefine
   }
 }
 
-const fromNotice = (notice: PairingNotice, at: string): AgentEvent => {
+/** A notice as an event. */
+export const fromNotice = (notice: PairingNotice, at: string): AgentEvent => {
   const subject = {
     at,
     deviceId: notice.deviceId,
     reason: notice.reason,
+    ...(notice.role === undefined ? {} : { role: notice.role }),
     ...(notice.requestId === undefined ? {} : { requestId: notice.requestId })
   }
   switch (notice._tag) {

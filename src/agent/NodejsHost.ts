@@ -48,8 +48,10 @@ export const layer = ({ gateway, place, stateDirectory }: Options): Layer.Layer<
   Layer.mergeAll(
     Admission.layer,
     TransportWs.layer,
-    GatewayConfig.layer(gateway),
-    TokenStore.layerFile({ directory: `${stateDirectory}/tokens` }),
+    GatewayConfig.layerKnown.pipe(
+      Layer.provide(GatewayConfig.layer(gateway)),
+      Layer.provideMerge(TokenStore.layerFile({ directory: `${stateDirectory}/tokens` }))
+    ),
     TaskJournal.layerDevice({ directory: `${stateDirectory}/tasks`, processes: nodejsProcesses }),
     place === undefined ? ApproveCommands.layerAnywhere : ApproveCommands.layer(place)
   ).pipe(

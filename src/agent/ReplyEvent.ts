@@ -11,7 +11,7 @@ import * as JsonSchema from "effect/JsonSchema"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
+import { approvalAdvice } from "../advice/HandshakeAdvice.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { field, lengths } from "../protocol/OutsideText.ts"
 import { truncatedWords } from "../tasks/TaskWords.ts"
@@ -116,7 +116,7 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
     case "pairing.cancelled":
       return state.request === undefined ? [state, []] : over(state, event.at, texts.cancelled)
     case "pairing.resolved":
-      return over(state, event.at, texts.resolved)
+      return over(state, event.at, event.reason === "surface" ? texts.allowed : texts.resolved)
     case "halted":
       return both(leaveTaskPhase(state, event.at), (left) => [left, [fromFailure(event.error, event.at)]])
     case "waiting":
@@ -158,6 +158,7 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
     case "page": // its URL is for the person who started the program
     case "connecting":
     case "connected":
+    case "tools": // of another connection; what a person has to approve is told by its notice
       return [state, []]
   }
 }
@@ -198,6 +199,7 @@ export const replies = <E, R>(events: Stream.Stream<AgentEvent, E, R>): Stream.S
 const texts = {
   phase: "Pairing required",
   resolved: "This device is approved. Tasks that waited for it are sent now.",
+  allowed: "The gateway's agent may use the tools of this device now.",
   expired: "The request for approval has expired. A new one follows by itself.",
   cancelled: "This device no longer waits for approval."
 }
@@ -232,7 +234,7 @@ const instruct = (state: Projection, event: Request, at: string, taskId: string)
 
 /** The words of the catalogue alone: they ask nobody to restart anything. */
 const hintOf = ({ note, reason }: Request): string => {
-  const { action, next, problem } = handshakeAdvice.PairingRequired[reason]
+  const { action, next, problem } = approvalAdvice(reason)
   return [problem, action, next, ...(note === undefined ? [] : [note])].join(" ")
 }
 

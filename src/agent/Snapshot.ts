@@ -8,7 +8,7 @@ import type { AgentEvent } from "../protocol/AgentEvent.ts"
 export interface Snapshot {
   /** `keep` says whether a task that this event ends is told as long as the agent lives. */
   readonly note: (event: AgentEvent, keep?: boolean) => void
-  /** Identity, gateway, the state of the connection, the open notice, and the tasks in the order in which they were taken. */
+  /** Identity, gateway, the state of the connections, the open notices, and the tasks in the order in which they were taken. */
   readonly events: () => ReadonlyArray<AgentEvent>
 }
 
@@ -33,7 +33,10 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
   let identity: AgentEvent | undefined
   let gateway: AgentEvent | undefined
   let connection: AgentEvent | undefined
+  let tools: AgentEvent | undefined
   let notice: AgentEvent | undefined
+  /** Of the connection of the tools. */
+  let toolsNotice: AgentEvent | undefined
   const tasks = new Map<string, TaskEvents>()
 
   const taskOf = (taskId: string): TaskEvents => {
@@ -80,11 +83,16 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         case "pairing.expiring":
         case "pairing.expired":
         case "pairing.renewed":
-          notice = event
+          if (event.role === undefined) notice = event
+          else toolsNotice = event
           return
         case "pairing.resolved":
         case "pairing.cancelled":
-          notice = undefined
+          if (event.role === undefined) notice = undefined
+          else toolsNotice = undefined
+          return
+        case "tools":
+          tools = event
           return
         case "task.queued":
         case "task.sent":
@@ -117,7 +125,9 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         identity,
         gateway,
         connection,
+        tools,
         notice,
+        toolsNotice,
         ...[...tasks.values()].flatMap((task) => [task.taken, task.phase, task.text, task.end])
       ]
         .filter((event) => event !== undefined)

@@ -18,6 +18,7 @@ import { Handshake } from "../handshake/Handshake.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
 import * as TransportWs from "../link/TransportWs.ts"
 import * as ApproveCommand from "../pairing/ApproveCommand.ts"
+import type { RequestId } from "../protocol/Connect.ts"
 import { commandOn } from "../protocol/ShellCommand.ts"
 import type { RunId } from "../tasks/Task.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
@@ -30,6 +31,7 @@ import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import { onRoot } from "./Root.ts"
 import * as Settings from "./Settings.ts"
+import type { ToolModule } from "./ToolModule.ts"
 
 /** Checked settings. Their warnings go to standard error, once. */
 export const settings = Effect.fnUntraced(function*(flags: Settings.Flags) {
@@ -129,16 +131,20 @@ export const agent = (
     readonly livesLong?: boolean
     /** A new file for the flight recorder. */
     readonly record?: Option.Option<string>
+    /** Tools that the gateway's agent may use. */
+    readonly tools?: ToolModule | undefined
   }
 ) =>
-  recorded(checked, options)(Agent.layer({
-    embedded: options.embedded,
-    sessionKey: checked.sessionKey,
-    taskTimeout: checked.taskTimeout,
-    reminderInterval: checked.reminderInterval,
-    reminders: checked.reminders,
-    takeOverEvery: options.livesLong === true ? takeOverEvery : undefined
-  })).pipe(
+  withTools(options.tools, checked)(
+    recorded(checked, options)(Agent.layer({
+      embedded: options.embedded,
+      sessionKey: checked.sessionKey,
+      taskTimeout: checked.taskTimeout,
+      reminderInterval: checked.reminderInterval,
+      reminders: checked.reminders,
+      takeOverEvery: options.livesLong === true ? takeOverEvery : undefined
+    }))
+  ).pipe(
     Layer.provide(options.commands),
     Layer.provide(
       options.keepTasks === true
@@ -147,9 +153,23 @@ export const agent = (
           : Layer.provide(options.held.layer, journal(checked, options.only))
         : TaskJournal.layerMemory
     ),
-    Layer.provide(Layer.succeed(GatewayConfig, gateway)),
+    Layer.provide(known(gateway)),
     Layer.provideMerge(foundation(checked))
   )
+
+const known = (gateway: GatewaySettings) =>
+  Layer.provide(GatewayConfig.layerKnown, Layer.succeed(GatewayConfig, gateway))
+
+/** Loaded when there are tools, with the modules of effect/ai. */
+const withTools =
+  (tools: ToolModule | undefined, { reminderInterval, reminders }: Settings.Settings) =>
+  <E, R>(agent: Layer.Layer<Agent.Agent, E, R>) =>
+    tools === undefined ? agent : Layer.unwrap(
+      Effect.map(
+        Effect.promise(() => import("../agent/ToolAgent.ts")),
+        ({ over }) => over(agent, tools.toolkit, tools.handlers, { reminderInterval, reminders })
+      )
+    )
 
 /** Loaded when it is asked for: the other ways to start are faster without it. */
 const recorded = (
@@ -167,13 +187,14 @@ const recorded = (
 
 /** A connection for one command of a person who administers the gateway, under an identity of its own. */
 export const operator = (checked: Settings.Settings, gateway: GatewaySettings) =>
+  Layer.provide(connection(checked, gateway), OwnIdentity.operatorLayer(checked))
+
+/** A connection for one command, under the identity that is provided. */
+export const connection = (checked: Settings.Settings, gateway: GatewaySettings) =>
   Supervisor.layer.pipe(
     Layer.provide(Handshake.layer),
-    Layer.provide(Layer.succeed(GatewayConfig, gateway)),
-    Layer.provide(Layer.mergeAll(
-      foundation(checked),
-      OwnIdentity.operatorLayer(checked)
-    ))
+    Layer.provide(known(gateway)),
+    Layer.provide(foundation(checked))
   )
 
 /** The first status after `Connecting`. */
@@ -200,9 +221,7 @@ export const ownCommands = (
       ]
       const command = (...args: ReadonlyArray<string>) =>
         commandOn(platform, [...program, "devices", ...args, ...where])
-      return ApproveCommand.ApproveCommands.of({
-        list: command("list"),
-        approve: (requestId) => command("approve", requestId)
-      })
+      const own = { list: command("list"), approve: (requestId: RequestId) => command("approve", requestId) }
+      return ApproveCommand.ApproveCommands.of({ ...own, surface: own })
     })
   )

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { failure } from "../agent/AgentEvents.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import * as Endpoint from "../link/Endpoint.ts"
 import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
@@ -44,9 +45,16 @@ const list = Command.make("list", {}, () =>
       session.call(Method.devicePairList, {}),
       as("failed")
     )
+    const tools = yield* pendingTools(session)
     if (output.json) {
       const coded = (all: typeof pending) => all.map((device) => ({ ...device, ...codeOf(device) }))
-      return yield* output.line(JSON.stringify({ pending: coded(pending), paired: coded(paired) }))
+      return yield* output.line(
+        JSON.stringify({
+          pending: coded(pending),
+          paired: coded(paired),
+          ...(tools.length === 0 ? {} : { pendingTools: tools })
+        })
+      )
     }
     // Two blanks stand between fields, and a field has one at most, so that no field can be taken for two.
     const about = (device: Method.Device) =>
@@ -60,7 +68,13 @@ const list = Command.make("list", {}, () =>
       const { compareCode } = codeOf(device)
       return compareCode === undefined ? Effect.void : output.line(`    code: ${compareCode}`)
     }
-    yield* output.line(pending.length === 0 ? "Nothing waits for approval." : "Waiting for approval:")
+    yield* output.line(pending.length + tools.length === 0 ? "Nothing waits for approval." : "Waiting for approval:")
+    for (const { displayName = "", nodeId, requestId } of tools) {
+      const about = ["tools of", `device ${name(nodeId.slice(0, 16))}…`, name(displayName)].filter((part) =>
+        part !== ""
+      )
+      yield* output.line(`  ${name(requestId)}  ${about.join("  ")}`)
+    }
     for (const device of pending) {
       yield* output.line(`  ${name(device.requestId ?? "?")}  ${about(device)}`)
       yield* code(device)
@@ -81,16 +95,32 @@ const list = Command.make("list", {}, () =>
     Command.withExamples([{ command: "openclaw-device devices list", description: "What waits on the local gateway" }])
   )
 
-const decide = {
-  approve: Method.devicePairApprove,
-  reject: Method.devicePairReject
-} as const
+/** Devices whose tools wait for approval; none where the gateway does not say. */
+const pendingTools = (session: Session) =>
+  Effect.flatMap(
+    nodeMethods,
+    ({ nodePairList }) =>
+      Effect.orElseSucceed(Effect.map(session.call(nodePairList, {}), ({ pending }) => pending), () => [])
+  )
+
+/** Loaded when they are called, as other commands start without them. */
+const nodeMethods = Effect.promise(() => import("../protocol/NodeMethod.ts"))
+
+const decide = { approve: Method.devicePairApprove, reject: Method.devicePairReject } as const
+
+const decideTools = (name: keyof typeof decide) =>
+  Effect.map(
+    nodeMethods,
+    ({ nodePairApprove, nodePairReject }) => name === "approve" ? nodePairApprove : nodePairReject
+  )
 
 const answer = (name: keyof typeof decide, said: string, description: string) =>
   Command.make(name, { requestId }, ({ requestId }) =>
     withOperator(Effect.fnUntraced(function*(session) {
       const output = yield* Output
-      yield* session.call(decide[name], { requestId }).pipe(
+      const isOfTools = (yield* pendingTools(session)).some((pending) => pending.requestId === requestId)
+      const method = isOfTools ? yield* decideTools(name) : decide[name]
+      yield* session.call(method, { requestId }).pipe(
         Effect.mapError((error) =>
           error._tag === "RequestRejected" && error.gatewayMessage === "unknown requestId"
             ? new CommandFailed({
@@ -117,6 +147,38 @@ const approveText = (requestId: RequestId | undefined): string => {
   return (requestId === undefined ? list : approve(requestId)).text
 }
 
+/** Runs `body` on the session of the supervisor, or fails with why there is none. */
+export const onSession = Effect.fnUntraced(function*<R>(
+  gateway: GatewaySettings,
+  body: (session: Session) => Effect.Effect<void, CommandFailed, R>
+) {
+  const status = yield* Effect.flatMap(Supervisor, settled)
+  switch (status._tag) {
+    case "Connected":
+      return yield* body(status.session)
+    case "AwaitingApproval":
+      return yield* new CommandFailed({
+        exit: "pairing",
+        error: "PairingRequired",
+        problem: `this operator device is itself not approved yet; on the gateway host run: ${
+          approveText(status.approval.requestId)
+        }`
+      })
+    case "Waiting":
+    case "Halted": {
+      const why = failure(status.cause)
+      const message = `${why.message} (gateway ${Endpoint.shown(gateway.endpoint.gatewayScope)})`
+      return yield* new CommandFailed({
+        exit: exitOf(status.cause._tag),
+        error: why.error,
+        problem: failureText({ ...why, message })
+      })
+    }
+    default:
+      return yield* new CommandFailed({ exit: "failed", error: "Stopped", problem: "stopped before it was done" })
+  }
+})
+
 /** Runs `body` on a connection of its own, which ends with it. */
 const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
   withSettings(Effect.fnUntraced(function*(checked) {
@@ -126,33 +188,7 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
       scopes: ["operator.admin", "operator.pairing"],
       narrowedScopes: "refuse"
     })
-    yield* Effect.gen(function*() {
-      const status = yield* Effect.flatMap(Supervisor, settled)
-      switch (status._tag) {
-        case "Connected":
-          return yield* body(status.session)
-        case "AwaitingApproval":
-          return yield* new CommandFailed({
-            exit: "pairing",
-            error: "PairingRequired",
-            problem: `this operator device is itself not approved yet; on the gateway host run: ${
-              approveText(status.approval.requestId)
-            }`
-          })
-        case "Waiting":
-        case "Halted": {
-          const why = failure(status.cause)
-          const message = `${why.message} (gateway ${Endpoint.shown(gateway.endpoint.gatewayScope)})`
-          return yield* new CommandFailed({
-            exit: exitOf(status.cause._tag),
-            error: why.error,
-            problem: failureText({ ...why, message })
-          })
-        }
-        default:
-          return yield* new CommandFailed({ exit: "failed", error: "Stopped", problem: "stopped before it was done" })
-      }
-    }).pipe(Effect.provide(operator(checked, gateway)))
+    yield* Effect.provide(onSession(gateway, body), operator(checked, gateway))
   }))
 
 export const devices = Command.make("devices").pipe(
@@ -163,4 +199,14 @@ export const devices = Command.make("devices").pipe(
     answer("approve", "approved", "Approve a waiting device"),
     answer("reject", "rejected", "Reject a waiting device")
   ])
+)
+
+/** Loaded when it is asked for. */
+export const tools = Command.make(
+  "tools",
+  {},
+  () => Effect.flatMap(Effect.promise(() => import("./OwnTools.ts")), ({ show }) => show)
+).pipe(
+  Command.withDescription("Show which tools of this device the gateway's agent has, and whether they are approved"),
+  Command.withExamples([{ command: "openclaw-device tools", description: "Of the device in the state directory" }])
 )

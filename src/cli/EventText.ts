@@ -6,7 +6,7 @@
  * addresses are not, as they are copied.
  */
 import type * as Redacted from "effect/Redacted"
-import { handshakeAdvice } from "../advice/HandshakeAdvice.ts"
+import { approvalAdvice } from "../advice/HandshakeAdvice.ts"
 import { compareCode } from "../identity/CompareCode.ts"
 import type { AgentEvent, Failure } from "../protocol/AgentEvent.ts"
 import { covers } from "../protocol/Connect.ts"
@@ -74,15 +74,21 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
     case "pairing.renewed":
       return [style.dim("the approval request is alive again")]
     case "pairing.resolved":
-      return [style.good("approved")]
+      return [style.good(event.reason === "surface" ? "tools approved" : "approved")]
     case "pairing.cancelled":
       return [
         style.dim(
-          event.outcome === undefined ? "no longer waiting for approval" : `more scopes: ${without[event.outcome]}`
+          event.outcome === undefined
+            ? "no longer waiting for approval"
+            : event.reason === "surface"
+            ? "tools: the gateway's agent may not use them"
+            : `more scopes: ${without[event.outcome]}`
         )
       ]
     case "connected":
       return [connectedLine(event, style)]
+    case "tools":
+      return toolsLines(event, style)
     case "waiting":
       return [
         style.dim(`${text(event.cause.message)}; trying again at ${OutsideText.field(event.retryAt.slice(11, 19))} UTC`)
@@ -160,7 +166,7 @@ const identityLines = (event: EventOf<"identity">, style: Style): ReadonlyArray<
 type Request = EventOf<"pairing.required" | "pairing.superseded">
 
 const requestLines = (event: Request, style: Style): ReadonlyArray<Line> => {
-  const { next, problem } = handshakeAdvice.PairingRequired[event.reason]
+  const { next, problem } = approvalAdvice(event.reason)
   const command = (event.approve ?? event.list).text
   return [
     "",
@@ -241,6 +247,31 @@ const connectedLine = (event: EventOf<"connected">, style: Style): string => {
       : [style.attention(`not granted: ${OutsideText.names(event.missingScopes)}`)]),
     ...clockNote(event.clockDeltaMs).map(style.attention)
   ].join("  ")
+}
+
+const toolsLines = (event: EventOf<"tools">, style: Style): ReadonlyArray<Line> | undefined => {
+  const because = event.error === undefined ? [] : adviceOf(event.error)
+  const why = text(event.error?.message ?? "")
+  switch (event.state) {
+    case "connecting":
+    case "awaiting-approval":
+      return undefined
+    case "published":
+      return [`${style.good("tools")}  the gateway's agent has ${OutsideText.names(event.tools ?? []) || "none"}`]
+    case "waiting": {
+      const at = OutsideText.field((event.retryAt ?? "").slice(11, 19))
+      return [style.dim(`tools: ${why}; trying again at ${at} UTC`)]
+    }
+    case "rejected":
+      return [style.attention("tools: rejected; start this program again to ask again")]
+    case "switched-off":
+      return [style.attention("tools: a setting of the gateway keeps tools of devices out (gateway.nodes)")]
+    case "superseded":
+      return [style.attention("tools: another program of this device serves them; this one waits")]
+    case "not-offered":
+    case "halted":
+      return [`${style.bad("tools")}: ${why}`, ...because]
+  }
 }
 
 /** Gateways accept two minutes; half a minute is worth a word before that. */

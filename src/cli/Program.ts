@@ -3,7 +3,7 @@
  */
 import * as Command from "effect/cli/Command"
 import { delegate } from "./Delegate.ts"
-import { devices } from "./Devices.ts"
+import { devices, tools } from "./Devices.ts"
 import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
 import { mcp } from "./Mcp.ts"
@@ -13,5 +13,5 @@ import { run } from "./Run.ts"
 import { tasks } from "./Tasks.ts"
 
 export const program = root.pipe(
-  Command.withSubcommands([run, delegate, tasks, mcp, devices, identity, gateway, replay])
+  Command.withSubcommands([run, delegate, tasks, mcp, tools, devices, identity, gateway, replay])
 )

@@ -37,19 +37,25 @@ export const run = Command.make(
       Flag.withDefault(true)
     ),
     pagePort: checkedFlag(deviceTable.pagePort),
-    record
+    record,
+    tools: Flag.String("tools").pipe(
+      Flag.withDescription("A module with tools that the gateway's agent may use: it exports toolkit and handlers"),
+      Flag.optional
+    )
   },
-  ({ page: wanted, pagePort, record, session }) =>
+  ({ page: wanted, pagePort, record, session, tools: file }) =>
     withSettings(
       (checked, output) => {
         const held = HeldReplies.make()
         const page = wanted ? { port: Option.getOrElse(pagePort, () => checked.pagePort) } : undefined
-        const given = Effect.flatMap(chosenGateway(checked, "sharedToken"), ({ commands, gateway }) =>
-          Effect.provide(
-            serve({ embedded: false, page, held }),
-            agent(checked, gateway, { embedded: false, commands, keepTasks: true, livesLong: true, held, record })
-          ))
+        const given = Effect.gen(function*() {
+          const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
+          const tools = yield* toolsIn(file)
+          const options = { embedded: false, commands, keepTasks: true, livesLong: true, held, record, tools }
+          return yield* Effect.provide(serve({ embedded: false, page, held }), agent(checked, gateway, options))
+        })
         const embedded = Effect.gen(function*() {
+          const tools = yield* toolsIn(file)
           const { start } = yield* embeddedGateway
           const running = yield* start((yield* stored(checked)).gateway, { port: 0 })
           const gateway = yield* Effect.fromResult(
@@ -57,7 +63,7 @@ export const run = Command.make(
           )
           return yield* Effect.provide(
             serve({ embedded: true, page, held }),
-            agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record })
+            agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record, tools })
           )
         })
         return Effect.andThen(serving, Effect.scoped(checked.urlGiven ? given : embedded)).pipe(
@@ -71,9 +77,16 @@ export const run = Command.make(
   Command.withDescription("Be a device: connect, wait for approval, take tasks from standard input; until Ctrl-C"),
   Command.withExamples([
     { command: "openclaw-device run", description: "With a gateway of its own, to try it out" },
-    { command: "openclaw-device run --gateway-url ws://127.0.0.1:18789", description: "On your gateway" }
+    { command: "openclaw-device run --gateway-url ws://127.0.0.1:18789", description: "On your gateway" },
+    { command: "openclaw-device run --tools ./tools.ts", description: "With tools that the gateway's agent may use" }
   ])
 )
+
+/** Loaded when there are tools. */
+const toolsIn = (file: Option.Option<string>) =>
+  Option.isNone(file)
+    ? Effect.succeed(undefined)
+    : Effect.flatMap(Effect.promise(() => import("./ToolModule.ts")), ({ load }) => load(file.value))
 
 /** Loaded when there is no other gateway. */
 const embeddedGateway = Effect.promise(() => import("./EmbeddedGateway.ts"))

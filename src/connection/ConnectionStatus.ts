@@ -6,7 +6,7 @@
 import type { ConnectError, HandshakeError } from "../handshake/HandshakeError.ts"
 import type { RequestId, Suspension } from "../protocol/Connect.ts"
 import type { UpgradeEnd } from "../protocol/PairingNotice.ts"
-import type { PairingReason } from "../protocol/Refusal.ts"
+import type { ApprovalReason } from "../protocol/Refusal.ts"
 import type { Request } from "./ScopeRequest.ts"
 import type { Session } from "./Session.ts"
 
@@ -14,7 +14,7 @@ import type { Session } from "./Session.ts"
 export interface Approval {
   /** Absent when the gateway sent no id, or one that is not safe to show. */
   readonly requestId: RequestId | undefined
-  readonly reason: PairingReason
+  readonly reason: ApprovalReason
   readonly requestedScopes: ReadonlyArray<string> | undefined
   readonly approvedScopes: ReadonlyArray<string> | undefined
   /** When this wait began. */

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { ToolCallFailed, ToolOutput } from "./ToolCalls.ts"
 
 /** A file that a client sent with a message, or that the agent shows. */
 export interface AgentFile {
@@ -20,6 +21,8 @@ export interface AgentInput {
   readonly runId: string
   /** What came with the message. */
   readonly attachments: ReadonlyArray<AgentFile>
+  /** Calls a tool of a node, by the name under which `DevGateway.tools` lists it. An abort of the run cancels the call. */
+  readonly callTool: (name: string, args: unknown) => Effect.Effect<ToolOutput, ToolCallFailed>
 }
 
 /**

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type { ErrorShape } from "../protocol/Frame.ts"
-import { type Agent, AgentFailed, type AgentFile, type AgentStep } from "./Agent.ts"
+import { type Agent, AgentFailed, type AgentFile, type AgentInput, type AgentStep } from "./Agent.ts"
 import * as Media from "./Media.ts"
 import * as MessageDisplay from "./MessageDisplay.ts"
 import { requestError } from "./Refusals.ts"
@@ -78,7 +78,7 @@ export interface ChatRuns {
 
 /** Runs the agent and sends the events of its steps. `ended` is told the error of a run that failed. */
 const perform = (
-  agent: Agent,
+  agent: (input: Omit<AgentInput, "callTool">) => ReturnType<Agent>,
   events: RunEvents.RunEvents,
   run: Run,
   { attachments, text }: Message,
@@ -159,7 +159,7 @@ const defaultWaitMs = 30_000
 const defaultHistoryLimit = 1000
 
 export const make = (options: {
-  readonly agent: Agent
+  readonly agent: (input: Omit<AgentInput, "callTool">) => ReturnType<Agent>
   readonly nowMs: () => number
   readonly newId: () => string
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>

@@ -75,7 +75,7 @@ export const makeJudge = (options: {
     if (Result.isFailure(admission)) return Result.fail(admission.failure)
 
     const { by, method } = admission.success
-    const { asker, clientId, clientMode, role, scopes, sessionScoped, toolEvents } = caller
+    const { asker, claim, clientId, clientMode, role, scopes, sessionScoped, toolEvents } = caller
     const local = !(peer.remote || settings.remoteByDefault)
     const localBackend = local && clientId === "gateway-client" && clientMode === "backend"
     const unpaired = by === "operator" || (localBackend && by === "shared")
@@ -90,6 +90,7 @@ export const makeJudge = (options: {
         scopes: asker === undefined && !local ? [] : scopes,
         asker,
         toolEvents,
+        claim,
         sessions: sessionScoped ? new Set<string>() : undefined
       },
       method,

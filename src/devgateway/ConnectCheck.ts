@@ -5,6 +5,7 @@
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type { Claim } from "./Link.ts"
 import type { Asker } from "./PairingBook.ts"
 import * as ParamsCheck from "./ParamsCheck.ts"
 import * as ProofCheck from "./ProofCheck.ts"
@@ -17,12 +18,14 @@ const ConnectParams = Schema.Struct({
     id: Schema.String,
     mode: Schema.String,
     platform: Schema.String,
+    version: Schema.String,
     deviceFamily: Schema.optionalKey(Schema.String),
     displayName: Schema.optionalKey(Schema.String)
   }),
   role: Schema.optionalKey(Schema.String),
   scopes: Schema.optionalKey(Schema.Array(Schema.String)),
   caps: Schema.optionalKey(Schema.Array(Schema.String)),
+  commands: Schema.optionalKey(Schema.Array(Schema.String)),
   auth: Schema.optionalKey(Schema.Struct({
     token: Schema.optionalKey(Schema.String),
     password: Schema.optionalKey(Schema.String),
@@ -59,7 +62,12 @@ export interface Caller {
   readonly credentials: SentCredentials
   /** The device whose proof was verified, if one was sent. */
   readonly asker: Asker | undefined
+  /** What a node offers. */
+  readonly claim?: Claim | undefined
 }
+
+/** The family that a gateway enters for a node that states none. */
+const families: ReadonlyMap<string, string> = new Map([["linux", "Linux"], ["macos", "Mac"], ["windows", "Windows"]])
 
 const filled = (text: string | undefined) => text === "" ? undefined : text
 
@@ -115,6 +123,9 @@ export const check = (sent: unknown, facts: {
     scopes,
     toolEvents: params.caps?.includes("tool-events") ?? false,
     sessionScoped: params.caps?.includes("session-scoped-events") ?? false,
+    claim: role === "node"
+      ? { version: client.version, caps: params.caps ?? [], commands: params.commands ?? [] }
+      : undefined,
     credentials: {
       token: filled(auth?.token),
       password: filled(auth?.password),
@@ -134,7 +145,8 @@ export const check = (sent: unknown, facts: {
       deviceId: device.id,
       publicKey: verdict.success,
       platform: client.platform,
-      deviceFamily: client.deviceFamily,
+      deviceFamily: client.deviceFamily
+        ?? (client.id === "node-host" ? families.get(client.platform) : undefined),
       displayName: client.displayName,
       clientId: client.id,
       clientMode: client.mode,

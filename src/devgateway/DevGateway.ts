@@ -12,7 +12,7 @@
  * `TestClock`.
  *
  * `Link` is one client link. `Handshake` takes its messages up to hello-ok or a refusal, which `Connect` decides; `Methods`
- * answers its requests after that. `Links`, `PairingBook`, `Approvals` and `ChatRuns` are shared by all links.
+ * answers its requests after that. `Links`, `PairingBook`, `Approvals`, `Nodes` and `ChatRuns` are shared by all links.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -25,6 +25,7 @@ import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Accept from "./Accept.ts"
 import * as Agent from "./Agent.ts"
 import * as Approvals from "./Approvals.ts"
 import * as ChatRuns from "./ChatRuns.ts"
@@ -34,12 +35,16 @@ import * as Fault from "./Fault.ts"
 import * as Handshake from "./Handshake.ts"
 import type { SuspensionPhase } from "./Hello.ts"
 import * as Ids from "./Ids.ts"
-import * as Link from "./Link.ts"
+import type * as Link from "./Link.ts"
 import * as Links from "./Links.ts"
 import type * as Media from "./Media.ts"
 import * as Methods from "./Methods.ts"
+import * as NodeBook from "./NodeBook.ts"
+import * as Nodes from "./Nodes.ts"
+import type * as NodeTools from "./NodeTools.ts"
 import * as Observation from "./Observation.ts"
 import * as PairingBook from "./PairingBook.ts"
+import * as ToolCalls from "./ToolCalls.ts"
 
 /** How the gateway behaves. Only `auth` is required. */
 export interface Options {
@@ -72,6 +77,8 @@ export interface Options {
    * and give an ask for other scopes a new request in place of the pending one instead of adding to it. True unless given.
    */
   readonly scopeUpgrades?: boolean
+  /** What an older release does not do for nodes. */
+  readonly nodes?: Nodes.Older
   /** Origins that browser clients may come from. None unless given. */
   readonly allowedOrigins?: ReadonlyArray<string>
   /** Keeps the last 10,000 frames. They hold tokens: for tests. */
@@ -122,6 +129,18 @@ export interface Interface {
   readonly rotate: (deviceId: string, role?: string) => Effect.Effect<void, UnknownDevice>
   /** The device is no longer paired, and its live links are closed. */
   readonly remove: (deviceId: string) => Effect.Effect<void, UnknownDevice>
+  /** Requests to approve the commands of a node: a second approval, after that of the device. */
+  readonly surfaces: Effect.Effect<ReadonlyArray<NodeBook.SurfaceRequest>>
+  readonly approveSurface: (requestId: string) => Effect.Effect<void, UnknownRequest>
+  readonly rejectSurface: (requestId: string) => Effect.Effect<void, UnknownRequest>
+  /** The tools that nodes have published, under the names that the agent has for them. */
+  readonly tools: Effect.Effect<ReadonlyArray<NodeTools.NodeTool>>
+  /** Calls one of them. Interrupted, it cancels the invocation. The key tells a repeated call; a new one unless given. */
+  readonly callTool: (
+    name: string,
+    args: unknown,
+    options?: { readonly idempotencyKey?: string; readonly sessionKey?: string }
+  ) => Effect.Effect<ToolCalls.ToolOutput, ToolCalls.ToolCallFailed>
   readonly dropAll: (code: number, reason?: string) => Effect.Effect<void>
   /** Sends an event to every client that has its hello-ok. */
   readonly broadcast: (event: string, payload: unknown) => Effect.Effect<void>
@@ -145,9 +164,6 @@ export interface Interface {
   readonly awaitState: (holds: (state: Observation.GatewayState) => boolean) => Effect.Effect<Observation.GatewayState>
 }
 
-/** Of one address. Further links are refused until one of them has its session. */
-const maxSilentLinks = 32
-
 /** A gateway with no paired device. Its fibers, and with them its links, end with the scope. */
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Interface, never, Scope.Scope> {
   const clock = yield* Clock.Clock
@@ -160,9 +176,10 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   const protocol = options.protocol ?? { current: 4, minimumProbe: 3 }
 
   const script = Fault.makeScript(options.faults ?? [])
+  const begin = () => ({ bootId: newId(), atMs: nowMs() })
   let stopped = false
   let suspension: SuspensionPhase = "accepting"
-  let life = { bootId: newId(), atMs: nowMs() }
+  let life = begin()
 
   const book = PairingBook.make({ pendingLifeMs, merges: scopeUpgrades, newRequestId: newId, newToken })
   const observation: Observation.Observation = Observation.make({
@@ -172,14 +189,35 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       openPeers: links.count(),
       runs: chat.started,
       pending: book.pending(nowMs()),
-      paired: book.paired()
+      paired: book.paired(),
+      surfaces: surfaces.pending(),
+      tools: nodes.tools()
     })
   })
   const { changed } = observation
   const failed: Link.Host["failed"] = (link, cause) => void fork(logFailure(link, cause))
-  const links = Links.make({ fork, recordFrame: observation.recordFrame, failed, changed })
+  const links: Links.Links = Links.make({
+    fork,
+    recordFrame: observation.recordFrame,
+    failed,
+    changed,
+    left: (session) => nodes.left(session)
+  })
+  const publishToApprovers = (event: string, payload: unknown) => links.publish(event, payload, Links.approvers)
+  const surfaces = NodeBook.make(newId)
+  const nodes: Nodes.Nodes = Nodes.make({
+    book: surfaces,
+    older: options.nodes ?? {},
+    nowMs,
+    newId,
+    fork,
+    tell: links.tell,
+    publish: publishToApprovers,
+    changed
+  })
+  const callTool = callToolOf(nodes, newId)
   const chat = ChatRuns.make({
-    agent: options.agent ?? Agent.echo,
+    agent: withTools(options.agent ?? Agent.echo, callTool),
     nowMs,
     newId,
     fork,
@@ -196,17 +234,13 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     nowMs,
     pendingLifeMs,
     fork,
-    publish: (event, payload) => links.publish(event, payload, Links.approvers),
+    publish: publishToApprovers,
     changed
   })
-  const methods = Methods.make({ book, chat, approvals, links, nowMs, scopeUpgrades, suspension: () => suspension })
+  const shared = { book, chat, approvals, links, nowMs, scopeUpgrades, surfaces, nodes, suspension: () => suspension }
+  const methods = Methods.make({ ...shared, nodeTools: options.nodes?.tools ?? true })
   const judge = Connect.makeJudge({
-    settings: {
-      auth: options.auth,
-      allowedOrigins: options.allowedOrigins ?? [],
-      remoteByDefault: options.remoteByDefault ?? true,
-      protocol
-    },
+    settings: { ...judged(options), protocol },
     book,
     credentials: credentialsOf(options, book),
     approvals,
@@ -221,35 +255,13 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     suspension: () => suspension,
     deadline: options.handshakeDeadline ?? "15 seconds",
     started: () => life,
+    joined: nodes.joined,
     observation,
     nowMs,
     newId
   })
 
-  const receive = (link: Link.Link, text: string) => {
-    if (link.state !== "open") return
-    observation.recordFrame(link, "in", text)
-    if (link.session === undefined) handshake.receive(link, text)
-    else methods.receive(link.session, text, (answer) => Link.send(link, answer))
-  }
-
-  const accept = (peer: Link.Peer): Link.PeerHandler => {
-    const number = observation.attempt()
-    const fault = stopped ? {} : script.take(number)
-    const link = links.open({ number, peer, fault, nonce: newId(), connId: newId() })
-    if (stopped || fault.upgradeRefusal !== undefined) Link.end(link, 1006, "")
-    else if (Link.reach(link, "open")) {
-      Link.guard(link, () => handshake.begin(link))
-      changed()
-    }
-    return {
-      onText: (text) => Link.guard(link, () => receive(link, text)),
-      onClose: () => {
-        if (Link.forget(link)) changed()
-      },
-      hasSession: () => link.session !== undefined && link.state !== "ended"
-    }
-  }
+  const accept = Accept.acceptBy({ links, script, observation, handshake, methods, newId, isStopped: () => stopped })
 
   const tick = () => links.publish("tick", { ts: nowMs() }, (_, { fault }) => fault.tickLoss !== true)
 
@@ -267,7 +279,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     if (!stopped) return
     stopped = false
     suspension = "accepting"
-    life = { bootId: newId(), atMs: nowMs() }
+    life = begin()
     changed()
   }
 
@@ -276,9 +288,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   return {
     accept,
-    upgrade: upgradeOf(links, script, observation, () => stopped),
+    upgrade: Accept.upgradeOf(links, script, observation, () => stopped),
     file: chat.file,
     ...ownerOf(book, approvals, links, nowMs),
+    ...nodesOf(surfaces, nodes),
+    callTool,
     dropAll: (code, reason = "") => Effect.sync(() => links.endAll(code, reason)),
     broadcast: (event, payload) => Effect.sync(() => links.publish(event, payload, Links.everyone)),
     suspend: (phase) =>
@@ -296,24 +310,6 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   }
 })
 
-const upgradeOf = (
-  links: Links.Links,
-  script: Fault.FaultScript,
-  observation: Observation.Observation,
-  isStopped: () => boolean
-): Interface["upgrade"] =>
-({ address = "127.0.0.1" }) => {
-  const refusal = isStopped()
-    ? { status: 0, body: "" }
-    : script.takeUpgradeRefusal(observation.attempts() + 1) ?? (links.silent(address) >= maxSilentLinks
-      ? { status: 503, body: "Too many unauthenticated sockets" }
-      : undefined)
-  if (refusal === undefined) return undefined
-  observation.attempt()
-  observation.changed()
-  return refusal
-}
-
 const logFailure = ({ number }: Link.Link, cause: unknown) =>
   Effect.annotateLogs(Effect.logError("a connection failed", Cause.die(cause)), { connection: number })
 
@@ -326,6 +322,12 @@ const credentialsOf = ({ auth, operatorToken, wrongCredentials }: Options, book:
     windowMs: Duration.toMillis(wrongCredentials?.window ?? "60 seconds"),
     lockoutMs: Duration.toMillis(wrongCredentials?.lockout ?? "300 seconds")
   })
+
+const judged = ({ allowedOrigins = [], auth, remoteByDefault = true }: Options) => ({
+  auth,
+  allowedOrigins,
+  remoteByDefault
+})
 
 /** What the owner of the gateway does with requests and devices. */
 const ownerOf = (
@@ -354,6 +356,40 @@ const ownerOf = (
     rotate: (deviceId, role = "operator") =>
       endDeviceIf(deviceId, () => book.rotate(deviceId, role, nowMs()) !== undefined),
     remove: (deviceId) => endDeviceIf(deviceId, () => book.remove(deviceId))
+  }
+}
+
+const callToolOf = (nodes: Nodes.Nodes, newId: () => string): Interface["callTool"] =>
+(
+  name,
+  args,
+  { idempotencyKey, sessionKey } = {}
+) =>
+  Effect.suspend(() =>
+    ToolCalls.call(nodes, {
+      name,
+      args,
+      idempotencyKey: idempotencyKey ?? `call-${newId()}`,
+      ...(sessionKey === undefined ? {} : { sessionKey })
+    })
+  )
+
+const withTools =
+  (agent: Agent.Agent, callTool: Interface["callTool"]): Parameters<typeof ChatRuns.make>[0]["agent"] => (input) =>
+    agent({ ...input, callTool: (name, args) => callTool(name, args, { sessionKey: input.sessionKey }) })
+
+/** What the owner of the gateway does with nodes. */
+const nodesOf = (
+  surfaces: NodeBook.NodeBook,
+  nodes: Nodes.Nodes
+): Pick<Interface, "surfaces" | "approveSurface" | "rejectSurface" | "tools"> => {
+  const decide = (requestId: string, decided: () => unknown) =>
+    Effect.suspend(() => decided() === undefined ? Effect.fail(new UnknownRequest({ requestId })) : Effect.void)
+  return {
+    surfaces: Effect.sync(surfaces.pending),
+    approveSurface: (requestId) => decide(requestId, () => nodes.approve(requestId)),
+    rejectSurface: (requestId) => decide(requestId, () => nodes.reject(requestId)),
+    tools: Effect.sync(nodes.tools)
   }
 }
 

@@ -46,6 +46,8 @@ export const make = (options: {
   readonly suspension: () => SuspensionPhase
   readonly deadline: Duration.Input
   /** Of the gateway's present start. */
+  /** A link has its session. */
+  readonly joined: (session: Link.Session) => void
   readonly started: () => { readonly bootId: string; readonly atMs: number }
   readonly observation: Observation
   readonly nowMs: () => number
@@ -90,6 +92,7 @@ export const make = (options: {
       token
     })
     Link.send(link, Frame.encodeResponse(id, payload))
+    options.joined(session)
     const { closeWith, eventInSamePacketAsHello } = link.fault
     if (eventInSamePacketAsHello === true) Link.sendEvent(link, "health", health(nowMs()))
     Link.sendNoise(link)

@@ -39,6 +39,15 @@ export interface Session {
   readonly toolEvents: boolean
   /** The sessions whose events it asked for, by their full keys; absent for one that gets those of all. */
   readonly sessions: Set<string> | undefined
+  /** What a node offers; absent for an operator. */
+  readonly claim?: Claim | undefined
+}
+
+/** What a node says of itself. */
+export interface Claim {
+  readonly version: string
+  readonly caps: ReadonlyArray<string>
+  readonly commands: ReadonlyArray<string>
 }
 
 /** What all links of a gateway share. */

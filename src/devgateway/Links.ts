@@ -3,6 +3,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as Frame from "../protocol/Frame.ts"
 import * as Link from "./Link.ts"
 import { satisfies } from "./PairingBook.ts"
 
@@ -17,6 +18,8 @@ export interface Links {
   readonly publish: (event: string, payload: unknown, audience: Audience) => void
   readonly endAll: (code: number, reason: string) => void
   readonly isConnected: (deviceId: string) => boolean
+  /** Sends an event without a sequence number to one session. */
+  readonly tell: (session: Link.Session, event: string, payload: unknown) => void
   /** Ends the links of a device. */
   readonly endDevice: (deviceId: string) => void
 }
@@ -45,9 +48,17 @@ export const make = (options: {
   readonly recordFrame: Link.Host["recordFrame"]
   readonly failed: Link.Host["failed"]
   readonly changed: () => void
+  /** The link of this session has ended. */
+  readonly left: (session: Link.Session) => void
 }): Links => {
   const links = new Set<Link.Link>()
-  const host: Link.Host = { ...options, removed: (link) => void links.delete(link) }
+  const host: Link.Host = {
+    ...options,
+    removed: (link) => {
+      links.delete(link)
+      if (link.session !== undefined) options.left(link.session)
+    }
+  }
   /** A copy, because an event or an end can open and end links. */
   const all = () => [...links]
   const isOf = (deviceId: string) => (link: Link.Link) => link.session?.asker?.deviceId === deviceId
@@ -69,6 +80,9 @@ export const make = (options: {
       for (const link of all()) Link.end(link, code, reason)
     },
     isConnected: (deviceId) => all().some(isOf(deviceId)),
+    tell: (session, event, payload) => {
+      for (const link of all()) if (link.session === session) Link.send(link, Frame.encodeEvent(event, payload))
+    },
     endDevice: (deviceId) => {
       for (const link of all().filter(isOf(deviceId))) Link.end(link, deviceRemoved.code, deviceRemoved.reason)
       options.changed()

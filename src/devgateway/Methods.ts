@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type { ErrorShape } from "../protocol/Frame.ts"
 import * as Frame from "../protocol/Frame.ts"
 import type { Approvals } from "./Approvals.ts"
 import type { ChatRuns } from "./ChatRuns.ts"
@@ -13,6 +14,10 @@ import { health, type SuspensionPhase } from "./Hello.ts"
 import type { Session } from "./Link.ts"
 import type { Links } from "./Links.ts"
 import * as Media from "./Media.ts"
+import type { NodeBook } from "./NodeBook.ts"
+import * as NodeMethods from "./NodeMethods.ts"
+import type { Nodes } from "./Nodes.ts"
+import { superseded } from "./Nodes.ts"
 import { type PairingBook, satisfies } from "./PairingBook.ts"
 import * as ParamsCheck from "./ParamsCheck.ts"
 import * as Refusals from "./Refusals.ts"
@@ -49,6 +54,15 @@ const decodeMethodParams = Schema.decodeUnknownOption(MethodParams)
 
 /** The scope that a method needs. Asking for a wider scope needs none. */
 const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
+  "node.pluginTools.update": undefined,
+  "node.runnerInventory.update": undefined,
+  "node.invoke.result": undefined,
+  "node.invoke": "operator.write",
+  "node.list": "operator.read",
+  "node.pair.list": "operator.pairing",
+  "node.pair.approve": "operator.pairing",
+  "node.pair.reject": "operator.pairing",
+  "tools.invoke": "operator.write",
   "health": "operator.read",
   "chat.send": "operator.write",
   "chat.history": "operator.read",
@@ -69,6 +83,9 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
   "device.scopes.waitUpgrade": undefined
 }
 
+/** What only a node may call. */
+const ownMethods: ReadonlySet<string> = new Set(ParamsCheck.nodeMethods)
+
 const admin = "operator.admin"
 
 const knownScopes: ReadonlySet<string> = new Set(
@@ -76,6 +93,28 @@ const knownScopes: ReadonlySet<string> = new Set(
     `operator.${name}`
   )
 )
+
+const unknownMethod = ({ role, scopes }: Session, method: string): ErrorShape => {
+  if (role !== "node" && !satisfies(scopes, admin)) return Refusals.missingScope(admin)
+  return Refusals.requestError(
+    method === "connect" ? "connect is only valid as the first request" : `unknown method: ${method}`
+  )
+}
+
+/** Why a client may not call a method so. */
+const refusalOf = (
+  { role, scopes }: Session,
+  method: ParamsCheck.MethodName,
+  sent: unknown,
+  phase: SuspensionPhase
+) => {
+  if ((role === "node") !== ownMethods.has(method)) return Refusals.requestError(`unauthorized role: ${role}`)
+  const scope = neededScopes[method]
+  if (scope !== undefined && !satisfies(scopes, scope)) return Refusals.missingScope(scope)
+  if (phase !== "accepting") return Refusals.suspended(method, phase)
+  const complaint = ParamsCheck.complaint(ParamsCheck.methodParams[method], sent)
+  return complaint === undefined ? undefined : Refusals.requestError(`invalid ${method} params: ${complaint}`)
+}
 
 export const make = (options: {
   readonly book: PairingBook
@@ -85,10 +124,20 @@ export const make = (options: {
   readonly nowMs: () => number
   readonly scopeUpgrades: boolean
   readonly suspension: () => SuspensionPhase
+  readonly surfaces: NodeBook
+  readonly nodes: Nodes
+  /** Nodes may publish tools. */
+  readonly nodeTools: boolean
 }): Methods => {
   const { approvals, book, chat, links, nowMs } = options
+  const nodeMethods = NodeMethods.make({ book: options.surfaces, nodes: options.nodes, nowMs })
 
-  const perform = (session: Session, method: ParamsCheck.MethodName, params: MethodParams, respond: Respond): void => {
+  const perform = (
+    session: Session,
+    method: Exclude<ParamsCheck.MethodName, NodeMethods.NodeMethodName>,
+    params: MethodParams,
+    respond: Respond
+  ): void => {
     const { deviceId = "", idempotencyKey = "", message = "", messageId = "" } = params
     const { requestId = "", role = "operator", sessionKey = "" } = params
     const isAdmin = satisfies(session.scopes, admin)
@@ -181,27 +230,17 @@ export const make = (options: {
   }
 
   const call = (session: Session, method: string, sent: unknown, respond: Respond) => {
-    const absent = !options.scopeUpgrades && ParamsCheck.scopeUpgradeMethods.has(method)
-    if (absent || !ParamsCheck.isMethodName(method)) {
-      const unknown = method === "connect"
-        ? "connect is only valid as the first request"
-        : `unknown method: ${method}`
-      return respond({
-        error: satisfies(session.scopes, admin) ? Refusals.requestError(unknown) : Refusals.missingScope(admin)
-      })
-    }
-    const scope = neededScopes[method]
-    if (scope !== undefined && !satisfies(session.scopes, scope)) {
-      return respond({ error: Refusals.missingScope(scope) })
-    }
-    const phase = options.suspension()
-    if (phase !== "accepting") return respond({ error: Refusals.suspended(method, phase) })
-    const complaint = ParamsCheck.complaint(ParamsCheck.methodParams[method], sent)
+    const absent = (!options.scopeUpgrades && ParamsCheck.scopeUpgradeMethods.has(method))
+      || (!options.nodeTools && ParamsCheck.toolMethods.has(method))
+    if (absent || !ParamsCheck.isMethodName(method)) return respond({ error: unknownMethod(session, method) })
+    const error = refusalOf(session, method, sent, options.suspension())
     const params = Option.getOrUndefined(decodeMethodParams(sent))
-    if (complaint !== undefined || params === undefined) {
-      return respond({ error: Refusals.requestError(`invalid ${method} params: ${complaint ?? "must be object"}`) })
+    if (error !== undefined || params === undefined) {
+      return respond({ error: error ?? Refusals.requestError(`invalid ${method} params: must be object`) })
     }
-    perform(session, method, params, respond)
+    if (session.role === "node" && !options.nodes.isCurrent(session)) return respond({ error: superseded })
+    if (NodeMethods.isNodeMethod(method)) nodeMethods(session, method, sent, respond)
+    else perform(session, method, params, respond)
   }
 
   return {

@@ -3,6 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Link } from "./Link.ts"
+import type { SurfaceRequest } from "./NodeBook.ts"
+import type { NodeTool } from "./NodeTools.ts"
 import type { PairedEntry, PendingEntry } from "./PairingBook.ts"
 
 export interface Stats {
@@ -20,6 +22,10 @@ export interface GatewayState {
   readonly stats: Stats
   readonly pending: ReadonlyArray<PendingEntry>
   readonly paired: ReadonlyArray<PairedEntry>
+  /** Requests to approve the commands of nodes. */
+  readonly surfaces: ReadonlyArray<SurfaceRequest>
+  /** The tools that nodes have published, as the agent has them. */
+  readonly tools: ReadonlyArray<NodeTool>
 }
 
 export interface FrameRecord {
@@ -60,8 +66,8 @@ export const make = (options: {
   let hellos = 0
 
   const state = (): GatewayState => {
-    const { openPeers, paired, pending, runs } = options.present()
-    return { stats: { attempts, hellos, refusals: new Map(refusals), openPeers, runs: new Map(runs) }, pending, paired }
+    const { openPeers, runs, ...present } = options.present()
+    return { stats: { attempts, hellos, refusals: new Map(refusals), openPeers, runs: new Map(runs) }, ...present }
   }
 
   return {

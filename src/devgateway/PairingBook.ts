@@ -230,7 +230,9 @@ export const make = (options: {
     reasonToAsk: (asker) => {
       const device = devices.get(asker.deviceId)
       if (device === undefined) return "not-paired"
-      if (device.platform !== asker.platform) return "metadata-upgrade"
+      const isOther = device.platform !== asker.platform
+        || (device.deviceFamily !== undefined && device.deviceFamily !== asker.deviceFamily)
+      if (isOther) return "metadata-upgrade"
       const token = validToken(asker.deviceId, asker.role)
       if (token === undefined) return "role-upgrade"
       return asker.scopes.every((scope) => satisfies(token.scopes, scope)) ? undefined : "scope-upgrade"
@@ -248,7 +250,7 @@ export const make = (options: {
       const scopes = options.merges ? union(before?.scopes ?? [], asker.scopes) : asker.scopes
       const roles = union(before?.roles ?? [], [asker.role])
       const kept = !supersede && before !== undefined && same(before.scopes, scopes) && same(before.roles, roles)
-        && before.platform === asker.platform
+        && before.role === asker.role && before.platform === asker.platform
       const entry = pendingEntry(asker, {
         requestId: kept ? before.requestId : options.newRequestId(),
         roles,

@@ -16,6 +16,7 @@ export type Shape =
     readonly minLength?: number
     readonly maxLength?: number
     readonly oneOf?: ReadonlyArray<string>
+    readonly pattern?: string
   }
   | { readonly is: "integer"; readonly minimum: number }
   | { readonly is: "array"; readonly of: Shape; readonly minItems?: number; readonly maxItems?: number }
@@ -23,6 +24,8 @@ export type Shape =
     readonly is: "object"
     readonly required?: ReadonlyArray<string>
     readonly properties: Readonly<Record<string, Shape>>
+    /** Other properties are allowed. */
+    readonly open?: boolean
   }
 
 const at = (path: string, complaint: string) => path === "" ? complaint : `at ${path}: ${complaint}`
@@ -52,11 +55,14 @@ const check = (shape: Shape, value: unknown, path: string, all: Array<string>): 
       }
       if (typeof value !== "string") return complain("must be string")
       if (value.length > (shape.maxLength ?? Infinity)) {
-        return complain(`must not have more than ${shape.maxLength} characters`)
+        complain(`must not have more than ${shape.maxLength} characters`)
       }
-      return value.length < (shape.minLength ?? 0)
-        ? complain(`must not have fewer than ${shape.minLength} characters`)
-        : undefined
+      if (value.length < (shape.minLength ?? 0)) {
+        complain(`must not have fewer than ${shape.minLength} characters`)
+      }
+      return shape.pattern === undefined || new RegExp(shape.pattern).test(value)
+        ? undefined
+        : complain(`must match pattern "${shape.pattern}"`)
     case "array":
       if (!Array.isArray(value)) return complain("must be array")
       if (value.length < (shape.minItems ?? 0)) return complain(`must not have fewer than ${shape.minItems} items`)
@@ -74,7 +80,7 @@ const check = (shape: Shape, value: unknown, path: string, all: Array<string>): 
       if (missing !== undefined) complain(`must have required property '${missing}'`)
       for (const name of Object.keys(value)) {
         if (all.length > maxComplaints) return
-        if (Object.hasOwn(shape.properties, name)) continue
+        if (shape.open === true || Object.hasOwn(shape.properties, name)) continue
         all.push(`at ${path === "" ? "root" : path}: unexpected property '${shortened(name)}'`)
       }
       for (const [name, inner] of Object.entries(shape.properties)) {
@@ -96,11 +102,11 @@ export const complaint = (shape: Shape, value: unknown): string | undefined => {
 const text: Shape = { is: "string" }
 const filledText: Shape = { is: "string", minLength: 1 }
 const texts: Shape = { is: "array", of: filledText }
-const object = (required: ReadonlyArray<string>, properties: Readonly<Record<string, Shape>>): Shape => ({
-  is: "object",
-  required,
-  properties
-})
+const object = (
+  required: ReadonlyArray<string>,
+  properties: Readonly<Record<string, Shape>>,
+  open = false
+): Shape => ({ is: "object", required, properties, open })
 
 /** Ids of clients that run in a browser page and therefore need an allowed Origin. */
 export const browserClientIds: ReadonlyArray<string> = ["openclaw-control-ui", "webchat-ui", "webchat"]
@@ -241,6 +247,48 @@ export const methodParams = {
   "device.pair.remove": object(["deviceId"], { deviceId: filledText }),
   "device.token.rotate": object(["deviceId", "role"], { deviceId: filledText, role: filledText, scopes: texts }),
   "device.token.revoke": object(["deviceId", "role"], { deviceId: filledText, role: filledText }),
+  "node.pluginTools.update": object(["tools"], {
+    tools: {
+      is: "array",
+      of: object(["pluginId", "name", "description", "command"], {
+        pluginId: filledText,
+        name: { is: "string", maxLength: 64, pattern: "^[A-Za-z][A-Za-z0-9_-]{0,63}$" },
+        description: filledText,
+        parameters: object([], {}, true),
+        command: filledText,
+        mcp: object(["server", "tool"], { server: filledText, tool: filledText })
+      })
+    }
+  }),
+  "node.runnerInventory.update": object(["protocolFeatures"], { protocolFeatures: texts }),
+  "node.invoke.result": object(["id", "nodeId", "ok"], {
+    id: filledText,
+    nodeId: filledText,
+    ok: { is: "boolean" },
+    payload: { is: "any" },
+    payloadJSON: text,
+    error: object([], { code: text, message: text })
+  }),
+  "node.invoke": object(["nodeId", "command", "idempotencyKey"], {
+    nodeId: filledText,
+    command: filledText,
+    params: { is: "any" },
+    timeoutMs: { is: "integer", minimum: 0 },
+    idempotencyKey: filledText,
+    sessionKey: filledText
+  }),
+  "node.list": object([], {}),
+  "node.pair.list": object([], {}),
+  "node.pair.approve": object(["requestId"], { requestId: filledText }),
+  "node.pair.reject": object(["requestId"], { requestId: filledText }),
+  "tools.invoke": object(["name"], {
+    name: filledText,
+    args: { is: "any" },
+    sessionKey: filledText,
+    agentId: filledText,
+    confirm: { is: "boolean" },
+    idempotencyKey: filledText
+  }),
   "device.scopes.requestUpgrade": object(["scopes"], {
     scopes: { is: "array", of: filledText, minItems: 1, maxItems: 8 }
   }),
@@ -251,6 +299,16 @@ export const methodParams = {
 export const scopeUpgradeMethods: ReadonlySet<string> = new Set([
   "device.scopes.requestUpgrade",
   "device.scopes.waitUpgrade"
+])
+
+/** Methods of nodes. No other role may call them, and a node calls no others. */
+export const nodeMethods = ["node.pluginTools.update", "node.runnerInventory.update", "node.invoke.result"] as const
+
+/** Methods by which a node publishes tools, which releases before 2026.8 do not have. */
+export const toolMethods: ReadonlySet<string> = new Set([
+  "node.pluginTools.update",
+  "node.runnerInventory.update",
+  "tools.invoke"
 ])
 
 export type MethodName = keyof typeof methodParams

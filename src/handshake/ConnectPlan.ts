@@ -37,6 +37,7 @@ type CopiedSetting =
   | "clientId"
   | "clientMode"
   | "clientVersion"
+  | "commands"
   | "deviceFamily"
   | "displayName"
   | "role"
@@ -92,6 +93,7 @@ export const make = (
   role: settings.role,
   scopes: choice.scopes ?? settings.scopes,
   caps: settings.caps,
+  commands: settings.commands,
   ...protocolRange
 })
 
@@ -171,6 +173,7 @@ const signed = (
     role: plan.role,
     scopes: plan.scopes,
     caps: plan.caps,
+    ...(plan.commands === undefined ? {} : { commands: plan.commands }),
     ...authParams(plan.credential),
     device: { id: plan.identity.deviceId, publicKey: plan.identity.publicKey, signature, ...when }
   }

@@ -8,22 +8,18 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { FileSystem } from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
+import { TokenStore } from "../identity/TokenStore.ts"
 import type { Endpoint } from "../link/Endpoint.ts"
 import * as Endpoints from "../link/Endpoint.ts"
 import type * as TlsTrust from "../link/TlsTrust.ts"
 import type * as UpgradeHeader from "../link/UpgradeHeader.ts"
-import type {
-  AuthToken,
-  ClientId,
-  ClientMode,
-  DeviceFamily,
-  DisplayName,
-  Role,
-  ScopeName
-} from "../protocol/Connect.ts"
+import type { AuthToken, ClientId, ClientMode, DisplayName, Role, ScopeName } from "../protocol/Connect.ts"
+import { DeviceFamily, toolCommand } from "../protocol/Connect.ts"
 import type { Decoded, Problem } from "../settings/Setting.ts"
 import { accept } from "../settings/Setting.ts"
 import * as SettingSource from "../settings/SettingSource.ts"
@@ -49,6 +45,8 @@ export interface GatewaySettings {
   readonly role: Role
   readonly scopes: ReadonlyArray<ScopeName>
   readonly caps: ReadonlyArray<string>
+  /** What a node offers; absent for an operator. */
+  readonly commands?: ReadonlyArray<string> | undefined
   /**
    * What a grant of fewer scopes than asked means: `accept` connects with them, `refuse` halts with `ScopesNarrowed`. A
    * grant of none of them is always refused.
@@ -148,6 +146,22 @@ export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySetting
   static readonly layer = (input: GatewayInput): Layer.Layer<GatewayConfig, SettingsInvalid> =>
     Layer.effect(GatewayConfig, GatewayConfig.make(input))
 
+  /**
+   * The settings that are provided, of a program that offers no tools on a device that may have done so: with the family if this
+   * device is known to be a node of the gateway (see `withFamily`).
+   */
+  static readonly layerKnown: Layer.Layer<GatewayConfig, never, DeviceIdentity | GatewayConfig | TokenStore> = Layer
+    .effect(
+      this,
+      Effect.gen(function*() {
+        const settings = yield* GatewayConfig
+        const { deviceId, platform } = yield* DeviceIdentity
+        const key = { gatewayScope: settings.endpoint.gatewayScope, deviceId, role: "node" as const }
+        const token = yield* Effect.orElseSucceed((yield* TokenStore).get(key), () => Option.none())
+        return Option.isSome(token) ? withFamily(settings, platform) : settings
+      })
+    )
+
   /** Settings from a program's own `Config`. */
   static readonly layerConfig = (
     config: Config.Wrap<GatewayInput>
@@ -181,6 +195,33 @@ export class GatewayConfig extends Context.Service<GatewayConfig, GatewaySetting
  * tools that runs use.
  */
 const taskCaps: ReadonlyArray<string> = ["session-scoped-events", "tool-events"]
+
+/** The families by which a gateway knows what a node may offer. It takes a node of any other kind for one of unknown kind. */
+const families: ReadonlyMap<string, DeviceFamily> = new Map([
+  ["linux", DeviceFamily.make("Linux")],
+  ["macos", DeviceFamily.make("Mac")],
+  ["windows", DeviceFamily.make("Windows")]
+])
+
+/**
+ * The same settings with the family of the device. A gateway pins the family of a node, and wants a new approval of an operator
+ * of the same key that states none: so both state it. One that was approved without a family may state one later.
+ */
+export const withFamily = (settings: GatewaySettings, platform: string): GatewaySettings => ({
+  ...settings,
+  deviceFamily: settings.deviceFamily ?? families.get(platform)
+})
+
+/** The settings of the role *node*, which offers tools: same gateway, same credentials, the identity of the official node host. */
+export const nodeSettings = (settings: GatewaySettings, platform: string): GatewaySettings => ({
+  ...withFamily(settings, platform),
+  role: "node",
+  clientId: "node-host",
+  clientMode: "node",
+  scopes: [],
+  caps: ["mcp"],
+  commands: [toolCommand]
+})
 
 /** Checks what depends on several settings, and puts them together. */
 const assemble = (

@@ -26,6 +26,8 @@ export interface Commands {
   readonly places?: ((requestId: RequestId | undefined) => ReadonlyArray<PlaceCommands>) | undefined
   /** One sentence on what the commands need besides, for example a credential. */
   readonly note?: string | undefined
+  /** The same for the tools of a device, which a person approves besides the device; those of the device where absent. */
+  readonly surface?: Omit<Commands, "surface"> | undefined
 }
 
 const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
@@ -166,13 +168,22 @@ export const commandsFor = (place: Place): Result.Result<Commands, PlaceInvalid>
     )
   )
 
-const openClawCommands = (place: Place): Commands => {
+const openClawCommands = (place: Place): Commands => ({
+  ...commandsOf(place, ["devices", "list"], ["devices", "approve"]),
+  surface: commandsOf(place, ["nodes", "pending"], ["nodes", "approve"])
+})
+
+const commandsOf = (
+  place: Place,
+  list: ReadonlyArray<string>,
+  approve: ReadonlyArray<string>
+): Omit<Commands, "surface"> => {
   const words = place.program ?? ["openclaw"]
   const gateway = "url" in place && place.url !== undefined ? ["--url", place.url] : []
-  const command = (...verb: ReadonlyArray<string>) => atPlace(place, [...words, "devices", ...verb, ...gateway])
+  const command = (...verb: ReadonlyArray<string>) => atPlace(place, [...words, ...verb, ...gateway])
   return {
-    list: command("list"),
-    approve: (requestId) => command("approve", requestId),
+    list: command(...list),
+    approve: (requestId) => command(...approve, requestId),
     ...(gateway.length === 0 ? {} : { note: credentialNote })
   }
 }
@@ -189,11 +200,19 @@ const unnamed: ReadonlyArray<Place & { readonly _tag: PlaceCommands["place"] }> 
 ]
 
 /** The commands where the place of the gateway is not known: those of its host, and all others to choose from. */
-export const commandsAnywhere = (): Commands => ({
-  ...openClawCommands({ _tag: "host" }),
-  places: (requestId) =>
+export const commandsAnywhere = (): Commands => {
+  const { surface, ...device } = openClawCommands({ _tag: "host" })
+  return {
+    ...device,
+    places: placesOf(openClawCommands),
+    surface: surface && { ...surface, places: placesOf((place) => openClawCommands(place).surface ?? surface) }
+  }
+}
+
+const placesOf =
+  (commands: (place: Place) => Omit<Commands, "surface">): NonNullable<Commands["places"]> => (requestId) =>
     unnamed.map((place) => {
-      const { approve, list } = openClawCommands(place)
+      const { approve, list } = commands(place)
       return {
         place: place._tag,
         fill: list.argv.filter((word) => /^<[a-z]+>$/.test(word)),
@@ -201,7 +220,6 @@ export const commandsAnywhere = (): Commands => ({
         ...(requestId === undefined ? {} : { approve: approve(requestId) })
       }
     })
-})
 
 /** OpenClaw's CLI reads no stored credential once `--url` is given (OpenClaw docs, cli/devices). */
 const credentialNote =

@@ -29,6 +29,8 @@ export interface Options {
   readonly reminderInterval?: Duration.Input | undefined
   /** How often a request is told again, at most. Default 2. */
   readonly reminders?: number | undefined
+  /** The connection whose `Supervisor` this follows, where it is not that of the operator. */
+  readonly role?: "node" | undefined
 }
 
 /**
@@ -136,7 +138,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const { deviceId } = yield* DeviceIdentity
   const clock = yield* Clock.Clock
   const scope = yield* Scope.Scope
-  const subject: Subject = { deviceId, commands: yield* ApproveCommands }
+  const subject: Subject = { deviceId, commands: yield* ApproveCommands, role: options.role }
   const self: Notifier = {
     subject,
     clock,

@@ -42,6 +42,11 @@ export interface Pairing {
 /** No wait, and none before. */
 export const idle: Pairing = { live: undefined, resolved: 0 }
 
+/** The tools of a device wait for a person, who has approved the device itself. */
+export interface SurfaceRequired {
+  readonly _tag: "SurfaceRequired"
+}
+
 /** What `step` reacts to: a change of the connection, or a timer of the live notice that has run out. */
 export type PairingEvent =
   | {
@@ -69,6 +74,8 @@ export type Outcome =
 /** What does not change while the notifier runs: the device, and how to write the commands. */
 export interface Subject {
   readonly deviceId: DeviceId
+  /** Of which of the device's connections; the operator's unless set. */
+  readonly role?: "node" | undefined
   readonly commands: Commands
 }
 
@@ -114,7 +121,7 @@ const onStatus = (
     case "Connecting":
       // A link that was lost while waiting is dialled again: the wait goes on. Only another gateway ends it.
       if (pairing.live === undefined) return [pairing, notPairing]
-      return pairing.live.gateway === gateway ? [pairing, suppressed] : cancel(pairing)
+      return pairing.live.gateway === gateway ? [pairing, suppressed] : cancel(subject, pairing)
     case "Connected": {
       const { live } = pairing
       if (status.upgrade !== undefined) {
@@ -122,39 +129,46 @@ const onStatus = (
         return onApproval(subject, pairing, { approval, dropsAtMs: undefined, gateway, nowMs, connected: true })
       }
       if (live === undefined) return [pairing, notPairing]
-      return live.gateway === gateway && isGranted(live, status.session.facts.scopes)
-        ? resolve(pairing, live)
-        : cancel(pairing, status.declined)
+      return live.gateway === gateway && isGranted(live, status)
+        ? resolve(subject, pairing, live)
+        : cancel(subject, pairing, status.declined)
     }
     case "Waiting": {
       // A request for wider scopes outlives the link over which it was made.
       const approval = status.approval ?? (pairing.live?.connected === true ? pairing.live.approval : undefined)
-      return approval === undefined ? cancel(pairing) : onUnasked(subject, pairing, approval, gateway, nowMs)
+      return approval === undefined ? cancel(subject, pairing) : onUnasked(subject, pairing, approval, gateway, nowMs)
     }
     case "Halted":
       // Asking has stopped, yet approving still helps. Every other cause has to be dealt with first.
       return status.approval !== undefined
           && (status.cause._tag === "ApprovalTimedOut" || status.cause._tag === "PairingRequired")
         ? onUnasked(subject, pairing, status.approval, gateway, nowMs)
-        : cancel(pairing)
+        : cancel(subject, pairing)
     case "Paused":
     case "Stopped":
-      return cancel(pairing)
+      return cancel(subject, pairing)
   }
 }
 
 const onUnasked = (subject: Subject, pairing: Pairing, approval: Approval, gateway: string, nowMs: number) =>
   onApproval(subject, pairing, {
     approval,
-    dropsAtMs: approval.lastAskedAtMs + requestLifeMs,
+    // A request for the commands of a node does not die.
+    dropsAtMs: approval.reason === "surface" ? undefined : approval.lastAskedAtMs + requestLifeMs,
     gateway,
     nowMs,
     connected: pairing.live?.connected ?? false
   })
 
 /** Whether a session with these scopes ends the wait. A device that waited to be admitted needs no certain scopes. */
-const isGranted = ({ approval, connected }: LiveNotice, granted: ReadonlyArray<string>): boolean =>
-  !connected || (approval.requestedScopes ?? []).every((scope) => covers(granted, scope))
+const isGranted = (
+  { approval, connected }: LiveNotice,
+  { declined, session }: Extract<ConnectionStatus, { readonly _tag: "Connected" }>
+): boolean => {
+  if (!connected) return true
+  if (approval.reason === "surface") return declined === undefined
+  return (approval.requestedScopes ?? []).every((scope) => covers(session.facts.scopes, scope))
+}
 
 const onApproval = (subject: Subject, pairing: Pairing, { approval, connected, dropsAtMs, gateway, nowMs }: {
   readonly approval: Approval
@@ -164,7 +178,7 @@ const onApproval = (subject: Subject, pairing: Pairing, { approval, connected, d
   readonly connected: boolean
 }): Stepped => {
   const before = pairing.live
-  const key = keyOf(gateway, subject.deviceId, approval, pairing.resolved)
+  const key = keyOf(subject, gateway, approval, pairing.resolved)
   const expiresAtMs = approval.lastAskedAtMs + requestLifeMs
   const opened: LiveNotice = {
     key,
@@ -195,7 +209,7 @@ const onApproval = (subject: Subject, pairing: Pairing, { approval, connected, d
       ...instructions(subject, opened),
       ...(before.approval.requestId === undefined ? {} : { previousRequestId: before.approval.requestId })
     }]
-    : [{ _tag: "Cancelled", ...about(before) }, { _tag: "Required", ...instructions(subject, opened) }]
+    : [{ _tag: "Cancelled", ...about(subject, before) }, { _tag: "Required", ...instructions(subject, opened) }]
   return age(subject, pairing, opened, notices, nowMs)
 }
 
@@ -225,28 +239,35 @@ const age = (
 const emitted = ([first, ...others]: ReadonlyArray<PairingNotice>): Outcome =>
   first === undefined ? suppressed : { _tag: "Emitted", notices: [first, ...others] }
 
-const resolve = (pairing: Pairing, live: LiveNotice): Stepped => [
+const resolve = (subject: Subject, pairing: Pairing, live: LiveNotice): Stepped => [
   { live: undefined, resolved: pairing.resolved + 1 },
-  emitted([{ _tag: "Resolved", ...about(live) }])
+  emitted([{ _tag: "Resolved", ...about(subject, live) }])
 ]
 
-const cancel = (pairing: Pairing, outcome?: UpgradeEnd): Stepped =>
+const cancel = (subject: Subject, pairing: Pairing, outcome?: UpgradeEnd): Stepped =>
   pairing.live === undefined
     ? [pairing, notPairing]
     : [
       { ...pairing, live: undefined },
-      emitted([{ _tag: "Cancelled", ...about(pairing.live), ...(outcome === undefined ? {} : { outcome }) }])
+      emitted([{ _tag: "Cancelled", ...about(subject, pairing.live), ...(outcome === undefined ? {} : { outcome }) }])
     ]
 
-const keyOf = (gateway: string, deviceId: DeviceId, approval: Approval, resolved: number): string => {
+const keyOf = (
+  { deviceId, role }: Subject,
+  gateway: string,
+  approval: Approval,
+  resolved: number
+): string => {
   const request = approval.requestId
     ?? `${approval.reason}:${
       (Hash.string(JSON.stringify((approval.requestedScopes ?? []).toSorted())) >>> 0).toString(16)
     }`
-  return `${gateway} ${deviceId} ${request}${resolved === 0 ? "" : ` ${resolved + 1}`}`
+  const who = role === undefined ? deviceId : `${deviceId} ${role}`
+  return `${gateway} ${who} ${request}${resolved === 0 ? "" : ` ${resolved + 1}`}`
 }
 
-const about = ({ key, gateway, deviceId, approval }: LiveNotice) => ({
+const about = ({ role }: Subject, { key, gateway, deviceId, approval }: LiveNotice) => ({
+  ...(role === undefined ? {} : { role }),
   key,
   gateway,
   deviceId,
@@ -262,14 +283,16 @@ const times = ({ approval, expiresAtMs }: LiveNotice) => ({
 /** Scopes of a request come from the gateway. */
 const shownName = (scope: string): string => field(scope, { maxLength: lengths.name })
 
-const instructions = ({ commands }: Subject, live: LiveNotice) => {
-  const { requestId, requestedScopes, approvedScopes } = live.approval
+const instructions = (subject: Subject, live: LiveNotice) => {
+  const { requestId, requestedScopes, approvedScopes, reason } = live.approval
+  const isSurface = reason === "surface"
+  const commands = isSurface ? subject.commands.surface ?? subject.commands : subject.commands
   return {
-    ...about(live),
+    ...about(subject, live),
     ...times(live),
     ...(requestedScopes === undefined ? {} : { requestedScopes: requestedScopes.map(shownName) }),
     ...(approvedScopes === undefined ? {} : { approvedScopes: approvedScopes.map(shownName) }),
-    ...(live.connected ? { connected: true } : {}),
+    ...(live.connected && !isSurface ? { connected: true } : {}),
     list: commands.list,
     ...(requestId === undefined ? {} : { approve: commands.approve(requestId) }),
     ...(commands.places === undefined ? {} : { places: commands.places(requestId) }),
@@ -285,7 +308,7 @@ const phaseNotices = (subject: Subject, live: LiveNotice): ReadonlyArray<Pairing
     case "expiring":
       return [{ _tag: "Expiring", ...instructions(subject, live) }]
     case "expired":
-      return [{ _tag: "Expired", ...about(live), ...times(live) }]
+      return [{ _tag: "Expired", ...about(subject, live), ...times(live) }]
   }
 }
 

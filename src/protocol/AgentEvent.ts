@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId, Suspension } from "./Connect.ts"
 import { PlaceCommands, UpgradeEnd } from "./PairingNotice.ts"
-import { PairingReason } from "./Refusal.ts"
+import { ApprovalReason } from "./Refusal.ts"
 import { ShellCommand } from "./ShellCommand.ts"
 
 /** Milliseconds of a clock as events show them. A number that is no time may come from a file or from the wire. */
@@ -34,11 +34,29 @@ export const Failure = Schema.Struct({
 })
 export type Failure = typeof Failure.Type
 
+/** Of which of a device's connections this is told: that of its tools. Absent for that of its tasks. */
+const role = { role: Schema.optionalKey(Schema.Literal("node")) }
+
 const request = {
   requestId: Schema.optionalKey(RequestId),
   deviceId: DeviceId,
-  reason: PairingReason
+  reason: ApprovalReason,
+  ...role
 }
+
+/** How the tools of this program stand with the gateway's agent. */
+export const ToolsState = Schema.Literals([
+  "connecting",
+  "awaiting-approval",
+  "published",
+  "rejected",
+  "switched-off",
+  "not-offered",
+  "superseded",
+  "waiting",
+  "halted"
+])
+export type ToolsState = typeof ToolsState.Type
 
 const times = {
   since: Schema.String,
@@ -104,6 +122,16 @@ export const AgentEvent = Schema.Union([
     deviceTokenIssued: Schema.Boolean,
     /** The gateway takes no work now; absent while it does. The event comes again when that changes. */
     suspension: Schema.optionalKey(Suspension)
+  }),
+  /**
+   * The tools that this program offers, over a connection of their own: the role *node* of the same device. `tools` names those that
+   * the agent has; `error` says why it has none, and with `waiting` when the connection is tried again.
+   */
+  event("tools", {
+    state: ToolsState,
+    tools: Schema.optionalKey(Schema.Array(Schema.String)),
+    error: Schema.optionalKey(Failure),
+    retryAt: Schema.optionalKey(Schema.String)
   }),
   event("waiting", { cause: Failure, retryAt: Schema.String }),
   event("paused", {}),

@@ -88,11 +88,14 @@ export const ClientMode = Schema.Literals(["webchat", "cli", "ui", "backend", "n
 export type ClientMode = typeof ClientMode.Type
 
 /**
- * The roles that a gateway knows. This program connects as `operator`; a `node` is a device that offers commands to the
- * gateway.
+ * The roles that a gateway knows. This program connects as `operator`, and as a `node` where it offers tools to the gateway's
+ * agent.
  */
 export const Role = Schema.Literals(["operator", "node", "worker"])
 export type Role = typeof Role.Type
+
+/** The command by which a gateway calls the tools of a node. One approval of it covers all tools, present and later ones. */
+export const toolCommand = "mcp.tools.call.v1"
 
 /** Operator scopes that OpenClaw publishes. `operator.admin` satisfies all; `operator.write` satisfies read and talk. */
 export const knownScopes = [
@@ -150,6 +153,8 @@ export const ConnectParams = Schema.Struct({
   role: Role,
   scopes: Schema.Array(ScopeName),
   caps: Schema.Array(Schema.NonEmptyString),
+  /** What a node offers. */
+  commands: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
   auth: Schema.optionalKey(Schema.Struct({
     token: Schema.optionalKey(AuthToken),
     password: Schema.optionalKey(Schema.String)

@@ -6,7 +6,7 @@
  */
 import * as Schema from "effect/Schema"
 import { DeviceId, RequestId } from "./Connect.ts"
-import { PairingReason } from "./Refusal.ts"
+import { ApprovalReason } from "./Refusal.ts"
 import { ShellCommand } from "./ShellCommand.ts"
 
 /**
@@ -42,7 +42,9 @@ const subject = {
   deviceId: DeviceId,
   /** Absent when the gateway sent none, or one that is not safe to show. */
   requestId: Schema.optionalKey(RequestId),
-  reason: PairingReason
+  reason: ApprovalReason,
+  /** Absent for the operator. */
+  role: Schema.optionalKey(Schema.Literal("node"))
 }
 
 const times = {

@@ -24,6 +24,13 @@ export const PairingReason = Schema.Literals([
 export type PairingReason = typeof PairingReason.Type
 
 /**
+ * What waits for a person: a device, by the reason that the gateway gives, or the commands that a node offers (`surface`), which
+ * somebody approves once besides the device.
+ */
+export const ApprovalReason = Schema.Literals([...PairingReason.literals, "surface"])
+export type ApprovalReason = typeof ApprovalReason.Type
+
+/**
  * Why a credential was refused, from the gateway's `AUTH_` codes (`publishedCodes`) or from the message texts of older
  * releases.
  */

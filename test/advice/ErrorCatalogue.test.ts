@@ -48,6 +48,7 @@ const unadvised: Readonly<Record<string, string>> = {
   CommandFailed: "holds what is told already",
   SignatureSelfCheckFailed: "is told as DeviceProofRejected, SelfCheckFailed",
   AgentFailed: "belongs to who scripts the test gateway",
+  ToolCallFailed: "belongs to who scripts the test gateway",
   UnknownDevice: "belongs to who scripts the test gateway",
   UnknownRequest: "belongs to who scripts the test gateway"
 }
@@ -84,7 +85,7 @@ describe("ErrorCatalogue", () => {
     Effect.gen(function*() {
       const tags = yield* sources
       assert.isAbove(tags.length, 40)
-      const ends = ["ApprovalTimedOut", "InternalError", "Aborted", "Expired", "Unknown"]
+      const ends = ["ApprovalTimedOut", "InternalError", "SurfaceRequired", "Aborted", "Expired", "Unknown"]
       assert.deepStrictEqual(
         [...tags.filter((tag) => unadvised[tag] === undefined), ...ends].toSorted(),
         Object.keys(told).toSorted()

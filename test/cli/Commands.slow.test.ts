@@ -288,7 +288,8 @@ describe("help", () => {
         "tasks",
         "tasks abort",
         "tasks list",
-        "tasks show"
+        "tasks show",
+        "tools"
       ]
     )
   })

@@ -23,7 +23,18 @@ const poisoned = (event: AgentEvent): unknown => {
   const poison = (value: unknown, key: string): unknown =>
     typeof value === "string"
       ? ["start", "update", "result"].includes(value)
-          || ["event", "deviceId", "requestId", "previousRequestId", "reason", "outcome", "place", "suspension"]
+          || [
+            "event",
+            "deviceId",
+            "requestId",
+            "previousRequestId",
+            "reason",
+            "role",
+            "state",
+            "outcome",
+            "place",
+            "suspension"
+          ]
             .includes(key)
         ? value
         : `${value}${hostile}`

@@ -79,7 +79,7 @@ export const serve = Effect.fnUntraced(function*(
   const summaries: Array<string> = []
   const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const agent = Layer.mergeAll(
-    Layer.succeed(AgentEvents, { events: Stream.fromQueue(events) }),
+    Layer.succeed(AgentEvents, { events: Stream.fromQueue(events), include: () => Effect.void }),
     Layer.mock(Supervisor, {
       status: SubscriptionRef.get(status),
       changes: Stream.map(

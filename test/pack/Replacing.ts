@@ -152,6 +152,7 @@ const tasks = Layer.effect(
 const events = Layer.effect(
   AgentEvents,
   Effect.map(AgentEvents, (inner) => ({
+    ...inner,
     events: Stream.map(inner.events, (event): AgentEvent.AgentEvent => (noted("AgentEvents"), event))
   }))
 )

@@ -32,7 +32,7 @@ export interface PlaceCommands extends Commands {
 export interface Request extends Commands {
   readonly deviceId: string
   readonly requestId: string | undefined
-  /** A `PairingReason`; `unspecified` for any that is not known here. */
+  /** A `PairingReason`; `unspecified` for any that is not known here, such as that of tools. */
   readonly reason: Reason
   readonly since: number | undefined
   readonly expiresAt: number | undefined
@@ -179,7 +179,8 @@ const taskId = (fields: Fields): string => text(fields["taskId"])
 type Readers<Name extends string, A> = Readonly<Record<Name, (fields: Fields) => A | undefined>>
 type TaskName = Extract<AgentEvent["event"], `task.${string}`>
 
-const readers: Readers<Exclude<AgentEvent["event"], TaskName>, DialogEvent> = {
+/** Not of `tools`: what a person has to approve of them is told by its notice. */
+const readers: Readers<Exclude<AgentEvent["event"], TaskName | "tools">, DialogEvent> = {
   identity: (fields) => ({
     event: "identity",
     deviceId: text(fields["deviceId"]),

@@ -27,12 +27,19 @@ const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
   gateway: ["embedded"],
   connecting: ["attempt"],
   // A reminder is no new instruction, and the request that was replaced no longer counts.
-  "pairing.reminder": ["reminder"],
-  "pairing.superseded": ["previousRequestId"],
+  "pairing.reminder": ["reminder", "role"],
+  "pairing.superseded": ["previousRequestId", "role"],
   // The reason was shown while it mattered.
-  "pairing.resolved": ["reason"],
-  "pairing.cancelled": ["reason"],
+  "pairing.resolved": ["reason", "role"],
+  "pairing.cancelled": ["reason", "role"],
   connected: ["protocol", "serverVersion", "scopes", "clockDeltaMs", "deviceTokenIssued"],
+  // What a person has to approve of them is told by its notice.
+  tools: ["state", "tools", "error", "retryAt"],
+  // The commands of a request say what they approve.
+  "pairing.required": ["role"],
+  "pairing.expiring": ["role"],
+  "pairing.expired": ["role"],
+  "pairing.renewed": ["role"],
   // Pages know a task by its own id.
   "task.sent": ["runId"],
   "task.reply": ["runId"]
@@ -50,7 +57,9 @@ describe("EventReader", () => {
         Effect.sync(() => {
           const json = encodeAgentEvent(value)
           const read = readAny(parseJson(json))
-          if (["page", "task.refused", "task.saved", "task.tool"].includes(name)) return assert.isUndefined(read)
+          if (["page", "tools", "task.refused", "task.saved", "task.tool"].includes(name)) {
+            return assert.isUndefined(read)
+          }
           assert.strictEqual(read?.event, name)
           assert.strictEqual(readTaskEvent(parseJson(json)) !== undefined, name.startsWith("task."))
           const shown = JSON.stringify(read)

@@ -19,6 +19,10 @@ const Message = Schema.Struct({
   role: Schema.String,
   content: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Array(Part)])))
 })
+/** A call that a prompt asks for: `[use <tool> <arguments as JSON>]`, on a line of its own. */
+const wantedCalls = (prompt: string) =>
+  [...prompt.matchAll(/\[use (\w+) (\{.*\})\]$/gm)].map(([, name = "", given = "{}"]) => ({ name, given }))
+
 const Completion = Schema.Struct({
   stream: Schema.optionalKey(Schema.Boolean),
   messages: Schema.Array(Message),
@@ -34,6 +38,8 @@ export interface ModelStub {
   readonly contexts: ReadonlyArray<string>
   /** The images of every call so far, as data URLs. */
   readonly images: ReadonlyArray<string>
+  /** What tools have answered, of every call so far, as the model saw it. */
+  readonly toolResults: ReadonlyArray<string>
   /** The names of the tools that the last call offered. */
   readonly tools: () => ReadonlyArray<string>
   /** The next call whose last user text contains `text`; calls passed over stay in `prompts`. 60 s unless set. */
@@ -72,6 +78,30 @@ const lastUserText = (completion: typeof Completion.Type): string => {
 const toolWasCalled = ({ messages }: typeof Completion.Type, mark: string): boolean =>
   messages.slice(messages.findLastIndex((message) => message.role === "user" && textOf(message).includes(mark)))
     .some(({ role }) => role === "tool")
+
+/** What tools have answered since the text with this mark. */
+const answersSince = ({ messages }: typeof Completion.Type, mark: string): ReadonlyArray<string> =>
+  messages.slice(messages.findLastIndex((message) => message.role === "user" && textOf(message).includes(mark)))
+    .filter(({ role }) => role === "tool").map(textOf)
+
+/** The calls that are due: all at once behind `[at once]`, otherwise one after another. */
+const dueCalls = (completion: typeof Completion.Type, prompt: string) => {
+  const offered = (completion.tools ?? []).map((tool) => tool.function.name)
+  const wanted = wantedCalls(prompt).map(({ given, name }) =>
+    offered.includes(name) || !offered.includes("tool_call")
+      ? { given, name }
+      : { name: "tool_call", given: `{"id":${JSON.stringify(name)},"args":${given}}` }
+  )
+  const answered = answersSince(completion, "[use ").length
+  return (prompt.includes("[at once]") ? answered > 0 ? [] : wanted : wanted.slice(answered, answered + 1)).map(
+    ({ given, name }, index) => ({
+      index,
+      id: `call_${answered}_${index}`,
+      type: "function",
+      function: { name, arguments: given }
+    })
+  )
+}
 
 /** Words with which a gateway asks again when nothing was said. */
 const again = "did not produce a user-visible answer"
@@ -159,6 +189,14 @@ const answer = Effect.fnUntraced(
       response.write(completionChunk({}, "tool_calls"))
       return void response.end("data: [DONE]\n\n")
     }
+    const due = completion.value.stream === true ? dueCalls(completion.value, prompt) : []
+    if (due.length > 0) {
+      response.writeHead(200, { "content-type": "text/event-stream" })
+      response.write(completionChunk({ role: "assistant", content: "" }, null))
+      for (const call of due) response.write(completionChunk({ tool_calls: [call] }, null))
+      response.write(completionChunk({}, "tool_calls"))
+      return void response.end("data: [DONE]\n\n")
+    }
     const shown = prompt.includes("[draw]") ? "\nMEDIA:./drawn.png" : ""
     const reply = isSilent(completion.value, prompt) ? "NO_REPLY" : `echo: ${unwrap(prompt)}${shown}`
     if (completion.value.stream !== true) {
@@ -202,6 +240,8 @@ const answer = Effect.fnUntraced(
  * A model provider on loopback. The answer to a text is `echo: ` and that text, streamed word by word. Markers anywhere
  * in the text change that: `[slow]` puts 400 ms between the words and appends ` 1` to ` 10`, `[hold]` or `[hold <name>]`
  * stops after the first word until `release`, `[long <characters>]` makes it so long with `x` at its end, `[fail]` gives HTTP 400, and `[break]` HTTP 500.
+ * `[use <tool> <arguments>]` at the end of a line calls that tool first, through `tool_call` where it is
+ * not offered itself; several one after another, or together with `[at once]`.
  * `[tool]` calls the tool `exec` first, `[draw]` has it make `drawn.png` and shows that with the answer, `[think]` thinks first and counts what it used, and `[silent]` says that it has nothing to say.
  */
 export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
@@ -209,10 +249,12 @@ export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
   const latches = new Map<string, Latch.Latch>()
   const images: Array<string> = []
   const contexts: Array<string> = []
+  const toolResults: Array<string> = []
   let tools: ReadonlyArray<string> = []
   const see = (completion: typeof Completion.Type) => {
     contexts.push(completion.messages.map(textOf).join("\n"))
     tools = (completion.tools ?? []).map((tool) => tool.function.name)
+    for (const text of answersSince(completion, "[use ")) if (!toolResults.includes(text)) toolResults.push(text)
     for (const { content } of completion.messages) {
       if (typeof content === "string") continue
       for (const { image_url } of content ?? []) if (image_url !== undefined) images.push(image_url.url)
@@ -248,6 +290,7 @@ export const modelStub = Effect.fn("ModelStub.modelStub")(function*() {
     prompts: log.all,
     contexts,
     images,
+    toolResults,
     tools: () => tools,
     nextPrompt: (text, timeout = "60 seconds") =>
       log.next({

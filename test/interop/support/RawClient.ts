@@ -34,6 +34,10 @@ const Frame = Schema.Struct({
 type Frame = typeof Frame.Type
 const decodeFrame = Schema.decodeUnknownOption(Schema.fromJsonString(Frame))
 
+const decodeError = Schema.decodeUnknownOption(Schema.fromJsonString(
+  Schema.Struct({ id: Schema.String, error: Schema.optionalKey(Schema.Unknown) })
+))
+
 const decodeChallenge = Schema.decodeUnknownOption(Schema.Struct({ nonce: Schema.String, ts: Schema.Int }))
 
 const Hello = Schema.Struct({
@@ -73,6 +77,12 @@ export interface ConnectOptions {
   readonly platform?: string
   readonly scopes?: ReadonlyArray<string>
   readonly caps?: ReadonlyArray<string>
+  /** `operator` unless set. */
+  readonly role?: string
+  /** The commands that a node offers. */
+  readonly commands?: ReadonlyArray<string>
+  readonly deviceFamily?: string | undefined
+  readonly displayName?: string
 }
 
 export interface RawEvent {
@@ -95,6 +105,15 @@ export interface RawClient {
   ) => Effect.Effect<{ readonly payload?: unknown; readonly error?: unknown }, InteropError>
   /** The payload of hello-ok as it came. */
   readonly hello: unknown
+  /** The error of a refused `connect` as it came. */
+  readonly raw: unknown
+  /** As `ask`, with payload and error as they came. */
+  readonly askRaw: (method: string, params: unknown) => Effect.Effect<
+    { readonly payload?: unknown; readonly error?: unknown },
+    InteropError
+  >
+  /** Closes the socket. */
+  readonly end: Effect.Effect<void>
   readonly events: ReadonlyArray<RawEvent>
   /** The errors of refused requests, as they came. */
   readonly refusals: ReadonlyArray<unknown>
@@ -109,21 +128,29 @@ export interface RawClient {
 }
 
 const connectParams = (options: ConnectOptions, challenge: { readonly nonce: string; readonly ts: number }) => {
-  const { clientId = "gateway-client", clientMode = "backend", device, scopes = ["operator.read", "operator.write"] } =
-    options
+  const { clientId = "gateway-client", clientMode = "backend", commands, device, deviceFamily, displayName } = options
+  const { role = "operator", scopes = ["operator.read", "operator.write"] } = options
   const token = Redacted.value(options.token)
   const { nonce, ts } = challenge
   const params = {
     minProtocol: 3,
     maxProtocol: 4,
-    client: { id: clientId, version: "0.0.0", platform: options.platform ?? "linux", mode: clientMode },
-    role: "operator",
+    client: {
+      id: clientId,
+      version: "0.0.0",
+      platform: options.platform ?? "linux",
+      mode: clientMode,
+      ...(deviceFamily === undefined ? {} : { deviceFamily }),
+      ...(displayName === undefined ? {} : { displayName })
+    },
+    role,
     scopes,
     caps: options.caps ?? [],
+    ...(commands === undefined ? {} : { commands }),
     auth: { token }
   }
   if (device === undefined) return params
-  const proof = ["v2", device.deviceId, clientId, clientMode, "operator", scopes.join(","), ts, token, nonce].join("|")
+  const proof = ["v2", device.deviceId, clientId, clientMode, role, scopes.join(","), ts, token, nonce].join("|")
   return {
     ...params,
     device: {
@@ -146,6 +173,11 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
   const answered = yield* Deferred.make<Frame, InteropError>()
   const log: EventLog<RawEvent> = yield* makeEventLog<RawEvent>()
   const refusals: Array<unknown> = []
+
+  /** Errors as they came, by request. */
+  const errors = new Map<string, unknown>()
+  const keepError = (text: string) =>
+    Option.map(decodeError(text), ({ error, id }) => error === undefined ? undefined : errors.set(id, error))
 
   const onFrame = (ws: WebSocket, frame: Frame) => {
     if (frame.type === "event" && frame.event === "connect.challenge") {
@@ -177,6 +209,7 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
       const socket = new WebSocket(options.url, { perMessageDeflate: false, maxPayload: 25 * 1024 * 1024 })
       socket.on("message", (data) =>
         Option.map(decodeFrame(data.toString()), (frame) => {
+          keepError(data.toString())
           if (frame.error !== undefined) refusals.push(JSON.parse(data.toString()).error)
           onFrame(socket, frame)
         }))
@@ -203,8 +236,7 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
     : { _tag: "Refused", error: first.error }
 
   const ask = Effect.fnUntraced(
-    function*(method: string, params: unknown, extra: Readonly<Record<string, unknown>> = {}) {
-      const id = randomUUID()
+    function*(method: string, params: unknown, extra: Readonly<Record<string, unknown>> = {}, id = randomUUID()) {
       const waiter = yield* Deferred.make<Frame, InteropError>()
       waiting.set(id, waiter)
       ws.send(JSON.stringify({ type: "req", id, method, params, ...extra }))
@@ -232,7 +264,14 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
         context: () => log.all.slice(-20).map((item) => JSON.stringify(item).slice(0, 300))
       }),
     hello: first.payload,
-    ask,
+    raw: errors.get("connect"),
+    ask: (method, params, extra) => ask(method, params, extra),
+    askRaw: Effect.fnUntraced(function*(method, params) {
+      const id = randomUUID()
+      const { payload } = yield* ask(method, params, {}, id)
+      return errors.has(id) ? { error: errors.get(id) } : { payload }
+    }),
+    end: Effect.sync(() => ws.terminate()),
     request: Effect.fn("RawClient.request")(function*(method, params) {
       const { error, payload } = yield* ask(method, params)
       if (error === undefined) return payload

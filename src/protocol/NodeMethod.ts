@@ -1,0 +1,123 @@
+/**
+ * What a node asks of its gateway: publishing tools, telling what is left to approve, and answering invocations.
+ *
+ * A node is OpenClaw's name for a device that offers commands. Shapes: recorded answers in test/vectors/node-*.json.
+ */
+import * as Schema from "effect/Schema"
+import { RequestId, toolCommand } from "./Connect.ts"
+import type { Method } from "./Method.ts"
+
+/** How a tool may be named. A gateway refuses the whole publication that has another name in it. */
+export const toolName = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
+/** How many tools of one node a gateway takes. It drops the others without a word. */
+export const mostTools = 128
+/** UTF-16 code units of a description. A gateway cuts the rest off. */
+export const descriptionLength = 1024
+
+/** A tool as a node publishes it. `parameters` is a JSON Schema whose root is an object. */
+export const ToolDescriptor = Schema.Struct({
+  pluginId: Schema.Literal("node-mcp"),
+  name: Schema.String.check(Schema.isPattern(toolName)),
+  description: Schema.NonEmptyString.check(Schema.isMaxLength(descriptionLength)),
+  parameters: Schema.Record(Schema.String, Schema.Unknown),
+  command: Schema.Literal(toolCommand),
+  mcp: Schema.Struct({ server: Schema.NonEmptyString, tool: Schema.NonEmptyString })
+})
+export type ToolDescriptor = typeof ToolDescriptor.Type
+
+const method = <Params, Answer>(
+  name: string,
+  params: Schema.Codec<Params, unknown>,
+  answer: Schema.Codec<Answer, unknown>
+): Method<Params, Answer> => ({ name, scope: undefined, params, answer })
+
+/**
+ * Replaces all tools of this connection. The answer has those that the gateway took: none before a person has approved the
+ * command. From 2026.8 on.
+ */
+export const publishTools = method(
+  "node.pluginTools.update",
+  Schema.Struct({ tools: Schema.Array(ToolDescriptor) }),
+  Schema.Struct({ tools: Schema.Array(Schema.Struct({ name: Schema.String })) })
+)
+
+/**
+ * Says that this node hosts no sessions. A gateway that waits for a person's approval of this node's commands refuses, and
+ * names the request in its message: see `awaitedRequest`. From 2026.8 on.
+ */
+export const tellInventory = method(
+  "node.runnerInventory.update",
+  Schema.Struct({ protocolFeatures: Schema.Array(Schema.Never) }),
+  Schema.Unknown
+)
+
+const asRequestId = Schema.decodeUnknownOption(RequestId)
+
+/** The request that a refusal of `tellInventory` names. A node is told it in no other way. */
+export const awaitedRequest = (message: string) => asRequestId(/`openclaw nodes approve ([^\s`]+)`/.exec(message)?.[1])
+
+/** A node that the gateway knows, and a request to approve its commands, as operators see them. */
+const Node = Schema.Struct({
+  nodeId: Schema.String,
+  displayName: Schema.optionalKey(Schema.String),
+  connected: Schema.optionalKey(Schema.Boolean),
+  /** `approved`, `pending-approval` or `unapproved`. */
+  approvalState: Schema.optionalKey(Schema.String),
+  pendingRequestId: Schema.optionalKey(RequestId),
+  nodePluginTools: Schema.optionalKey(Schema.Array(Schema.Struct({
+    name: Schema.String,
+    description: Schema.optionalKey(Schema.String)
+  })))
+})
+
+/** All nodes with the tools that they have published. Needs `operator.read`. */
+export const nodeList = method("node.list", Schema.Struct({}), Schema.Struct({ nodes: Schema.Array(Node) }))
+
+const NodeRequest = Schema.Struct({
+  requestId: Schema.String,
+  nodeId: Schema.String,
+  displayName: Schema.optionalKey(Schema.String),
+  platform: Schema.optionalKey(Schema.String),
+  commands: Schema.optionalKey(Schema.Array(Schema.String))
+})
+
+/** The nodes whose commands wait for approval. Needs `operator.pairing`. */
+export const nodePairList = method(
+  "node.pair.list",
+  Schema.Struct({}),
+  Schema.Struct({ pending: Schema.Array(NodeRequest) })
+)
+
+const decision = (name: "approve" | "reject") =>
+  method(`node.pair.${name}`, Schema.Struct({ requestId: RequestId }), Schema.Unknown)
+/** Approves the commands of a node. Needs the scopes that the request names. */
+export const nodePairApprove = decision("approve")
+/** Rejects them. */
+export const nodePairReject = decision("reject")
+
+/** One part of what a tool gives. */
+export const ToolContent = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })
+
+/** What a tool gives, as MCP has it. `isError`: the model is told what went wrong and may call again. */
+export const ToolOutput = Schema.Struct({
+  content: Schema.Array(ToolContent),
+  structuredContent: Schema.optionalKey(Schema.Unknown),
+  isError: Schema.optionalKey(Schema.Boolean)
+})
+export type ToolOutput = typeof ToolOutput.Type
+
+/** Why a node could not call the tool. `NODE_NOT_READY`: the gateway asks again, up to four times within two seconds. */
+export const InvokeFailure = Schema.Struct({ code: Schema.String, message: Schema.String })
+export type InvokeFailure = typeof InvokeFailure.Type
+
+const invocation = { id: Schema.String, nodeId: Schema.String }
+
+/** Answers one invocation. `ignored`: the gateway no longer waits for it. */
+export const invokeResult = method(
+  "node.invoke.result",
+  Schema.Union([
+    Schema.Struct({ ...invocation, ok: Schema.Literal(true), payload: ToolOutput }),
+    Schema.Struct({ ...invocation, ok: Schema.Literal(false), error: InvokeFailure })
+  ]),
+  Schema.Struct({ ignored: Schema.optionalKey(Schema.Boolean) })
+)

@@ -1,0 +1,71 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import { fileURLToPath } from "node:url"
+import * as Cli from "./Cli.ts"
+
+const example = fileURLToPath(new URL("../examples/Tools.ts", import.meta.url))
+
+const textOf = (command: unknown): string => String(Object(command).text)
+
+describe("tools of the command line", () => {
+  it.live(
+    "run --tools asks three times, each by a command that can be pasted, and tools tells what the agent has",
+    () =>
+      Effect.gen(function*() {
+        const stateDir = yield* Cli.temporaryDirectory
+        const cli = yield* Cli.start(["run", "--json", "--tools", example], { stateDir })
+        for (
+          const [reason, role] of [["not-paired", undefined], ["role-upgrade", "node"], ["surface", "node"]] as const
+        ) {
+          const required = yield* cli.nextEvent("pairing.required")
+          assert.deepStrictEqual([required["reason"], required["role"]], [reason, role])
+          if (reason === "surface") {
+            const { stdout } = yield* Cli.finished(["tools"], { stateDir })
+            assert.match(stdout.join(), /^The tools of this device wait for approval\./)
+            const list = yield* Cli.finished(["devices", "list"], { stateDir })
+            assert.match(list.stdout.join("\n"), new RegExp(`${String(required["requestId"])}  tools of  device `))
+          }
+          const answer = yield* Cli.paste(textOf(required["approve"]))
+          assert.deepStrictEqual(answer, {
+            code: 0,
+            stdout: [`approved ${String(required["requestId"])}`],
+            stderr: ""
+          })
+        }
+        const published = yield* cli.nextEvent("tools", "60 seconds", (event) => event["state"] === "published")
+        assert.deepStrictEqual(published["tools"], ["effect_weather"])
+        const { code, stderr, stdout } = yield* Cli.finished(["tools", "--json"], { stateDir })
+        assert.deepStrictEqual([code, stderr], [0, ""])
+        assert.deepStrictEqual(JSON.parse(stdout.join("")), {
+          connected: true,
+          approval: "approved",
+          tools: [{ name: "effect_weather", description: "The temperature in a city, in degrees Celsius." }]
+        })
+        // A command without tools states the same kind of device, which the gateway has pinned.
+        const delegated = yield* Cli.finished(["delegate", "hello"], { stateDir })
+        assert.deepStrictEqual([delegated.code, delegated.stdout], [0, ["echo: hello"]])
+        yield* Cli.endsAt(cli, "SIGTERM", stateDir)
+      }).pipe(Effect.provide(Cli.platform)),
+    60_000
+  )
+
+  it.live(
+    "a module without tools, or with ones that no gateway takes, ends the command before anything is started",
+    () =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const stateDir = yield* Cli.temporaryDirectory
+        const run = (file: string) =>
+          Cli.finished(["run", "--tools", file, "--gateway-url", "ws://127.0.0.1:1"], { stateDir })
+        const nothing = `${stateDir}/nothing.ts`
+        yield* fs.writeFileString(nothing, "export const other = 1\n")
+        for (const file of [nothing, `${stateDir}/absent.ts`]) {
+          const { code, stderr, stdout } = yield* run(file)
+          assert.deepStrictEqual([code, stdout.filter((line) => line !== "stopped")], [78, []], stderr)
+          assert.match(stderr, /It has to export toolkit, made by Toolkit\.make/)
+        }
+      }).pipe(Effect.provide(Cli.platform)),
+    60_000
+  )
+})

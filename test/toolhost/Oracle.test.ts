@@ -1,0 +1,153 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as McpProtocol from "effect/ai/McpProtocol"
+import * as McpServer from "effect/ai/McpServer"
+import * as McpTest from "effect/ai/McpTest"
+import * as Tool from "effect/ai/Tool"
+import * as Toolkit from "effect/ai/Toolkit"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import { describe as descriptorsOf } from "../../src/toolhost/ToolCatalogue.ts"
+import { ToolHost } from "../../src/toolhost/ToolHost.ts"
+import * as Fixture from "./Fixture.ts"
+
+class Place extends Schema.Class<Place>("Place")({ name: Schema.NonEmptyString, at: Schema.DateFromString }) {}
+
+interface Tree {
+  readonly name: string
+  readonly branches: ReadonlyArray<Tree>
+}
+const Tree = Schema.Struct({
+  name: Schema.String,
+  branches: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree))
+}).annotate({ identifier: "Tree" })
+
+/** Schemas as tools have them. A tool of each gives back what it got. */
+const schemas = {
+  flat: Schema.Struct({ city: Schema.NonEmptyString, days: Schema.Int }),
+  optional: Schema.Struct({ a: Schema.optionalKey(Schema.Boolean), b: Schema.NullOr(Schema.Finite) }),
+  transformed: Schema.Struct({ when: Schema.DateFromString, count: Schema.FiniteFromString }),
+  nested: Schema.Struct({ list: Schema.Array(Schema.Struct({ kind: Schema.Literals(["x", "y"]), n: Schema.Int })) }),
+  union: Schema.Struct({ value: Schema.Union([Schema.String, Schema.Struct({ id: Schema.Int })]) }),
+  named: Place,
+  tree: Tree
+}
+
+class Refused extends Schema.TaggedError<Refused>()("Refused", { why: Schema.String }) {
+  override get message(): string {
+    return `refused: ${this.why}`
+  }
+}
+
+const echo = <const Name extends string, S extends Schema.Codec<unknown, unknown>>(name: Name, schema: S) =>
+  Tool.make(name, { description: `gives ${name} back`, parameters: schema, success: schema, failure: Refused })
+
+const Echo = Toolkit.make(
+  echo("flat", schemas.flat),
+  echo("optional", schemas.optional),
+  echo("transformed", schemas.transformed),
+  echo("nested", schemas.nested),
+  echo("union", schemas.union),
+  echo("named", schemas.named),
+  echo("tree", schemas.tree),
+  Tool.make("nothing"),
+  Tool.make("scalar", { parameters: Schema.Struct({ n: Schema.Finite }), success: Schema.Finite }),
+  Tool.make("fails", { parameters: Schema.Struct({ how: Schema.String }), failure: Refused }),
+  Tool.make("returns", { parameters: Schema.Struct({ how: Schema.String }), failure: Refused, failureMode: "return" })
+)
+
+const fail = ({ how }: { readonly how: string }) =>
+  how === "die" ? Effect.die(new Error("a bug")) : Effect.fail(new Refused({ why: how }))
+const handlers = Echo.toLayer({
+  flat: (given) => Effect.succeed(given),
+  optional: (given) => Effect.succeed(given),
+  transformed: (given) => Effect.succeed(given),
+  nested: (given) => Effect.succeed(given),
+  union: (given) => Effect.succeed(given),
+  named: (given) => Effect.succeed(given),
+  tree: (given) => Effect.succeed(given),
+  nothing: () => Effect.void,
+  scalar: ({ n }) => Effect.succeed(n),
+  fails: fail,
+  returns: fail
+})
+
+const mcp = McpTest.makeClient(McpServer.toolkit(Echo).pipe(Layer.provide(handlers)), {
+  protocols: [McpProtocol.v2025_11_25]
+})
+
+/** What the gateway adds of its own: structured content as text before the rest. */
+const withoutStructured = (content: ReadonlyArray<unknown>) =>
+  content.filter((part) =>
+    !(Predicate.hasProperty(part, "text") && String(part.text).startsWith("structuredContent:\n"))
+  )
+
+const plain = (value: unknown): unknown => value === undefined ? undefined : JSON.parse(JSON.stringify(value))
+
+describe("tools of a host beside those of effect/ai's MCP server", () => {
+  it.effect("have the same names, descriptions and schemas", () =>
+    Effect.gen(function*() {
+      const { tools } = yield* (yield* mcp).listTools()
+      const descriptors = Result.getOrThrow(descriptorsOf(Echo.tools))
+      assert.deepStrictEqual(
+        descriptors.map(({ description, name, parameters }) => ({ name, description, parameters: plain(parameters) }))
+          .toSorted(byName),
+        tools.map(({ description, inputSchema, name }) => ({
+          name,
+          description: description ?? name,
+          parameters: plain(inputSchema)
+        })).toSorted(byName)
+      )
+    }).pipe(Effect.scoped))
+
+  it.effect("give the same results, failures and refusals for arbitrary arguments", () =>
+    Effect.gen(function*() {
+      const gateway = yield* DevGateway
+      const client = yield* mcp
+      const { host } = yield* Fixture.running(ToolHost.layer(Echo).pipe(Layer.provide(handlers)))
+      yield* Fixture.approveBoth
+      yield* Fixture.reached(host, "Published")
+      const both = Effect.fnUntraced(function*(name: string, args: Record<string, unknown>) {
+        const ours = yield* gateway.callTool(name, args)
+        const theirs = yield* Effect.result(client.callTool({ name, arguments: args }))
+        const told = {
+          isError: ours.details["status"] === "error",
+          content: withoutStructured(ours.content),
+          structuredContent: ours.details["structuredContent"]
+        }
+        if (Result.isFailure(theirs)) {
+          // MCP has an error of the protocol for these, which the model of a gateway would not see.
+          assert.isTrue(told.isError)
+          assert.deepStrictEqual(Fixture.texts(ours), [theirs.failure.message])
+          return
+        }
+        const { content, isError, structuredContent } = theirs.success
+        assert.strictEqual(told.isError, isError === true)
+        assert.deepStrictEqual(plain(told.content), plain(content))
+        if (Predicate.isObject(structuredContent)) {
+          assert.deepStrictEqual(plain(told.structuredContent), plain(structuredContent))
+        }
+      })
+      for (const [name, schema] of Object.entries(schemas)) {
+        const encoded = yield* Arbitrary.sampleEffect(Arbitrary.schema(Schema.toEncoded(schema)), {
+          seed: 3,
+          count: 30
+        })
+        for (const args of encoded) yield* both(name, Object(plain(args)))
+        for (const args of [{}, { city: "" }, { when: "no date", count: "x" }, { extra: 1, name: 12 }]) {
+          yield* both(name, args)
+        }
+      }
+      yield* both("nothing", {})
+      yield* both("scalar", { n: 4 })
+      yield* both("fails", { how: "no" })
+      yield* both("returns", { how: "no" })
+      yield* both("returns", { how: 12 })
+    }).pipe(Effect.scoped, Effect.provide(Fixture.layer())))
+})
+
+const byName = (one: { readonly name: string }, other: { readonly name: string }) => one.name < other.name ? -1 : 1
