@@ -177,18 +177,21 @@ const opened = (event: Open) => (fields: Fields): DialogEvent => ({ event, reque
 const taskId = (fields: Fields): string => text(fields["taskId"])
 
 type Readers<Name extends string, A> = Readonly<Record<Name, (fields: Fields) => A | undefined>>
-type TaskName = Extract<AgentEvent["event"], `task.${string}`>
+/**
+ * Events that no page shows: its own address, the files of tasks, which are on the machine of the program, lines of its standard
+ * input, which have no task, and tools, as a notice says what a person has to approve of them.
+ */
+type NotShown = "page" | "task.refused" | "task.saved" | "tools"
+type Shown = Exclude<AgentEvent["event"], NotShown>
+type TaskName = Extract<Shown, `task.${string}`>
 
-/** Not of `tools`: what a person has to approve of them is told by its notice. */
-const readers: Readers<Exclude<AgentEvent["event"], TaskName | "tools">, DialogEvent> = {
+const readers: Readers<Exclude<Shown, TaskName>, DialogEvent> = {
   identity: (fields) => ({
     event: "identity",
     deviceId: text(fields["deviceId"]),
     compareCode: text(fields["compareCode"])
   }),
   gateway: (fields) => ({ event: "gateway", url: text(fields["url"]) }),
-  // The address of this page.
-  page: () => undefined,
   "pairing.required": opened("pairing.required"),
   "pairing.reminder": opened("pairing.reminder"),
   "pairing.superseded": opened("pairing.superseded"),
@@ -205,7 +208,7 @@ const readers: Readers<Exclude<AgentEvent["event"], TaskName | "tools">, DialogE
   connected: (fields) => ({
     event: "connected",
     missingScopes: texts(fields["missingScopes"]) ?? [],
-    suspended: fields["suspension"] !== undefined
+    suspended: "suspension" in fields
   }),
   waiting: (fields) => ({ event: "waiting", cause: failure(fields["cause"]), retryAt: time(fields["retryAt"]) }),
   paused: () => ({ event: "paused" }),
@@ -236,10 +239,6 @@ const taskReaders: Readers<TaskName, TaskEvent> = {
     late: fields["late"] === true,
     ...(fields["truncated"] === true ? { truncated: true } : {})
   }),
-  // It is for the terminal: the file is on the machine of whoever runs the program.
-  "task.saved": () => undefined,
-  // It is told at standard input alone, and has no task.
-  "task.refused": () => undefined,
   "task.failed": (fields) => ({ event: "task.failed", taskId: taskId(fields), error: failure(fields["error"]) })
 }
 
