@@ -208,7 +208,7 @@ const readers: Readers<Exclude<Shown, TaskName>, DialogEvent> = {
   connected: (fields) => ({
     event: "connected",
     missingScopes: texts(fields["missingScopes"]) ?? [],
-    suspended: "suspension" in fields
+    suspended: fields["suspension"] !== undefined
   }),
   waiting: (fields) => ({ event: "waiting", cause: failure(fields["cause"]), retryAt: time(fields["retryAt"]) }),
   paused: () => ({ event: "paused" }),

@@ -28,7 +28,7 @@ export const german: Messages = {
     refused: `Das Gateway nimmt keine Anfrage nach weiteren Rechten an. ${works}`,
     ended: `Das Programm verlangt keine weiteren Rechte mehr. ${works}`
   },
-  cancelled: "Es wird nicht mehr auf eine Freigabe gewartet.",
+  cancelled: "Nichts wartet mehr auf Freigabe.",
   lost: "Diese Seite hat den Kontakt zum Agenten verloren und versucht es weiter. Was sie zeigt, kann veraltet sein.",
   refused:
     "Der Agent nimmt den Schlüssel dieser Seite nicht an. Öffnen Sie die Adresse, die er zuletzt ausgegeben hat.",
