@@ -161,6 +161,8 @@ const kindOf = (told: unknown): string => {
 }
 
 const factsOf = (answer: unknown): unknown => {
+  // Names of events, which streams that are told side by side put in any order.
+  if (Array.isArray(answer) && answer.every(Predicate.isString)) return answer.toSorted()
   const payload = at(answer, "payload")
   if (!Predicate.isObject(payload)) return slim(answer)
   return Object.fromEntries(
