@@ -33,6 +33,7 @@ export type ToolHostStatus =
   /** Another connection of this device serves as its node. This one waits, as two would take the place of each other for ever. */
   | { readonly _tag: "Superseded" }
 
+/** What a host remembers from one step to the next. */
 export interface Memory {
   readonly status: ToolHostStatus
   /** Refusals in a row that may pass by themselves, and how many of them say that another connection took the place. */
@@ -41,6 +42,7 @@ export interface Memory {
   readonly serverVersion: string | undefined
 }
 
+/** What happened to the connection of the node, or to a request of it. */
 export type Input =
   | { readonly _tag: "Connected"; readonly serverVersion: string | undefined }
   | { readonly _tag: "Disconnected" }
@@ -51,6 +53,7 @@ export type Input =
   | { readonly _tag: "NotPending"; readonly approved: boolean }
   | { readonly _tag: "Failed"; readonly error: RequestError | AnswerInvalid }
 
+/** What the host does next. */
 export type Decision =
   /** Publish, after so long or when there is news. */
   | { readonly _tag: "Publish"; readonly afterMs: number }
@@ -59,6 +62,7 @@ export type Decision =
   /** Do nothing over this link. */
   | { readonly _tag: "Rest" }
 
+/** Before the first connection. */
 export const idle: Memory = { status: { _tag: "Offline" }, failures: 0, displaced: 0, serverVersion: undefined }
 
 /** The first wait after a refusal, in milliseconds, and the longest. */
