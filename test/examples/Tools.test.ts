@@ -1,10 +1,10 @@
 import { assert, it } from "@effect/vitest"
+import { layer } from "effect-openclaw/agent/ToolAgent"
+import { DevGateway } from "effect-openclaw/devgateway/DevGateway"
+import * as MemoryGateway from "effect-openclaw/testing/MemoryGateway"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
-import { layer } from "../../src/agent/ToolAgent.ts"
-import { DevGateway } from "../../src/devgateway/DevGateway.ts"
-import * as MemoryGateway from "../../src/testing/MemoryGateway.ts"
 import { handlers, toolkit } from "./Tools.ts"
 
 it.effect("the gateway's agent uses the tool of the example", () =>
