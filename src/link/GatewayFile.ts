@@ -86,17 +86,7 @@ const ask = (
       })
       // Also when it ends before it is whole.
       response.on("error", () => fail("Broken"))
-      response.on("end", () => resume(Effect.succeed(joined(pieces, length))))
+      response.on("end", () => resume(Effect.succeed(Buffer.concat(pieces, length))))
     })
     asked.end()
   })
-
-const joined = (pieces: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {
-  const bytes = new Uint8Array(length)
-  let filled = 0
-  for (const piece of pieces) {
-    bytes.set(piece, filled)
-    filled += piece.length
-  }
-  return bytes
-}

@@ -10,8 +10,8 @@ import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Bounds from "./Bounds.ts"
-import * as MethodList from "./MethodList.ts"
 import { field, lengths } from "./OutsideText.ts"
+import * as Shared from "./Shared.ts"
 
 /** Characters that no signed field may hold: controls, invisible format characters, line separators, lone surrogates. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
@@ -199,23 +199,12 @@ const Policy = Schema.Struct({
 /** Limits that a gateway tells in hello-ok. Sizes are bytes of UTF-8 or of a file's content. */
 export type Policy = typeof Policy.Type
 
-/** How many different ones are kept for others to share: about as many as builds that a process meets at a time. */
-const mostPolicies = 8
-const policies: Array<Policy> = []
-
-const isEqual = (one: Policy, other: Policy): boolean =>
+/** The policy itself, or an equal one that another connection has: a session keeps it. */
+const sharedPolicy = Shared.by<Policy>((one, other) =>
   one.maxPayload === other.maxPayload && one.maxBufferedBytes === other.maxBufferedBytes
   && one.tickIntervalMs === other.tickIntervalMs && one.attachments?.maxBytes === other.attachments?.maxBytes
   && one.attachments?.maxImageBytes === other.attachments?.maxImageBytes
-
-/** The policy itself, or an equal one that another connection has: a session keeps it. */
-const sharedPolicy = (policy: Policy): Policy => {
-  const known = policies.find((each) => isEqual(each, policy))
-  if (known !== undefined) return known
-  policies.unshift(policy)
-  policies.length = Math.min(policies.length, mostPolicies)
-  return policy
-}
+)
 
 /**
  * Whether a gateway takes work, from 2026.9 on: `preparing` while it looks for work under way, `draining` until that is done, and
@@ -242,7 +231,7 @@ export const HelloOk = Schema.Struct({
     connId: lenient(Schema.String)
   })),
   features: lenient(Schema.Struct({
-    methods: lenient(Schema.declare(MethodList.isMethodList))
+    methods: lenient(Schema.declare(Shared.isMethodList))
   })),
   auth: granting(
     Schema.Struct({
@@ -288,7 +277,7 @@ const withFields = (hello: HelloOk, secrets: ReadonlyArray<Redacted.Redacted>): 
       }
     }),
     ...(policy === undefined ? {} : { policy: sharedPolicy(policy) }),
-    ...(features?.methods === undefined ? {} : { features: { methods: MethodList.shared(features.methods) } }),
+    ...(features?.methods === undefined ? {} : { features: { methods: Shared.methods(features.methods) } }),
     ...(auth?.scopes === undefined ? {} : {
       auth: { ...auth, scopes: auth.scopes.map((scope) => shownScope(scope, secrets)) }
     })

@@ -1,12 +1,11 @@
 /**
- * What a gateway tells a node: invocations, their cancellation, and how a request for approval was decided.
+ * What a gateway tells a node: invocations, their cancellation, and that a request for approval was decided.
  *
  * Shapes: recorded events in test/vectors/node-*.json. A text longer than stated here is no id of a gateway.
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Bounds from "./Bounds.ts"
-import { RequestId } from "./Connect.ts"
 
 export const events = {
   request: "node.invoke.request",
@@ -38,9 +37,6 @@ export type InvokeRequest = typeof InvokeRequest.Type
 /** The gateway no longer waits: the run was aborted, or its deadline has passed. */
 export const InvokeCancel = Schema.Struct({ invokeId: Id, nodeId: Id })
 
-/** A request to approve the commands of a node was decided. 2026.8.2 does not tell the node. */
-export const PairResolved = Schema.Struct({ requestId: RequestId, nodeId: Id, decision: Schema.String })
-
 /** The `paramsJSON` of a call of a tool. `arguments` are not checked by the gateway. */
 export const ToolCall = Schema.Struct({
   server: Schema.String,
@@ -50,7 +46,6 @@ export const ToolCall = Schema.Struct({
 
 export const decodeInvokeRequest = Schema.decodeUnknownOption(InvokeRequest)
 export const decodeInvokeCancel = Schema.decodeUnknownOption(InvokeCancel)
-export const decodePairResolved = Schema.decodeUnknownOption(PairResolved)
 
 const parse = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 const asToolCall = Schema.decodeUnknownOption(ToolCall)

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { decodeHelloOk } from "../../src/protocol/Connect.ts"
-import { shared } from "../../src/protocol/MethodList.ts"
+import { methods as shared } from "../../src/protocol/Shared.ts"
 import recordedHello from "../vectors/hello-2026.9.6.json" with { type: "json" }
 
 const methodsOf = () => Result.getOrThrow(decodeHelloOk(structuredClone(recordedHello))).features?.methods
