@@ -33,6 +33,25 @@ const measured = Effect.gen(function*() {
   return yield* decode(lines.join("\n"))
 })
 
+/** What one of them may cost at most. `connected` and `closed` are operations until then. */
+interface Bound {
+  readonly heap: number
+  readonly connected: number
+  readonly closed: number
+  readonly begun: number
+}
+
+const assertWithin = ({ closed, connected, heap }: typeof Cost.Type, bound: Bound): void => {
+  assert.isAtMost(heap, bound.heap, "bytes of heap")
+  assert.isAtMost(connected.operations, bound.connected, "operations to the session")
+  assert.isAtMost(closed.operations, bound.closed, "operations to the end")
+  assert.isAtMost(connected.begun, bound.begun, "fibers begun")
+  // One waits for the end of the session, the other for its next deadline.
+  assert.isAtMost(connected.alive, 2, "fibers of an idle one")
+  assert.isAtMost(connected.timers, 1, "timers of an idle one")
+  assert.deepInclude(closed, { alive: 0, timers: 0 })
+}
+
 /**
  * Each figure is the same in every run, the heap within half a per cent. A hello-ok that is kept adds 29 kB, a decoded one 0.5 kB.
  * Lower a bound when the code gets cheaper, and raise one only for what every connection or every agent needs.
@@ -41,14 +60,7 @@ describe("what it costs, without the socket", () => {
   it.live("a supervised connection", () =>
     Effect.gen(function*() {
       const { connection } = yield* measured
-      assert.isAtMost(connection.heap, 20_450, "bytes of heap")
-      assert.isAtMost(connection.connected.operations, 217, "operations to the session")
-      assert.isAtMost(connection.closed.operations, 270, "operations to the end")
-      assert.isAtMost(connection.connected.begun, 6, "fibers begun")
-      // One waits for the end of the session, the other for its next deadline.
-      assert.isAtMost(connection.connected.alive, 2, "fibers of an idle connection")
-      assert.isAtMost(connection.connected.timers, 1, "timers of an idle connection")
-      assert.deepInclude(connection.closed, { alive: 0, timers: 0 })
+      assertWithin(connection, { heap: 20_450, connected: 217, closed: 270, begun: 6 })
     }).pipe(Effect.provide(NodeServices.layer)), limitMs)
 
   it.live(
@@ -56,13 +68,7 @@ describe("what it costs, without the socket", () => {
     () =>
       Effect.gen(function*() {
         const { agent } = yield* measured
-        assert.isAtMost(agent.heap, 41_300, "bytes of heap")
-        assert.isAtMost(agent.connected.operations, 568, "operations to the session")
-        assert.isAtMost(agent.closed.operations, 677, "operations to the end")
-        assert.isAtMost(agent.connected.begun, 15, "fibers begun")
-        assert.isAtMost(agent.connected.alive, 2, "fibers of an idle agent")
-        assert.isAtMost(agent.connected.timers, 1, "timers of an idle agent")
-        assert.deepInclude(agent.closed, { alive: 0, timers: 0 })
+        assertWithin(agent, { heap: 41_300, connected: 568, closed: 677, begun: 15 })
       }).pipe(Effect.provide(NodeServices.layer)),
     limitMs
   )

@@ -6,7 +6,6 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
-import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -23,6 +22,7 @@ import { ScopeName } from "../../src/protocol/Connect.ts"
 import * as MemoryTransport from "../../src/testing/MemoryTransport.ts"
 import * as Census from "../support/Census.ts"
 import * as Device from "../support/Device.ts"
+import * as Interrupting from "../support/Interrupting.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
 import { ScriptedTransport } from "../support/ScriptedTransport.ts"
 import * as Wire from "../support/WireFrames.ts"
@@ -372,7 +372,6 @@ describe("Shutdown", () => {
     "F01: interrupted at every step of its life it leaves nothing, and releases each link once: %s",
     ([, { faults, scopes, token }, live]) =>
       Effect.gen(function*() {
-        const base = yield* Scheduler.Scheduler
         const device = remembering(yield* Effect.provide(DeviceIdentity, Device.layer))
         const settings = Device.settings({ token, scopes })
         const life = Effect.scoped(Effect.gen(function*() {
@@ -385,16 +384,7 @@ describe("Shutdown", () => {
         const livedUntil = Effect.fnUntraced(
           function*(k: number) {
             const links = { opened: 0, released: 0 }
-            let steps = 0
-            let victim: Fiber.Fiber<void, unknown> | undefined
-            const interrupting: Scheduler.Scheduler = {
-              executionMode: base.executionMode,
-              shouldYield: (fiber) => {
-                if (victim !== undefined && ++steps === k) victim.interruptUnsafe()
-                return base.shouldYield(fiber)
-              },
-              makeDispatcher: () => base.makeDispatcher()
-            }
+            const interrupting = yield* Interrupting.at(k)
             const context = yield* Layer.build(Layer.fresh(Layer.mergeAll(
               Admission.layer,
               Handshake.layer.pipe(
@@ -407,17 +397,14 @@ describe("Shutdown", () => {
             )))
             yield* Census.taken((census) =>
               Effect.gen(function*() {
-                victim = yield* Effect.forkChild(
-                  life.pipe(Effect.provide(context), Effect.provideService(Scheduler.Scheduler, interrupting))
-                )
-                const exit = yield* Fiber.await(victim)
+                const exit = yield* Fiber.await(yield* interrupting.fork(Effect.provide(life, context)))
                 if (k === Number.POSITIVE_INFINITY) assert.strictEqual(exit._tag, "Success")
                 assert.deepStrictEqual([census.fibers(), census.sleeps()], [0, 0], `step ${k}`)
               })
             )
             assert.strictEqual((yield* Context.get(context, DevGateway).stats).openPeers, 0, `step ${k}`)
             assert.strictEqual(links.released, links.opened, `step ${k}`)
-            return steps
+            return interrupting.steps()
           },
           Effect.scoped,
           seeded

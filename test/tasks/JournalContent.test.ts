@@ -1,46 +1,17 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { recordOf } from "../../src/tasks/Attachment.ts"
 import * as JournalFile from "../../src/tasks/JournalFile.ts"
-import { RunId, TaskId } from "../../src/tasks/Task.ts"
-import type { JournalEntry } from "../../src/tasks/TaskJournal.ts"
-import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import type { JournalEntry, TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import { entry, inDirectory, memory, open } from "./Journals.ts"
 
-const runId = (n: number) => RunId.make(`0000000${n}-0000-4000-8000-000000000000`)
-const entry = (n: number, more: Partial<JournalEntry> = {}): JournalEntry => ({
-  taskId: TaskId.make(`0000000${n}`),
-  runId: runId(n),
-  gatewayScope: "ws://127.0.0.1:18789/",
-  sessionKey: "agent:main:main",
-  summary: "see this",
-  position: n,
-  acceptedAtMs: 1_795_330_230_896,
-  ...more
-})
+const runId = (n: number) => entry(n).runId
 
 const bytesOf = (text: string) => new TextEncoder().encode(text)
 const attachment = (name: string, text: string) => ({ name, mimeType: "text/plain", content: bytesOf(text) })
-
-const open = (directory: string) =>
-  Effect.map(
-    Layer.build(
-      Layer.fresh(TaskJournal.layerFile({ directory })).pipe(
-        Layer.provide([NodeServices.layer, SecureRandom.layerWebCrypto])
-      )
-    ),
-    Context.get(TaskJournal)
-  )
-const memory = Effect.map(Layer.build(TaskJournal.layerMemory), Context.get(TaskJournal))
-const inDirectory = Effect.gen(function*() {
-  const fs = yield* FileSystem.FileSystem
-  return `${yield* fs.makeTempDirectoryScoped()}/state/tasks`
-})
 
 /** Keeps files of a task as the runner does: first what is in them. */
 const keep = Effect.fnUntraced(function*(

@@ -10,21 +10,14 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import { RunId, TaskId } from "../../src/tasks/Task.ts"
+import type { RunId } from "../../src/tasks/Task.ts"
 import type { FileOptions, JournalEntry } from "../../src/tasks/TaskJournal.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
 import { chat, connecting, home, said, start, started } from "./Fixture.ts"
+import * as Journals from "./Journals.ts"
 
-const entry = (position: number, more: Partial<JournalEntry> = {}): JournalEntry => ({
-  taskId: TaskId.make(`0000000${position}`),
-  runId: RunId.make(`0000000${position}-0000-4000-8000-000000000000`),
-  gatewayScope: home,
-  sessionKey: "agent:main:main",
-  summary: `task ${position}`,
-  position,
-  acceptedAtMs: 1_795_330_230_896,
-  ...more
-})
+const entry = (position: number, more: Partial<JournalEntry> = {}): JournalEntry =>
+  Journals.entry(position, { summary: `task ${position}`, ...more })
 
 /** Processes that a test lets live and die. */
 const makeMachine = Effect.gen(function*() {

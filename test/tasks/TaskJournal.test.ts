@@ -7,43 +7,18 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import { RunId, TaskId } from "../../src/tasks/Task.ts"
+import { TaskId } from "../../src/tasks/Task.ts"
 import type { JournalEntry } from "../../src/tasks/TaskJournal.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
 import type { Disk } from "../storage/MemoryFiles.ts"
 import { copyDisk, makeDisk, makeFileSystem } from "../storage/MemoryFiles.ts"
-
-const entry = (position: number, more: Partial<JournalEntry> = {}): JournalEntry => ({
-  taskId: TaskId.make(`0000000${position}`),
-  runId: RunId.make(`0000000${position}-0000-4000-8000-000000000000`),
-  gatewayScope: "ws://127.0.0.1:18789/",
-  sessionKey: "agent:main:main",
-  summary: 'wässere die Pflanzen\n"now"',
-  position,
-  acceptedAtMs: 1_795_330_230_896,
-  ...more
-})
-
-const open = (directory: string) =>
-  Effect.map(
-    Layer.build(
-      Layer.fresh(TaskJournal.layerFile({ directory })).pipe(
-        Layer.provide([NodeServices.layer, SecureRandom.layerWebCrypto])
-      )
-    ),
-    Context.get(TaskJournal)
-  )
-
-const inDirectory = Effect.gen(function*() {
-  const fs = yield* FileSystem.FileSystem
-  return `${yield* fs.makeTempDirectoryScoped()}/state/tasks`
-})
+import { entry, inDirectory, memory, open } from "./Journals.ts"
 
 describe("TaskJournal", () => {
   for (const kind of ["file", "memory"] as const) {
     const make = kind === "file"
       ? Effect.flatMap(inDirectory, open)
-      : Effect.map(Layer.build(TaskJournal.layerMemory), Context.get(TaskJournal))
+      : memory
     it.effect(`B07: the ${kind} layer keeps open tasks in order and forgets the others`, () =>
       Effect.gen(function*() {
         const journal = yield* make

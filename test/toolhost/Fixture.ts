@@ -109,12 +109,19 @@ export const reached = <Tag extends ToolHostStatus["_tag"]>(
     Effect.orDie
   )
 
-/** Approves the device, and then its tools. */
-export const approveBoth = Effect.gen(function*() {
+/** Approves the device when it has asked, and lets it ask again. Gives its request. */
+export const approveDevice = Effect.gen(function*() {
   const gateway = yield* DevGateway
   const { pending: [device] } = yield* gateway.awaitState(({ pending }) => pending.length > 0)
   yield* Effect.orDie(gateway.approve(device?.requestId ?? ""))
   yield* TestClock.adjust("15 seconds")
+  return device
+})
+
+/** Approves the device, and then its tools. */
+export const approveBoth = Effect.gen(function*() {
+  const gateway = yield* DevGateway
+  yield* approveDevice
   const { surfaces: [surface] } = yield* gateway.awaitState(({ surfaces }) => surfaces.length > 0)
   yield* Effect.orDie(gateway.approveSurface(surface?.requestId ?? ""))
 })
@@ -135,10 +142,14 @@ export const running = Effect.fnUntraced(function*<E, R>(host: Layer.Layer<ToolH
   return made
 })
 
+/** A host of the two tools. */
+export const serving = (slow: Slowness, options?: Parameters<typeof ToolHost.layer>[1]) =>
+  running(ToolHost.layer(Tools, options).pipe(Layer.provide(handlers(slow))))
+
 /** A host whose two tools are published. */
 export const published = Effect.fnUntraced(
-  function*(slow: Slowness, options: Parameters<typeof ToolHost.layer>[1] = {}) {
-    const made = yield* running(ToolHost.layer(Tools, options).pipe(Layer.provide(handlers(slow))))
+  function*(slow: Slowness, options?: Parameters<typeof ToolHost.layer>[1]) {
+    const made = yield* serving(slow, options)
     yield* approveBoth
     yield* reached(made.host, "Published")
     return made

@@ -5,11 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
-import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/testing/TestClock"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
-import { ToolHost } from "../../src/toolhost/ToolHost.ts"
 import * as Census from "../support/Census.ts"
+import * as Interrupting from "../support/Interrupting.ts"
 import { unstepped } from "../support/MemoryAgent.ts"
 import * as Fixture from "./Fixture.ts"
 
@@ -17,9 +16,7 @@ import * as Fixture from "./Fixture.ts"
 const life = Effect.scoped(Effect.gen(function*() {
   const gateway = yield* DevGateway
   const slow = yield* Fixture.slowness
-  const { host, stop } = yield* Fixture.running(
-    ToolHost.layer(Fixture.Tools).pipe(Layer.provide(Fixture.handlers(slow)))
-  )
+  const { host, stop } = yield* Fixture.serving(slow)
   yield* unstepped(Fixture.approveBoth)
   yield* unstepped(Fixture.reached(host, "Published"))
   yield* unstepped(gateway.callTool("effect_weather", { city: "Oslo" }))
@@ -45,32 +42,19 @@ const life = Effect.scoped(Effect.gen(function*() {
 describe("the life of a host of tools", () => {
   it.effect("interrupted at every step it leaves no fiber, no sleep and no link", () =>
     Effect.gen(function*() {
-      const base = yield* Scheduler.Scheduler
       const livedUntil = Effect.fnUntraced(
         function*(k: number) {
-          let steps = 0
-          let victim: Fiber.Fiber<void, unknown> | undefined
-          const interrupting: Scheduler.Scheduler = {
-            executionMode: base.executionMode,
-            shouldYield: (fiber) => {
-              if (victim !== undefined && ++steps === k) victim.interruptUnsafe()
-              return base.shouldYield(fiber)
-            },
-            makeDispatcher: () => base.makeDispatcher()
-          }
+          const interrupting = yield* Interrupting.at(k)
           const context = yield* Layer.build(Layer.fresh(Fixture.layer()))
           yield* Census.taken((census) =>
             Effect.gen(function*() {
-              victim = yield* Effect.forkChild(
-                life.pipe(Effect.provide(context), Effect.provideService(Scheduler.Scheduler, interrupting))
-              )
-              const exit = yield* Fiber.await(victim)
+              const exit = yield* Fiber.await(yield* interrupting.fork(Effect.provide(life, context)))
               if (k === Number.POSITIVE_INFINITY) assert.strictEqual(exit._tag, "Success", String(exit))
               assert.deepStrictEqual([census.fibers(), census.sleeps()], [0, 0], `step ${k}`)
             })
           )
           assert.strictEqual((yield* Context.get(context, DevGateway).stats).openPeers, 0, `step ${k}`)
-          return steps
+          return interrupting.steps()
         },
         Effect.scoped,
         Random.withSeed("tools")

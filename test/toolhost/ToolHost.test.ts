@@ -17,13 +17,10 @@ describe("ToolHost", () => {
   it.effect("waits for both approvals, and the gateway's agent then has its tools", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
-      const slow = yield* Fixture.slowness
-      const { host } = yield* running(ToolHost.layer(Fixture.Tools).pipe(Layer.provide(Fixture.handlers(slow))))
-      const { pending: [device] } = yield* gateway.awaitState(({ pending }) => pending.length === 1)
+      const { host } = yield* Fixture.serving(yield* Fixture.slowness)
+      const device = yield* Fixture.approveDevice
       assert.deepInclude(device, { role: "node", clientId: "node-host", clientMode: "node", deviceFamily: "Linux" })
       assert.deepStrictEqual(device?.scopes, [])
-      yield* gateway.approve(device?.requestId ?? "")
-      yield* TestClock.adjust("15 seconds")
       const { approval } = yield* reached(host, "AwaitingApproval")
       const { surfaces: [surface] } = yield* gateway.awaitState(({ surfaces }) => surfaces.length === 1)
       assert.deepInclude(surface, { caps: ["mcp"], commands: ["mcp.tools.call.v1"] })
@@ -44,9 +41,7 @@ describe("ToolHost", () => {
   it.effect("a release that tells the node nothing is asked, and asked less and less", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
-      const { host } = yield* running(
-        ToolHost.layer(Fixture.Tools).pipe(Layer.provide(Fixture.handlers(yield* Fixture.slowness)))
-      )
+      const { host } = yield* Fixture.serving(yield* Fixture.slowness)
       yield* Fixture.approveBoth
       yield* Effect.yieldNow
       assert.strictEqual((yield* host.status)._tag, "AwaitingApproval")
@@ -58,12 +53,8 @@ describe("ToolHost", () => {
   it.effect("a rejected surface is found out, and is no approval", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
-      const { host } = yield* running(
-        ToolHost.layer(Fixture.Tools).pipe(Layer.provide(Fixture.handlers(yield* Fixture.slowness)))
-      )
-      const { pending: [device] } = yield* gateway.awaitState(({ pending }) => pending.length === 1)
-      yield* gateway.approve(device?.requestId ?? "")
-      yield* TestClock.adjust("15 seconds")
+      const { host } = yield* Fixture.serving(yield* Fixture.slowness)
+      yield* Fixture.approveDevice
       const { approval } = yield* reached(host, "AwaitingApproval")
       yield* gateway.rejectSurface(approval.requestId ?? "")
       yield* TestClock.adjust("5 seconds")
@@ -72,13 +63,8 @@ describe("ToolHost", () => {
 
   it.effect("an older release is told apart, with what it would take", () =>
     Effect.gen(function*() {
-      const gateway = yield* DevGateway
-      const { host } = yield* running(
-        ToolHost.layer(Fixture.Tools).pipe(Layer.provide(Fixture.handlers(yield* Fixture.slowness)))
-      )
-      const { pending: [device] } = yield* gateway.awaitState(({ pending }) => pending.length === 1)
-      yield* gateway.approve(device?.requestId ?? "")
-      yield* TestClock.adjust("15 seconds")
+      const { host } = yield* Fixture.serving(yield* Fixture.slowness)
+      yield* Fixture.approveDevice
       const { error } = yield* reached(host, "NotOffered")
       assert.strictEqual(error.reason, "Old")
       assert.strictEqual(
