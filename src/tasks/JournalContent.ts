@@ -74,8 +74,12 @@ export const makeFiles = ({ failed, files, fs, full, log, names, pathOf, strict 
       if ((yield* present).reduce((sum, bytes) => sum + bytes, content.length) > JournalFile.maxContentBytes) {
         return yield* full(path)
       }
-      const { warnings } = yield* Effect.mapError(files.replace(path, content, options), failed)
-      know(runId, [record])
+      // Uninterruptible: what is there has to be known, so that it can be dropped.
+      const { warnings } = yield* files.replace(path, content, options).pipe(
+        Effect.mapError(failed),
+        Effect.tap(() => Effect.sync(() => know(runId, [record]))),
+        Effect.uninterruptible
+      )
       yield* log(warnings)
     }),
     get: Effect.fnUntraced(function*(runId, record) {
@@ -91,8 +95,7 @@ export const makeFiles = ({ failed, files, fs, full, log, names, pathOf, strict 
       Effect.suspend(() => {
         const hashes = known.get(runId)
         if (hashes === undefined) return Effect.void
-        known.delete(runId)
-        return Effect.forEach(
+        const removed = Effect.forEach(
           hashes,
           (sha256) =>
             Effect.ignore(files.remove(pathOf(JournalFile.contentNameOf(runId, sha256))), {
@@ -101,6 +104,8 @@ export const makeFiles = ({ failed, files, fs, full, log, names, pathOf, strict 
             }),
           { discard: true }
         )
+        // One that is interrupted, as the program ends, is done again with the task's entry.
+        return Effect.andThen(removed, Effect.sync(() => void known.delete(runId)))
       })
   }
 }

@@ -1,11 +1,18 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { PrivateFile } from "../../src/storage/PrivateFile.ts"
 import { recordOf } from "../../src/tasks/Attachment.ts"
+import * as JournalContent from "../../src/tasks/JournalContent.ts"
 import * as JournalFile from "../../src/tasks/JournalFile.ts"
 import type { JournalEntry, TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import { TaskJournalError } from "../../src/tasks/TaskJournal.ts"
 import { entry, inDirectory, memory, open } from "./Journals.ts"
 
 const runId = (n: number) => entry(n).runId
@@ -86,6 +93,42 @@ describe("JournalContent", () => {
       yield* fs.truncate(other, JournalFile.maxContentBytes - 1)
       yield* contents.put(runId(2), recordWith("b"), new Uint8Array(1))
     }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("what was being removed when the program ended is removed with the task's entry", () =>
+    Effect.gen(function*() {
+      const directory = yield* inDirectory
+      const removed: Array<string> = []
+      const began = yield* Deferred.make<void>()
+      const record = recordWith("a")
+      const contents = JournalContent.makeFiles({
+        fs: yield* FileSystem.FileSystem,
+        files: {
+          ...yield* PrivateFile,
+          remove: (path) =>
+            Effect.andThen(
+              Deferred.succeed(began, undefined),
+              removed.push(path) === 1 ? Effect.never : Effect.void
+            )
+        },
+        log: () => Effect.void,
+        names: Effect.succeed([]),
+        pathOf: (name) => `${directory}/${name}`,
+        strict: undefined,
+        failed: (error) => new TaskJournalError({ path: "", reason: "Unwritable", cause: error }),
+        full: (path) => new TaskJournalError({ path, reason: "Full" })
+      })
+      yield* contents.put(runId(1), record, new Uint8Array(1))
+      const answered = yield* Effect.forkChild(contents.drop(runId(1)))
+      yield* Deferred.await(began)
+      yield* Fiber.interrupt(answered)
+      yield* contents.drop(runId(1))
+      const path = `${directory}/${JournalFile.contentNameOf(runId(1), record.sha256)}`
+      assert.deepStrictEqual(removed, [path, path])
+      yield* contents.drop(runId(1))
+      assert.lengthOf(removed, 2, "and no more than that")
+    }).pipe(
+      Effect.provide(PrivateFile.layer.pipe(Layer.provideMerge([NodeServices.layer, SecureRandom.layerWebCrypto])))
+    ))
 
   it.effect("the next process has the same bytes, in private files, and lets them go when they are sent", () =>
     Effect.gen(function*() {
