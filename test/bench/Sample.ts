@@ -58,7 +58,7 @@ export const measure = async (client: Client): Promise<void> => {
     },
     connect: async () => {
       const once = async () => (await client.connect(url)).close()
-      for (let warm = 0; warm < times(100); warm++) await once()
+      for (let warm = 0; warm < times(1000); warm++) await once()
       const count = times(300)
       return {
         cpuMs: await cpuUs(async () => {
