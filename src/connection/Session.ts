@@ -75,6 +75,18 @@ export interface Subscription {
   readonly lost: () => number
 }
 
+/**
+ * Takes a session's events in the callback of the socket, with no queue and no fiber between. Its functions return soon and
+ * start no work of their own; one that throws is logged and called no more.
+ */
+export interface EventListener {
+  readonly onEvent: (event: Frame.EventFrame) => void
+  /** How many events are missing before the next one, by the sequence numbers of the link. */
+  readonly onLost?: (events: number) => void
+  /** The link has ended. */
+  readonly onEnd?: () => void
+}
+
 /** Options of a single request or call. */
 export interface RequestOptions {
   /** Instead of the session's `requestTimeout`. */
@@ -123,6 +135,11 @@ export interface Session {
     names: ReadonlyArray<string>,
     options?: { readonly capacity?: number; readonly backpressure?: boolean }
   ) => Effect.Effect<Subscription, never, Scope.Scope>
+  /**
+   * The same events, one by one and at once: for what only files them. Events are read as a stream by `subscribe` wherever
+   * an effect runs for each. Until the scope closes or the link ends; after the end `onEnd` is called at once.
+   */
+  readonly listen: (names: ReadonlyArray<string>, listener: EventListener) => Effect.Effect<void, never, Scope.Scope>
   /** Waits for the end of the link and says why it ended. */
   readonly ended: Effect.Effect<LinkError>
   readonly counts: () => SessionCounts
@@ -220,6 +237,10 @@ export class LiveSession implements Session {
 
   get subscribe(): Session["subscribe"] {
     return (names, options) => EventSubscribers.subscribe(this.#receiver.subscribers, names, options)
+  }
+
+  get listen(): Session["listen"] {
+    return (names, listener) => EventSubscribers.listen(this.#receiver.subscribers, names, listener)
   }
 
   get ended(): Effect.Effect<LinkError> {

@@ -3,10 +3,7 @@
  * of every client arrive here.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
-import * as Source from "../broadcast/Source.ts"
 import type { Session } from "../connection/Session.ts"
 import type { EventFrame } from "../protocol/Frame.ts"
 import { addressOf, decodeAgent, decodePart, readChat } from "./ChatEvent.ts"
@@ -15,9 +12,6 @@ import type { Link, RunnerState } from "./RunnerState.ts"
 import { hear } from "./SessionSubscriptions.ts"
 import { isOpen, mayHear } from "./TaskLife.ts"
 import type { TaskMailbox } from "./TaskMailbox.ts"
-
-/** How many events may wait: one comes for each piece of text. */
-const capacity = 8192
 
 /**
  * Reads until the session ends or the scope closes. Meanwhile it is the link of its gateway's tasks. Events from before the end
@@ -29,24 +23,15 @@ export const follow = Effect.fnUntraced(function*(
   session: Session,
   gatewayScope: string
 ) {
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const subscription = yield* Scope.provide(session.subscribe(["chat", "agent"], { capacity }), scope)
-  let lost = subscription.lost()
   const own: Link = { session, gatewayScope, refusedWays: new Set(), heard: new Map() }
   let link = attach(state, mailbox, own)
-  const read = (frames: ReadonlyArray<EventFrame>) => {
-    for (const frame of frames) route(state, mailbox, frame)
-    const missing = subscription.lost() - lost
-    if (missing === 0) return
-    lost += missing
-    link = attach(state, mailbox, { ...own }, missing)
-  }
-  const reader: Source.Reader<EventFrame> = {
-    read: (frames) => Effect.sync(() => read(frames)),
-    failed: "events of a session are no longer read",
-    done: Effect.andThen(Effect.sync(() => detach(state, mailbox, link)), Scope.close(scope, Exit.void))
-  }
-  yield* Scope.provide(Source.forkRead(subscription.events, reader), scope)
+  yield* session.listen(["chat", "agent"], {
+    onEvent: (frame) => route(state, mailbox, frame),
+    onLost: (events) => {
+      link = attach(state, mailbox, { ...own }, events)
+    },
+    onEnd: () => detach(state, mailbox, link)
+  })
 })
 
 /** `missing`: how many events of the link before were lost, where that is known. */

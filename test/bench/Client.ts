@@ -14,6 +14,8 @@ export interface Connection {
   readonly request: (method: string, params: object) => Promise<unknown>
   /** From now on each event is handed over. */
   readonly onEvent: (take: (payload: Payload) => void) => void
+  /** The same as a stream of the client's own, where it has them. */
+  readonly onStreamed?: Connection["onEvent"]
   /** Closes the socket, and waits until it is closed. */
   readonly close: () => Promise<void>
 }

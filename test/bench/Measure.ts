@@ -110,7 +110,11 @@ export const measure = async (
         keep("Ours", "embedding", await tried("bundled", embedding))
         keep("Ours", "cli", await tried("`openclaw-device delegate`", cli))
       }
-      if (probe === "small") keep("Ours", "deltas", await tried("pieces of a reply", deltas))
+      if (probe === "paced") keep("Ours", "pacedStream", await ofClient("Ours", "pacedStream"))
+      if (probe === "small") {
+        keep("Ours", "smallStream", await ofClient("Ours", "smallStream"))
+        keep("Ours", "deltas", await tried("pieces of a reply", deltas))
+      }
     }
     for (const { count, idleMs, rounds } of plan.agents) {
       if (round < rounds) agents.set(count, [...(agents.get(count) ?? []), await ofAgents(count, idleMs)])

@@ -46,6 +46,10 @@ export const client: Client = {
     return {
       request: (method, params) => Effect.runPromise(session.request(method, params)),
       onEvent: (take) => {
+        const listening = session.listen(["agent"], { onEvent: ({ payload }) => take(payload as Payload) })
+        Effect.runSync(Scope.provide(listening, scope))
+      },
+      onStreamed: (take) => {
         Effect.runFork(Effect.scoped(
           Effect.flatMap(
             session.subscribe(["agent"], { backpressure: true }),

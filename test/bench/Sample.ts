@@ -10,9 +10,9 @@ import { cpuUs, type Sample, settledHeap } from "./Cost.ts"
 type TakeEvents = (count: number, bytes: number, everyMs?: number) => Promise<ReadonlyArray<number>>
 
 /** Gives what takes events of a connection, any number of times. */
-const subscribed = async (connection: Connection): Promise<TakeEvents> => {
+const subscribed = async (connection: Connection, onEvent = connection.onEvent): Promise<TakeEvents> => {
   let take = (_latencyMs: number): void => {}
-  connection.onEvent(({ sentAtMs }: Payload) => take(nowMs() - sentAtMs))
+  onEvent(({ sentAtMs }: Payload) => take(nowMs() - sentAtMs))
   // The subscription of every client is there before the request is written.
   await new Promise((resolve) => setImmediate(resolve))
   return (count, bytes, everyMs) =>
@@ -42,11 +42,22 @@ export const measure = async (client: Client): Promise<void> => {
   }
 
   // What a program pays once, for its start and for the compiler, is in the rows of the start.
-  const flood = (count: number, bytes: number) =>
+  const flood = (count: number, bytes: number, way: "onEvent" | "onStreamed" = "onEvent") =>
     onOne(async (connection) => {
-      const take = await subscribed(connection)
+      const take = await subscribed(connection, connection[way])
       await take(Math.ceil(count / 4), bytes)
       return { cpuUs: await cpuUs(async () => void await take(count, bytes)) / count }
+    })
+
+  const paced = (way: "onEvent" | "onStreamed") =>
+    onOne(async (connection) => {
+      const take = await subscribed(connection, connection[way])
+      await take(times(2000), 200, 1)
+      const count = times(3000)
+      let latenciesMs: ReadonlyArray<number> = []
+      const us = await cpuUs(async () => void (latenciesMs = await take(count, 200, 1)))
+      const sorted = latenciesMs.toSorted((a, b) => a - b)
+      return { cpuUs: us / count, p50Us: percentile(sorted, 0.5) * 1000, p99Us: percentile(sorted, 0.99) * 1000 }
     })
 
   const rows: Readonly<Record<string, () => Promise<Sample>>> = {
@@ -103,17 +114,10 @@ export const measure = async (client: Client): Promise<void> => {
         const each = times(400)
         return { cpuUs: await cpuUs(async () => void await all(each)) / each / 64 }
       }),
-    paced: () =>
-      onOne(async (connection) => {
-        const take = await subscribed(connection)
-        await take(times(2000), 200, 1)
-        const count = times(3000)
-        let latenciesMs: ReadonlyArray<number> = []
-        const us = await cpuUs(async () => void (latenciesMs = await take(count, 200, 1)))
-        const sorted = latenciesMs.toSorted((a, b) => a - b)
-        return { cpuUs: us / count, p50Us: percentile(sorted, 0.5) * 1000, p99Us: percentile(sorted, 0.99) * 1000 }
-      }),
+    paced: () => paced("onEvent"),
+    pacedStream: () => paced("onStreamed"),
     small: () => flood(times(200_000), 200),
+    smallStream: () => flood(times(200_000), 200, "onStreamed"),
     large: () => flood(times(40_000), 4096)
   }
 

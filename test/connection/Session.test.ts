@@ -12,6 +12,7 @@ import * as Sessions from "../../src/connection/Session.ts"
 import { LinkError } from "../../src/link/LinkError.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 import * as Census from "../support/Census.ts"
+import * as LogLines from "../support/LogLines.ts"
 
 interface Wire {
   /** `pause` and `resume`, in order. */
@@ -531,6 +532,67 @@ describe("Session", () => {
         for (let seq = 1; seq <= 5; seq++) wire.deliver(Frame.encodeEvent("chat", seq, seq))
         assert.strictEqual(session.counts().dropped, 0)
       }))
+
+    it.effect("a listener is called before the socket's callback returns, with gaps and the end in their places", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const told: Array<unknown> = []
+        const listener = {
+          onEvent: ({ payload }: Frame.EventFrame) => void told.push(payload),
+          onLost: (events: number) => void told.push(`${events} lost`),
+          onEnd: () => void told.push("end")
+        }
+        yield* session.listen(["chat"], listener)
+        wire.deliver(Frame.encodeEvent("chat", "one", 1))
+        assert.deepStrictEqual(told, ["one"])
+        wire.deliver(tick(2))
+        wire.deliver(Frame.encodeEvent("chat", "two", 5))
+        assert.deepStrictEqual(told, ["one", "2 lost", "two"])
+        wire.close(1012)
+        assert.deepStrictEqual(told, ["one", "2 lost", "two", "end"])
+        yield* session.listen(["chat"], listener)
+        assert.deepStrictEqual(told.slice(4), ["end"], "a session that has ended says so at once")
+      }))
+
+    it.effect("a listener is called no more once its scope has closed, and a session that ends leaves nothing in a scope", () =>
+      Effect.gen(function*() {
+        const { session, wire } = yield* opened()
+        const told: Array<unknown> = []
+        const listener = {
+          onEvent: ({ payload }: Frame.EventFrame) => void told.push(payload),
+          onEnd: () => void told.push("end")
+        }
+        yield* Effect.scoped(session.listen(["chat"], listener))
+        wire.deliver(Frame.encodeEvent("chat", 1, 1))
+        assert.deepStrictEqual(told, [])
+        const scope = yield* Scope.make()
+        yield* Scope.provide(session.listen(["chat"], listener), scope)
+        assert.strictEqual(scope.state._tag, "Open")
+        wire.close(1012)
+        assert.deepStrictEqual(told, ["end"])
+        yield* Scope.provide(session.listen(["chat"], listener), scope)
+        assert.strictEqual(scope.state._tag, "Empty")
+      }))
+
+    it.effect("a listener that throws is logged and called no more, and the link goes on", () =>
+      LogLines.kept((lines) =>
+        Effect.gen(function*() {
+          const { session, wire } = yield* opened()
+          const { events } = yield* session.subscribe(["chat"])
+          let calls = 0
+          yield* session.listen(["chat"], {
+            onEvent: () => {
+              calls++
+              throw new Error("a bug of the listener")
+            }
+          })
+          for (const seq of [1, 2]) wire.deliver(Frame.encodeEvent("chat", seq, seq))
+          wire.close(1012)
+          assert.strictEqual(calls, 1)
+          assert.strictEqual((yield* Stream.runCollect(events)).length, 2)
+          assert.deepStrictEqual(lines.map(({ level }) => level), ["Error"])
+        })
+      ))
 
     it.effect("F48: messages that are no frames are counted and ignored", () =>
       Effect.gen(function*() {

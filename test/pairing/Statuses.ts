@@ -63,6 +63,7 @@ const connectedWith = (scopes: ReadonlyArray<string>) =>
       request: () => Effect.never,
       call: () => Effect.never,
       subscribe: () => Effect.succeed({ events: Stream.empty, lost: () => 0 }),
+      listen: () => Effect.void,
       ended: Effect.never,
       counts: () => ({ noise: 0, missed: 0, dropped: 0, pending: 0 })
     }

@@ -1,7 +1,6 @@
 /**
  * A runner on hand-driven sessions: the test takes each request, answers it, and tells events, as a gateway would.
  */
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Deferred from "effect/Deferred"
@@ -14,11 +13,10 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as TestClock from "effect/testing/TestClock"
 import type { ConnectionStatus, GatewayStatus } from "../../src/connection/ConnectionStatus.ts"
 import * as RequestError from "../../src/connection/RequestError.ts"
-import type { Session, SessionFacts } from "../../src/connection/Session.ts"
+import type { EventListener, Session, SessionFacts } from "../../src/connection/Session.ts"
 import { callBy } from "../../src/connection/Session.ts"
 import { Supervisor } from "../../src/connection/Supervisor.ts"
 import { LinkError } from "../../src/link/LinkError.ts"
-import type { EventFrame } from "../../src/protocol/Frame.ts"
 import type { TaskEvent } from "../../src/tasks/Task.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
 import type { Options } from "../../src/tasks/TaskRunner.ts"
@@ -106,7 +104,7 @@ export const makeGateway = (
   Effect.sync(() => {
     const asked = Effect.runSync(Queue.unbounded<Asked>())
     const ended = Deferred.makeUnsafe<LinkError>()
-    const subscribers = new Set<{ readonly queue: Queue.Queue<EventFrame, Cause.Done>; lost: number }>()
+    const listeners = new Set<EventListener>()
     const pending = new Set<(error: LinkError) => void>()
     const remembered = new Map(Object.entries(ends))
     let end: LinkError | undefined
@@ -140,19 +138,12 @@ export const makeGateway = (
       },
       request,
       call: callBy(request),
-      subscribe: (names) =>
-        Effect.map(
-          Effect.acquireRelease(
-            Effect.map(Queue.unbounded<EventFrame, Cause.Done>(), (queue) => {
-              const subscriber = { queue, lost: 0, names }
-              subscribers.add(subscriber)
-              if (end !== undefined) Queue.endUnsafe(queue)
-              return subscriber
-            }),
-            (subscriber) => Effect.sync(() => subscribers.delete(subscriber))
-          ),
-          (subscriber) => ({ events: Stream.fromQueue(subscriber.queue), lost: () => subscriber.lost })
-        ),
+      subscribe: () => Effect.die("tasks listen"),
+      listen: (_, listener) =>
+        Effect.asVoid(Effect.acquireRelease(
+          Effect.sync(() => end === undefined ? listeners.add(listener) : listener.onEnd?.()),
+          () => Effect.sync(() => listeners.delete(listener))
+        )),
       ended: Deferred.await(ended),
       counts: () => ({ noise: 0, missed: 0, dropped: 0, pending: pending.size })
     }
@@ -166,22 +157,23 @@ export const makeGateway = (
           (request) => Effect.die(new Error(`expected ${method}, and ${request.method} was asked`))
         ),
       tell: (event, payload) => {
-        for (const { queue } of subscribers) Queue.offerUnsafe(queue, { type: "event", event, payload, seq: ++seq })
+        for (const { onEvent } of listeners) onEvent({ type: "event", event, payload, seq: ++seq })
       },
       lose: (count) => {
-        for (const subscriber of subscribers) subscriber.lost += count
+        for (const { onLost } of listeners) onLost?.(count)
       },
       remember: (runId, payload) => void remembered.set(runId, payload),
       end: () => {
         end = new LinkError({ reason: "Closed", phase: "session", closeCode: 1006 })
         for (const fail of pending) fail(end)
         pending.clear()
-        for (const { queue } of subscribers) Queue.endUnsafe(queue)
+        for (const { onEnd } of listeners) onEnd?.()
+        listeners.clear()
         Deferred.doneUnsafe(ended, Effect.succeed(end))
       },
       untaken: () => Effect.runSync(Queue.size(asked)),
       pending: () => pending.size,
-      subscribers: () => subscribers.size
+      subscribers: () => listeners.size
     }
   })
 
