@@ -70,6 +70,15 @@ export interface Decoded<T extends Table> {
   readonly problems: ReadonlyArray<Problem<keyof T & string>>
 }
 
+/** Defaults after their checks, made once: each agent has its table decoded, and few of its settings are given. */
+const defaults = new WeakMap<Setting<unknown>, unknown>()
+
+const defaultOf = (row: Setting<unknown>): unknown => {
+  if (row.default === undefined) return undefined
+  if (!defaults.has(row)) defaults.set(row, Result.getOrThrow(row.accept(row.default)))
+  return defaults.get(row)
+}
+
 /** Checks each setting of a table by `check`, which answers undefined where nothing is given. */
 export const decode = <T extends Table>(
   table: T,
@@ -87,7 +96,7 @@ export const decode = <T extends Table>(
       problems.push({ setting: name, problem: checked.failure.message.replace(/\s*\n\s*/g, "; ") })
     }
     if (Result.isFailure(checked) || value !== undefined) given.add(name)
-    values[name] = value ?? (row.default === undefined ? undefined : Result.getOrThrow(row.accept(row.default)))
+    values[name] = value ?? defaultOf(row)
   }
   // Each value has come from the row of its name.
   return { values: values as Values<T>, given, problems }
