@@ -61,8 +61,9 @@ export const offer = (self: EventSubscribers, frame: Frame.EventFrame): void => 
     if (all.size > 0) meters.lost("gap", missed)
   }
   for (const subscriber of all) {
-    if (missed > 0) subscriber.miss(missed)
     if (subscriber.names.has(frame.event)) subscriber.offer(self, frame)
+    // After the event, which may be all that a task still waited for: nothing has to be asked then.
+    if (missed > 0) subscriber.miss(missed)
   }
 }
 

@@ -81,7 +81,7 @@ export interface Subscription {
  */
 export interface EventListener {
   readonly onEvent: (event: Frame.EventFrame) => void
-  /** How many events are missing before the next one, by the sequence numbers of the link. */
+  /** How many events are missing before the one that came last, of any name, by the sequence numbers of the link. */
   readonly onLost?: (events: number) => void
   /** The link has ended. */
   readonly onEnd?: () => void

@@ -1,9 +1,10 @@
 /**
- * Reads the events of a session and posts each to the task of its run. A batch is read synchronously: the events of every run
- * of every client arrive here.
+ * Posts each event of a session to the task of its run, in the callback of the socket: the events of every run of every client
+ * arrive here.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { Bell } from "../broadcast/Bell.ts"
 import type { Session } from "../connection/Session.ts"
 import type { EventFrame } from "../protocol/Frame.ts"
 import { addressOf, decodeAgent, decodePart, readChat } from "./ChatEvent.ts"
@@ -14,8 +15,8 @@ import { isOpen, mayHear } from "./TaskLife.ts"
 import type { TaskMailbox } from "./TaskMailbox.ts"
 
 /**
- * Reads until the session ends or the scope closes. Meanwhile it is the link of its gateway's tasks. Events from before the end
- * of the link are read before tasks learn of that end. Lost events count as a lost link and a new one.
+ * Listens until the session ends or the scope closes. Meanwhile it is the link of its gateway's tasks. Lost events count as a
+ * lost link and a new one, once the rest of the packet is read: it may hold the end of a run, and then nothing has to be asked.
  */
 export const follow = Effect.fnUntraced(function*(
   state: RunnerState,
@@ -25,10 +26,19 @@ export const follow = Effect.fnUntraced(function*(
 ) {
   const own: Link = { session, gatewayScope, refusedWays: new Set(), heard: new Map() }
   let link = attach(state, mailbox, own)
+  let missing = 0
+  const gap = new Bell()
+  const reattach = () => {
+    if (state.link === link) link = attach(state, mailbox, { ...own }, missing)
+    missing = 0
+    gap.listen(reattach)
+  }
+  gap.listen(reattach)
   yield* session.listen(["chat", "agent"], {
     onEvent: (frame) => route(state, mailbox, frame),
     onLost: (events) => {
-      link = attach(state, mailbox, { ...own }, events)
+      missing += events
+      gap.ring()
     },
     onEnd: () => detach(state, mailbox, link)
   })

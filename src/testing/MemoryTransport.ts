@@ -2,7 +2,8 @@
  * A transport that joins a client to a `DevGateway` of the same program, without a socket.
  *
  * Both sides then run on one `Clock`, so that under `TestClock` hours of outages pass in milliseconds. Delivery is
- * synchronous and in order, which is the strictest order that a client can meet.
+ * synchronous and in order, which is the strictest order that a client can meet. What clients send while the gateway delivers
+ * reaches it in the microtask after that: no socket interrupts its server.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -15,8 +16,9 @@ import { Transport } from "../link/Transport.ts"
 /** Joins every dial to the `DevGateway` of the context, whatever the URL says. TLS and headers are ignored. */
 export const layer: Layer.Layer<Transport, never, DevGateway> = Layer.effect(
   Transport,
-  Effect.map(DevGateway, (gateway) =>
-    Transport.of({
+  Effect.map(DevGateway, (gateway) => {
+    const turn = makeTurn()
+    return Transport.of({
       dial: Effect.fnUntraced(function*(target: Target, handler: LinkHandler) {
         const refusal = gateway.upgrade({})
         if (refusal?.status === 0) {
@@ -27,7 +29,7 @@ export const layer: Layer.Layer<Transport, never, DevGateway> = Layer.effect(
           return yield* new UpgradeRejected({ ...refusal, reason })
         }
         return yield* Effect.acquireRelease(
-          Effect.sync(() => join(gateway, target, handler)),
+          Effect.sync(() => join(gateway, turn, target, handler)),
           (joined) => Effect.sync(joined.leave)
         )
       }),
@@ -39,11 +41,45 @@ export const layer: Layer.Layer<Transport, never, DevGateway> = Layer.effect(
             ? Effect.fail(new FileNotGiven({ reason: "TooLarge" }))
             : Effect.succeed(content)
         })
-    }))
+    })
+  })
 )
+
+/** Whose turn it is: what clients send during a delivery waits for its end, and what they send after that waits behind it. */
+interface Turn {
+  readonly deliver: (act: () => void) => void
+  readonly send: (act: () => void) => void
+}
+
+const makeTurn = (): Turn => {
+  let delivering = false
+  let waiting: Array<() => void> = []
+  const flush = () => {
+    const acts = waiting
+    waiting = []
+    for (const act of acts) act()
+  }
+  return {
+    deliver: (act) => {
+      const outermost = !delivering
+      delivering = true
+      try {
+        act()
+      } finally {
+        if (outermost) delivering = false
+      }
+    },
+    send: (act) => {
+      if (!delivering && waiting.length === 0) return act()
+      if (waiting.length === 0) queueMicrotask(flush)
+      waiting.push(act)
+    }
+  }
+}
 
 const join = (
   gateway: DevGateway["Service"],
+  turn: Turn,
   target: Target,
   handler: LinkHandler
 ): Link & { readonly leave: () => void } => {
@@ -53,7 +89,7 @@ const join = (
   const unread: Array<() => void> = []
   const deliver = (act: () => void) => {
     if (!open) return
-    if (reading) act()
+    if (reading) turn.deliver(act)
     else unread.push(act)
   }
   const peer = gateway.accept({
@@ -70,13 +106,13 @@ const join = (
   const leave = () => {
     if (!open) return
     open = false
-    peer.onClose()
+    turn.send(() => peer.onClose())
   }
   return {
     sendUnsafe: (text) => {
       if (!open) return false
       // True even if the gateway refuses and closes before this returns: the text was handed over.
-      peer.onText(text)
+      turn.send(() => peer.onText(text))
       return true
     },
     closeUnsafe: (closeCode, closeReason) => {
@@ -91,7 +127,7 @@ const join = (
       reading = true
       // A delivered message may pause the reading again, or end the link.
       const next = () => open && reading ? unread.shift() : undefined
-      for (let act = next(); act !== undefined; act = next()) act()
+      for (let act = next(); act !== undefined; act = next()) turn.deliver(act)
     },
     leave
   }
