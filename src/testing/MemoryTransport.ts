@@ -49,6 +49,8 @@ export const layer: Layer.Layer<Transport, never, DevGateway> = Layer.effect(
 interface Turn {
   readonly deliver: (act: () => void) => void
   readonly send: (act: () => void) => void
+  /** The end of a link goes behind what was sent, and interrupts nothing: it asks for no answer. */
+  readonly leave: (act: () => void) => void
 }
 
 const makeTurn = (): Turn => {
@@ -73,6 +75,10 @@ const makeTurn = (): Turn => {
       if (!delivering && waiting.length === 0) return act()
       if (waiting.length === 0) queueMicrotask(flush)
       waiting.push(act)
+    },
+    leave: (act) => {
+      if (waiting.length === 0) act()
+      else waiting.push(act)
     }
   }
 }
@@ -106,7 +112,7 @@ const join = (
   const leave = () => {
     if (!open) return
     open = false
-    turn.send(() => peer.onClose())
+    turn.leave(() => peer.onClose())
   }
   return {
     sendUnsafe: (text) => {
