@@ -12,7 +12,9 @@ import type { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import type { IdentityError, IdentityExists, IdentitySecretInvalid, SignerError } from "../identity/IdentityError.ts"
 import type { TokenStoreError } from "../identity/TokenStore.ts"
 import type { PlaceInvalid } from "../pairing/ApproveCommand.ts"
+import type { JoinUrlRefused } from "../pairing/JoinUrl.ts"
 import type { SurfaceRequired } from "../pairing/PairingStep.ts"
+import type { SetupCodeInvalid } from "../pairing/SetupCode.ts"
 import type { StateDirectoryUnknown } from "../storage/StateDirectory.ts"
 import type { StorageError } from "../storage/StorageError.ts"
 import type { AttachmentUnreadable } from "../tasks/AttachmentFile.ts"
@@ -55,6 +57,8 @@ export type AdvisedError =
   | TaskJournalError
   | NamedEnd
   | SurfaceRequired
+  | SetupCodeInvalid
+  | JoinUrlRefused
   | ToolsNotOffered
   | ToolsRefused
 

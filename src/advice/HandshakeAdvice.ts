@@ -16,6 +16,15 @@ const credentialRefused: Entry = {
   next: NextStep.stays
 }
 
+/** What the person who runs the gateway is asked for. */
+export const newCode = {
+  owner: "gateway host",
+  action:
+    "Ask the person who runs the gateway for a new setup code, and paste that. A code for tools alone: openclaw devices"
+    + " join-code.",
+  command: "openclaw qr --setup-code-only"
+} as const
+
 const proofRefused: Entry = {
   problem: "The gateway did not accept the proof of this device's identity.",
   owner: "this program",
@@ -127,7 +136,13 @@ export const handshakeAdvice = {
     TokenNotConfigured: credentialRefused,
     PasswordMismatch: credentialRefused,
     PasswordNotConfigured: credentialRefused,
-    BootstrapTokenInvalid: credentialRefused,
+    BootstrapTokenInvalid: {
+      problem:
+        "The gateway refused the setup code: it was used, has expired, was revoked, is another gateway's, or does not let"
+        + " a device ask for so much.",
+      ...newCode,
+      next: NextStep.stays
+    },
     DeviceTokenMismatch: credentialRefused,
     TailscaleIdentityMissing: credentialRefused,
     TailscaleProxyMissing: credentialRefused,

@@ -25,9 +25,15 @@ export interface Offer {
   readonly scopes: ReadonlyArray<ScopeName>
 }
 
-/** A configured token wins over a password, and both over the stored device token, unless they were just refused. */
+/**
+ * A configured token wins over a password, and both over the stored device token, unless they were just refused. The stored token
+ * wins over a setup code, which the gateway may not take a second time.
+ */
 export const choose = (settings: GatewaySettings, stored: StoredToken | undefined, refused: Refused): Offer => {
-  const { scopes } = settings
+  const { bootstrapToken, scopes } = settings
+  if (bootstrapToken !== undefined && !refused.shared && (stored === undefined || refused.stored)) {
+    return { credential: { _tag: "SetupCode", token: bootstrapToken }, scopes }
+  }
   if (!refused.shared || stored === undefined || refused.stored) {
     if (settings.token !== undefined) return { credential: { _tag: "SharedToken", token: settings.token }, scopes }
     if (settings.password !== undefined) {
@@ -60,6 +66,7 @@ export const judge = (
 ): Judgement => {
   const { credential } = offer
   const shared = settings.token !== undefined || settings.password !== undefined
+    || settings.bootstrapToken !== undefined
   if (credential._tag === "DeviceToken") {
     const dead = mismatches.has(error.reason) && offer.scopes.every((scope) => covers(credential.scopes, scope))
     return {

@@ -152,6 +152,13 @@ const tellSession = (self: Connection, live: Attempt.Live, ways: Widening.Ways):
   settleSession(self, Effect.succeed(session))
 }
 
+/** A device token takes the place of a setup code. */
+const forgetCode = (self: Connection, { session }: Attempt.Live): void => {
+  if (!session.facts.deviceTokenIssued) return
+  const { bootstrapToken: _, ...settings } = self.settings
+  self.settings = settings
+}
+
 const settleSession = (self: Connection, session: Effect.Effect<Session>): void => {
   const { nextSession } = self
   self.nextSession = undefined
@@ -201,6 +208,7 @@ const live = Effect.fnUntraced(function*(self: Connection, offer: Offer, stored:
   const ways = (): Widening.Ways => ({ settings: self.settings, refused, proof })
   let current: Attempt.Live = yield* Attempt.establish(means, self.settings, { attempt, proof, offer, stored })
   decide(self, { _tag: "Connected" })
+  forgetCode(self, current)
   if (self.sessions++ > 0) means.meters.reconnected()
   yield* Widening.begunWithToken(self.widening, current)
   tellSession(self, current, ways())
@@ -392,7 +400,10 @@ const make = Effect.gen(function*() {
     published: Broadcast.make<GatewayStatus>({ snapshot: () => [self.now] }),
     known,
     scope,
-    now: { gatewayScope: settings.endpoint.gatewayScope, status: { _tag: "Connecting", attempt: 0 } },
+    now: {
+      gatewayScope: settings.endpoint.gatewayScope,
+      status: settings.paused === true ? { _tag: "Paused" } : { _tag: "Connecting", attempt: 0 }
+    },
     settings,
     memory: initialMemory({ attendance, settings, known }),
     sessions: 0,
@@ -412,6 +423,6 @@ const make = Effect.gen(function*() {
       })
     )
   )
-  yield* start(self)
+  if (settings.paused !== true) yield* start(self)
   return Supervisor.of(serviceOf(self))
 })

@@ -13,6 +13,8 @@ export interface Approvals {
   /** Makes, renews or replaces the request of this device. `supersede` always makes a new one. */
   readonly ask: (asker: Asker, supersede: boolean) => PendingEntry
   readonly approve: (requestId: string) => PairedEntry | undefined
+  /** Approves a device that a setup code lets in. Nobody is asked. */
+  readonly admit: (asker: Asker) => void
   readonly reject: (requestId: string) => PendingEntry | undefined
   /** Answers when the request is decided, superseded or expired; there is no other deadline. */
   readonly wait: (asker: Asker, requestId: string, respond: Respond) => void
@@ -75,6 +77,12 @@ export const make = (options: {
       const device = book.approve(requestId, nowMs())
       if (device !== undefined) decide(requestId, device.deviceId, "approved")
       return device
+    },
+
+    admit: (asker) => {
+      const { requestId } = book.ask(asker, nowMs(), false).entry
+      book.approve(requestId, nowMs(), "bootstrap")
+      decide(requestId, asker.deviceId, "approved")
     },
 
     reject: (requestId) => {

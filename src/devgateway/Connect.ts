@@ -8,12 +8,15 @@ import type * as CredentialCheck from "./CredentialCheck.ts"
 import type { Link, Session } from "./Link.ts"
 import type { Asker, IssuedToken, PairingBook } from "./PairingBook.ts"
 import * as Refusals from "./Refusals.ts"
+import type { SetupCodes } from "./SetupCodes.ts"
 
 export interface Granted {
   readonly session: Session
   readonly method: CredentialCheck.Admission["method"]
   /** The device token that comes with hello-ok. */
   readonly token: IssuedToken | undefined
+  /** The setup code that let the device in. */
+  readonly code: string | undefined
 }
 
 export interface Settings {
@@ -38,11 +41,12 @@ export const makeJudge = (options: {
   readonly book: PairingBook
   readonly credentials: CredentialCheck.CredentialCheck
   readonly approvals: Approvals
+  readonly codes: SetupCodes
   readonly nowMs: () => number
 }) => {
-  const { approvals, book, credentials, nowMs, settings } = options
+  const { approvals, book, codes, credentials, nowMs, settings } = options
 
-  const pairingRequired = (asker: Asker, reason: Refusals.PairingReason, supersede: boolean) =>
+  const pairingRequired = (asker: Asker, reason: Refusals.PairingReason, supersede: boolean, byCode: boolean) =>
     Refusals.pairingRequired({
       reason,
       requestId: approvals.ask(asker, supersede).requestId,
@@ -50,7 +54,8 @@ export const makeJudge = (options: {
       role: asker.role,
       scopes: asker.scopes,
       approved: book.approvedOf(asker.deviceId, asker.role),
-      waitThenRetry: asker.clientId === "openclaw-tui" && asker.clientMode === "ui"
+      waitThenRetry: (asker.clientId === "openclaw-tui" && asker.clientMode === "ui")
+        || (byCode && reason === "not-paired" && asker.role === "node")
     })
 
   return ({ address, fault, nonce, peer }: Link, sent: unknown): Result.Result<Granted, Refusals.Refusal> => {
@@ -76,12 +81,16 @@ export const makeJudge = (options: {
 
     const { by, method } = admission.success
     const { asker, claim, clientId, clientMode, role, scopes, sessionScoped, toolEvents } = caller
+    const code = by === "setup-code" ? caller.credentials.bootstrapToken : undefined
     const local = !(peer.remote || settings.remoteByDefault)
     const localBackend = local && clientId === "gateway-client" && clientMode === "backend"
     const unpaired = by === "operator" || (localBackend && by === "shared")
     if (asker !== undefined && !unpaired) {
       const reason = book.reasonToAsk(asker)
-      if (reason !== undefined) return Result.fail(pairingRequired(asker, reason, fault.supersede === true))
+      if (reason === "not-paired" && code !== undefined && codes.approves(code, asker)) approvals.admit(asker)
+      else if (reason !== undefined) {
+        return Result.fail(pairingRequired(asker, reason, fault.supersede === true, code !== undefined))
+      }
       book.seen(asker.deviceId, role, nowMs(), by === "device-token")
     }
     return Result.succeed({
@@ -91,9 +100,11 @@ export const makeJudge = (options: {
         asker,
         toolEvents,
         claim,
+        surfaceApproved: asker !== undefined && book.isByCode(asker.deviceId),
         sessions: sessionScoped ? new Set<string>() : undefined
       },
       method,
+      code,
       token: asker === undefined || unpaired ? undefined : book.token(asker.deviceId, role)
     })
   }

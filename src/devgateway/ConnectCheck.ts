@@ -50,6 +50,8 @@ export interface SentCredentials {
   readonly token: string | undefined
   readonly password: string | undefined
   readonly deviceToken: string | undefined
+  /** Of a setup code. */
+  readonly bootstrapToken: string | undefined
 }
 
 export interface Caller {
@@ -129,7 +131,8 @@ export const check = (sent: unknown, facts: {
     credentials: {
       token: filled(auth?.token),
       password: filled(auth?.password),
-      deviceToken: filled(auth?.deviceToken)
+      deviceToken: filled(auth?.deviceToken),
+      bootstrapToken: filled(auth?.bootstrapToken)
     }
   }
   if (device === undefined) {

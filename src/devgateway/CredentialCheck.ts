@@ -7,6 +7,7 @@ import { createHash } from "node:crypto"
 import type { Caller } from "./ConnectCheck.ts"
 import { type PairingBook, satisfies } from "./PairingBook.ts"
 import * as Refusals from "./Refusals.ts"
+import type { SetupCodes } from "./SetupCodes.ts"
 import { trim } from "./Trim.ts"
 
 export type Auth =
@@ -15,9 +16,9 @@ export type Auth =
   | { readonly mode: "none" }
 
 export interface Admission {
-  readonly by: "shared" | "operator" | "none" | "device-token"
+  readonly by: "shared" | "operator" | "none" | "device-token" | "setup-code"
   /** As hello-ok names it. */
-  readonly method: "token" | "password" | "none" | "device-token"
+  readonly method: "token" | "password" | "none" | "device-token" | "bootstrap-token"
 }
 
 export interface CredentialCheck {
@@ -43,6 +44,7 @@ export const make = (options: {
   readonly auth: Auth
   readonly operatorToken: Redacted.Redacted | undefined
   readonly book: PairingBook
+  readonly codes: SetupCodes
   readonly limit: number
   readonly windowMs: number
   readonly lockoutMs: number
@@ -50,8 +52,16 @@ export const make = (options: {
   const { auth, book } = options
   const failures = new Map<string, Failures>()
 
-  const judge = ({ asker, credentials, role }: Caller): Admission | { readonly fault: Refusals.AuthFault } => {
-    const { deviceToken, password, token } = credentials
+  const judge = (
+    { asker, credentials, role }: Caller,
+    nowMs: number
+  ): Admission | { readonly fault: Refusals.AuthFault } => {
+    const { bootstrapToken, deviceToken, password, token } = credentials
+    if (asker !== undefined && bootstrapToken !== undefined && token === undefined) {
+      return options.codes.admits(bootstrapToken, asker, nowMs)
+        ? { by: "setup-code", method: "bootstrap-token" }
+        : { fault: "bootstrap_token_invalid" }
+    }
     if (asker !== undefined && isSecret(token, options.operatorToken)) return { by: "operator", method: "token" }
     if (auth.mode === "none") return { by: "none", method: "none" }
     // token mode accepts the shared token in the password field too
@@ -81,7 +91,7 @@ export const make = (options: {
     admit: (caller, address, nowMs) => {
       const lockedMs = (failures.get(address)?.lockedUntilMs ?? 0) - nowMs
       if (lockedMs > 0) return Result.fail(Refusals.lockedOut(lockedMs))
-      const verdict = judge(caller)
+      const verdict = judge(caller, nowMs)
       if (!("fault" in verdict)) {
         failures.delete(address)
         return Result.succeed(verdict)

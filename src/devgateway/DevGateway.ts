@@ -44,6 +44,7 @@ import * as Nodes from "./Nodes.ts"
 import type * as NodeTools from "./NodeTools.ts"
 import * as Observation from "./Observation.ts"
 import * as PairingBook from "./PairingBook.ts"
+import * as SetupCodes from "./SetupCodes.ts"
 import * as ToolCalls from "./ToolCalls.ts"
 
 /** How the gateway behaves. Only `auth` is required. */
@@ -123,6 +124,10 @@ export interface Interface {
   readonly paired: Effect.Effect<ReadonlyArray<PairingBook.PairedEntry>>
   readonly approve: (requestId: string) => Effect.Effect<PairingBook.PairedEntry, UnknownRequest>
   readonly reject: (requestId: string) => Effect.Effect<void, UnknownRequest>
+  /** Makes a setup code, as `device.pair.setupCode` does. `publicUrl` is where devices reach this gateway. */
+  readonly setupCode: (wish: SetupCodes.Wish) => Effect.Effect<SetupCodes.Minted, SetupCodes.SetupCodeRefused>
+  /** Synchronous. What the HTTP side answers to GET at the path of a join URL. */
+  readonly join: (path: string) => { readonly status: number; readonly body: string }
   /** The token of this role (`operator` unless given) is no longer valid, and live links of the device are closed. */
   readonly revoke: (deviceId: string, role?: string) => Effect.Effect<void, UnknownDevice>
   /** As `revoke`, with a new token in its place. */
@@ -182,6 +187,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   let life = begin()
 
   const book = PairingBook.make({ pendingLifeMs, merges: scopeUpgrades, newRequestId: newId, newToken })
+  const codes = SetupCodes.make({ auth: options.auth.mode, newId, newToken })
   const observation: Observation.Observation = Observation.make({
     recordFrames: options.recordFrames ?? false,
     nowMs,
@@ -229,23 +235,12 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       ),
     changed
   })
-  const approvals = Approvals.make({
-    book,
-    nowMs,
-    pendingLifeMs,
-    fork,
-    publish: publishToApprovers,
-    changed
-  })
-  const shared = { book, chat, approvals, links, nowMs, scopeUpgrades, surfaces, nodes, suspension: () => suspension }
+  const approvals = Approvals.make({ book, nowMs, pendingLifeMs, fork, publish: publishToApprovers, changed })
+  const books = { book, codes, approvals, nowMs }
+  const shared = { ...books, chat, links, scopeUpgrades, surfaces, nodes, suspension: () => suspension }
   const methods = Methods.make({ ...shared, nodeTools: options.nodes?.tools ?? true })
-  const judge = Connect.makeJudge({
-    settings: { ...judged(options), protocol },
-    book,
-    credentials: credentialsOf(options, book),
-    approvals,
-    nowMs
-  })
+  const settings = { ...judged(options), protocol }
+  const judge = Connect.makeJudge({ ...books, settings, credentials: credentialsOf(options, book, codes) })
   const handshake = Handshake.make({
     judge,
     version: options.version ?? "2026.9.6-dev",
@@ -255,7 +250,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     suspension: () => suspension,
     deadline: options.handshakeDeadline ?? "15 seconds",
     started: () => life,
-    joined: nodes.joined,
+    joined: (session, code) => {
+      nodes.joined(session)
+      const completion = codes.redeem(code, session.asker, nowMs())
+      if (completion !== undefined) publishToApprovers("device.pair.setup.completed", completion)
+    },
     observation,
     nowMs,
     newId
@@ -291,6 +290,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     upgrade: Accept.upgradeOf(links, script, observation, () => stopped),
     file: chat.file,
     ...ownerOf(book, approvals, links, nowMs),
+    setupCode: (wish) => Effect.suspend(() => Effect.fromResult(codes.mint(wish, nowMs()))),
+    join: (path) => codes.join(path, nowMs()),
     ...nodesOf(surfaces, nodes),
     callTool,
     dropAll: (code, reason = "") => Effect.sync(() => links.endAll(code, reason)),
@@ -313,11 +314,16 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 const logFailure = ({ number }: Link.Link, cause: unknown) =>
   Effect.annotateLogs(Effect.logError("a connection failed", Cause.die(cause)), { connection: number })
 
-const credentialsOf = ({ auth, operatorToken, wrongCredentials }: Options, book: PairingBook.PairingBook) =>
+const credentialsOf = (
+  { auth, operatorToken, wrongCredentials }: Options,
+  book: PairingBook.PairingBook,
+  codes: SetupCodes.SetupCodes
+) =>
   CredentialCheck.make({
     auth,
     operatorToken,
     book,
+    codes,
     limit: wrongCredentials?.limit ?? 10,
     windowMs: Duration.toMillis(wrongCredentials?.window ?? "60 seconds"),
     lockoutMs: Duration.toMillis(wrongCredentials?.lockout ?? "300 seconds")

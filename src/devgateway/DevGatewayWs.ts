@@ -156,6 +156,16 @@ export const serve = Effect.fn("DevGatewayWs.serve")(function*(
       response.writeHead(status, { "content-type": type, "content-length": content.length, "connection": "close" })
       return response.end(content)
     }
+    if (method === "GET" && /\/j\/[^/]*$/.test(url)) {
+      const { body, status } = gateway.join(url)
+      response.writeHead(status, {
+        "content-type": "application/json; charset=utf-8",
+        "cache-control": "no-store",
+        "content-length": Buffer.byteLength(body),
+        "connection": "close"
+      })
+      return response.end(body)
+    }
     response.writeHead(426, { "content-type": "text/plain; charset=utf-8", "connection": "close" })
     response.end("This port speaks WebSocket.\n")
   })

@@ -45,9 +45,9 @@ export const make = (options: {
   readonly scopeUpgrades: boolean
   readonly suspension: () => SuspensionPhase
   readonly deadline: Duration.Input
+  /** A link has its session. `code` is the setup code that let it in. */
+  readonly joined: (session: Link.Session, code: string | undefined) => void
   /** Of the gateway's present start. */
-  /** A link has its session. */
-  readonly joined: (session: Link.Session) => void
   readonly started: () => { readonly bootId: string; readonly atMs: number }
   readonly observation: Observation
   readonly nowMs: () => number
@@ -71,7 +71,7 @@ export const make = (options: {
     Link.endWith(link, Frame.encodeRefusal(id, error), closeCode, Refusals.closeReasonOf(refusal))
   }
 
-  const welcome = (link: Link.Link, id: string, { method, session, token }: Granted) => {
+  const welcome = (link: Link.Link, id: string, { code, method, session, token }: Granted) => {
     Link.clearTimers(link)
     link.session = session
     observation.hello()
@@ -92,7 +92,7 @@ export const make = (options: {
       token
     })
     Link.send(link, Frame.encodeResponse(id, payload))
-    options.joined(session)
+    options.joined(session, code)
     const { closeWith, eventInSamePacketAsHello } = link.fault
     if (eventInSamePacketAsHello === true) Link.sendEvent(link, "health", health(nowMs()))
     Link.sendNoise(link)

@@ -72,7 +72,7 @@ export const hello = (facts: {
   readonly tickIntervalMs: number
   readonly scopeUpgrades: boolean
   readonly suspension: SuspensionPhase
-  readonly method: "token" | "password" | "none" | "device-token"
+  readonly method: "token" | "password" | "none" | "device-token" | "bootstrap-token"
   readonly role: string
   readonly scopes: ReadonlyArray<string>
   readonly token: IssuedToken | undefined

@@ -41,6 +41,8 @@ export interface Session {
   readonly sessions: Set<string> | undefined
   /** What a node offers; absent for an operator. */
   readonly claim?: Claim | undefined
+  /** A setup code approved the device, and with it the first commands that it offers. */
+  readonly surfaceApproved?: boolean
 }
 
 /** What a node says of itself. */

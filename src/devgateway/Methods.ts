@@ -22,6 +22,8 @@ import { type PairingBook, satisfies } from "./PairingBook.ts"
 import * as ParamsCheck from "./ParamsCheck.ts"
 import * as Refusals from "./Refusals.ts"
 import type { Respond } from "./Respond.ts"
+import type { SetupCodes } from "./SetupCodes.ts"
+import * as SetupMethods from "./SetupMethods.ts"
 import * as Transcript from "./Transcript.ts"
 
 export interface Methods {
@@ -77,6 +79,8 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
   "device.pair.approve": "operator.pairing",
   "device.pair.reject": "operator.pairing",
   "device.pair.remove": "operator.pairing",
+  "device.pair.setupCode": "operator.admin",
+  "device.pair.setupStatus": "operator.admin",
   "device.token.rotate": "operator.pairing",
   "device.token.revoke": "operator.pairing",
   "device.scopes.requestUpgrade": undefined,
@@ -125,16 +129,18 @@ export const make = (options: {
   readonly scopeUpgrades: boolean
   readonly suspension: () => SuspensionPhase
   readonly surfaces: NodeBook
+  readonly codes: SetupCodes
   readonly nodes: Nodes
   /** Nodes may publish tools. */
   readonly nodeTools: boolean
 }): Methods => {
   const { approvals, book, chat, links, nowMs } = options
   const nodeMethods = NodeMethods.make({ book: options.surfaces, nodes: options.nodes, nowMs })
+  const setupMethods = SetupMethods.make({ codes: options.codes, nowMs })
 
   const perform = (
     session: Session,
-    method: Exclude<ParamsCheck.MethodName, NodeMethods.NodeMethodName>,
+    method: Exclude<ParamsCheck.MethodName, NodeMethods.NodeMethodName | SetupMethods.SetupMethodName>,
     params: MethodParams,
     respond: Respond
   ): void => {
@@ -235,11 +241,11 @@ export const make = (options: {
     if (absent || !ParamsCheck.isMethodName(method)) return respond({ error: unknownMethod(session, method) })
     const error = refusalOf(session, method, sent, options.suspension())
     const params = Option.getOrUndefined(decodeMethodParams(sent))
-    if (error !== undefined || params === undefined) {
-      return respond({ error: error ?? Refusals.requestError(`invalid ${method} params: must be object`) })
-    }
+    const odd = Refusals.requestError(`invalid ${method} params: must be object`)
+    if (error !== undefined || params === undefined) return respond({ error: error ?? odd })
     if (session.role === "node" && !options.nodes.isCurrent(session)) return respond({ error: superseded })
     if (NodeMethods.isNodeMethod(method)) nodeMethods(session, method, sent, respond)
+    else if (SetupMethods.isSetupMethod(method)) setupMethods(method, sent, respond)
     else perform(session, method, params, respond)
   }
 

@@ -224,6 +224,7 @@ const target = (self: State, call: Omit<Invocations.Call, "timeoutMs">): ErrorSh
 }
 
 const join = (self: State, session: Session) => {
+  const { book } = self
   const { asker, claim } = session
   if (asker === undefined || claim === undefined) return
   const nodeId = asker.deviceId
@@ -232,9 +233,11 @@ const join = (self: State, session: Session) => {
   const connection = { session, nodeId, joinedAtMs: self.nowMs(), tools: [] }
   self.connections.set(nodeId, connection)
   const commands = claim.commands.filter((command) => allowed.has(command))
-  const asked = self.book.ask({ ...descriptionOf(connection), caps: claim.caps, commands }, self.nowMs())
+  const asked = book.ask({ ...descriptionOf(connection), caps: claim.caps, commands }, self.nowMs())
   if (asked?.replaced !== undefined) resolved(self, asked.replaced, "rejected")
-  if (asked !== undefined) self.publish("node.pair.requested", asked.request)
+  if (asked !== undefined && session.surfaceApproved === true && book.approved(nodeId) === undefined) {
+    approve(self, asked.request.requestId)
+  } else if (asked !== undefined) self.publish("node.pair.requested", asked.request)
   self.changed()
 }
 

@@ -45,7 +45,7 @@ export interface TokenEntry {
 
 /** A paired device, as `device.pair.approve` answers; `device.pair.list` adds whether it is connected. */
 export interface PairedEntry extends Description {
-  readonly approvedVia: "owner"
+  readonly approvedVia: "owner" | "bootstrap"
   readonly createdAtMs: number
   readonly approvedAtMs: number
   readonly lastSeenAtMs?: number
@@ -120,7 +120,10 @@ export interface PairingBook {
     nowMs: number,
     supersede: boolean
   ) => { readonly entry: PendingEntry; readonly isNew: boolean; readonly replaced: PendingEntry | undefined }
-  readonly approve: (requestId: string, nowMs: number) => PairedEntry | undefined
+  /** `bootstrap`: by a setup code. */
+  readonly approve: (requestId: string, nowMs: number, via?: PairedEntry["approvedVia"]) => PairedEntry | undefined
+  /** The device was approved by a setup code. */
+  readonly isByCode: (deviceId: string) => boolean
   readonly reject: (requestId: string, nowMs: number) => PendingEntry | undefined
   /** Whether this text is the device's valid token for this role. */
   readonly tokenMatches: (deviceId: string, role: string, sent: string) => boolean
@@ -164,13 +167,18 @@ const pendingEntry = (
 })
 
 /** The device of an approved request, with all that was approved before. It still has its old tokens. */
-const approvedDevice = (entry: PendingEntry, before: Device | undefined, nowMs: number): Device => {
+const approvedDevice = (
+  entry: PendingEntry,
+  before: Device | undefined,
+  nowMs: number,
+  approvedVia: PairedEntry["approvedVia"]
+): Device => {
   const { isRepair: _, requestId: __, silent: ___, ts: ____, ...facts } = entry
   return {
     ...facts,
     roles: union(before?.roles ?? [], entry.roles),
     scopes: union(before?.scopes ?? [], entry.scopes),
-    approvedVia: "owner",
+    approvedVia,
     createdAtMs: before?.createdAtMs ?? nowMs,
     approvedAtMs: nowMs,
     lastSeenAtMs: before?.lastSeenAtMs,
@@ -264,11 +272,13 @@ export const make = (options: {
       return { entry, isNew: !kept, replaced: kept ? undefined : before }
     },
 
-    approve: (requestId, nowMs) => {
+    isByCode: (deviceId) => devices.get(deviceId)?.approvedVia === "bootstrap",
+
+    approve: (requestId, nowMs, via = "owner") => {
       const entry = byRequestId(requestId, nowMs)
       if (entry === undefined) return undefined
       requests.delete(entry.deviceId)
-      const device = approvedDevice(entry, devices.get(entry.deviceId), nowMs)
+      const device = approvedDevice(entry, devices.get(entry.deviceId), nowMs, via)
       for (const role of entry.roles) {
         const asked = role === "operator"
           ? entry.scopes

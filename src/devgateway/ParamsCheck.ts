@@ -245,6 +245,14 @@ export const methodParams = {
   "device.pair.approve": object(["requestId"], { requestId: filledText }),
   "device.pair.reject": object(["requestId"], { requestId: filledText }),
   "device.pair.remove": object(["deviceId"], { deviceId: filledText }),
+  "device.pair.setupCode": object([], {
+    publicUrl: filledText,
+    preferRemoteUrl: { is: "boolean" },
+    includeQr: { is: "boolean" },
+    bootstrapProfile: { is: "string", oneOf: ["limited", "node"] },
+    joinUrl: { is: "boolean" }
+  }),
+  "device.pair.setupStatus": object(["setupId"], { setupId: filledText }),
   "device.token.rotate": object(["deviceId", "role"], { deviceId: filledText, role: filledText, scopes: texts }),
   "device.token.revoke": object(["deviceId", "role"], { deviceId: filledText, role: filledText }),
   "node.pluginTools.update": object(["tools"], {

@@ -78,6 +78,7 @@ export type AuthFault =
   | "password_mismatch"
   | "device_token_mismatch"
   | "scope_mismatch"
+  | "bootstrap_token_invalid"
 
 const authMessages: Record<AuthFault, readonly [code: string, message: string, nextStep: string]> = {
   token_missing: [
@@ -108,6 +109,11 @@ const authMessages: Record<AuthFault, readonly [code: string, message: string, n
   scope_mismatch: [
     "AUTH_SCOPE_MISMATCH",
     "device token scope mismatch (re-pair or approve scope upgrade)",
+    "review_auth_configuration"
+  ],
+  bootstrap_token_invalid: [
+    "AUTH_BOOTSTRAP_TOKEN_INVALID",
+    "setup code invalid, expired, revoked, or already used (create a new code; review `openclaw devices list`)",
     "review_auth_configuration"
   ]
 }
@@ -185,7 +191,7 @@ export const pairingRequired = (ask: {
   readonly role: string
   readonly scopes: ReadonlyArray<string>
   readonly approved: { readonly roles: ReadonlyArray<string>; readonly scopes: ReadonlyArray<string> } | undefined
-  /** Only the terminal UI is told to retry by itself. */
+  /** The terminal UI, and a new node with a setup code, are told to retry by themselves. */
   readonly waitThenRetry: boolean
 }): Refusal => {
   const [message, remediationHint] = pairingMessages[ask.reason]
@@ -206,7 +212,10 @@ export const pairingRequired = (ask: {
         ...(ask.scopes.length === 0 ? {} : { requestedScopes: ask.scopes }),
         ...(ask.approved === undefined
           ? {}
-          : { approvedRoles: ask.approved.roles, approvedScopes: ask.approved.scopes })
+          : {
+            approvedRoles: ask.approved.roles,
+            ...(ask.approved.scopes.length === 0 ? {} : { approvedScopes: ask.approved.scopes })
+          })
       }
     },
     closeCode: 1008,

@@ -16,7 +16,7 @@ import * as DeviceProof from "../protocol/DeviceProof.ts"
 import type { GatewaySettings } from "./GatewayConfig.ts"
 
 /** The kinds of `Credential`, for errors, spans and recordings, which never hold the credential itself. */
-export const CredentialKind = Schema.Literals(["SharedToken", "Password", "DeviceToken", "None"])
+export const CredentialKind = Schema.Literals(["SharedToken", "Password", "DeviceToken", "SetupCode", "None"])
 export type CredentialKind = typeof CredentialKind.Type
 
 /** What a client presents besides its device proof. */
@@ -29,6 +29,8 @@ export type Credential =
     /** The scopes it was issued with. Asking for more with it is refused by every release. */
     readonly scopes: ReadonlyArray<string>
   }
+  /** The bootstrap token of a setup code. The gateway takes it from one device, until that has its device token. */
+  | { readonly _tag: "SetupCode"; readonly token: Redacted.Redacted<AuthToken> }
   | { readonly _tag: "None" }
 
 /** The settings that a plan copies unchanged. */
@@ -78,8 +80,13 @@ export const make = (
 ): ConnectPlan => ({
   target: {
     ...targetOf(settings),
-    secrets: [settings.token, settings.password, choice.stored, sentSecret(choice.credential)]
-      .filter((secret) => secret !== undefined)
+    secrets: [
+      settings.token,
+      settings.password,
+      settings.bootstrapToken,
+      choice.stored,
+      sentSecret(choice.credential)
+    ].filter((secret) => secret !== undefined)
   },
   identity,
   proof: choice.proof ?? "v3",
@@ -148,9 +155,9 @@ export const proofVersion = (plan: Pick<ConnectPlan, "proof">, challenged: boole
 const sentSecret = (credential: Credential): Redacted.Redacted | undefined =>
   credential._tag === "Password" ? credential.password : sentToken(credential)
 
-/** The token slot of the signature holds what is sent in `auth.token`; a password is never signed. */
+/** The token slot of the signature holds the token that is sent; a password is never signed. */
 const sentToken = (credential: Credential): Redacted.Redacted<AuthToken> | undefined =>
-  credential._tag === "SharedToken" || credential._tag === "DeviceToken" ? credential.token : undefined
+  "token" in credential ? credential.token : undefined
 
 const signed = (
   plan: ConnectPlan,
@@ -187,6 +194,8 @@ const authParams = (credential: Credential): { readonly auth?: NonNullable<Conne
       return { auth: { token: Redacted.value(credential.token) } }
     case "Password":
       return { auth: { password: Redacted.value(credential.password) } }
+    case "SetupCode":
+      return { auth: { bootstrapToken: Redacted.value(credential.token) } }
     case "None":
       return {}
   }

@@ -37,6 +37,8 @@ export interface GatewaySettings {
   readonly headers: ReadonlyArray<UpgradeHeader.UpgradeHeader>
   readonly token: Redacted.Redacted<AuthToken> | undefined
   readonly password: Redacted.Redacted | undefined
+  /** Of a setup code, until a device token takes its place. There is no token and no password beside it. */
+  readonly bootstrapToken?: Redacted.Redacted<AuthToken> | undefined
   readonly clientId: ClientId
   readonly clientMode: ClientMode
   readonly clientVersion: string
@@ -62,6 +64,8 @@ export interface GatewaySettings {
   readonly requestTimeout: Duration.Duration
   /** Opt-in: sign our own clock, without a nonce, for a gateway that never sends a challenge. */
   readonly legacyWithoutChallenge: boolean
+  /** The connection is paused from the start, until `resume`. */
+  readonly paused?: boolean | undefined
   /** What a person should know about the settings; one sentence each, no secrets. */
   readonly warnings: ReadonlyArray<string>
 }
@@ -71,6 +75,8 @@ export interface GatewayInput {
   readonly url?: string | undefined
   readonly token?: Redacted.Redacted | undefined
   readonly password?: Redacted.Redacted | undefined
+  /** The token of a setup code, for the first connection. `SetupCode.inputsOf` gives it. `token` and `password` are not used beside it. */
+  readonly bootstrapToken?: Redacted.Redacted | undefined
   /** Names in a list, or as text with commas or white space between them. */
   readonly scopes?: string | ReadonlyArray<string> | undefined
   /** `accept` connects when the gateway grants fewer scopes, `refuse` halts with `ScopesNarrowed`. */
@@ -219,6 +225,7 @@ export const nodeSettings = (settings: GatewaySettings, platform: string): Gatew
   clientId: "node-host",
   clientMode: "node",
   scopes: [],
+  paused: false,
   caps: ["mcp"],
   commands: [toolCommand]
 })
@@ -245,6 +252,7 @@ const assemble = (
   const warning = Endpoints.plaintextWarning(endpoint.success)
   return Result.succeed({
     ...others,
+    ...(others.bootstrapToken === undefined ? {} : { token: undefined, password: undefined }),
     endpoint: endpoint.success,
     tls,
     pinned: tls.mode !== "ca",

@@ -9,7 +9,15 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as TlsTrust from "../link/TlsTrust.ts"
 import * as UpgradeHeader from "../link/UpgradeHeader.ts"
-import { AuthToken, ClientId, ClientMode, DeviceFamily, DisplayName, ScopeName } from "../protocol/Connect.ts"
+import {
+  AuthToken,
+  ClientId,
+  ClientMode,
+  DeviceFamily,
+  DeviceToken,
+  DisplayName,
+  ScopeName
+} from "../protocol/Connect.ts"
 import type { Setting } from "../settings/Setting.ts"
 import { anyText, exactSecret, file, list, oneOf, secret, setting, text, time, yesOrNo } from "../settings/Setting.ts"
 import type { GatewayInput } from "./GatewayConfig.ts"
@@ -34,6 +42,13 @@ export const gatewayTable = {
   password: setting(
     secret("any text", (given) => Result.succeed(Redacted.make(given, { label: "password" }))),
     { variable: "OPENCLAW_GATEWAY_PASSWORD", about: "the gateway's password; a token wins over it" }
+  ),
+  bootstrapToken: setting(
+    secret(
+      "the token of a setup code",
+      (given) => Result.map(decoder(DeviceToken)(given), (token) => Redacted.make(token, { label: "setup code" }))
+    ),
+    { about: "the token of a setup code, for the first connection; token and password are not used beside it" }
   ),
   scopes: setting(list("names with commas between them", decoder(Schema.Array(ScopeName))), {
     variable: "OPENCLAW_GATEWAY_SCOPES",

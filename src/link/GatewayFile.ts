@@ -1,5 +1,6 @@
 /**
- * What a gateway gives at a path of its HTTP side: images of its agent, by a short-lived address that it told over the link.
+ * What a gateway gives at a path of its HTTP side: images of its agent, by a short-lived address that it told over the link, and the
+ * setup code of a join URL.
  *
  * Each fetch has a connection of its own to where the link goes, through the same proxy, recognised by the same certificate or pin,
  * and with the same headers of the settings. No other host is asked, whatever the gateway says, and no redirect is followed.
@@ -19,6 +20,9 @@ const isPath = (path: string): boolean =>
   /^\/api\/[\w\-.~!$&'()*+,;=:@%/?]{1,4096}$/.test(path)
   && !/\/(?:\.|%2e){0,2}(?:\/|%2f|%5c|\?|$)/i.test(path.slice("/api".length))
 
+/** The path of a join URL, which a person gave. It is asked as it is. */
+const isJoinPath = (path: string): boolean => /^(?:\/(?!\.{0,2}\/)[\w\-.~]{1,256}){0,16}\/j\/[\w-]{22}$/.test(path)
+
 /**
  * The content of a file. A gateway behind a path of its host, as its URL may say, is asked below that path first. The scope of a call
  * ends its connection.
@@ -29,6 +33,7 @@ export const get = (
   maxBytes: number,
   resources: Connection.Resources
 ): Effect.Effect<Uint8Array, DialError | FileNotGiven> => {
+  if (isJoinPath(path)) return getAt(target, path, maxBytes, resources)
   if (!isPath(path)) return Effect.fail(new FileNotGiven({ reason: "NotHere" }))
   const base = target.url.pathname.replace(/\/+$/, "")
   const at = (full: string) => getAt(target, full, maxBytes, resources)

@@ -71,8 +71,8 @@ export class Transport extends Context.Service<Transport, {
     handler: LinkHandler
   ) => Effect.Effect<Link, DialError, Scope.Scope>
   /**
-   * Gets a file of at most so many bytes at a path below `/api/` of the gateway's HTTP side, over a connection of its own that is made
-   * as that of a link is. It waits as long as the gateway does. A transport need not have it.
+   * Gets a file of at most so many bytes at a path below `/api/` of the gateway's HTTP side, or at that of a join URL, over a
+   * connection of its own that is made as that of a link is. It waits as long as the gateway does. A transport need not have it.
    */
   readonly fetch?: (
     target: Target,

@@ -157,7 +157,8 @@ export const ConnectParams = Schema.Struct({
   commands: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
   auth: Schema.optionalKey(Schema.Struct({
     token: Schema.optionalKey(AuthToken),
-    password: Schema.optionalKey(Schema.String)
+    password: Schema.optionalKey(Schema.String),
+    bootstrapToken: Schema.optionalKey(AuthToken)
   })),
   device: DeviceProofParams,
   locale: Schema.optionalKey(Schema.String),

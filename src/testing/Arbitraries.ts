@@ -77,10 +77,11 @@ export const arbitraryChallenge: Arbitrary.Arbitrary<Challenge> = Arbitrary.all(
 
 /** A credential of every kind. */
 export const arbitraryCredential: Arbitrary.Arbitrary<Credential> = Arbitrary.flatMap(
-  Arbitrary.schema(Schema.Literals(["SharedToken", "Password", "DeviceToken", "None"])),
+  Arbitrary.schema(Schema.Literals(["SharedToken", "Password", "DeviceToken", "SetupCode", "None"])),
   (_tag): Arbitrary.Arbitrary<Credential> => {
     switch (_tag) {
       case "SharedToken":
+      case "SetupCode":
         return Arbitrary.map(secret("token"), (token) => ({ _tag, token }))
       case "DeviceToken":
         return Arbitrary.map(Arbitrary.all([secret("deviceToken"), scopes]), ([token, granted]) => ({

@@ -15,6 +15,8 @@ import { EndpointInvalid } from "../../src/link/Endpoint.ts"
 import { UpgradeReason } from "../../src/link/FrontDoor.ts"
 import { LinkReason } from "../../src/link/LinkError.ts"
 import { UntrustedReason } from "../../src/link/TlsError.ts"
+import { JoinUrlRefused } from "../../src/pairing/JoinUrl.ts"
+import { SetupCodeInvalid } from "../../src/pairing/SetupCode.ts"
 import { AuthReason, DeviceProofReason, MismatchReason, PairingReason } from "../../src/protocol/Refusal.ts"
 import { AttachmentUnreadable } from "../../src/tasks/AttachmentFile.ts"
 import { ArtifactError } from "../../src/tasks/RunArtifacts.ts"
@@ -38,6 +40,8 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
   AttachmentRefused: AttachmentRefused.fields.reason.literals,
   AttachmentUnreadable: AttachmentUnreadable.fields.reason.literals,
   ArtifactError: ArtifactError.fields.reason.literals,
+  SetupCodeInvalid: SetupCodeInvalid.fields.reason.literals,
+  JoinUrlRefused: JoinUrlRefused.fields.reason.literals,
   Expired: ["sent", "kept"],
   Unknown: ["NoReply", "Absent", "Unavailable"]
 }
@@ -48,6 +52,7 @@ const unadvised: Readonly<Record<string, string>> = {
   CommandFailed: "holds what is told already",
   SignatureSelfCheckFailed: "is told as DeviceProofRejected, SelfCheckFailed",
   AgentFailed: "belongs to who scripts the test gateway",
+  SetupCodeRefused: "belongs to who scripts the test gateway",
   ToolCallFailed: "belongs to who scripts the test gateway",
   UnknownDevice: "belongs to who scripts the test gateway",
   UnknownRequest: "belongs to who scripts the test gateway"

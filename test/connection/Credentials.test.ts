@@ -22,6 +22,7 @@ const shown = ({ credential }: Offer): string => {
   switch (credential._tag) {
     case "SharedToken":
     case "DeviceToken":
+    case "SetupCode":
       return `${credential._tag} ${Redacted.value(credential.token)}`
     case "Password":
       return `Password ${Redacted.value(credential.password)}`
@@ -61,6 +62,28 @@ describe("Credentials", () => {
         stored(),
         sharedRefused,
         "DeviceToken stored"
+      ],
+      ["a setup code", { bootstrapToken: secret("c") }, undefined, nothingRefused, "SetupCode c"],
+      [
+        "a setup code in place of a token and a password",
+        { bootstrapToken: secret("c"), token: secret("t"), password: secret("p") },
+        undefined,
+        nothingRefused,
+        "SetupCode c"
+      ],
+      [
+        "the stored one wins over a setup code",
+        { bootstrapToken: secret("c") },
+        stored(),
+        nothingRefused,
+        "DeviceToken stored"
+      ],
+      [
+        "a setup code after the stored one was refused",
+        { bootstrapToken: secret("c") },
+        stored(),
+        { shared: false, stored: true },
+        "SetupCode c"
       ],
       ["the shared again where nothing is stored", { token: secret("t") }, undefined, sharedRefused, "SharedToken t"],
       ["the shared again when both were refused", { password: secret("p") }, stored(), both, "Password p"]

@@ -9,6 +9,7 @@ import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import type { Fault } from "../../src/devgateway/Fault.ts"
 import * as PairingBook from "../../src/devgateway/PairingBook.ts"
 import * as Refusals from "../../src/devgateway/Refusals.ts"
+import * as SetupCodes from "../../src/devgateway/SetupCodes.ts"
 import * as LogLines from "../support/LogLines.ts"
 import { at, device, link, outcome } from "./FakeClient.ts"
 
@@ -214,6 +215,7 @@ describe("a client that has not authenticated", () => {
       auth: { mode: "token", token: Redacted.make("right") },
       operatorToken: undefined,
       book,
+      codes: SetupCodes.make({ auth: "token", newId: () => "id", newToken: () => Redacted.make("token") }),
       limit: 1,
       windowMs: 60_000,
       lockoutMs: 300_000
@@ -225,7 +227,7 @@ describe("a client that has not authenticated", () => {
       scopes: [],
       toolEvents: false,
       sessionScoped: false,
-      credentials: { token: "wrong", password: undefined, deviceToken: undefined },
+      credentials: { token: "wrong", password: undefined, deviceToken: undefined, bootstrapToken: undefined },
       asker: undefined
     }
     const locked = (address: string) => {

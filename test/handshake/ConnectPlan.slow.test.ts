@@ -43,7 +43,7 @@ const gatewayAccepts = (params: ConnectParams, version: "v1" | "v2" | "v3"): boo
     role,
     scopes.join(","),
     `${device.signedAt}`,
-    auth?.token ?? ""
+    auth?.token ?? auth?.bootstrapToken ?? ""
   ]
   if (version !== "v1") fields.push(device.nonce ?? "")
   if (version === "v3") fields.push(lower(client.platform), lower(client.deviceFamily ?? ""))
@@ -65,6 +65,12 @@ const credentials: ReadonlyArray<readonly [string, Credential, string, ConnectPa
     { _tag: "DeviceToken", token: Device.token("dev-token"), scopes: ["operator.read"] },
     "dev-token",
     { token: Device.token("dev-token").pipe(Redacted.value) }
+  ],
+  [
+    "setup code",
+    { _tag: "SetupCode", token: Device.token("boot-token") },
+    "boot-token",
+    { bootstrapToken: Device.token("boot-token").pipe(Redacted.value) }
   ],
   ["nothing", { _tag: "None" }, "", undefined]
 ]

@@ -83,6 +83,8 @@ export interface ConnectOptions {
   readonly commands?: ReadonlyArray<string>
   readonly deviceFamily?: string | undefined
   readonly displayName?: string
+  /** The token of a setup code, which takes the place of the shared token. */
+  readonly bootstrapToken?: string
 }
 
 export interface RawEvent {
@@ -130,7 +132,8 @@ export interface RawClient {
 const connectParams = (options: ConnectOptions, challenge: { readonly nonce: string; readonly ts: number }) => {
   const { clientId = "gateway-client", clientMode = "backend", commands, device, deviceFamily, displayName } = options
   const { role = "operator", scopes = ["operator.read", "operator.write"] } = options
-  const token = Redacted.value(options.token)
+  const { bootstrapToken } = options
+  const token = bootstrapToken ?? Redacted.value(options.token)
   const { nonce, ts } = challenge
   const params = {
     minProtocol: 3,
@@ -147,7 +150,7 @@ const connectParams = (options: ConnectOptions, challenge: { readonly nonce: str
     scopes,
     caps: options.caps ?? [],
     ...(commands === undefined ? {} : { commands }),
-    auth: { token }
+    auth: bootstrapToken === undefined ? { token } : { bootstrapToken }
   }
   if (device === undefined) return params
   const proof = ["v2", device.deviceId, clientId, clientMode, role, scopes.join(","), ts, token, nonce].join("|")
