@@ -39,6 +39,8 @@ export const withoutSecrets = (event: AgentEvent, secrets: ReadonlyArray<Redacte
       return { ...event, title: clean(event.title) }
     case "task.phase":
       return { ...event, phase: clean(event.phase) }
+    case "tool.asked":
+      return { ...event, arguments: clean(event.arguments) }
     case "task.tool":
       return { ...event, ...(event.detail === undefined ? {} : { detail: clean(event.detail) }) }
     case "task.text":

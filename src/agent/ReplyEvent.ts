@@ -158,6 +158,9 @@ export const step = (state: Projection, event: AgentEvent): Stepped => {
     case "page": // its URL is for the person who started the program
     case "connecting":
     case "connected":
+    case "tool.asked": // for whoever may decide
+    case "tool.settled":
+    case "answer.refused":
     case "tools": // of another connection; what a person has to approve is told by its notice
       return [state, []]
   }

@@ -8,7 +8,7 @@ import type { AgentEvent } from "../protocol/AgentEvent.ts"
 export interface Snapshot {
   /** `keep` says whether a task that this event ends is told as long as the agent lives. */
   readonly note: (event: AgentEvent, keep?: boolean) => void
-  /** Identity, gateway, the state of the connections, the open notices, and the tasks in the order in which they were taken. */
+  /** Identity, gateway, the state of the connections, the open notices and questions, and the tasks in the order in which they were taken. */
   readonly events: () => ReadonlyArray<AgentEvent>
 }
 
@@ -38,6 +38,8 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
   /** Of the connection of the tools. */
   let toolsNotice: AgentEvent | undefined
   const tasks = new Map<string, TaskEvents>()
+  /** Those that wait for a person. */
+  const questions = new Map<string, AgentEvent>()
 
   const taskOf = (taskId: string): TaskEvents => {
     const known = tasks.get(taskId)
@@ -94,6 +96,12 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         case "tools":
           tools = event
           return
+        case "tool.asked":
+          questions.set(event.questionId, event)
+          return
+        case "tool.settled":
+          questions.delete(event.questionId)
+          return
         case "task.queued":
         case "task.sent":
           taskOf(event.taskId).taken = event
@@ -113,6 +121,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         case "task.failed":
           return end(event.taskId, event, keep)
         case "page":
+        case "answer.refused":
         case "task.tool":
         case "task.refused":
         case "task.saved":
@@ -128,6 +137,7 @@ export const make = ({ endedTasks = 0 }: Options = {}): Snapshot => {
         tools,
         notice,
         toolsNotice,
+        ...questions.values(),
         ...[...tasks.values()].flatMap((task) => [task.taken, task.phase, task.text, task.end])
       ]
         .filter((event) => event !== undefined)

@@ -22,14 +22,19 @@ import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import type { Options as HostOptions } from "../toolhost/Host.ts"
 import type { ToolHostStatus } from "../toolhost/PublishStep.ts"
+import type { Change } from "../toolhost/QuestionStep.ts"
 import type { ToolsRefused } from "../toolhost/ToolError.ts"
 import type { HandlersOf } from "../toolhost/ToolHost.ts"
 import { ToolHost } from "../toolhost/ToolHost.ts"
+import type { ToolQuestions } from "../toolhost/ToolQuestions.ts"
 import * as Agent from "./Agent.ts"
 import * as AgentEvents from "./AgentEvents.ts"
 
 /** The options of the agent and of its tools. */
-export interface Options extends Agent.Options, Omit<HostOptions, "after"> {}
+export interface Options extends Agent.Options, Omit<HostOptions, "after"> {
+  /** Asks a person about calls of marked tools, unless `approve` decides. The events tell the questions. */
+  readonly questions?: ToolQuestions["Service"]
+}
 
 /** The agent as `Agent.layer`, and its tools. The handlers start beside it: until they are up, calls are told to come again. */
 export const layer = <Tools extends Record<string, Tool.Any>, E, R>(
@@ -69,7 +74,14 @@ const host = <Tools extends Record<string, Tool.Any>, E, R>(
   options: Options
 ) =>
   Layer.unwrap(
-    Effect.map(Supervisor, ({ session }) => ToolHost.layerStarting(toolkit, handlers, { ...options, after: session }))
+    Effect.map(Supervisor, ({ session }) => {
+      const approve = options.approve ?? options.questions?.approve
+      return ToolHost.layerStarting(toolkit, handlers, {
+        ...options,
+        ...(approve === undefined ? {} : { approve }),
+        after: session
+      })
+    })
   )
 
 const family: Layer.Layer<GatewayConfig, never, DeviceIdentity | GatewayConfig> = Layer.effect(
@@ -98,6 +110,9 @@ const told = Effect.fnUntraced(function*(
     Effect.provideService(Supervisor, { ...supervisor, changes: host.connection })
   )
   yield* events.include(Stream.map(notifier.notices, (notice) => AgentEvents.fromNotice(notice, now())))
+  if (options.questions !== undefined) {
+    yield* events.include(Stream.map(options.questions.changes, (change) => fromQuestion(change, now())))
+  }
   const states = Stream.merge(
     Stream.map(host.connection, ({ status }) => fromConnection(status)),
     Stream.map(host.changes, fromTools)
@@ -110,6 +125,24 @@ const told = Effect.fnUntraced(function*(
     )
   )
 })
+
+const fromQuestion = (change: Change, at: string): AgentEvent => {
+  const { arguments: given, endsAtMs, id, leftOut, sessionKey, title, tool } = change.question
+  if (change._tag === "Settled") {
+    return { at, event: "tool.settled", questionId: id, tool, outcome: change.outcome }
+  }
+  return {
+    at,
+    event: "tool.asked",
+    questionId: id,
+    tool,
+    ...(title === undefined ? {} : { title }),
+    arguments: given,
+    ...(leftOut === 0 ? {} : { leftOut }),
+    ...(sessionKey === undefined ? {} : { session: sessionKey }),
+    answerBy: isoTime(endsAtMs)
+  }
+}
 
 type State = Omit<Extract<AgentEvent, { readonly event: "tools" }>, "at" | "event">
 

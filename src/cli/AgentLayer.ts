@@ -25,13 +25,13 @@ import { TaskJournal } from "../tasks/TaskJournal.ts"
 import type { Told } from "./CommandAdvice.ts"
 import { as, type CommandFailed } from "./CommandError.ts"
 import * as GatewayFile from "./GatewayFile.ts"
+import type { GivenTools } from "./GivenTools.ts"
 import type { HeldReplies } from "./HeldReplies.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
 import { onRoot } from "./Root.ts"
 import * as Settings from "./Settings.ts"
-import type { ToolModule } from "./ToolModule.ts"
 
 /** Checked settings. Their warnings go to standard error, once. */
 export const settings = Effect.fnUntraced(function*(flags: Settings.Flags) {
@@ -132,7 +132,7 @@ export const agent = (
     /** A new file for the flight recorder. */
     readonly record?: Option.Option<string>
     /** Tools that the gateway's agent may use. */
-    readonly tools?: ToolModule | undefined
+    readonly tools?: GivenTools | undefined
   }
 ) =>
   withTools(options.tools, checked)(
@@ -162,12 +162,13 @@ const known = (gateway: GatewaySettings) =>
 
 /** Loaded when there are tools, with the modules of effect/ai. */
 const withTools =
-  (tools: ToolModule | undefined, { reminderInterval, reminders }: Settings.Settings) =>
+  (tools: GivenTools | undefined, { reminderInterval, reminders }: Settings.Settings) =>
   <E, R>(agent: Layer.Layer<Agent.Agent, E, R>) =>
     tools === undefined ? agent : Layer.unwrap(
       Effect.map(
         Effect.promise(() => import("../agent/ToolAgent.ts")),
-        ({ over }) => over(agent, tools.toolkit, tools.handlers, { reminderInterval, reminders })
+        ({ over }) =>
+          over(agent, tools.toolkit, tools.handlers, { reminderInterval, reminders, questions: tools.questions })
       )
     )
 

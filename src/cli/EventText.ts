@@ -101,6 +101,12 @@ const linesOf = (event: AgentEvent, style: Style, columns: number): ReadonlyArra
         ...adviceOf(event.error),
         ...(event.error.next === undefined ? [] : [text(event.error.next)])
       ]
+    case "tool.asked":
+      return questionLines(event, style, columns)
+    case "tool.settled":
+      return [style.dim(`tool ${text(event.tool)} (${text(event.questionId)}): ${settled[event.outcome]}`)]
+    case "answer.refused":
+      return [style.attention(`${text(event.questionId)}: ${unanswered[event.reason]}`)]
     case "task.text": // the reply follows, and tools are phases too
     case "task.tool":
       return undefined
@@ -272,6 +278,37 @@ const toolsLines = (event: EventOf<"tools">, style: Style): ReadonlyArray<Line> 
     case "halted":
       return [`${style.bad("tools")}: ${why}`, ...because]
   }
+}
+
+const settled = {
+  allowed: "allowed",
+  denied: "refused",
+  ended: "nobody decided before the call was over; it was not made"
+} as const
+
+const unanswered = {
+  late: "too late, this question has ended",
+  unknown: "there is no such question; nothing was allowed or refused"
+} as const
+
+/** The arguments are behind a bar: they are words of a model, which somebody else may have told it. */
+const questionLines = (event: EventOf<"tool.asked">, style: Style, columns: number): ReadonlyArray<Line> => {
+  const title = event.title === undefined ? "" : ` (${text(event.title)})`
+  const from = event.session === undefined ? "" : ` in ${text(event.session)}`
+  const id = text(event.questionId)
+  return [
+    "",
+    `${style.attention("May the gateway's agent call a marked tool?")} ${
+      style.strong(text(event.tool))
+    }${title}${from}`,
+    { exact: OutsideText.reply(event.arguments, { columns: Math.max(0, columns - 1) }) },
+    ...(event.leftOut === undefined
+      ? []
+      : [style.attention(`${event.leftOut} more characters of the arguments are not shown.`)]),
+    `Until ${text(event.answerBy.slice(11, 19))} UTC type ${style.strong(`y ${id}`)} to allow it once, or ${
+      style.strong(`n ${id}`)
+    } to refuse it.`
+  ]
 }
 
 /** Gateways accept two minutes; half a minute is worth a word before that. */

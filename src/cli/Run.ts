@@ -16,6 +16,7 @@ import { Supervisor } from "../connection/Supervisor.ts"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import type { TaskRefused } from "../tasks/TaskError.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
+import type { ToolQuestions } from "../toolhost/ToolQuestions.ts"
 import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./AgentLayer.ts"
 import { CommandFailed, exitOf } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
@@ -27,6 +28,8 @@ import { record, session } from "./Root.ts"
 import { checkedFlag } from "./SettingFlag.ts"
 import { serving } from "./Signals.ts"
 import { stored } from "./Stored.ts"
+import { type Answer, readAnswer } from "./ToolAnswer.ts"
+import { type ToolFlags, toolFlags } from "./ToolFlags.ts"
 
 export const run = Command.make(
   "run",
@@ -38,31 +41,31 @@ export const run = Command.make(
     ),
     pagePort: checkedFlag(deviceTable.pagePort),
     record,
-    tools: Flag.String("tools").pipe(
-      Flag.withDescription("A module with tools that the gateway's agent may use: it exports toolkit and handlers"),
-      Flag.optional
-    )
+    ...toolFlags
   },
-  ({ page: wanted, pagePort, record, session, tools: file }) =>
+  ({ page: wanted, pagePort, record, session, ...toolsGiven }) =>
     withSettings(
       (checked, output) => {
         const held = HeldReplies.make()
         const page = wanted ? { port: Option.getOrElse(pagePort, () => checked.pagePort) } : undefined
         const given = Effect.gen(function*() {
           const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
-          const tools = yield* toolsIn(file)
+          const tools = yield* toolsOf(toolsGiven)
           const options = { embedded: false, commands, keepTasks: true, livesLong: true, held, record, tools }
-          return yield* Effect.provide(serve({ embedded: false, page, held }), agent(checked, gateway, options))
+          return yield* Effect.provide(
+            serve({ embedded: false, page, held, questions: tools?.questions }),
+            agent(checked, gateway, options)
+          )
         })
         const embedded = Effect.gen(function*() {
-          const tools = yield* toolsIn(file)
+          const tools = yield* toolsOf(toolsGiven)
           const { start } = yield* embeddedGateway
           const running = yield* start((yield* stored(checked)).gateway, { port: 0 })
           const gateway = yield* Effect.fromResult(
             checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )
           return yield* Effect.provide(
-            serve({ embedded: true, page, held }),
+            serve({ embedded: true, page, held, questions: tools?.questions }),
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record, tools })
           )
         })
@@ -83,10 +86,10 @@ export const run = Command.make(
 )
 
 /** Loaded when there are tools. */
-const toolsIn = (file: Option.Option<string>) =>
-  Option.isNone(file)
+const toolsOf = (given: ToolFlags) =>
+  Option.isNone(given.tools) && given.allowTool.length === 0
     ? Effect.succeed(undefined)
-    : Effect.flatMap(Effect.promise(() => import("./ToolModule.ts")), ({ load }) => load(file.value))
+    : Effect.flatMap(Effect.promise(() => import("./GivenTools.ts")), ({ read }) => read(given))
 
 /** Loaded when there is no other gateway. */
 const embeddedGateway = Effect.promise(() => import("./EmbeddedGateway.ts"))
@@ -95,6 +98,8 @@ interface ServeOptions {
   readonly embedded: boolean
   readonly page: { readonly port: number } | undefined
   readonly held: HeldReplies.HeldReplies
+  /** Calls of marked tools, which the person at standard input may allow. */
+  readonly questions: ToolQuestions["Service"] | undefined
 }
 
 const serve = Effect.fnUntraced(function*(options: ServeOptions) {
@@ -104,7 +109,10 @@ const serve = Effect.fnUntraced(function*(options: ServeOptions) {
   const tasks = yield* TaskRunner
   const stdio = yield* Stdio.Stdio
 
-  const page = options.page === undefined ? undefined : yield* Page.start(options.page)
+  const { questions } = options
+  const page = options.page === undefined
+    ? undefined
+    : yield* Page.start({ ...options.page, ...(questions === undefined ? {} : { questions }) })
   // The page is told after the identity and the gateway.
   const told = Stream.flatMap(
     events.events,
@@ -149,16 +157,36 @@ const serve = Effect.fnUntraced(function*(options: ServeOptions) {
         Effect.andThen(Effect.suspend(() => take(text, line)))
       )
     })
+  /** With tools, a line of just this form is an answer and never a task. */
+  const answerIn = (text: string) => questions === undefined ? undefined : readAnswer(text)
+  const decide = Effect.fnUntraced(function*(
+    { answer }: ToolQuestions["Service"],
+    { decision, id }: Answer,
+    line: number
+  ) {
+    const answered = yield* answer(id, decision)
+    if (answered === "taken") return
+    yield* output.event({ at: yield* now, event: "answer.refused", line, questionId: id, reason: answered })
+  })
+  const read = (text: string, line: number): Effect.Effect<void> => {
+    if (text.trim() === "") return supervisor.checkNow
+    const given = answerIn(text)
+    return given === undefined || questions === undefined ? take(text, line) : decide(questions, given, line)
+  }
   const ended = yield* Deferred.make<void>()
   const lines = stdio.stdin.pipe(
     Stream.decodeText,
     bounded(maxLineLength),
     Stream.zipWithIndex,
-    Stream.runForEach(([line, index]) => line.trim() === "" ? supervisor.checkNow : take(line, index + 1)),
+    Stream.runForEach(([line, index]) => read(line, index + 1)),
     Effect.ignoreCause({ log: "Error", message: "standard input ended with an error" }),
     Effect.ensuring(Deferred.succeed(ended, undefined))
   )
-  yield* Effect.forkScoped(Effect.scoped(Effect.andThen(supervisor.attend, lines)))
+  // A program that writes tasks does not read questions.
+  const attend = questions === undefined || !person
+    ? supervisor.attend
+    : Effect.andThen(supervisor.attend, questions.attend)
+  yield* Effect.forkScoped(Effect.scoped(Effect.andThen(attend, lines)))
   // Nobody is left to read what it does.
   if (output.terminal || person) return yield* output.readerLeft
   const isDeaf = Effect.map(Deferred.isDone(ended), (over) => over || blocked > 0)

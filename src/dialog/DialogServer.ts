@@ -12,6 +12,7 @@
  * | `POST /check-now` | 204, and the gateway is asked again (`Supervisor.checkNow`) |
  * | `POST /tasks` `{"summary"}` | 202 `{"taskId","runId"}`; 422 when the task is refused |
  * | `DELETE /tasks/<task id>` | 202 when the task is being aborted; 404 when no such task is open |
+ * | `POST /tool-questions/<id>/<allow or deny>` | 204; 404 when there never was such a question, 410 when it has ended |
  *
  * Every other answer is JSON with `error` and `message`, or a page for who accepts HTML: 401 without the token, 403 for another
  * host or origin.
@@ -38,6 +39,8 @@ import type { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import { TaskId } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
+import type { Decision } from "../toolhost/QuestionStep.ts"
+import type { ToolQuestions } from "../toolhost/ToolQuestions.ts"
 import * as Access from "./Access.ts"
 import * as Connections from "./Connections.ts"
 import { DialogUnavailable } from "./DialogUnavailable.ts"
@@ -52,6 +55,8 @@ export interface Options extends Connections.Options {
   readonly site?: string
   /** The port to listen on; 0, and any that is free, unless set. */
   readonly port?: number
+  /** Calls of marked tools, which a person at an open page may allow. The events of the agent show them. */
+  readonly questions?: ToolQuestions["Service"]
 }
 
 /**
@@ -104,6 +109,7 @@ const notAllowed = (allowed: ReadonlyArray<string>): Refusal => ({
   message: `use ${allowed.join(" or ")} here`,
   allowed
 })
+const ended: Refusal = { status: 410, error: "QuestionEnded", message: "this question has ended" }
 const notJson: Refusal = { status: 415, error: "MediaTypeRefused", message: "a task is sent as application/json" }
 const tooLarge: Refusal = { status: 413, error: "BodyTooLarge", message: "a task is at most 512 KiB of JSON" }
 const unreadable: Refusal = { status: 400, error: "BodyInvalid", message: 'a task is {"summary": "what to do"}' }
@@ -128,7 +134,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const wanted = options.port ?? 0
   const token = Redacted.make(Base64Url.encode(yield* random.randomBytes(32)))
   const feed = yield* PageFeed
-  const methodsOf = routes(feed, yield* Supervisor, yield* TaskRunner)
+  const methodsOf = routes(feed, yield* Supervisor, yield* TaskRunner, options.questions)
   const connections = Connections.make(options)
   const http = connections.server
   const server = yield* NodeHttpServer.make(() => http, {
@@ -194,7 +200,12 @@ const unavailable = (port: number, cause: unknown): DialogUnavailable => {
     : new DialogUnavailable({ reason, port, cause })
 }
 
-const routes = (feed: PageFeed["Service"], supervisor: Supervisor["Service"], tasks: TaskRunner["Service"]) => {
+const routes = (
+  feed: PageFeed["Service"],
+  supervisor: Supervisor["Service"],
+  tasks: TaskRunner["Service"],
+  questions: ToolQuestions["Service"] | undefined
+) => {
   const streamed = (texts: (cut: () => void) => Stream.Stream<string>): Handler => (request) => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     return Effect.succeed(HttpServerResponse.stream(Stream.encodeText(texts(() => void response.destroy())), {
@@ -223,8 +234,20 @@ const routes = (feed: PageFeed["Service"], supervisor: Supervisor["Service"], ta
     )
   }
 
+  /** An open page, visible or not, is a place where a person could answer. */
+  const watch: typeof feed.watch = (cut) =>
+    questions === undefined ? feed.watch(cut) : Stream.unwrap(Effect.as(questions.attend, feed.watch(cut)))
+  const decide = (id: string, decision: Decision): Handler => () =>
+    Effect.flatMap(
+      questions?.answer(id, decision) ?? Effect.succeed("unknown" as const),
+      (answered) =>
+        answered === "taken"
+          ? Effect.succeed(HttpServerResponse.empty({ status: 204 }))
+          : Effect.fail(answered === "late" ? ended : notFound("there is no such question"))
+    )
+
   const fixed: ReadonlyMap<string, Methods> = new Map([
-    ["/events", new Map([["GET", streamed(feed.watch)]])],
+    ["/events", new Map([["GET", streamed(watch)]])],
     ["/attend", new Map([["GET", streamed(feed.attend)]])],
     [
       "/check-now",
@@ -237,6 +260,10 @@ const routes = (feed: PageFeed["Service"], supervisor: Supervisor["Service"], ta
   ])
   return (path: string): Methods | undefined => {
     const taskId = /^\/tasks\/([A-Za-z0-9-]{1,64})$/.exec(path)?.[1]
-    return taskId === undefined ? fixed.get(path) : new Map([["DELETE", abort(taskId)]])
+    if (taskId !== undefined) return new Map([["DELETE", abort(taskId)]])
+    const [, id, decision] = /^\/tool-questions\/(t\d{1,9})\/(allow|deny)$/.exec(path) ?? []
+    return id === undefined
+      ? fixed.get(path)
+      : new Map([["POST", decide(id, decision === "allow" ? "allow" : "deny")]])
   }
 }

@@ -6,7 +6,7 @@
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 
 export interface Refusal {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 500
+  readonly status: 400 | 401 | 403 | 404 | 405 | 410 | 413 | 415 | 422 | 500
   /** A name for programs. */
   readonly error: string
   readonly reason?: string

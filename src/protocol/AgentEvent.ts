@@ -80,6 +80,8 @@ const instructions = {
   note: Schema.optionalKey(Schema.String)
 }
 
+const question = { questionId: Schema.String, tool: Schema.String }
+
 const task = { taskId: Schema.String }
 const accepted = {
   ...task,
@@ -132,6 +134,27 @@ export const AgentEvent = Schema.Union([
     tools: Schema.optionalKey(Schema.Array(Schema.String)),
     error: Schema.optionalKey(Failure),
     retryAt: Schema.optionalKey(Schema.String)
+  }),
+  /**
+   * The gateway's agent wants to call a marked tool of this program, and a person has to decide until `answerBy`. `arguments` is what
+   * the model gave, as JSON on one line, or its beginning: then `leftOut` counts the UTF-16 code units that are missing.
+   */
+  event("tool.asked", {
+    ...question,
+    title: Schema.optionalKey(Schema.String),
+    arguments: Schema.String,
+    leftOut: Schema.optionalKey(Schema.Natural),
+    /** The conversation from which the call comes, as the gateway names it. */
+    session: Schema.optionalKey(Schema.String),
+    answerBy: Schema.String
+  }),
+  /** How such a question ended. `ended`: the call was over before somebody decided. */
+  event("tool.settled", { ...question, outcome: Schema.Literals(["allowed", "denied", "ended"]) }),
+  /** A line of standard input answered no open question: that one has ended, or there never was one of this id. */
+  event("answer.refused", {
+    line: Schema.Natural,
+    questionId: Schema.String,
+    reason: Schema.Literals(["late", "unknown"])
   }),
   event("waiting", { cause: Failure, retryAt: Schema.String }),
   event("paused", {}),

@@ -11,7 +11,12 @@ export interface ApprovalRequest {
   readonly arguments: unknown
   /** The conversation of the gateway from which the call comes. */
   readonly sessionKey: string | undefined
+  /** Milliseconds until the call ends by itself, decided or not. */
+  readonly endsInMs: number
 }
 
-/** Decides on such a call; false refuses it. */
-export type Approve = (request: ApprovalRequest) => Effect.Effect<boolean>
+/** True calls the tool; false refuses the call, and so does a reason, which the model is told as "The tool was not called: ...". */
+export type Verdict = boolean | { readonly because: string }
+
+/** Decides on such a call. It is interrupted when the call ends. */
+export type Approve = (request: ApprovalRequest) => Effect.Effect<Verdict>

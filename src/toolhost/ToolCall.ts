@@ -8,6 +8,7 @@ import * as AiError from "effect/ai/AiError"
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -15,9 +16,10 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Monotonic from "../handshake/Monotonic.ts"
 import type { ToolOutput } from "../protocol/NodeMethod.ts"
 import type { Call } from "./InvocationStep.ts"
-import type { Approve } from "./ToolApproval.ts"
+import type { Approve, Verdict } from "./ToolApproval.ts"
 
 /** A toolkit whose handlers are up, as this module uses it. */
 export interface Handlers {
@@ -37,8 +39,10 @@ const failed = (message: string): ToolOutput => ({ content: [text(message)], isE
 /** What the model is told of a defect. */
 export const defectText = "The tool failed because of an internal error. Its host has logged the cause."
 
-const needsApprovalText = (name: string) =>
-  `The tool ${name} was not called: nobody has allowed this call. Do not call it again unless the user asks for it.`
+const refusalText = (name: string, verdict: Exclude<Verdict, true>) =>
+  `The tool ${name} was not called: ${
+    verdict === false ? "nobody has allowed this call" : verdict.because
+  }. Do not call it again unless the user asks for it.`
 
 const asObject = (value: unknown): boolean => Predicate.isObject(value) && !Array.isArray(value)
 
@@ -52,13 +56,19 @@ const succeeded = (encoded: unknown): ToolOutput => ({
 const isMarked = (tool: Tool.Any): boolean =>
   tool.annotations.mapUnsafe.has(Tool.Destructive.key) && Context.get(tool.annotations, Tool.Destructive)
 
-const isAllowed = Effect.fnUntraced(
-  function*(tool: Tool.Any, { arguments: given, idempotencyKey, sessionKey }: Call, approve: Approve) {
+const verdictOn = Effect.fnUntraced(
+  function*(
+    tool: Tool.Any,
+    { arguments: given, endsAtMs, idempotencyKey, sessionKey }: Call,
+    approve: Approve
+  ): Effect.fn.Return<Verdict, unknown> {
     const { needsApproval } = tool
     const isAsked = isMarked(tool) || needsApproval === true
       || (typeof needsApproval === "function" && (yield* asksByItself(tool, needsApproval, given, idempotencyKey)))
+    if (!isAsked) return true
     const title = Context.getOrUndefined(tool.annotations, Tool.Title)
-    return !isAsked || (yield* approve({ tool: tool.name, title, arguments: given, sessionKey }))
+    const endsInMs = endsAtMs - Monotonic.nowMs(yield* Clock.Clock)
+    return yield* approve({ tool: tool.name, title, arguments: given, sessionKey, endsInMs })
   }
 )
 
@@ -84,10 +94,10 @@ const decode = (tool: Tool.Any, given: unknown): Effect.Effect<unknown, unknown>
 export const run = (handlers: Handlers, call: Call, approve: Approve): Effect.Effect<ToolOutput> => {
   const tool = Object.hasOwn(handlers.tools, call.tool) ? handlers.tools[call.tool] : undefined
   if (tool === undefined) return Effect.succeed(failed(`There is no tool ${call.tool} here.`))
-  return Effect.flatMap(isAllowed(tool, call, approve), (allowed) =>
-    allowed
+  return Effect.flatMap(verdictOn(tool, call, approve), (verdict) =>
+    verdict === true
       ? handle(handlers, tool, call)
-      : Effect.succeed(failed(needsApprovalText(tool.name)))).pipe(
+      : Effect.succeed(failed(refusalText(tool.name, verdict)))).pipe(
       Effect.catchCause((cause) => reported(tool, cause)),
       Effect.provideContext(handlers.context),
       // effect/ai writes the arguments into the span of whoever calls.

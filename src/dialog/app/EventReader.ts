@@ -96,6 +96,26 @@ export type TaskEvent =
   }
   | { readonly event: "task.failed"; readonly taskId: string; readonly error: Failure }
 
+/** A call of a marked tool that a person may allow. Its texts are words of a model. */
+export type QuestionEvent =
+  | {
+    readonly event: "tool.asked"
+    readonly questionId: string
+    readonly tool: string
+    readonly title: string | undefined
+    readonly arguments: string
+    /** UTF-16 code units of the arguments that are not shown. */
+    readonly leftOut: number
+    readonly session: string | undefined
+    readonly answerBy: number | undefined
+  }
+  | {
+    readonly event: "tool.settled"
+    readonly questionId: string
+    readonly tool: string
+    readonly outcome: "allowed" | "denied" | "ended"
+  }
+
 /** When the agent asks the gateway next whether it is approved. `nextCheckAt` is absent when it does not wait. */
 export interface Check {
   readonly checking: boolean
@@ -181,8 +201,9 @@ type Readers<Name extends string, A> = Readonly<Record<Name, (fields: Fields) =>
  * Events that no page shows: its own address, the files of tasks, which are on the machine of the program, lines of its standard
  * input, which have no task, and tools, as a notice says what a person has to approve of them.
  */
-type NotShown = "page" | "task.refused" | "task.saved" | "tools"
-type Shown = Exclude<AgentEvent["event"], NotShown>
+type NotShown = "page" | "answer.refused" | "task.refused" | "task.saved" | "tools"
+type QuestionName = "tool.asked" | "tool.settled"
+type Shown = Exclude<AgentEvent["event"], NotShown | QuestionName>
 type TaskName = Extract<Shown, `task.${string}`>
 
 const readers: Readers<Exclude<Shown, TaskName>, DialogEvent> = {
@@ -242,6 +263,28 @@ const taskReaders: Readers<TaskName, TaskEvent> = {
   "task.failed": (fields) => ({ event: "task.failed", taskId: taskId(fields), error: failure(fields["error"]) })
 }
 
+const questionReaders: Readers<QuestionName, QuestionEvent> = {
+  "tool.asked": (fields) => ({
+    event: "tool.asked",
+    questionId: text(fields["questionId"]),
+    tool: text(fields["tool"]),
+    title: optional(fields["title"]),
+    arguments: text(fields["arguments"]),
+    leftOut: typeof fields["leftOut"] === "number" && fields["leftOut"] > 0 ? fields["leftOut"] : 0,
+    session: optional(fields["session"]),
+    answerBy: time(fields["answerBy"])
+  }),
+  "tool.settled": (fields) => {
+    const { outcome } = fields
+    return {
+      event: "tool.settled",
+      questionId: text(fields["questionId"]),
+      tool: text(fields["tool"]),
+      outcome: outcome === "allowed" || outcome === "denied" ? outcome : "ended"
+    }
+  }
+}
+
 const read = <A>(readers: Readers<string, A>, value: unknown): A | undefined => {
   const name = isFields(value) ? value["event"] : undefined
   return isFields(value) && typeof name === "string" && Object.hasOwn(readers, name)
@@ -254,6 +297,9 @@ export const readEvent = (value: unknown): DialogEvent | undefined => read(reade
 
 /** Reads one event, parsed from JSON, that is about a task. */
 export const readTaskEvent = (value: unknown): TaskEvent | undefined => read(taskReaders, value)
+
+/** Reads one event, parsed from JSON, that is about a call of a marked tool. */
+export const readQuestionEvent = (value: unknown): QuestionEvent | undefined => read(questionReaders, value)
 
 /** Reads the data of a `check` event. */
 export const readCheck = (value: unknown): Check | undefined =>

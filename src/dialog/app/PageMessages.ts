@@ -46,6 +46,22 @@ const english = {
   notFormatted: "Shown as plain text, as it is too long or too nested to format.",
   truncated: "This reply is not whole: the gateway shortened it. The rest is in the session on the gateway.",
   replyTo: (summary: string) => `Reply to: ${summary}`,
+  permission: "May the gateway's agent do this?",
+  permissionTitle: "Permission needed",
+  allow: "Allow once",
+  deny: "Refuse",
+  asked: (tool: string) => `Permission needed: may the agent call ${tool}?`,
+  argumentsOf: (tool: string) => `Arguments of ${tool}`,
+  leftOut: (count: number) => `${count} more characters of the arguments are not shown here.`,
+  inSession: (session: string) => `Asked in ${session}.`,
+  until: (time: string) => `Without an answer it is refused at ${time}.`,
+  questionEnded: "This question has ended; nothing was allowed.",
+  notDecided: "The agent cannot be reached, and was not told.",
+  settled: {
+    allowed: (tool: string) => `${tool}: allowed`,
+    denied: (tool: string) => `${tool}: refused`,
+    ended: (tool: string) => `${tool}: nobody decided before the call was over`
+  },
   queuedReasons: {
     AwaitingApproval: "It is sent as soon as the device is approved.",
     Offline: "It is sent as soon as the gateway is back.",
@@ -105,6 +121,22 @@ const german: PageMessages = {
   truncated:
     "Diese Antwort ist nicht vollständig: Das Gateway hat sie gekürzt. Der Rest steht in der Sitzung auf dem Gateway.",
   replyTo: (summary) => `Antwort auf: ${summary}`,
+  permission: "Darf der Agent des Gateways das tun?",
+  permissionTitle: "Erlaubnis nötig",
+  allow: "Einmal erlauben",
+  deny: "Ablehnen",
+  asked: (tool) => `Erlaubnis nötig: Darf der Agent ${tool} aufrufen?`,
+  argumentsOf: (tool) => `Argumente von ${tool}`,
+  leftOut: (count) => `${count} weitere Zeichen der Argumente sind hier nicht zu sehen.`,
+  inSession: (session) => `Gefragt in ${session}.`,
+  until: (time) => `Ohne Antwort gilt es um ${time} als abgelehnt.`,
+  questionEnded: "Diese Frage ist vorbei; nichts wurde erlaubt.",
+  notDecided: "Der Agent ist nicht zu erreichen und weiß nichts davon.",
+  settled: {
+    allowed: (tool) => `${tool}: erlaubt`,
+    denied: (tool) => `${tool}: abgelehnt`,
+    ended: (tool) => `${tool}: Niemand hat entschieden, bevor der Aufruf vorbei war`
+  },
   queuedReasons: {
     AwaitingApproval: "Sie wird gesendet, sobald das Gerät freigegeben ist.",
     Offline: "Sie wird gesendet, sobald das Gateway wieder da ist.",

@@ -5,11 +5,12 @@
  */
 import { attend } from "./Attendance.ts"
 import { h, icon, setText } from "./Dom.ts"
-import { readTaskEvent } from "./EventReader.ts"
+import { readQuestionEvent, readTaskEvent } from "./EventReader.ts"
 import { bearer } from "./EventStream.ts"
 import { pageMessagesFor } from "./PageMessages.ts"
 import { pageView } from "./PageView.ts"
 import type { OpenClawPairingDialog } from "./PairingDialog.ts"
+import { makeQuestionList } from "./QuestionList.ts"
 import { openSharedStream } from "./SharedStream.ts"
 import { makeTaskList } from "./TaskList.ts"
 
@@ -93,6 +94,16 @@ const tasks = makeTaskList(
   say
 )
 
+const questions = makeQuestionList(
+  messages,
+  async (questionId, decision) => {
+    const response = await call("POST", `tool-questions/${encodeURIComponent(questionId)}/${decision}`)
+    return response?.ok === true ? "taken" : response?.status === 410 || response?.status === 404 ? "ended" : "lost"
+  },
+  say,
+  () => box.focus()
+)
+
 document.body.replaceChildren(
   h(
     "header",
@@ -101,14 +112,14 @@ document.body.replaceChildren(
     h("h1", {}, messages.title),
     line
   ),
-  h("main", {}, advice, device, form, tasks.element),
+  h("main", {}, advice, questions.element, device, form, tasks.element),
   dialog,
   status
 )
 
 const render = () => {
   const view = pageView(dialog.state, dialog.token !== undefined, messages)
-  document.title = view.title
+  document.title = questions.count() > 0 ? `${messages.permissionTitle} – ${messages.title}` : view.title
   setText(lineText, view.line)
   line.dataset["mood"] = view.mood
   setText(advice, view.advice)
@@ -123,6 +134,14 @@ dialog.addEventListener("openclaw-state", render)
 dialog.addEventListener("openclaw-agent-event", ({ detail }) => {
   const event = readTaskEvent(detail)
   if (event !== undefined) tasks.receive(event)
+  const question = readQuestionEvent(detail)
+  if (question === undefined) return
+  questions.receive(question)
+  render()
+})
+dialog.addEventListener("openclaw-contact", ({ detail }) => {
+  if (detail === "open") questions.clear()
+  render()
 })
 
 form.addEventListener("submit", async (submit) => {

@@ -2,7 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { parseJson, readCheck, readEvent, readTaskEvent } from "../../../src/dialog/app/EventReader.ts"
+import {
+  parseJson,
+  readCheck,
+  readEvent,
+  readQuestionEvent,
+  readTaskEvent
+} from "../../../src/dialog/app/EventReader.ts"
 import { AgentEvent, encodeAgentEvent } from "../../../src/protocol/AgentEvent.ts"
 import { UpgradeEnd } from "../../../src/protocol/PairingNotice.ts"
 import { notice, resolved } from "./support/States.ts"
@@ -18,6 +24,7 @@ const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
   page: ["url"],
   // It is told at standard input alone.
   "task.refused": ["error", "line", "summary"],
+  "answer.refused": ["line", "questionId", "reason"],
   // Its steps are phases of the task, too.
   "task.tool": ["detail", "failed", "phase", "taskId", "tool", "toolCallId"],
   // The file is on the machine of whoever runs the command.
@@ -45,8 +52,8 @@ const unread: Readonly<Record<string, ReadonlyArray<string>>> = {
   "task.reply": ["runId"]
 }
 
-/** The dialog reads an event, or the list of tasks does. */
-const readAny = (value: unknown) => readEvent(value) ?? readTaskEvent(value)
+/** The dialog reads an event, or the list of tasks or that of questions does. */
+const readAny = (value: unknown) => readEvent(value) ?? readTaskEvent(value) ?? readQuestionEvent(value)
 
 describe("EventReader", () => {
   for (const [name, values] of each) {
@@ -57,13 +64,14 @@ describe("EventReader", () => {
         Effect.sync(() => {
           const json = encodeAgentEvent(value)
           const read = readAny(parseJson(json))
-          if (["page", "tools", "task.refused", "task.saved", "task.tool"].includes(name)) {
+          if (["page", "tools", "answer.refused", "task.refused", "task.saved", "task.tool"].includes(name)) {
             return assert.isUndefined(read)
           }
           assert.strictEqual(read?.event, name)
           assert.strictEqual(readTaskEvent(parseJson(json)) !== undefined, name.startsWith("task."))
+          assert.strictEqual(readQuestionEvent(parseJson(json)) !== undefined, name.startsWith("tool."))
           const shown = JSON.stringify(read)
-          for (const field of ["deviceId", "requestId", "taskId"]) {
+          for (const field of ["deviceId", "requestId", "taskId", "questionId"]) {
             const id: unknown = Reflect.get(value, field)
             if (typeof id === "string" && /^[\w.:-]+$/.test(id)) assert.include(shown, JSON.stringify(id))
           }

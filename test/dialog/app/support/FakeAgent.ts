@@ -45,6 +45,8 @@ export interface FakeAgent {
   readonly attending: () => number
   readonly requests: ReadonlyArray<string>
   answerTask: (summary: string) => readonly [number, unknown]
+  /** The status of the answer to a decision on a call of a tool. */
+  answerQuestion: (questionId: string, decision: string) => number
   readonly close: () => Promise<void>
 }
 
@@ -100,6 +102,10 @@ export const startFakeAgent = async (
         return answer(response, 204)
       case "POST tasks":
         return answer(response, ...agent.answerTask(JSON.parse(await bodyOf(request)).summary))
+      case "POST tool-questions": {
+        const [, questionId = "", decision = ""] = path.split("/")
+        return answer(response, agent.answerQuestion(questionId, decision))
+      }
       case "DELETE tasks":
         return answer(response, 202)
       default:
@@ -138,6 +144,7 @@ export const startFakeAgent = async (
     },
     readers: () => streams.size,
     attending: () => attending.size,
+    answerQuestion: () => 204,
     answerTask: (summary) => [202, { taskId: `task-${summary.length}`, runId: "run-1" }],
     close: () =>
       new Promise((resolve) => {

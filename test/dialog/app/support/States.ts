@@ -76,6 +76,17 @@ export const withoutId = (event: string, fields: Wire = {}): Wire => {
   const { approve: _approve, requestId: _requestId, ...others } = notice(event)
   return { ...others, ...fields }
 }
+/** A call of a marked tool that waits for a person. */
+export const asked = (questionId: string, fields: Wire = {}): Wire => ({
+  at: at(0),
+  event: "tool.asked",
+  questionId,
+  tool: "wipe",
+  arguments: '{"path":"/"}',
+  session: "agent:main:main",
+  answerBy: at(110_000),
+  ...fields
+})
 export const resolved: Wire = { at: at(0), event: "pairing.resolved", deviceId, requestId, reason: "not-paired" }
 export const check = (inMs: number) => ({ checking: false, nextCheckAt: at(inMs) })
 
@@ -264,6 +275,16 @@ export const states: ReadonlyArray<State> = [
       await page.getByRole("button", { name: "Copy" }).click()
     },
     shows: "The command is selected"
+  },
+  {
+    name: "questions",
+    events: [
+      ...first,
+      connected,
+      asked("t1", { arguments: '{"path":"/srv/garden/2026/photos","recursive":true}', title: "Remove files" }),
+      asked("t2", { tool: "send_mail", arguments: `{"to":"everybody","text":"${"Rain. ".repeat(80)}`, leftOut: 4711 })
+    ],
+    shows: "4711 more characters"
   },
   {
     name: "tasks",
