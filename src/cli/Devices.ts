@@ -3,143 +3,136 @@
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { failure } from "../agent/AgentEvents.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
-import { compareCode } from "../identity/CompareCode.ts"
 import * as Endpoint from "../link/Endpoint.ts"
 import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
-import { covers, DeviceId, RequestId } from "../protocol/Connect.ts"
-import * as Method from "../protocol/Method.ts"
-import { field, lengths, names } from "../protocol/OutsideText.ts"
+import { RequestId } from "../protocol/Connect.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
 import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
-import { as, CommandFailed, exitOf } from "./CommandError.ts"
+import { CommandFailed, exitOf } from "./CommandError.ts"
+import { yes } from "./Confirmation.ts"
 import { failureText } from "./EventText.ts"
-import { Output } from "./Output.ts"
 
-const isDeviceId = Schema.is(DeviceId)
+/** Loaded when it is called, as other commands start without it. */
+const acts = Effect.promise(() => import("./DeviceActs.ts"))
 
-/** The code that the person at the device can compare; empty for an invalid id. */
-const codeOf = ({ deviceId }: Method.Device): { readonly compareCode?: string } =>
-  isDeviceId(deviceId) ? { compareCode: compareCode(deviceId).words } : {}
+const isId = Schema.is(RequestId)
 
-/** A name that another device gave itself. */
-const name = (text: string): string => field(text, { maxLength: lengths.name })
-
-const requestId = Argument.String("request-id").pipe(
-  Argument.withDescription("The id that the waiting program shows, or that `devices list` shows"),
-  Argument.filterMap(
-    Schema.decodeUnknownOption(RequestId),
-    () => "a request id: a letter or digit, then at most 127 letters, digits or any of . _ : -"
+const id = (what: string) =>
+  Argument.String("id").pipe(
+    Argument.withDescription(`${what}; of a device the first eight characters are enough`),
+    Argument.filter(isId, () => "the id of a request or a device: letters, digits or any of . _ : -, at most 128")
   )
+
+const requestId = id(
+  "The id of a request, which the waiting program and `devices list` show, or of the device that asks"
+)
+const deviceId = id("The id of a device, or of a request of it")
+
+const example = (words: ReadonlyArray<string>, description: string) => ({
+  command: posixCommand(["openclaw-device", "devices", ...words]).text,
+  description
+})
+
+const aRequest = "0d1e7c9a-4f0b-4c53-9a52-0a8f6f1f6b0e"
+const aDevice = "6a1b2863554dc14b"
+
+const list = Command.make(
+  "list",
+  {},
+  () => withOperator((session) => Effect.flatMap(acts, ({ list }) => list(session)))
+).pipe(
+  Command.withDescription("List devices that wait for approval, and paired ones"),
+  Command.withExamples([example(["list"], "What waits on the local gateway")])
 )
 
-const list = Command.make("list", {}, () =>
-  withOperator(Effect.fnUntraced(function*(session) {
-    const output = yield* Output
-    const { paired, pending } = yield* Effect.mapError(
-      session.call(Method.devicePairList, {}),
-      as("failed")
+const show = Command.make(
+  "show",
+  { id: deviceId },
+  ({ id }) => withOperator((session) => Effect.flatMap(acts, ({ show }) => show(id)(session)))
+).pipe(
+  Command.withDescription("Show one device: who it is, what is approved, and what it asks for beyond that"),
+  Command.withExamples([example(["show", aDevice], "Before it is approved")])
+)
+
+const scopes = Flag.String("at-most").pipe(
+  Flag.withDescription("Approve only if it asks for none but these scopes, with commas between them"),
+  Flag.map((text) => text.split(/[\s,]+/).filter((scope) => scope !== "")),
+  Flag.optional
+)
+
+const approve = Command.make(
+  "approve",
+  {
+    id: requestId,
+    yes,
+    acceptScopes: Flag.Boolean("accept-scopes").pipe(
+      Flag.withDescription("Approve also what the device asks for beyond what was shown"),
+      Flag.withDefault(false)
+    ),
+    atMost: scopes
+  },
+  ({ acceptScopes, atMost, id, yes }) =>
+    withOperator((session) =>
+      Effect.flatMap(
+        acts,
+        ({ approve }) => approve(id, { yes, acceptScopes, atMost: Option.getOrUndefined(atMost) })(session)
+      )
     )
-    const tools = yield* pendingTools(session)
-    if (output.json) {
-      const coded = (all: typeof pending) => all.map((device) => ({ ...device, ...codeOf(device) }))
-      return yield* output.line(
-        JSON.stringify({
-          pending: coded(pending),
-          paired: coded(paired),
-          ...(tools.length === 0 ? {} : { pendingTools: tools })
-        })
-      )
-    }
-    // Two blanks stand between fields, and a field has one at most, so that no field can be taken for two.
-    const about = (device: Method.Device) =>
-      [
-        `device ${name(device.deviceId.slice(0, 16))}…`,
-        name(device.displayName ?? device.clientId ?? ""),
-        name(device.platform ?? ""),
-        names(device.scopes ?? [])
-      ].filter((part) => part !== "").join("  ")
-    const code = (device: Method.Device) => {
-      const { compareCode } = codeOf(device)
-      return compareCode === undefined ? Effect.void : output.line(`    code: ${compareCode}`)
-    }
-    yield* output.line(pending.length + tools.length === 0 ? "Nothing waits for approval." : "Waiting for approval:")
-    for (const { displayName = "", nodeId, requestId } of tools) {
-      const about = ["tools of", `device ${name(nodeId.slice(0, 16))}…`, name(displayName)].filter((part) =>
-        part !== ""
-      )
-      yield* output.line(`  ${name(requestId)}  ${about.join("  ")}`)
-    }
-    for (const device of pending) {
-      yield* output.line(`  ${name(device.requestId ?? "?")}  ${about(device)}`)
-      yield* code(device)
-      const has = paired.find(({ deviceId }) => deviceId === device.deviceId)?.scopes
-      if (has === undefined) continue
-      const more = (device.scopes ?? []).filter((scope) => !covers(has, scope))
-      yield* output.line(
-        `    paired with: ${names(has) || "no scopes"}; more: ${names(more) || "none"}`
-      )
-    }
-    yield* output.line(paired.length === 0 ? "No device is paired." : "Paired:")
-    for (const device of paired) {
-      yield* output.line(`  ${about(device)}`)
-      yield* code(device)
-    }
-  }))).pipe(
-    Command.withDescription("List devices that wait for approval, and paired ones"),
-    Command.withExamples([{ command: "openclaw-device devices list", description: "What waits on the local gateway" }])
-  )
+).pipe(
+  Command.withDescription("Approve a waiting device, or its tools, once you have seen what it asks for"),
+  Command.withExamples([
+    example(["approve", aRequest], "Shows what it asks for, then asks you"),
+    example(["approve", aDevice, "--yes", "--at-most", "operator.read,operator.write"], "For scripts")
+  ])
+)
 
-/** Devices whose tools wait for approval; none where the gateway does not say. */
-const pendingTools = (session: Session) =>
-  Effect.flatMap(
-    nodeMethods,
-    ({ nodePairList }) =>
-      Effect.orElseSucceed(Effect.map(session.call(nodePairList, {}), ({ pending }) => pending), () => [])
-  )
+const reject = Command.make(
+  "reject",
+  { id: requestId, yes },
+  ({ id, yes }) => withOperator((session) => Effect.flatMap(acts, ({ reject }) => reject(id, yes)(session)))
+).pipe(
+  Command.withDescription("Reject a waiting device, or its tools"),
+  Command.withExamples([example(["reject", aRequest], "It may ask again")])
+)
 
-/** Loaded when they are called, as other commands start without them. */
-const nodeMethods = Effect.promise(() => import("../protocol/NodeMethod.ts"))
-
-const decide = { approve: Method.devicePairApprove, reject: Method.devicePairReject } as const
-
-const decideTools = (name: keyof typeof decide) =>
-  Effect.map(
-    nodeMethods,
-    ({ nodePairApprove, nodePairReject }) => name === "approve" ? nodePairApprove : nodePairReject
-  )
-
-const answer = (name: keyof typeof decide, said: string, description: string) =>
-  Command.make(name, { requestId }, ({ requestId }) =>
-    withOperator(Effect.fnUntraced(function*(session) {
-      const output = yield* Output
-      const isOfTools = (yield* pendingTools(session)).some((pending) => pending.requestId === requestId)
-      const method = isOfTools ? yield* decideTools(name) : decide[name]
-      yield* session.call(method, { requestId }).pipe(
-        Effect.mapError((error) =>
-          error._tag === "RequestRejected" && error.gatewayMessage === "unknown requestId"
-            ? new CommandFailed({
-              exit: "failed",
-              error: "UnknownRequest",
-              problem: `the gateway has no request ${requestId}: it was answered, replaced or has expired;`
-                + " `devices list` shows what waits now"
-            })
-            : as("failed")(error)
-        )
-      )
-      yield* output.line(output.json ? JSON.stringify({ requestId, decision: said }) : `${said} ${requestId}`)
-    }))).pipe(
-      Command.withDescription(description),
-      Command.withExamples([{
-        command: posixCommand(["openclaw-device", "devices", name, "0d1e7c9a-4f0b-4c53-9a52-0a8f6f1f6b0e"]).text,
-        description
-      }])
+const remove = Command.make(
+  "remove",
+  {
+    id: deviceId,
+    yes,
+    tools: Flag.Boolean("tools").pipe(
+      Flag.withDescription("Take only its tools from the gateway's agent; the device stays paired"),
+      Flag.withDefault(false)
     )
+  },
+  ({ id, tools, yes }) =>
+    withOperator((session) => Effect.flatMap(acts, ({ remove }) => remove(id, { tools, yes })(session)))
+).pipe(
+  Command.withDescription("Remove a paired device, which has to be approved again to come back"),
+  Command.withExamples([example(["remove", aDevice], "A device that is lost")])
+)
+
+const onToken = (act: "rotate" | "revoke", description: string, when: string) =>
+  Command.make(act, {
+    id: deviceId,
+    yes,
+    role: Flag.String("role").pipe(
+      Flag.withDescription("The role whose token is meant; needed where the device has several"),
+      Flag.optional
+    )
+  }, ({ id, role, yes }) =>
+    withOperator((session) =>
+      Effect.flatMap(acts, ({ onToken }) =>
+        onToken(act, id, { role: Option.getOrUndefined(role), yes })(session))
+    )).pipe(Command.withDescription(description), Command.withExamples([example([act, aDevice], when)]))
 
 /** The command that approves a request on the gateway host, or lists the requests when there is no id. */
 const approveText = (requestId: RequestId | undefined): string => {
@@ -192,12 +185,16 @@ const withOperator = <R>(body: (session: Session) => Effect.Effect<void, Command
   }))
 
 export const devices = Command.make("devices").pipe(
-  Command.withDescription("Approve, reject and list devices of a gateway"),
+  Command.withDescription("Approve, reject, list and remove devices of a gateway"),
   Command.withExamples([{ command: "openclaw-device devices list", description: "What waits for approval" }]),
   Command.withSubcommands([
     list,
-    answer("approve", "approved", "Approve a waiting device"),
-    answer("reject", "rejected", "Reject a waiting device")
+    show,
+    approve,
+    reject,
+    remove,
+    onToken("rotate", "Replace the token of a paired device. The new one is not shown", "A token that may be known"),
+    onToken("revoke", "End the token of a paired device", "A device that has to be approved again")
   ])
 )
 

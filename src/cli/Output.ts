@@ -30,6 +30,8 @@ export class Output extends Context.Service<Output, {
   readonly json: boolean
   /** Standard output is a terminal. */
   readonly terminal: boolean
+  /** How words of the answer are set off. */
+  readonly style: Style
   /** A live line would be seen: standard output or standard error is a terminal. */
   readonly lively: boolean
   readonly event: (event: AgentEvent) => Effect.Effect<void>
@@ -45,6 +47,8 @@ export class Output extends Context.Service<Output, {
   readonly line: (text: string) => Effect.Effect<void>
   /** A sentence for the person, on standard error. */
   readonly warn: (text: string) => Effect.Effect<void>
+  /** A question on standard error, with nothing behind it, so that the answer stands beside it. */
+  readonly ask: (text: string) => Effect.Effect<void>
   /** Credentials that were sent to a gateway. From now on they are left out of its words, in sentences and in JSON. */
   readonly conceal: (secrets: ReadonlyArray<Redacted.Redacted>) => Effect.Effect<void>
   /** Replaces the live line, or removes it when empty. Nothing on anything but a terminal. */
@@ -132,9 +136,11 @@ const make = Effect.fnUntraced(function*(json: boolean) {
   return Output.of({
     json,
     terminal: answer.terminal,
+    style: answer.style,
     lively: liveScreen.terminal,
     line: lineOn(answer),
     warn: lineOn(beside),
+    ask: beside.write,
     event: (event) => tell(event, answer),
     progress: (event) => tell(event, beside),
     reply: (event) =>

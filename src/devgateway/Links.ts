@@ -20,8 +20,8 @@ export interface Links {
   readonly isConnected: (deviceId: string) => boolean
   /** Sends an event without a sequence number to one session. */
   readonly tell: (session: Link.Session, event: string, payload: unknown) => void
-  /** Ends the links of a device. */
-  readonly endDevice: (deviceId: string) => void
+  /** Ends the links of a device, or those in one role. */
+  readonly endDevice: (deviceId: string, role?: string) => void
 }
 
 /** As real gateways close the links of a device whose token or pairing is gone. */
@@ -83,8 +83,9 @@ export const make = (options: {
     tell: (session, event, payload) => {
       for (const link of all()) if (link.session === session) Link.send(link, Frame.encodeEvent(event, payload))
     },
-    endDevice: (deviceId) => {
-      for (const link of all().filter(isOf(deviceId))) Link.end(link, deviceRemoved.code, deviceRemoved.reason)
+    endDevice: (deviceId, role) => {
+      const ending = all().filter(isOf(deviceId)).filter(({ session }) => role === undefined || session?.role === role)
+      for (const link of ending) Link.end(link, deviceRemoved.code, deviceRemoved.reason)
       options.changed()
     }
   }

@@ -64,6 +64,7 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
   "node.pair.list": "operator.pairing",
   "node.pair.approve": "operator.pairing",
   "node.pair.reject": "operator.pairing",
+  "node.pair.remove": "operator.pairing",
   "tools.invoke": "operator.write",
   "health": "operator.read",
   "chat.send": "operator.write",
@@ -120,6 +121,14 @@ const refusalOf = (
   return complaint === undefined ? undefined : Refusals.requestError(`invalid ${method} params: ${complaint}`)
 }
 
+const removeNode = (
+  { book, links }: { readonly book: PairingBook; readonly links: Pick<Links, "endDevice"> }
+): Parameters<typeof NodeMethods.make>[0]["removeRole"] =>
+(session, nodeId) => {
+  if (!satisfies(session.scopes, admin)) return Refusals.requestError("node pairing removal denied")
+  return book.removeRole(nodeId, "node") ? () => links.endDevice(nodeId, "node") : undefined
+}
+
 export const make = (options: {
   readonly book: PairingBook
   readonly chat: ChatRuns
@@ -135,7 +144,7 @@ export const make = (options: {
   readonly nodeTools: boolean
 }): Methods => {
   const { approvals, book, chat, links, nowMs } = options
-  const nodeMethods = NodeMethods.make({ book: options.surfaces, nodes: options.nodes, nowMs })
+  const nodeMethods = NodeMethods.make({ ...options, book: options.surfaces, removeRole: removeNode(options) })
   const setupMethods = SetupMethods.make({ codes: options.codes, nowMs })
 
   const perform = (

@@ -3,6 +3,7 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type { ErrorShape } from "../protocol/Frame.ts"
 import type { Session } from "./Link.ts"
 import type { NodeBook } from "./NodeBook.ts"
 import type { Nodes } from "./Nodes.ts"
@@ -46,10 +47,12 @@ const Params = Schema.Struct({
 })
 const decodeParams = Schema.decodeUnknownOption(Params)
 
-export const make = ({ book, nodes, nowMs }: {
+export const make = ({ book, nodes, nowMs, removeRole }: {
   readonly book: NodeBook
   readonly nodes: Nodes
   readonly nowMs: () => number
+  /** Takes the role from a device and gives what ends its sessions, or a refusal; undefined where no device has the role. */
+  readonly removeRole: (session: Session, nodeId: string) => ErrorShape | (() => void) | undefined
 }) =>
 (session: Session, method: NodeMethodName, sent: unknown, respond: Respond): void => {
   const params = Option.getOrElse(decodeParams(sent), (): typeof Params.Type => ({}))
@@ -94,6 +97,14 @@ export const make = ({ book, nodes, nowMs }: {
     case "node.pair.reject": {
       const rejected = nodes.reject(requestId)
       return respond(rejected === undefined ? unknownRequest : { payload: { requestId, nodeId: rejected.nodeId } })
+    }
+    case "node.pair.remove": {
+      const removed = removeRole(session, nodeId)
+      if (removed === undefined) return respond({ error: Refusals.requestError("unknown nodeId") })
+      if (typeof removed !== "function") return respond({ error: removed })
+      book.remove(nodeId)
+      respond({ payload: { nodeId } })
+      return removed()
     }
     case "tools.invoke": {
       const { args = {}, name = "" } = params

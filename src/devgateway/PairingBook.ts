@@ -132,6 +132,8 @@ export interface PairingBook {
   readonly rotate: (deviceId: string, role: string, nowMs: number) => IssuedToken | undefined
   readonly revoke: (deviceId: string, role: string, nowMs: number) => boolean
   readonly remove: (deviceId: string) => boolean
+  /** Takes a role from a device, which is forgotten when it has no other. False for a device without the role. */
+  readonly removeRole: (deviceId: string, role: string) => boolean
 }
 
 const issuedToken = (token: Token): IssuedToken => ({
@@ -184,6 +186,16 @@ const approvedDevice = (
     lastSeenAtMs: before?.lastSeenAtMs,
     tokens: before?.tokens ?? new Map()
   }
+}
+
+const removeRole = (devices: Map<string, Device>, deviceId: string, role: string): boolean => {
+  const device = devices.get(deviceId)
+  if (device === undefined || !device.roles.includes(role)) return false
+  const [first, ...others] = device.roles.filter((other) => other !== role)
+  device.tokens.delete(role)
+  if (first === undefined) devices.delete(deviceId)
+  else devices.set(deviceId, { ...device, roles: [first, ...others], role: first })
+  return true
 }
 
 /** Beyond this number, the request that was asked longest ago is forgotten. */
@@ -331,6 +343,8 @@ export const make = (options: {
     remove: (deviceId) => {
       requests.delete(deviceId)
       return devices.delete(deviceId)
-    }
+    },
+
+    removeRole: (deviceId, role) => removeRole(devices, deviceId, role)
   }
 }

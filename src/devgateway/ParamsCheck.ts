@@ -289,6 +289,7 @@ export const methodParams = {
   "node.pair.list": object([], {}),
   "node.pair.approve": object(["requestId"], { requestId: filledText }),
   "node.pair.reject": object(["requestId"], { requestId: filledText }),
+  "node.pair.remove": object(["nodeId"], { nodeId: filledText }),
   "tools.invoke": object(["name"], {
     name: filledText,
     args: { is: "any" },

@@ -174,8 +174,20 @@ const Device = Schema.Struct({
   platform: Schema.optionalKey(Schema.String),
   clientId: Schema.optionalKey(Schema.String),
   role: Schema.optionalKey(Schema.String),
+  roles: Schema.optionalKey(Schema.Array(Schema.String)),
   scopes: Schema.optionalKey(Schema.Array(Schema.String)),
-  isRepair: Schema.optionalKey(Schema.Boolean)
+  isRepair: Schema.optionalKey(Schema.Boolean),
+  remoteIp: Schema.optionalKey(Schema.String),
+  /** When the request was made or renewed, in milliseconds on the gateway's clock. */
+  ts: Schema.optionalKey(Schema.Unknown),
+  connected: Schema.optionalKey(Schema.Unknown),
+  /** The device tokens of a paired device, one for each role, without their values. */
+  tokens: Schema.optionalKey(Schema.Array(Schema.Struct({
+    role: Schema.String,
+    scopes: Schema.optionalKey(Schema.Array(Schema.String)),
+    /** Set when the token was revoked. */
+    revokedAtMs: Schema.optionalKey(Schema.Unknown)
+  })))
 })
 /** A device that waits for approval, or a paired one. */
 export type Device = typeof Device.Type
@@ -193,6 +205,23 @@ const decision = (name: "approve" | "reject") =>
 export const devicePairApprove = decision("approve")
 /** Rejects a pending request. */
 export const devicePairReject = decision("reject")
+
+/** Forgets a paired device, and ends its sessions from 2026.3.31 on. 2026.1.29 does not know the method. */
+export const devicePairRemove = method(
+  "device.pair.remove",
+  Schema.Struct({ deviceId: Schema.String }),
+  Schema.Unknown
+)
+
+const tokenOf = Schema.Struct({ deviceId: Schema.String, role: Schema.String })
+/** Replaces the device token of a role. Up to 2026.4 the answer has the new token, which is not read here. */
+export const deviceTokenRotate = method(
+  "device.token.rotate",
+  tokenOf,
+  Schema.Struct({ scopes: Schema.optionalKey(Schema.Array(Schema.String)) })
+)
+/** Ends the device token of a role. */
+export const deviceTokenRevoke = method("device.token.revoke", tokenOf, Schema.Unknown)
 
 /** Asks for wider scopes over the session. The same request is renewed until it is decided. From 2026.8 on. */
 export const requestUpgrade = method(

@@ -78,14 +78,24 @@ const NodeRequest = Schema.Struct({
   nodeId: Schema.String,
   displayName: Schema.optionalKey(Schema.String),
   platform: Schema.optionalKey(Schema.String),
-  commands: Schema.optionalKey(Schema.Array(Schema.String))
+  commands: Schema.optionalKey(Schema.Array(Schema.String)),
+  remoteIp: Schema.optionalKey(Schema.String),
+  /** In milliseconds on the gateway's clock. */
+  ts: Schema.optionalKey(Schema.Unknown)
 })
 
-/** The nodes whose commands wait for approval. Needs `operator.pairing`. */
+/** The nodes whose commands wait for approval, and those with approved commands. Needs `operator.pairing`. */
 export const nodePairList = method(
   "node.pair.list",
   Schema.Struct({}),
-  Schema.Struct({ pending: Schema.Array(NodeRequest) })
+  Schema.Struct({
+    pending: Schema.Array(NodeRequest),
+    paired: Schema.optionalKey(Schema.Array(Schema.Struct({
+      nodeId: Schema.String,
+      displayName: Schema.optionalKey(Schema.String),
+      commands: Schema.optionalKey(Schema.Array(Schema.String))
+    })))
+  })
 )
 
 const decision = (name: "approve" | "reject") =>
@@ -94,6 +104,12 @@ const decision = (name: "approve" | "reject") =>
 export const nodePairApprove = decision("approve")
 /** Rejects them. */
 export const nodePairReject = decision("reject")
+
+/**
+ * Takes the role *node* from a device, with its approved commands, and ends its sessions as a node. Its other roles stay. Read in
+ * 2026.9.6; 2026.3.2 does not know the method.
+ */
+export const nodePairRemove = method("node.pair.remove", Schema.Struct({ nodeId: Schema.String }), Schema.Unknown)
 
 /** One part of what a tool gives. */
 export const ToolContent = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })

@@ -64,7 +64,7 @@ describe.concurrent("commands on a gateway of another process", () => {
         const list = yield* Cli.finished(["devices", "list", "--json"], { stateDir })
         const listed = yield* decodeDevices(list.stdout.join("\n"))
         assert.deepStrictEqual(listed.pending, [{ deviceId: String(deviceId), requestId: String(requestId) }])
-        const approved = yield* Cli.finished(["devices", "approve", String(requestId), "--json"], { stateDir })
+        const approved = yield* Cli.finished(["devices", "approve", String(requestId), "--yes", "--json"], { stateDir })
         assert.deepStrictEqual(approved, {
           code: 0,
           stdout: [JSON.stringify({ requestId, decision: "approved" })],
@@ -98,9 +98,9 @@ describe.concurrent("commands on a gateway of another process", () => {
       assert.strictEqual(asked.code, exitCodes.pairing)
       const before = yield* decodeDevices((yield* Cli.finished(["devices", "list", "--json"], { stateDir })).stdout[0])
       const requestId = before.pending[0]?.requestId ?? ""
-      const rejected = yield* Cli.finished(["devices", "reject", requestId], { stateDir })
+      const rejected = yield* Cli.finished(["devices", "reject", requestId, "--yes"], { stateDir })
       assert.deepStrictEqual(rejected, { code: 0, stdout: [`rejected ${requestId}`], stderr: "" })
-      const again = yield* Cli.finished(["devices", "approve", requestId], { stateDir })
+      const again = yield* Cli.finished(["devices", "approve", requestId, "--yes"], { stateDir })
       assert.strictEqual(again.code, exitCodes.failed)
       assert.deepStrictEqual(again.stdout, [])
       assertSentence(again.stderr, /the gateway has no request .*`devices list` shows what waits now$/)
@@ -130,7 +130,8 @@ describe.concurrent("commands on a gateway of another process", () => {
         const stateDirectory = yield* Cli.temporaryDirectory
         const own = Effect.succeed(stateDirectory)
         const { stateDir } = gateway
-        const answer = (requestId: unknown) => Cli.finished(["devices", "approve", String(requestId)], { stateDir })
+        const answer = (requestId: unknown) =>
+          Cli.finished(["devices", "approve", String(requestId), "--yes"], { stateDir })
 
         const first = yield* Cli.start(
           ["delegate", "one", "--wait", "--json"],
@@ -201,7 +202,10 @@ describe.concurrent("commands by themselves", () => {
         const ended = yield* Cli.finished(["devices", "approve", "$(x)", "--json"], { stateDir })
         assert.strictEqual(ended.code, exitCodes.usage)
         assert.deepStrictEqual(ended.stdout, [])
-        assertSentence(ended.stderr, /Invalid value for argument <request-id>: "\$\(x\)"\. Expected: a request id/)
+        assertSentence(
+          ended.stderr,
+          /Invalid value for argument <id>: "\$\(x\)"\. Expected: the id of a request or a device/
+        )
         assert.deepStrictEqual(yield* fs.readDirectory(stateDir), [])
       }).pipe(Effect.provide(Cli.platform)),
     limit
@@ -273,6 +277,10 @@ describe("help", () => {
         "devices approve",
         "devices list",
         "devices reject",
+        "devices remove",
+        "devices revoke",
+        "devices rotate",
+        "devices show",
         "gateway",
         "identity",
         "identity change-passphrase",

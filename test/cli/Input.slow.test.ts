@@ -15,7 +15,7 @@ describe.concurrent("standard input of run", () => {
         const lines = Array.from({ length: 150 }, (_, index) => `line ${index}`)
         const cli = yield* Cli.start(["run", "--json"], { stateDir, stdin: [...lines, "x".repeat(300_000)] })
         const { requestId } = yield* cli.nextEvent("pairing.required")
-        yield* Cli.finished(["devices", "approve", String(requestId)], { stateDir })
+        yield* Cli.finished(["devices", "approve", String(requestId), "--yes"], { stateDir })
         const refused = yield* cli.nextEvent("task.refused")
         assert.strictEqual(refused["line"], 151)
         yield* cli.nextEvent("task.reply", "60 seconds", ({ text }) => text === "echo: line 149")

@@ -143,7 +143,7 @@ describe.concurrent("mcp", () => {
         assert.include(yield* decodeRefusal(refused.content[0].text), { reason: "TaskRefused.Empty" })
         for (const { elapsedMs } of [delegated, waiting, refused]) assert.isBelow(elapsedMs, 200)
 
-        const approved = yield* Cli.finished(["devices", "approve", requestId], { stateDir })
+        const approved = yield* Cli.finished(["devices", "approve", requestId, "--yes"], { stateDir })
         assert.deepStrictEqual(approved, { code: 0, stdout: [`approved ${requestId}`], stderr: "" })
         yield* Effect.promise(() => sdk.close())
         const second = yield* client(stateDir)

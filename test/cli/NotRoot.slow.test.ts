@@ -81,7 +81,7 @@ describe.skipIf(!asRoot)("as a user without rights (root alone can try this)", (
       const { home } = yield* places
       const agent = yield* start(["run", "--json"], home)
       const { requestId } = yield* agent.nextEvent("pairing.required")
-      const approved = yield* finished(["devices", "approve", String(requestId)], home)
+      const approved = yield* finished(["devices", "approve", String(requestId), "--yes"], home)
       assert.strictEqual(approved.code, 0, approved.stderr)
       yield* agent.nextEvent("connected")
       yield* agent.stdinWrite("a task")

@@ -10,6 +10,7 @@ import { Server } from "node:net"
 import { fileURLToPath } from "node:url"
 import * as Agent from "../../src/agent/Agent.ts"
 import { orSettings } from "../../src/cli/CommandError.ts"
+import { plain } from "../../src/cli/EventText.ts"
 import { Output } from "../../src/cli/Output.ts"
 import * as Page from "../../src/cli/Page.ts"
 import type { AgentEvent } from "../../src/protocol/AgentEvent.ts"
@@ -54,6 +55,7 @@ const started = Effect.fnUntraced(function*(
   const output = Output.of({
     json: true,
     terminal: false,
+    style: plain,
     lively: false,
     progress: () => Effect.void,
     reply: () => Effect.void,
@@ -65,6 +67,7 @@ const started = Effect.fnUntraced(function*(
     event: () => Effect.void,
     line: () => Effect.void,
     warn: (text) => Effect.sync(() => void warnings.push(text)),
+    ask: () => Effect.void,
     conceal: () => Effect.void,
     live: () => Effect.void
   })

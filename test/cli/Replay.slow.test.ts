@@ -34,7 +34,7 @@ describe.concurrent("the flight recorder on the command line", () => {
         const args = ["--gateway-url", String(url)]
         const agent = yield* Cli.start(["run", "--json", "--record", file, ...args], { stateDir, env })
         const { requestId } = yield* agent.nextEvent("pairing.required")
-        yield* Cli.finished(["devices", "approve", String(requestId), ...args], { stateDir, env })
+        yield* Cli.finished(["devices", "approve", String(requestId), "--yes", ...args], { stateDir, env })
         yield* agent.nextEvent("connected")
         yield* agent.stdinWrite("a task that nobody else may read")
         yield* agent.nextEvent("task.reply")

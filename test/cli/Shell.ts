@@ -47,7 +47,7 @@ export const approved = Effect.gen(function*() {
   const { url } = yield* gateway.nextEvent("gateway")
   const first = yield* Cli.start(["delegate", "first", "--wait", "--json"], { stateDir, stdin: [] })
   const { requestId } = yield* first.nextEvent("pairing.required")
-  yield* Cli.finished(["devices", "approve", String(requestId)], { stateDir })
+  yield* Cli.finished(["devices", "approve", String(requestId), "--yes"], { stateDir })
   assert.deepStrictEqual(yield* first.exit, { code: 0, signal: null })
   return { stateDir, gateway, url: String(url) }
 })

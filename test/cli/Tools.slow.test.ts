@@ -26,7 +26,7 @@ describe("tools of the command line", () => {
             const list = yield* Cli.finished(["devices", "list"], { stateDir })
             assert.match(list.stdout.join("\n"), new RegExp(`${String(required["requestId"])}  tools of  device `))
           }
-          const answer = yield* Cli.paste(textOf(required["approve"]))
+          const answer = yield* Cli.paste(`${textOf(required["approve"])} --yes`)
           assert.deepStrictEqual(answer, {
             code: 0,
             stdout: [`approved ${String(required["requestId"])}`],
@@ -45,6 +45,13 @@ describe("tools of the command line", () => {
         // A command without tools states the same kind of device, which the gateway has pinned.
         const delegated = yield* Cli.finished(["delegate", "hello"], { stateDir })
         assert.deepStrictEqual([delegated.code, delegated.stdout], [0, ["echo: hello"]])
+
+        const shown = yield* Cli.finished(["identity", "show", "--json"], { stateDir })
+        const { deviceId } = JSON.parse(shown.stdout.join(""))
+        const removed = yield* Cli.finished(["devices", "remove", deviceId, "--tools", "--yes"], { stateDir })
+        assert.deepStrictEqual(removed, { code: 0, stdout: [`removed the tools of ${deviceId}`], stderr: "" })
+        const again = yield* cli.nextEvent("pairing.required", "60 seconds")
+        assert.deepStrictEqual([again["reason"], again["role"]], ["role-upgrade", "node"])
         yield* Cli.endsAt(cli, "SIGTERM", stateDir)
       }).pipe(Effect.provide(Cli.platform)),
     60_000
