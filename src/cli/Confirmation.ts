@@ -1,7 +1,6 @@
 /**
  * A question before something is changed: asked on a terminal, answered by `--yes` everywhere else.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
@@ -9,12 +8,6 @@ import * as Stream from "effect/Stream"
 import { CommandFailed } from "./CommandError.ts"
 import { bounded } from "./InputLines.ts"
 import { Output } from "./Output.ts"
-
-export const yes = Flag.Boolean("yes").pipe(
-  Flag.withAlias("y"),
-  Flag.withDescription("Do it without a question; needed where there is no terminal to ask on"),
-  Flag.withDefault(false)
-)
 
 export interface Question {
   /** The answer was given on the command line. */

@@ -17,7 +17,6 @@ import { RequestId } from "../protocol/Connect.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
 import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
 import { CommandFailed, exitOf } from "./CommandError.ts"
-import { yes } from "./Confirmation.ts"
 import { failureText } from "./EventText.ts"
 
 /** Loaded when it is called, as other commands start without it. */
@@ -35,6 +34,12 @@ const requestId = id(
   "The id of a request, which the waiting program and `devices list` show, or of the device that asks"
 )
 const deviceId = id("The id of a device, or of a request of it")
+
+const yes = Flag.Boolean("yes").pipe(
+  Flag.withAlias("y"),
+  Flag.withDescription("Do it without a question; needed where there is no terminal to ask on"),
+  Flag.withDefault(false)
+)
 
 const example = (words: ReadonlyArray<string>, description: string) => ({
   command: posixCommand(["openclaw-device", "devices", ...words]).text,

@@ -1,6 +1,6 @@
 /**
- * What the program logs, on standard error: sentences for people, which the live line leaves room for, or one JSON object a line
- * with `--log-format json`.
+ * What the program logs, on standard error: sentences for people, which the live line leaves room for, with their time with
+ * `--log-format pretty`; or one line of JSON or logfmt for programs.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -8,10 +8,10 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as References from "effect/References"
-import { field } from "../protocol/OutsideText.ts"
+import { field, line } from "../protocol/OutsideText.ts"
 import { Output } from "./Output.ts"
 
-export const formats = ["text", "json"] as const
+export const formats = ["text", "pretty", "json", "logfmt"] as const
 export type Format = typeof formats[number]
 
 /** More than any sentence of ours has, with the path of a file in it. */
@@ -40,6 +40,23 @@ const sentence = Logger.make(({ cause, fiber, logLevel, message }) => {
   return cause.reasons.length === 0 ? line : `${line}\n${Cause.pretty(cause)}`
 })
 
+/** With the time and the level first, as a journal without times of its own needs them. */
+const pretty = Logger.make((options) => {
+  const { date, logLevel } = options
+  const said = sentence.log(options)
+  return `${date.toISOString()} ${logLevel.toUpperCase().padEnd(5)} ${said.slice(said.indexOf(": ") + 2)}`
+})
+
+/** The lines of Effect's own formatter, with what would act on a terminal made visible. */
+const logfmt = Logger.map(Logger.formatLogFmt, line)
+
+const loggers: Readonly<Record<Format, Logger.Logger<unknown, string>>> = {
+  text: sentence,
+  pretty,
+  json: Logger.formatJson,
+  logfmt
+}
+
 /** Logs through the command's output. What is logged at the very end is written before the output is given back. */
 export const layer = (format: Format): Layer.Layer<never, never, Output> =>
   Layer.unwrap(Effect.gen(function*() {
@@ -50,9 +67,6 @@ export const layer = (format: Format): Layer.Layer<never, never, Output> =>
       Effect.flatMap(Queue.clear(lines), (rest) => Effect.forEach(rest, output.warn, { discard: true }))
     )
     yield* Effect.forkScoped(Effect.forever(written))
-    const logger = Logger.map(
-      format === "json" ? Logger.formatJson : sentence,
-      (line) => void Queue.offerUnsafe(lines, line)
-    )
+    const logger = Logger.map(loggers[format], (line) => void Queue.offerUnsafe(lines, line))
     return Logger.layer([logger, Logger.tracerLogger])
   }))

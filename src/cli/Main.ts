@@ -27,7 +27,7 @@ import * as NodejsStdio from "./NodejsStdio.ts"
 import * as OutputErrors from "./OutputErrors.ts"
 import { program } from "./Program.ts"
 import type { Signal } from "./Signals.ts"
-import { Serving, statusOf } from "./Signals.ts"
+import { OnHangup, Serving, statusOf } from "./Signals.ts"
 import { presenter } from "./Usage.ts"
 import { asFlags } from "./Words.ts"
 
@@ -58,6 +58,7 @@ const main = Command.runWith(program, { version: packageVersion })(asFlags(proce
   Effect.provide(platform),
   Effect.provideService(Processes, nodejsProcesses),
   Effect.provideService(Serving, Effect.sync(() => void (ending.serving = true))),
+  Effect.provideService(OnHangup, (handler) => void (ending.hangup = handler)),
   // What no command has told: a defect, or a failure without a sentence.
   Effect.tapCause((cause) =>
     Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(Cause.squash(cause))
@@ -70,11 +71,18 @@ const main = Command.runWith(program, { version: packageVersion })(asFlags(proce
 )
 
 /** What came first, and whether the command ends by it in the ordinary way. */
-const ending: { signal: Signal | undefined; serving: boolean; nohup: boolean; over: boolean } = {
+const ending: {
+  signal: Signal | undefined
+  serving: boolean
+  nohup: boolean
+  over: boolean
+  hangup: (() => void) | undefined
+} = {
   signal: undefined,
   serving: false,
   nohup: false,
-  over: false
+  over: false,
+  hangup: undefined
 }
 
 /**
@@ -102,6 +110,7 @@ const runMain = Runtime.makeRunMain(({ fiber }) => {
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
       if (signal === "SIGHUP" && ending.nohup) return
+      if (signal === "SIGHUP" && ending.hangup !== undefined && !ending.over) return ending.hangup()
       if (ending.over) process.exit()
       ending.signal ??= signal
       fiber.interruptUnsafe(fiber.id)

@@ -3,8 +3,10 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { gatewayTable } from "../handshake/GatewayTable.ts"
 import type { Told } from "./CommandAdvice.ts"
 import { type CommandFailed, orSettings } from "./CommandError.ts"
@@ -24,7 +26,9 @@ export const root = Command.make("openclaw-device").pipe(
     stateDir: settingFlag(deviceTable.stateDirectory),
     noState: switchFlag(deviceTable.noState),
     logFormat: Flag.Literals("log-format", Logs.formats).pipe(
-      Flag.withDescription("How logs on standard error look: sentences, or one JSON object a line"),
+      Flag.withDescription(
+        "How logs on standard error look: sentences, sentences with their time, or lines of JSON or logfmt for programs"
+      ),
       Flag.withDefault("text" as const)
     )
   }),
@@ -41,6 +45,19 @@ export const record = Flag.String("record").pipe(
   Flag.optional
 )
 
+const set = (name: string) =>
+  Effect.map(Effect.orDie(Config.option(Config.String(name))), Option.exists((text) => text !== ""))
+
+/** Nothing, and nothing is loaded, where no variable of OpenTelemetry names a collector. */
+const telemetry = Layer.unwrap(Effect.gen(function*() {
+  const named = yield* Effect.forEach(
+    ["", "TRACES_", "METRICS_", "LOGS_"],
+    (signal) => set(`OTEL_EXPORTER_OTLP_${signal}ENDPOINT`)
+  )
+  if (!named.includes(true)) return Layer.empty
+  return (yield* Effect.promise(() => import("./Telemetry.ts"))).layer
+}))
+
 /** Runs a command with the shared flags, and with the output that they choose. */
 export const onRoot = <E extends CommandFailed | Told, R>(
   body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>
@@ -51,6 +68,7 @@ export const onRoot = <E extends CommandFailed | Told, R>(
       Effect.flatMap((output) =>
         Effect.andThen(Effect.raceFirst(body({ gatewayUrl, stateDir, noState }, output), output.lost), output.delivered)
       ),
+      Effect.provide(telemetry),
       Effect.mapError(orSettings),
       Effect.provide(Layer.provideMerge(Logs.layer(logFormat), Output.layer(json)))
     )

@@ -4,30 +4,35 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { taskAdvice } from "../advice/TaskAdvice.ts"
 import { AgentEvents, failure } from "../agent/AgentEvents.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import type { TaskRefused } from "../tasks/TaskError.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import type { ToolQuestions } from "../toolhost/ToolQuestions.ts"
-import { agent, chosenGateway, ownCommands, ownIdentity, withSettings } from "./AgentLayer.ts"
+import { agent, chosenGateway, ownCommands, ownIdentity, settings, withSettings } from "./AgentLayer.ts"
 import { CommandFailed, exitOf } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
+import { failureText } from "./EventText.ts"
 import * as HeldReplies from "./HeldReplies.ts"
 import { bounded } from "./InputLines.ts"
 import { now, Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
-import { record, session } from "./Root.ts"
+import { record, root, session } from "./Root.ts"
 import { checkedFlag } from "./SettingFlag.ts"
-import { serving } from "./Signals.ts"
+import { OnHangup, serving } from "./Signals.ts"
 import { stored } from "./Stored.ts"
+import type { Supervision } from "./Supervision.ts"
 import { type Answer, readAnswer } from "./ToolAnswer.ts"
 import { type ToolFlags, toolFlags } from "./ToolFlags.ts"
 
@@ -41,21 +46,37 @@ export const run = Command.make(
     ),
     pagePort: checkedFlag(deviceTable.pagePort),
     record,
+    noRetry: Flag.Boolean("no-retry").pipe(
+      Flag.withDescription("End with the status of the failure when the connection fails or is lost"),
+      Flag.withDefault(false)
+    ),
+    exitOnPairing: Flag.Boolean("exit-on-pairing").pipe(
+      Flag.withDescription("End with status 75 when this device has to be approved, instead of waiting for it"),
+      Flag.withDefault(false)
+    ),
+    readyFile: Flag.String("ready-file").pipe(
+      Flag.withDescription("A file that exists while the device is connected, for supervisors"),
+      Flag.optional
+    ),
+    reload: Flag.Boolean("reload-on-sighup").pipe(
+      Flag.withDescription("Read the settings again on SIGHUP, as always below systemd, instead of ending"),
+      Flag.withDefault(false)
+    ),
     ...toolFlags
   },
-  ({ page: wanted, pagePort, record, session, ...toolsGiven }) =>
+  ({ exitOnPairing, noRetry, page: wanted, pagePort, readyFile, record, reload, session, ...toolsGiven }) =>
     withSettings(
       (checked, output) => {
         const held = HeldReplies.make()
         const page = wanted ? { port: Option.getOrElse(pagePort, () => checked.pagePort) } : undefined
+        const ends = { exitOnPairing, noRetry }
+        const options = { page, held, readyFile, ends, again: settingsAgain(session), reload }
         const given = Effect.gen(function*() {
           const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
           const tools = yield* toolsOf(toolsGiven)
-          const options = { embedded: false, commands, keepTasks: true, livesLong: true, held, record, tools }
-          return yield* Effect.provide(
-            serve({ embedded: false, page, held, questions: tools?.questions }),
-            agent(checked, gateway, options)
-          )
+          const kept = { embedded: false, commands, keepTasks: true, livesLong: true, held, record, tools }
+          const work = serve({ ...options, embedded: false, questions: tools?.questions })
+          return yield* Effect.provide(work, agent(checked, gateway, kept))
         })
         const embedded = Effect.gen(function*() {
           const tools = yield* toolsOf(toolsGiven)
@@ -65,7 +86,7 @@ export const run = Command.make(
             checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )
           return yield* Effect.provide(
-            serve({ embedded: true, page, held, questions: tools?.questions }),
+            serve({ ...options, embedded: true, questions: tools?.questions }),
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record, tools })
           )
         })
@@ -85,6 +106,11 @@ export const run = Command.make(
   ])
 )
 
+const settingsAgain = Effect.fnUntraced(function*(session: Option.Option<string>) {
+  const { gatewayUrl, noState, stateDir } = yield* root
+  return yield* chosenGateway(yield* settings({ gatewayUrl, stateDir, noState, session }), "sharedToken")
+})
+
 /** Loaded when there are tools. */
 const toolsOf = (given: ToolFlags) =>
   Option.isNone(given.tools) && given.allowTool.length === 0
@@ -100,7 +126,59 @@ interface ServeOptions {
   readonly held: HeldReplies.HeldReplies
   /** Calls of marked tools, which the person at standard input may allow. */
   readonly questions: ToolQuestions["Service"] | undefined
+  readonly readyFile: Option.Option<string>
+  readonly ends: Ends
+  /** Reads the settings of the gateway again. */
+  readonly again: ReturnType<typeof settingsAgain>
+  /** SIGHUP reads the settings again. It does so in any case where systemd supervises. */
+  readonly reload: boolean
 }
+
+/** Which events end `run` where a supervisor asked for that. */
+interface Ends {
+  /** A connection that failed or was lost ends it. */
+  readonly noRetry: boolean
+  /** A device that has to be approved ends it. */
+  readonly exitOnPairing: boolean
+}
+
+/** How an event ends `run`; undefined where it does not. */
+const endOf = (event: AgentEvent, { exitOnPairing, noRetry }: Ends): CommandFailed | undefined => {
+  switch (event.event) {
+    case "pairing.required":
+    case "pairing.superseded":
+      // What it may do now is enough to go on; only the device itself has to be approved before anything works.
+      return !exitOnPairing || event.connected === true || event.role !== undefined
+        ? undefined
+        : new CommandFailed({
+          exit: "pairing",
+          error: "PairingRequired",
+          problem: "this device has to be approved first (see above); then start this again"
+        })
+    case "waiting":
+      return noRetry ? failedBy(event.cause.error, failureText(event.cause)) : undefined
+    case "halted":
+      return noRetry ? failedBy(event.error.error, failureText(event.error)) : undefined
+    default:
+      return undefined
+  }
+}
+
+const failedBy = (error: string, problem: string) => new CommandFailed({ exit: exitOf(error), error, problem })
+
+/** Started by systemd as a unit that wants to be told. */
+const isNotified = Effect.map(
+  Effect.orDie(Config.option(Config.String("NOTIFY_SOCKET"))),
+  Option.exists((socket) => socket !== "")
+)
+
+const unsupervised: Supervision = { told: () => Effect.void, say: () => Effect.void }
+
+/** Loaded where somebody wants to be told. */
+const supervised = (readyFile: Option.Option<string>, notified: boolean) =>
+  Option.isNone(readyFile) && !notified
+    ? Effect.succeed(unsupervised)
+    : Effect.flatMap(Effect.promise(() => import("./Supervision.ts")), ({ start }) => start({ readyFile, notified }))
 
 const serve = Effect.fnUntraced(function*(options: ServeOptions) {
   const output = yield* Output
@@ -118,15 +196,22 @@ const serve = Effect.fnUntraced(function*(options: ServeOptions) {
     events.events,
     (event) => event.event === "gateway" && page !== undefined ? Stream.make(event, page) : Stream.succeed(event)
   )
-  yield* Effect.forkScoped(
-    Effect.ignoreCause(
-      Stream.runForEach(
-        told,
-        (event) => Effect.andThen(output.event(event), HeldReplies.toldTo(output, options.held, event))
-      ),
-      { log: "Error", message: "output ended" }
+  const notified = yield* isNotified
+  const supervision = yield* supervised(options.readyFile, notified)
+  const over = yield* Deferred.make<never, CommandFailed>()
+  const tell = (event: AgentEvent) =>
+    output.event(event).pipe(
+      Effect.andThen(HeldReplies.toldTo(output, options.held, event)),
+      Effect.andThen(supervision.told(event)),
+      Effect.andThen(Effect.suspend(() => {
+        const end = endOf(event, options.ends)
+        return end === undefined ? Effect.void : Effect.asVoid(Deferred.fail(over, end))
+      }))
     )
-  )
+  yield* Effect.forkScoped(Effect.ignoreCause(Stream.runForEach(told, tell), { log: "Error", message: "output ended" }))
+  if (!options.embedded && (options.reload || notified)) {
+    yield* reloads(options.again, supervision)
+  }
   // A person waits at a terminal, and at standard input (below) until it ends. An embedded gateway serves this program alone,
   // so it may be asked often.
   if (output.terminal || options.embedded) yield* supervisor.attend
@@ -188,9 +273,28 @@ const serve = Effect.fnUntraced(function*(options: ServeOptions) {
     : Effect.andThen(supervisor.attend, questions.attend)
   yield* Effect.forkScoped(Effect.scoped(Effect.andThen(attend, lines)))
   // Nobody is left to read what it does.
-  if (output.terminal || person) return yield* output.readerLeft
   const isDeaf = Effect.map(Deferred.isDone(ended), (over) => over || blocked > 0)
-  return yield* Effect.raceFirst(output.readerLeft, givenUp(supervisor, isDeaf))
+  const unheard = output.terminal || person ? Effect.never : givenUp(supervisor, isDeaf)
+  return yield* Effect.raceAllFirst([output.readerLeft, Deferred.await(over), unheard])
+})
+
+/** Connects anew with the present settings at each SIGHUP. Settings that are wrong change nothing. */
+const reloads = Effect.fnUntraced(function*(again: ServeOptions["again"], supervision: Supervision) {
+  const supervisor = yield* Supervisor
+  const onHangup = yield* OnHangup
+  const asked = yield* Queue.sliding<void>(1)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => onHangup(() => void Queue.offerUnsafe(asked, undefined))),
+    () => Effect.sync(() => onHangup(undefined))
+  )
+  const reload = again.pipe(
+    Effect.flatMap(({ gateway }) => supervisor.reconfigure(gateway)),
+    Effect.andThen(
+      Effect.andThen(Effect.logInfo("settings were read again"), supervision.say("settings were read again"))
+    ),
+    Effect.catch((error) => Effect.logError("the settings stay as they are", error))
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(asked), reload)))
 })
 
 /** Code units of one line: more than the runner accepts for any task. */

@@ -16,3 +16,12 @@ export const Serving = Context.Reference<Effect.Effect<void>>("effect-openclaw/c
 })
 
 export const serving = Effect.flatten(Serving)
+
+/**
+ * Says what SIGHUP does instead of ending the program; `undefined` takes that back. Never where the signal was ignored at the
+ * start.
+ */
+export const OnHangup = Context.Reference<(handler: (() => void) | undefined) => void>(
+  "effect-openclaw/cli/OnHangup",
+  { defaultValue: () => () => {} }
+)
