@@ -25,7 +25,9 @@ export const mcp = Command.make(
         const { version } = yield* Invocation
         const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
         const { serve, tools } = yield* load
-        return yield* serve(version).pipe(
+        const { start } = yield* Effect.promise(() => import("./StatusServing.ts"))
+        return yield* Effect.andThen(start("mcp", checked, gateway), serve(version)).pipe(
+          Effect.scoped,
           // The options of the server are ours, and no input of a person.
           Effect.catchTag("IllegalArgumentError", Effect.die),
           Effect.provide(
@@ -34,7 +36,7 @@ export const mcp = Command.make(
                 agent(checked, gateway, { embedded: false, commands, keepTasks: true, livesLong: true })
               ),
               Layer.provide(commands),
-              Layer.provide(ownIdentity(checked))
+              Layer.provideMerge(ownIdentity(checked))
             )
           )
         )

@@ -10,8 +10,9 @@ import { mcp } from "./Mcp.ts"
 import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
+import { status } from "./Status.ts"
 import { tasks } from "./Tasks.ts"
 
 export const program = root.pipe(
-  Command.withSubcommands([run, delegate, tasks, mcp, tools, devices, identity, gateway, replay])
+  Command.withSubcommands([run, status, delegate, tasks, mcp, tools, devices, identity, gateway, replay])
 )

@@ -15,6 +15,7 @@ import { taskAdvice } from "../advice/TaskAdvice.ts"
 import { AgentEvents, failure } from "../agent/AgentEvents.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import type { TaskRefused } from "../tasks/TaskError.ts"
@@ -30,6 +31,7 @@ import { now, Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
 import { record, root, session } from "./Root.ts"
 import { checkedFlag } from "./SettingFlag.ts"
+import type { Settings } from "./Settings.ts"
 import { OnHangup, serving } from "./Signals.ts"
 import { stored } from "./Stored.ts"
 import type { Supervision } from "./Supervision.ts"
@@ -76,7 +78,10 @@ export const run = Command.make(
           const tools = yield* toolsOf(toolsGiven)
           const kept = { embedded: false, commands, keepTasks: true, livesLong: true, held, record, tools }
           const work = serve({ ...options, embedded: false, questions: tools?.questions })
-          return yield* Effect.provide(work, agent(checked, gateway, kept))
+          return yield* Effect.provide(
+            Effect.andThen(status(checked, gateway), work),
+            agent(checked, gateway, kept)
+          )
         })
         const embedded = Effect.gen(function*() {
           const tools = yield* toolsOf(toolsGiven)
@@ -86,7 +91,10 @@ export const run = Command.make(
             checked.gatewayWith({ url: running.url, token: running.sharedToken })
           )
           return yield* Effect.provide(
-            serve({ ...options, embedded: true, questions: tools?.questions }),
+            Effect.andThen(
+              status(checked, gateway),
+              serve({ ...options, embedded: true, questions: tools?.questions })
+            ),
             agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record, tools })
           )
         })
@@ -116,6 +124,10 @@ const toolsOf = (given: ToolFlags) =>
   Option.isNone(given.tools) && given.allowTool.length === 0
     ? Effect.succeed(undefined)
     : Effect.flatMap(Effect.promise(() => import("./GivenTools.ts")), ({ read }) => read(given))
+
+/** Lets `status` ask this program. */
+const status = (checked: Settings, gateway: GatewaySettings) =>
+  Effect.flatMap(Effect.promise(() => import("./StatusServing.ts")), ({ start }) => start("run", checked, gateway))
 
 /** Loaded when there is no other gateway. */
 const embeddedGateway = Effect.promise(() => import("./EmbeddedGateway.ts"))

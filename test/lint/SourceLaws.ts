@@ -13,7 +13,8 @@ const rooms = [
   ["pairing", "tasks", "toolhost"],
   ["advice"],
   ["agent"],
-  ["recorder", "dialog", "devgateway", "doctor", "fleet"],
+  ["recorder", "dialog", "devgateway", "fleet", "status"],
+  ["doctor"],
   ["testing", "cli", "index.ts"]
 ]
 
@@ -35,7 +36,7 @@ const reserved: ReadonlyArray<readonly [imported: RegExp, importers: RegExp, why
   [/^\.\.\/|^effect-openclaw\b/, /^$/, "src imports itself by relative path, and nothing beside it"],
   [/^fleet\//, /^fleet\//, "a host imports it by its own subpath"],
   [/^ws$/, /^link\/TransportWs\.ts$|^devgateway\//, "ask for Transport"],
-  [/^@effect\/platform-node\//, /^(cli|devgateway|dialog)\//, "only these know the platform"],
+  [/^@effect\/platform-node\//, /^(cli|devgateway|dialog|status)\//, "only these know the platform"],
   [/^effect\/cli\//, /^cli\//, "only commands know the command line"],
   [/^effect\/testing\/(?!TestClock$)/, /^testing\//, "it is for tests"],
   [/^effect\/testing\/TestClock$/, /^(testing|recorder)\//, "it is for tests and replays"],
