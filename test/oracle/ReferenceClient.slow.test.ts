@@ -56,7 +56,7 @@ const referenceText = (proof: "v2" | "v3", { auth, client, device, role, scopes 
     role,
     scopes: [...scopes],
     signedAtMs: device.signedAt,
-    token: auth?.token ?? null,
+    token: auth?.token ?? auth?.bootstrapToken ?? null,
     nonce: device.nonce ?? ""
   }
   return proof === "v2"
