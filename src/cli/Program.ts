@@ -4,6 +4,7 @@
 import * as Command from "effect/cli/Command"
 import { delegate } from "./Delegate.ts"
 import { devices, tools } from "./Devices.ts"
+import { doctor } from "./Doctor.ts"
 import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
 import { mcp } from "./Mcp.ts"
@@ -14,5 +15,5 @@ import { status } from "./Status.ts"
 import { tasks } from "./Tasks.ts"
 
 export const program = root.pipe(
-  Command.withSubcommands([run, status, delegate, tasks, mcp, tools, devices, identity, gateway, replay])
+  Command.withSubcommands([run, status, doctor, delegate, tasks, mcp, tools, devices, identity, gateway, replay])
 )

@@ -22,18 +22,21 @@ const reach: Readonly<Record<string, string>> = {
   toolhost: "protocol broadcast settings storage identity link handshake connection",
   advice: "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost",
   agent: "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice",
+  status: "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent",
   recorder:
-    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent",
+    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent status",
   dialog:
-    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent dialog/app",
+    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent status dialog/app",
   "dialog/app": "protocol",
-  doctor: "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent",
-  fleet: "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent",
+  doctor:
+    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent status",
+  fleet:
+    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent status",
   devgateway: "",
   testing:
-    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent recorder devgateway doctor",
+    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent status recorder devgateway doctor",
   cli:
-    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent recorder devgateway doctor dialog dialog/app"
+    "protocol broadcast settings storage identity link handshake connection pairing tasks toolhost advice agent status recorder devgateway doctor dialog dialog/app"
 }
 const roomNames = Object.keys(reach)
 

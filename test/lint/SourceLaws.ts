@@ -13,8 +13,8 @@ const rooms = [
   ["pairing", "tasks", "toolhost"],
   ["advice"],
   ["agent"],
-  ["recorder", "dialog", "devgateway", "fleet", "status"],
-  ["doctor"],
+  ["status"],
+  ["recorder", "dialog", "devgateway", "doctor", "fleet"],
   ["testing", "cli", "index.ts"]
 ]
 

@@ -1,0 +1,131 @@
+/**
+ * What `doctor` does, apart from the command so that the other commands start without it.
+ */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import process from "node:process"
+import type { Approval } from "../connection/ConnectionStatus.ts"
+import type { Examination, Subject } from "../doctor/Doctor.ts"
+import * as Doctor from "../doctor/Doctor.ts"
+import type { Paint } from "../doctor/DoctorReport.ts"
+import { mendsOf, toJson, toLines } from "../doctor/DoctorReport.ts"
+import * as Mending from "../doctor/Mending.ts"
+import { diagnose } from "../doctor/Order.ts"
+import { SettingsInvalid } from "../handshake/GatewayConfig.ts"
+import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
+import { ApproveCommands } from "../pairing/ApproveCommand.ts"
+import { chosenGateway } from "./AgentLayer.ts"
+import { exitOf } from "./CommandError.ts"
+import { exitCodes } from "./ExitCode.ts"
+import { Invocation, Processes } from "./Invocation.ts"
+import type { Output } from "./Output.ts"
+import { now } from "./Output.ts"
+import * as OwnIdentity from "./OwnIdentity.ts"
+import * as Settings from "./Settings.ts"
+
+export interface Flags {
+  readonly verbose: boolean
+  readonly fix: boolean
+  readonly bundle: Option.Option<string>
+  readonly recording: Option.Option<string>
+}
+
+/** Tells what was found, and gives the exit status. */
+export const examine = Effect.fnUntraced(function*(root: Settings.Flags, output: Output["Service"], flags: Flags) {
+  const invocation = yield* Invocation
+  const host: Doctor.Host = { nodejs: process.version, processes: yield* Processes }
+  const settings = yield* Effect.result(Settings.read(root, invocation))
+  const subject = Result.isSuccess(settings) ? yield* subjectOf(settings.success) : undefined
+  const look = subject === undefined
+    ? Effect.suspend(() =>
+      Doctor.withoutSettings(
+        Result.isFailure(settings) && settings.failure._tag !== "ConfigError" ? settings.failure : unreadable,
+        host
+      )
+    )
+    : Doctor.run(subject, host)
+  const first = yield* look
+  const mended = flags.fix ? yield* Mending.apply(mendsOf(first.results)) : []
+  const examination = mended.length === 0 ? first : yield* look
+  const about = { program: invocation.version, nodejs: process.version, at: yield* now, mended }
+  const report = toJson(examination, about)
+  if (Option.isSome(flags.bundle)) {
+    const { write } = yield* Effect.promise(() => import("./DoctorBundle.ts"))
+    yield* write(flags.bundle.value, {
+      report,
+      subject,
+      checked: Result.isSuccess(settings) ? settings.success : undefined,
+      recording: flags.recording
+    })
+  }
+  if (output.json) yield* output.line(JSON.stringify(report))
+  else {
+    const paint = yield* painter(output)
+    for (const text of toLines(examination, about, { paint, verbose: flags.verbose })) {
+      yield* output.line(text)
+    }
+  }
+  return exitOfExamination(examination)
+})
+
+/** The status of the root cause; 1 after warnings alone. */
+const exitOfExamination = ({ results }: Examination): number => {
+  const { root, worst } = diagnose(results)
+  if (worst === "ok" || root === undefined) return 0
+  if (worst === "warn") return exitCodes.failed
+  const error = root.finding.error?.error
+  return error !== undefined && ofGateway.has(root.id) ? exitCodes[exitOf(error)] : exitCodes.settings
+}
+
+/** Checks whose failure has the exit status of a connection. */
+const ofGateway: ReadonlySet<string> = new Set([
+  "proxy",
+  "dns",
+  "dial",
+  "tls",
+  "certificate",
+  "front-door",
+  "challenge",
+  "ready",
+  "protocol",
+  "client",
+  "origin",
+  "credential",
+  "proof",
+  "pairing",
+  "session",
+  "scopes"
+])
+
+/** Colour on a terminal only, and not where nobody wants it. */
+const painter = Effect.fnUntraced(function*({ terminal }: Output["Service"]) {
+  const noColor = yield* Effect.orDie(Config.option(Config.String("NO_COLOR")))
+  const paint: Paint = (status, text) =>
+    terminal && Option.isNone(noColor) ? `\u001b[${colours[status]}m${text}\u001b[0m` : text
+  return paint
+})
+
+const colours = { ok: 32, warn: 33, fail: 31, skipped: 2, unknown: 2, dim: 2 } as const
+
+const subjectOf = Effect.fnUntraced(function*(checked: Settings.Settings) {
+  const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
+  const { approve, list } = yield* Effect.provide(ApproveCommands, commands)
+  const passphrase = yield* Effect.result(IdentitySecrets.passphrase)
+  return {
+    files: checked.files,
+    identityPath: checked.identityPath,
+    configured: Effect.andThen(Effect.fromResult(passphrase), OwnIdentity.fromSeed),
+    passphrase: Result.isSuccess(passphrase) ? Option.getOrUndefined(passphrase.success) : undefined,
+    gateway,
+    urlGiven: checked.urlGiven,
+    warnings: checked.warnings,
+    approve: ({ requestId }: Approval) => (requestId === undefined ? list : approve(requestId)).text
+  } satisfies Subject
+})
+
+/** A `ConfigError` says itself which setting cannot be read. */
+const unreadable = new SettingsInvalid({
+  problems: [{ setting: "settings", problem: "the environment cannot be read" }]
+})
