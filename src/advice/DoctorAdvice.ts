@@ -2,6 +2,7 @@
  * Advice on what `doctor` finds and no error says: weaknesses, and things that a start would pass over.
  */
 import type { Entry } from "./Entry.ts"
+import { certificateEnd } from "./LinkAdvice.ts"
 import * as NextStep from "./NextStep.ts"
 
 const goesOn = "The program works all the same."
@@ -25,7 +26,7 @@ export const doctorAdvice = {
     problem: "The gateway's certificate ends soon.",
     owner: "gateway host",
     action: "Renew it in time; where it is pinned, add the pin of the next one before that.",
-    command: "openssl x509 -noout -enddate -in <certificate of the gateway>",
+    command: certificateEnd,
     next: "The gateway is refused from the day on which it ends, unless its key is pinned."
   },
   SettingSuspicious: {

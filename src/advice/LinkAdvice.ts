@@ -14,6 +14,9 @@ const linkEnded: Entry = {
   next: NextStep.retries
 }
 
+/** Shows until when a certificate is valid. */
+export const certificateEnd = "openssl x509 -noout -enddate -in <certificate of the gateway>"
+
 export const linkAdvice = {
   LinkError: {
     Unreachable: {
@@ -220,7 +223,7 @@ export const linkAdvice = {
       problem: "The gateway's certificate has expired.",
       owner: "gateway host",
       action: "Renew the certificate on the gateway host; and look whether this machine's clock is right.",
-      command: "openssl x509 -noout -enddate -in <certificate of the gateway>",
+      command: certificateEnd,
       next: NextStep.retries
     },
     NotYetValid: {

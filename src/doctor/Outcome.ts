@@ -125,7 +125,7 @@ export const ofStatus = (
         at: "pairing",
         finding: {
           status: "fail",
-          what: `the gateway wants a person to approve this device (${approval.reason}, request ${
+          what: `this device waits for a person's approval (${approval.reason}, request ${
             approval.requestId ?? "unknown"
           })`,
           error: { error: "PairingRequired", reason: approval.reason },

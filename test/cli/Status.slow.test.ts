@@ -98,7 +98,7 @@ describe("status", () => {
       const { requestId } = yield* running.nextEvent("pairing.required")
       const watch = yield* Cli.start(["status", "--watch", "--json"], { stateDir })
       const scripted = Shell.finished(`until $CLI status >/dev/null; do :; done`, { stateDir })
-      yield* Cli.finished(["devices", "approve", String(requestId)], { stateDir })
+      yield* Cli.finished(["devices", "approve", String(requestId), "--yes"], { stateDir })
       yield* running.nextEvent("connected")
       yield* scripted
       yield* running.signal("SIGTERM")

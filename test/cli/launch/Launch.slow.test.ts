@@ -123,9 +123,9 @@ describe.concurrent("the installed program", () => {
   const away = ["--gateway-url", "ws://127.0.0.1:1", "--json"]
   for (
     const [name, words, until, most] of [
-      ["tasks list", ["tasks", "list"], undefined, 400],
-      ["delegate", ["delegate", "water the plants", ...away], undefined, 400],
-      ["run", ["run", "--no-page", ...away], "waiting", 400]
+      ["tasks list", ["tasks", "list"], undefined, 420],
+      ["delegate", ["delegate", "water the plants", ...away], undefined, 420],
+      ["run", ["run", "--no-page", ...away], "waiting", 440]
     ] as const
   ) {
     it.live(`${name} loads no page, no gateway, no recorder, no AI and no other signer`, () =>
