@@ -186,7 +186,7 @@ const openIdentity = (
     onSuccess: (found) =>
       Option.isSome(found)
         ? Effect.succeed(IdentityChecks.ofSettings(found.value))
-        : IdentityChecks.open(identityPath ?? "", passphrase)
+        : quietly(IdentityChecks.open(identityPath ?? "", passphrase))
   })
 
 const tokensOf = ({ files }: Subject) =>

@@ -7,6 +7,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import type { X509Certificate } from "node:crypto"
 import type * as Http from "node:http"
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
@@ -50,17 +51,16 @@ export const get = Effect.fn("GatewayProbe.get")(function*(target: Target, path:
   const handles = yield* LinkSocket.makeHandles
   const startedAt = clock.monotonicTimeNanosUnsafe()
   const socket = yield* Connection.open(target, { contextFor: LinkSocket.makeContexts() }, handles)
-  const certificate = certificateOf(socket)
+  const certificate = handles.certificate === undefined
+    ? undefined
+    : certificateOf(handles.certificate, socket instanceof TLSSocket ? socket.getProtocol() : null)
   const { request } = yield* Effect.promise(() => import("node:http"))
   const { body, status } = yield* ask(request, socket, target, path)
   const elapsedMs = Math.round(Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1_000_000)
   return { status, body: field(body, { secrets: secretsOf(target) }), certificate, elapsedMs } satisfies Answer
 }, Effect.scoped) satisfies (target: Target, path: string) => Effect.Effect<Answer, DialError | FileNotGiven>
 
-const certificateOf = (socket: Socket): Certificate | undefined => {
-  if (!(socket instanceof TLSSocket)) return undefined
-  const own = socket.getPeerX509Certificate()
-  if (own === undefined) return undefined
+const certificateOf = (own: X509Certificate, protocol: string | null): Certificate => {
   let chainLength = 1
   for (let above = own.issuerCertificate; above !== undefined && chainLength < longestChain;) {
     chainLength++
@@ -71,7 +71,7 @@ const certificateOf = (socket: Socket): Certificate | undefined => {
     issuer: field(own.issuer.replaceAll("\n", ", ")),
     validFromMs: Date.parse(own.validFrom),
     validToMs: Date.parse(own.validTo),
-    protocol: field(socket.getProtocol() ?? ""),
+    protocol: field(protocol ?? ""),
     chainLength
   }
 }

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
-import { createHash } from "node:crypto"
+import { createHash, type X509Certificate } from "node:crypto"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { field } from "../protocol/OutsideText.ts"
@@ -21,6 +21,8 @@ export interface Handles {
   readonly all: Set<{ readonly destroy: () => unknown }>
   /** What comes before: an open link says goodbye. */
   farewell: Effect.Effect<void>
+  /** The certificate that the gateway showed. Nodejs gives it once. */
+  certificate?: X509Certificate
 }
 
 export const makeHandles: Effect.Effect<Handles, never, Scope.Scope> = Effect.acquireRelease(
@@ -95,7 +97,9 @@ export const secured = (
     handles.all.add(secure)
     secure.on("error", (cause) => resume(Effect.fail(unreachable("tls", cause))))
     secure.once("secureConnect", () => {
-      const problem = problemOf(secure, `${url.hostname}:${portOf(url)}`, trust)
+      const certificate = secure.getPeerX509Certificate()
+      if (certificate !== undefined) handles.certificate = certificate
+      const problem = problemOf(secure, certificate, `${url.hostname}:${portOf(url)}`, trust)
       if (problem === undefined) return resume(Effect.succeed(secure))
       secure.destroy()
       resume(Effect.fail(problem))
@@ -104,10 +108,10 @@ export const secured = (
 
 const problemOf = (
   socket: Tls.TLSSocket,
+  certificate: X509Certificate | undefined,
   host: string,
   { mode, pins }: TlsTrust
 ): LinkError | TlsPinMismatch | TlsUntrusted | undefined => {
-  const certificate = socket.getPeerX509Certificate()
   if (certificate === undefined) return unreachable("tls", undefined)
   const hashes = {
     certificate: sha256(certificate.raw),

@@ -41,7 +41,11 @@ const reserved: ReadonlyArray<readonly [imported: RegExp, importers: RegExp, why
   [/^effect\/testing\/(?!TestClock$)/, /^testing\//, "it is for tests"],
   [/^effect\/testing\/TestClock$/, /^(testing|recorder)\//, "it is for tests and replays"],
   [/^@noble\//, /^identity\//, "ask for Signer"],
-  [/^node:crypto$/, /^((identity|devgateway|cli)\/|link\/LinkSocket|handshake\/GatewayEnvironment)/, "ask for Signer"],
+  [
+    /^node:crypto$/,
+    /^((identity|devgateway|cli)\/|link\/(LinkSocket|GatewayProbe)|handshake\/GatewayEnvironment)/,
+    "ask for Signer"
+  ],
   [/^node:(https?|net|tls)$/, /^(link|cli|devgateway|dialog)\//, "ask for Transport"],
   [/^node:fs(\/promises)?$/, /^dialog\/app\/Build\.ts$|^cli\/launch\//, "F08: ask for FileSystem"],
   [/^node:(?!(crypto|https?|net|tls|fs(\/promises)?)$)/, /^(cli|devgateway|dialog)\//, "ask for Path, Stdio, Config"]
