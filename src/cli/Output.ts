@@ -80,7 +80,8 @@ interface Screen {
 const make = Effect.fnUntraced(function*(json: boolean) {
   const stdio = yield* Stdio.Stdio
   const kind = yield* Effect.orDie(Config.option(Config.String("TERM")))
-  const noColor = yield* Effect.orDie(Config.option(Config.String("NO_COLOR")))
+  const noColor = isSet(yield* Effect.orDie(Config.option(Config.String("NO_COLOR"))))
+  const forced = isForced(yield* Effect.orDie(Config.option(Config.String("FORCE_COLOR"))))
   const lost = yield* Deferred.make<never, CommandFailed>()
   const readerLeft = yield* Deferred.make<void>()
   const onLost = (error: PlatformError) => {
@@ -91,10 +92,11 @@ const make = Effect.fnUntraced(function*(json: boolean) {
   }
   const screen = (isTerminal: boolean, sink: () => ReturnType<typeof stdio.stdout>): Screen => {
     // A dumb terminal prints what would move the cursor.
-    const terminal = !json && isTerminal && Option.getOrUndefined(kind) !== "dumb"
+    const isDumb = Option.getOrUndefined(kind) === "dumb"
+    const terminal = !json && isTerminal && !isDumb
     return {
       terminal,
-      style: terminal && Option.isNone(noColor) ? colored : plain,
+      style: (terminal || (forced && !json && !isDumb)) && !noColor ? colored : plain,
       write: (text) => Effect.ignore(Stream.run(Stream.succeed(text), sink()))
     }
   }
@@ -161,6 +163,12 @@ const make = Effect.fnUntraced(function*(json: boolean) {
       })
   })
 })
+
+/** As no-color.org has it: empty counts as not set. */
+const isSet = (found: Option.Option<string>): boolean => Option.getOrElse(found, () => "") !== ""
+
+const isForced = (found: Option.Option<string>): boolean =>
+  !["", "0", "false"].includes(Option.getOrElse(found, () => "").toLowerCase())
 
 const outputLost = (code: string | undefined) =>
   new CommandFailed({

@@ -32,7 +32,7 @@ const nearest = (name: string, known: ReadonlyArray<string>): string =>
   known.reduce((best, each) => distance(name, each) < distance(name, best) ? each : best, known[0] ?? name)
 
 /** How many characters have to be added, removed or replaced (Levenshtein). */
-const distance = (from: string, to: string): number => {
+export const distance = (from: string, to: string): number => {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)
   for (const [index, character] of [...from].entries()) {
     const next = [index + 1]

@@ -294,6 +294,26 @@ describe("Output", () => {
       assert.strictEqual(noColor.out, "stopped\n")
     }))
 
+  it.effect("NO_COLOR wins over FORCE_COLOR, which colours what is no terminal; an empty one, 0 and false say nothing", () =>
+    Effect.gen(function*() {
+      const shown = (json: boolean, terminal: boolean, env: Readonly<Record<string, string>>) =>
+        Effect.map(
+          written({ json, terminal, env }, (output) => output.event(stopped)),
+          ({ out }) => out.includes(escape)
+        )
+      for (
+        const [json, terminal, env, colored] of [
+          [false, false, { FORCE_COLOR: "1" }, true],
+          [false, false, { FORCE_COLOR: "0" }, false],
+          [false, false, { FORCE_COLOR: "false" }, false],
+          [false, false, { FORCE_COLOR: "1", NO_COLOR: "1" }, false],
+          [false, false, { FORCE_COLOR: "1", TERM: "dumb" }, false],
+          [true, true, { FORCE_COLOR: "1" }, false],
+          [false, true, { NO_COLOR: "" }, true]
+        ] as const
+      ) assert.strictEqual(yield* shown(json, terminal, env), colored, JSON.stringify(env))
+    }))
+
   it.effect("the live line is never wrapped, as a wrapped one could not be taken back; a dumb terminal has none", () =>
     Effect.gen(function*() {
       const narrow = Terminal.make({
