@@ -22,6 +22,11 @@ export const deviceTable = {
     default: "false",
     about: "store nothing: device tokens and open tasks end with the process, and the key has to be configured"
   }),
+  settings: setting(path("a file only you may read"), {
+    variable: "OPENCLAW_DEVICE_SETTINGS",
+    otherwise: "settings.json in the platform's place for settings",
+    about: "the settings file, which `init` writes"
+  }),
   sessionKey: setting(anyText("a session key of the gateway"), {
     variable: "OPENCLAW_CHAT_SESSION_KEY",
     flag: "session",

@@ -11,9 +11,24 @@ import { mcp } from "./Mcp.ts"
 import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
+import { init, settings } from "./Setup.ts"
 import { status } from "./Status.ts"
 import { tasks } from "./Tasks.ts"
 
 export const program = root.pipe(
-  Command.withSubcommands([run, status, doctor, delegate, tasks, mcp, tools, devices, identity, gateway, replay])
+  Command.withSubcommands([
+    init,
+    run,
+    status,
+    doctor,
+    delegate,
+    tasks,
+    mcp,
+    tools,
+    devices,
+    identity,
+    settings,
+    gateway,
+    replay
+  ])
 )

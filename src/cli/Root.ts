@@ -15,6 +15,7 @@ import * as Logs from "./Logs.ts"
 import { Output } from "./Output.ts"
 import { settingFlag, switchFlag } from "./SettingFlag.ts"
 import type { Flags } from "./Settings.ts"
+import * as SettingsFile from "./SettingsFile.ts"
 
 export const root = Command.make("openclaw-device").pipe(
   Command.withSharedFlags({
@@ -60,7 +61,9 @@ const telemetry = Layer.unwrap(Effect.gen(function*() {
 
 /** Runs a command with the shared flags, and with the output that they choose. */
 export const onRoot = <E extends CommandFailed | Told, R>(
-  body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>
+  body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>,
+  /** `init` alone does not read the settings file, which it may replace. */
+  options: { readonly readsFile: boolean } = { readsFile: true }
 ) =>
   Effect.gen(function*() {
     const { gatewayUrl, json, logFormat, noState, stateDir } = yield* root
@@ -69,6 +72,7 @@ export const onRoot = <E extends CommandFailed | Told, R>(
         Effect.andThen(Effect.raceFirst(body({ gatewayUrl, stateDir, noState }, output), output.lost), output.delivered)
       ),
       Effect.provide(telemetry),
+      Effect.provide(options.readsFile ? SettingsFile.layer(gatewayUrl) : SettingsFile.layerNone),
       Effect.mapError(orSettings),
       Effect.provide(Layer.provideMerge(Logs.layer(logFormat), Output.layer(json)))
     )

@@ -28,7 +28,8 @@ export const unknownVariables = Effect.fn("UnknownVariable.unknownVariables")(fu
   return unknown
 })
 
-const nearest = (name: string, known: ReadonlyArray<string>): string =>
+/** The known name that differs least. */
+export const nearest = (name: string, known: ReadonlyArray<string>): string =>
   known.reduce((best, each) => distance(name, each) < distance(name, best) ? each : best, known[0] ?? name)
 
 /** How many characters have to be added, removed or replaced (Levenshtein). */

@@ -114,9 +114,11 @@ export const reserved = (
   )
 }
 
-const directoryName = "effect-openclaw"
+/** The name of the directory of this program in the places of a platform. */
+export const directoryName = "effect-openclaw"
 
-const conventionOf = (platform: string): "macos" | "windows" | "xdg" =>
+/** Whose convention for places holds on a platform, by Node.js's name of it. */
+export const conventionOf = (platform: string): "macos" | "windows" | "xdg" =>
   platform === "darwin" || platform === "ios"
     ? "macos"
     : platform === "win32" || platform === "cygwin"
