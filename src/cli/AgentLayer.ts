@@ -168,7 +168,12 @@ const withTools =
       Effect.map(
         Effect.promise(() => import("../agent/ToolAgent.ts")),
         ({ over }) =>
-          over(agent, tools.toolkit, tools.handlers, { reminderInterval, reminders, questions: tools.questions })
+          over(agent, tools.toolkit, tools.handlers, {
+            reminderInterval,
+            reminders,
+            questions: tools.questions,
+            sources: tools.sources
+          })
       )
     )
 

@@ -121,7 +121,7 @@ const settingsAgain = Effect.fnUntraced(function*(session: Option.Option<string>
 
 /** Loaded when there are tools. */
 const toolsOf = (given: ToolFlags) =>
-  Option.isNone(given.tools) && given.allowTool.length === 0
+  Option.isNone(given.tools) && [given.allowTool, given.mcpServer, given.mcpEnv].every(({ length }) => length === 0)
     ? Effect.succeed(undefined)
     : Effect.flatMap(Effect.promise(() => import("./GivenTools.ts")), ({ read }) => read(given))
 

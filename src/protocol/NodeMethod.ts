@@ -111,8 +111,10 @@ export const nodePairReject = decision("reject")
  */
 export const nodePairRemove = method("node.pair.remove", Schema.Struct({ nodeId: Schema.String }), Schema.Unknown)
 
-/** One part of what a tool gives. */
-export const ToolContent = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })
+/** One part of what a tool gives: `text`, or a part of another type as MCP has it, such as an image with `data` and `mimeType`. */
+export const ToolContent = Schema.StructWithRest(Schema.Struct({ type: Schema.String }), [
+  Schema.Record(Schema.String, Schema.Unknown)
+])
 
 /** What a tool gives, as MCP has it. `isError`: the model is told what went wrong and may call again. */
 export const ToolOutput = Schema.Struct({

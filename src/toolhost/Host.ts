@@ -34,6 +34,8 @@ import * as PublishStep from "./PublishStep.ts"
 import type { Approve } from "./ToolApproval.ts"
 import type { Handlers } from "./ToolCall.ts"
 import * as ToolCall from "./ToolCall.ts"
+import type { Catalogue, Offer, ToolSource } from "./ToolSource.ts"
+import { merged } from "./ToolSource.ts"
 
 /** How a host serves its tools. */
 export interface Options extends Partial<Bounds> {
@@ -44,7 +46,12 @@ export interface Options extends Partial<Bounds> {
    * at once would get a new request with every ask: give the first session of the operator here.
    */
   readonly after?: Effect.Effect<unknown>
+  /** Tools from elsewhere, beside those of the toolkit. The node connects when each has told its first tools, or after 30 seconds. */
+  readonly sources?: ReadonlyArray<ToolSource>
 }
+
+/** How long a connection waits for the tools of sources. */
+const sourcesWithin = "30 seconds"
 
 /** 32 at once, 128 that wait, 1 MiB of arguments, 2 MiB of result. */
 export const defaultBounds: Bounds = {
@@ -65,7 +72,11 @@ export const broken: Handlers = {
 export interface Host {
   readonly clock: Clock.Clock
   readonly scope: Scope.Scope
-  readonly descriptors: ReadonlyArray<ToolDescriptor>
+  /** Those of the toolkit. */
+  readonly own: ReadonlyArray<ToolDescriptor>
+  /** What each source offers, in the order of the sources. */
+  readonly offers: Array<Offer>
+  catalogue: Catalogue
   readonly bounds: Bounds
   readonly approve: Approve
   readonly changes: Broadcast.Broadcast<ToolHostStatus>
@@ -117,7 +128,12 @@ const perform = (self: Host, action: InvocationStep.Action): Effect.Effect<void>
 }
 
 const runCall = (self: Host, call: Call): Effect.Effect<void> =>
-  Effect.suspend(() => ToolCall.run(self.handlers, call, self.approve)).pipe(
+  Effect.suspend(() => {
+    const remote = self.catalogue.remote.get(call.tool)
+    return remote === undefined
+      ? ToolCall.run(self.handlers, call, self.approve)
+      : ToolCall.runRemote(remote, call, self.approve)
+  }).pipe(
     Effect.timeoutOption(Duration.millis(Math.max(0, call.endsAtMs - nowMs(self)))),
     Effect.map(Option.match({
       onNone: () => ({ result: InvocationStep.refusals.late as CallResult, length: 0 }),
@@ -235,12 +251,13 @@ const publishing = Effect.fnUntraced(function*(self: Host, { news, session }: Se
       case "Publish": {
         yield* Effect.timeoutOption(news.await, Duration.millis(decision.afterMs))
         news.closeUnsafe()
-        const answered = yield* Effect.result(session.call(NodeMethod.publishTools, { tools: self.descriptors }))
+        const { descriptors } = self.catalogue
+        const answered = yield* Effect.result(session.call(NodeMethod.publishTools, { tools: descriptors }))
         decision = decide(
           self,
           Result.isFailure(answered) ? { _tag: "Failed", error: answered.failure } : {
             _tag: "Taken",
-            offered: self.descriptors.length,
+            offered: descriptors.length,
             tools: answered.success.tools.map(({ name }) => name)
           }
         )
@@ -313,10 +330,36 @@ const connect = Effect.fnUntraced(function*(self: Host, after: Effect.Effect<unk
   yield* Stream.runForEach(supervisor.changes, (status) => follow(self, status))
 })
 
+/** Publishes the tools of a source as they change. Gives what is done when the first are known, or never will be. */
+const adopting = Effect.fnUntraced(function*(self: Host, { name, tools }: ToolSource, index: number) {
+  const known = yield* Deferred.make<void>()
+  yield* tools.pipe(
+    Stream.runForEach((offered) =>
+      Effect.andThen(adopt(self, { source: name, tools: offered }, index), Deferred.succeed(known, undefined))
+    ),
+    Effect.ignoreCause({ log: "Error", message: "the tools of a source are no longer followed" }),
+    Effect.ensuring(Deferred.succeed(known, undefined)),
+    Effect.forkScoped
+  )
+  return Deferred.await(known)
+})
+
+const adopt = (self: Host, offer: Offer, index: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    self.offers[index] = offer
+    self.catalogue = merged(self.own, self.offers)
+    self.link?.news.openUnsafe()
+    return Effect.forEach(
+      self.catalogue.leftOut.filter(({ source }) => source === offer.source),
+      (left) => Effect.annotateLogs(Effect.logWarning("a tool of a source is not published"), left),
+      { discard: true }
+    )
+  })
+
 /** Starts a host, which ends with the scope. Its handlers may be up or not. */
 export const start = Effect.fnUntraced(function*(
-  descriptors: ReadonlyArray<ToolDescriptor>,
-  { after = Effect.void, approve = () => Effect.succeed(false), ...given }: Options,
+  own: ReadonlyArray<ToolDescriptor>,
+  { after = Effect.void, approve = () => Effect.succeed(false), sources = [], ...given }: Options,
   handlers: Handlers | undefined
 ) {
   const scope = yield* Scope.Scope
@@ -324,7 +367,9 @@ export const start = Effect.fnUntraced(function*(
   const self: Host = {
     clock: yield* Clock.Clock,
     scope,
-    descriptors,
+    own,
+    offers: sources.map(({ name }) => ({ source: name, tools: [] })),
+    catalogue: merged(own, []),
     bounds,
     approve,
     changes: Broadcast.make({ snapshot: () => [self.memory.status] }),
@@ -345,8 +390,11 @@ export const start = Effect.fnUntraced(function*(
       self.connection.end()
     })
   )
+  const known = yield* Effect.forEach(sources, (source, index) => adopting(self, source, index))
+  const first = Effect.timeoutOption(Effect.all(known, { concurrency: "unbounded", discard: true }), sourcesWithin)
+  const ready = sources.length === 0 ? after : Effect.andThen(first, after)
   yield* Effect.forkScoped(
-    Effect.tapDefect(connect(self, after), (defect) => Effect.logError("the tool host died", defect))
+    Effect.tapDefect(connect(self, ready), (defect) => Effect.logError("the tool host died", defect))
   )
   return self
 })

@@ -20,6 +20,7 @@ import * as Monotonic from "../handshake/Monotonic.ts"
 import type { ToolOutput } from "../protocol/NodeMethod.ts"
 import type { Call } from "./InvocationStep.ts"
 import type { Approve, Verdict } from "./ToolApproval.ts"
+import type { SourceTool } from "./ToolSource.ts"
 
 /** A toolkit whose handlers are up, as this module uses it. */
 export interface Handlers {
@@ -59,18 +60,28 @@ const isMarked = (tool: Tool.Any): boolean =>
 const verdictOn = Effect.fnUntraced(
   function*(
     tool: Tool.Any,
-    { arguments: given, endsAtMs, idempotencyKey, sessionKey }: Call,
+    call: Call,
     approve: Approve
   ): Effect.fn.Return<Verdict, unknown> {
+    const { arguments: given, idempotencyKey } = call
     const { needsApproval } = tool
     const isAsked = isMarked(tool) || needsApproval === true
       || (typeof needsApproval === "function" && (yield* asksByItself(tool, needsApproval, given, idempotencyKey)))
-    if (!isAsked) return true
     const title = Context.getOrUndefined(tool.annotations, Tool.Title)
-    const endsInMs = endsAtMs - Monotonic.nowMs(yield* Clock.Clock)
-    return yield* approve({ tool: tool.name, title, arguments: given, sessionKey, endsInMs })
+    return !isAsked || (yield* ask(tool.name, title, call, approve))
   }
 )
+
+const ask = (
+  tool: string,
+  title: string | undefined,
+  { arguments: given, endsAtMs, sessionKey }: Call,
+  approve: Approve
+): Effect.Effect<Verdict> =>
+  Effect.flatMap(
+    Clock.Clock,
+    (clock) => approve({ tool, title, arguments: given, sessionKey, endsInMs: endsAtMs - Monotonic.nowMs(clock) })
+  )
 
 /** Arguments that cannot be decoded are refused later, whoever has to be asked. */
 const asksByItself = (
@@ -98,12 +109,29 @@ export const run = (handlers: Handlers, call: Call, approve: Approve): Effect.Ef
     verdict === true
       ? handle(handlers, tool, call)
       : Effect.succeed(failed(refusalText(tool.name, verdict)))).pipe(
-      Effect.catchCause((cause) => reported(tool, cause)),
+      Effect.catchCause((cause) => reported(tool.name, cause)),
       Effect.provideContext(handlers.context),
       // effect/ai writes the arguments into the span of whoever calls.
       Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
     )
 }
+
+/** Calls a tool of a source, which checks the arguments itself. Fails never, and is interrupted with it. */
+export const runRemote = (tool: SourceTool, call: Call, approve: Approve): Effect.Effect<ToolOutput> =>
+  Effect.flatMap(
+    tool.isMarked ? ask(call.tool, tool.title, call, approve) : Effect.succeed<Verdict>(true),
+    (verdict) =>
+      verdict === true
+        ? Effect.catchTag(
+          tool.call(call.arguments),
+          "SourceFailed",
+          ({ message }) => Effect.succeed(failed(message))
+        )
+        : Effect.succeed(failed(refusalText(call.tool, verdict)))
+  ).pipe(
+    Effect.catchCause((cause) => reported(call.tool, cause)),
+    Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
+  )
 
 const handle = (handlers: Handlers, tool: Tool.Any, { arguments: given, idempotencyKey }: Call) =>
   handlers.handle(tool.name, given, idempotencyKey).pipe(
@@ -146,7 +174,7 @@ const failureText = (tool: Tool.Any, error: unknown): Effect.Effect<string, unkn
     )
 
 /** A failure may hold arguments or a result, as those of effect/ai do; a defect is what the program itself says. */
-const reported = ({ name }: Tool.Any, cause: Cause.Cause<unknown>): Effect.Effect<ToolOutput> => {
+const reported = (name: string, cause: Cause.Cause<unknown>): Effect.Effect<ToolOutput> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
   const dies = Cause.fromReasons(cause.reasons.filter(Cause.isDieReason))
   const log = dies.reasons.length > 0

@@ -48,16 +48,28 @@ const descriptorOf = (tool: Tool.Any): Result.Result<ToolDescriptor, string> => 
     return Result.fail("a name begins with a letter and has at most 64 letters, digits, '_' and '-'")
   }
   const description = Tool.getDescription(tool)?.trim()
-  return Result.map(parametersOf(tool), (parameters) => ({
-    pluginId: "node-mcp",
-    name: tool.name,
-    // A model finds a tool by the words of its name and description.
-    description: cut(description === undefined || description === "" ? tool.name : description, descriptionLength),
-    parameters,
-    command: toolCommand,
-    mcp: { server, tool: tool.name }
-  }))
+  return Result.map(parametersOf(tool), (parameters) =>
+    descriptorFor(
+      tool.name,
+      // A model finds a tool by the words of its name and description.
+      cut(description === undefined || description === "" ? tool.name : description, descriptionLength),
+      parameters
+    ))
 }
+
+/** A tool as a node publishes it. */
+export const descriptorFor = (
+  name: string,
+  description: string,
+  parameters: Readonly<Record<string, unknown>>
+): ToolDescriptor => ({
+  pluginId: "node-mcp",
+  name,
+  description,
+  parameters,
+  command: toolCommand,
+  mcp: { server, tool: name }
+})
 
 /** The descriptors of all tools, or every reason why the gateway would not take them. Pure. */
 export const describe = (

@@ -48,8 +48,8 @@ export class ToolHost extends Context.Service<ToolHost, {
    * beside it, with the reason `surface`.
    */
   readonly connection: Stream.Stream<GatewayStatus>
-  /** The tools, as they are published. */
-  readonly tools: ReadonlyArray<ToolDescriptor>
+  /** The tools as they are published now. Those of sources change. */
+  readonly tools: () => ReadonlyArray<ToolDescriptor>
   /** Calls that run, that wait, and results that are kept for a gateway that asks again. */
   readonly counts: () => { readonly running: number; readonly queued: number; readonly remembered: number }
   /** While the scope is open, somebody is watching: the gateway is asked more often about a pending approval. */
@@ -123,7 +123,7 @@ const serviceOf = (self: Host.Host): ToolHost["Service"] => ({
   status: Effect.sync(() => self.memory.status),
   changes: self.changes.subscribe(),
   connection: self.connection.subscribe(),
-  tools: self.descriptors,
+  tools: () => self.catalogue.descriptors,
   counts: () => {
     const queued = [...self.calls.entries.values()].filter(({ stage }) => stage === "Queued").length
     return { running: self.calls.entries.size - queued, queued, remembered: self.calls.remembered.size }
