@@ -18,6 +18,7 @@ import { posixCommand } from "../protocol/ShellCommand.ts"
 import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
 import { CommandFailed, exitOf } from "./CommandError.ts"
 import { failureText } from "./EventText.ts"
+import { session } from "./Root.ts"
 
 /** Loaded when it is called, as other commands start without it. */
 const acts = Effect.promise(() => import("./DeviceActs.ts"))
@@ -206,8 +207,8 @@ export const devices = Command.make("devices").pipe(
 /** Loaded when it is asked for. */
 export const tools = Command.make(
   "tools",
-  {},
-  () => Effect.flatMap(Effect.promise(() => import("./OwnTools.ts")), ({ show }) => show)
+  { session },
+  ({ session }) => Effect.flatMap(Effect.promise(() => import("./OwnTools.ts")), ({ show }) => show(session))
 ).pipe(
   Command.withDescription("Show which tools of this device the gateway's agent has, and whether they are approved"),
   Command.withExamples([{ command: "openclaw-device tools", description: "Of the device in the state directory" }])

@@ -2,6 +2,8 @@
  * `tools`: which tools of this device the agent of a gateway has, and what they wait for.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Session } from "../connection/Session.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
 import * as NodeMethod from "../protocol/NodeMethod.ts"
@@ -11,19 +13,50 @@ import { as } from "./CommandError.ts"
 import { onSession } from "./Devices.ts"
 import type { Output } from "./Output.ts"
 
-const name = (text: string): string => field(text, { maxLength: lengths.name })
+const shown = (text: string, maxLength: number = lengths.name): string => field(text, { maxLength })
 
 type Node = (typeof NodeMethod.nodeList.answer.Type)["nodes"][number]
 
+/** The names that the agent has in a session, or `undefined` where the gateway does not tell them, as for a session without a task. */
+const namesIn = Effect.fnUntraced(function*(session: Session, sessionKey: string) {
+  const answered = yield* Effect.option(session.call(NodeMethod.effectiveTools, { sessionKey }))
+  return Option.map(
+    answered,
+    ({ groups }) =>
+      new Set(groups.flatMap(({ tools }) => tools).flatMap(({ id, pluginId }) => pluginId === "node-mcp" ? [id] : []))
+  )
+})
+
+/** Whether the agent has tools by tool search alone, as far as the gateway tells. */
+const searchedIn = (session: Session) =>
+  Effect.map(Effect.option(session.call(NodeMethod.toolSearchSetting, {})), (answered) =>
+    Option.isNone(answered)
+      ? undefined
+      : NodeMethod.isBehindToolSearch(answered.value.resolved.tools?.toolSearch, session.facts.serverVersion))
+
 /** What the gateway says of the tools of one device. */
-const standing = (node: Node | undefined) => ({
+const standing = (
+  node: Node | undefined,
+  names: Option.Option<ReadonlySet<string>>,
+  toolSearch: boolean | undefined
+) => ({
+  ...(toolSearch === undefined ? {} : { toolSearch }),
   connected: node?.connected ?? false,
   approval: node?.approvalState ?? "unknown",
   ...(node?.pendingRequestId === undefined ? {} : { requestId: node.pendingRequestId }),
-  tools: (node?.nodePluginTools ?? []).map(({ description, name }) => ({ name, description: description ?? "" }))
+  tools: (node?.nodePluginTools ?? []).map(({ description, name }) => ({
+    name,
+    description: description ?? "",
+    // Null: it is published, and the agent does not have it in this session.
+    ...(Option.isNone(names) || node === undefined
+      ? {}
+      : { agentName: NodeMethod.agentName(node.nodeId, name, names.value) ?? null })
+  }))
 })
 
-const sentence = ({ approval, connected, requestId, tools }: ReturnType<typeof standing>): string => {
+type Standing = ReturnType<typeof standing>
+
+const sentence = ({ approval, connected, requestId, tools }: Standing): string => {
   if (requestId !== undefined) {
     const { surface } = commandsAnywhere()
     return `The tools of this device wait for approval. On the gateway host: ${surface?.approve(requestId).text ?? ""}`
@@ -33,18 +66,32 @@ const sentence = ({ approval, connected, requestId, tools }: ReturnType<typeof s
   return tools.length === 0 ? "The gateway has taken no tool of this device." : "The gateway's agent has these tools:"
 }
 
-export const show = withSettings((checked, output: Output["Service"]) =>
-  Effect.gen(function*() {
-    const { gateway } = yield* chosenGateway(checked, "sharedToken")
-    const { deviceId } = yield* DeviceIdentity
-    const told = onSession(gateway, (session) =>
-      Effect.gen(function*() {
-        const { nodes } = yield* Effect.mapError(session.call(NodeMethod.nodeList, {}), as("failed"))
-        const found = standing(nodes.find(({ nodeId }) => nodeId === deviceId))
-        if (output.json) return yield* output.line(JSON.stringify(found))
-        yield* output.line(sentence(found))
-        for (const tool of found.tools) yield* output.line(`  ${name(tool.name)}  ${field(tool.description)}`)
-      }))
-    yield* Effect.provide(told, connection(checked, gateway))
-  }).pipe(Effect.provide(ownIdentity(checked)))
-)
+const rowOf = ({ agentName, description, name }: Standing["tools"][number]): string => {
+  const seen = agentName === undefined || agentName === name
+    ? ""
+    : agentName === null
+    ? " (the agent does not have it in this session)"
+    : ` (the agent calls it ${shown(agentName, 2 * lengths.name)})`
+  return `  ${shown(name)}${seen}  ${field(description)}`
+}
+
+export const show = (session: Option.Option<string>) =>
+  withSettings((checked, output: Output["Service"]) =>
+    Effect.gen(function*() {
+      const { gateway } = yield* chosenGateway(checked, "sharedToken")
+      const { deviceId } = yield* DeviceIdentity
+      const told = onSession(gateway, (session) =>
+        Effect.gen(function*() {
+          const { nodes } = yield* Effect.mapError(session.call(NodeMethod.nodeList, {}), as("failed"))
+          const names = yield* namesIn(session, checked.sessionKey)
+          const searched = yield* searchedIn(session)
+          const found = standing(nodes.find(({ nodeId }) => nodeId === deviceId), names, searched)
+          if (output.json) return yield* output.line(JSON.stringify(found))
+          yield* output.line(sentence(found))
+          for (const tool of found.tools) yield* output.line(rowOf(tool))
+          if (found.tools.length > 0 && found.toolSearch === true) {
+            yield* output.line("Its model finds them by tool search: by the words of their names and descriptions.")
+          }
+        }))
+      yield* Effect.provide(told, connection(checked, gateway))
+    }).pipe(Effect.provide(ownIdentity(checked))), session)

@@ -52,6 +52,8 @@ export interface ChatRuns {
     params: { readonly sessionKey: string; readonly limit: number | undefined; readonly maxChars: number | undefined },
     respond: Respond
   ) => void
+  /** There is a session of this key. */
+  readonly knows: (sessionKey: string) => boolean
   /** Answers with one message of a session. */
   readonly message: (
     params: { readonly sessionKey: string; readonly messageId: string; readonly maxChars: number | undefined },
@@ -109,6 +111,7 @@ const makeSessions = ({ newId, nowMs }: { readonly nowMs: () => number; readonly
   const sessions = new Map<string, Session>()
   return {
     all: (): ReadonlyArray<Session> => [...sessions.values()],
+    knows: (sessionKey: string): boolean => sessions.has(Transcript.fullKey(sessionKey)),
     /** Gives the session of this key, in its short or full form. It begins when it is first named. */
     of: (sessionKey: string): Session | ErrorShape => {
       const key = Transcript.fullKey(sessionKey)
@@ -265,6 +268,7 @@ export const make = (options: {
     },
 
     ...makeReads(sessions, media, nowMs),
+    knows: sessions.knows,
 
     abort: (params, respond) => {
       const session = sessions.of(params.sessionKey)

@@ -66,6 +66,8 @@ const neededScopes: Record<ParamsCheck.MethodName, string | undefined> = {
   "node.pair.reject": "operator.pairing",
   "node.pair.remove": "operator.pairing",
   "tools.invoke": "operator.write",
+  "tools.effective": "operator.read",
+  "config.get": "operator.read",
   "health": "operator.read",
   "chat.send": "operator.write",
   "chat.history": "operator.read",
@@ -129,7 +131,7 @@ const removeNode = (
   return book.removeRole(nodeId, "node") ? () => links.endDevice(nodeId, "node") : undefined
 }
 
-export const make = (options: {
+interface Options {
   readonly book: PairingBook
   readonly chat: ChatRuns
   readonly approvals: Approvals
@@ -142,9 +144,16 @@ export const make = (options: {
   readonly nodes: Nodes
   /** Nodes may publish tools. */
   readonly nodeTools: boolean
-}): Methods => {
+}
+
+export const make = (options: Options): Methods => {
   const { approvals, book, chat, links, nowMs } = options
-  const nodeMethods = NodeMethods.make({ ...options, book: options.surfaces, removeRole: removeNode(options) })
+  const nodeMethods = NodeMethods.make({
+    ...options,
+    book: options.surfaces,
+    knows: chat.knows,
+    removeRole: removeNode(options)
+  })
   const setupMethods = SetupMethods.make({ codes: options.codes, nowMs })
 
   const perform = (

@@ -1,5 +1,5 @@
 /**
- * What the methods do that concern nodes: those of a node itself, and those of operators.
+ * What the methods do that concern nodes and their tools: those of a node itself, and those of operators.
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -7,15 +7,16 @@ import type { ErrorShape } from "../protocol/Frame.ts"
 import type { Session } from "./Link.ts"
 import type { NodeBook } from "./NodeBook.ts"
 import type { Nodes } from "./Nodes.ts"
+import * as NodeTools from "./NodeTools.ts"
 import { satisfies } from "./PairingBook.ts"
 import type { MethodName } from "./ParamsCheck.ts"
 import * as Refusals from "./Refusals.ts"
 import type { Respond } from "./Respond.ts"
 
-export type NodeMethodName = Extract<MethodName, `node.${string}` | "tools.invoke">
+export type NodeMethodName = Extract<MethodName, `node.${string}` | `tools.${string}` | "config.get">
 
 export const isNodeMethod = (method: MethodName): method is NodeMethodName =>
-  method.startsWith("node.") || method === "tools.invoke"
+  method.startsWith("node.") || method.startsWith("tools.") || method === "config.get"
 
 /** Parameters of all these methods in one: `ParamsCheck` has checked that a method's own are there and no others. */
 const Params = Schema.Struct({
@@ -47,9 +48,11 @@ const Params = Schema.Struct({
 })
 const decodeParams = Schema.decodeUnknownOption(Params)
 
-export const make = ({ book, nodes, nowMs, removeRole }: {
+export const make = ({ book, knows, nodes, nowMs, removeRole }: {
   readonly book: NodeBook
   readonly nodes: Nodes
+  /** There is a session of this key. */
+  readonly knows: (sessionKey: string) => boolean
   readonly nowMs: () => number
   /** Takes the role from a device and gives what ends its sessions, or a refusal; undefined where no device has the role. */
   readonly removeRole: (session: Session, nodeId: string) => ErrorShape | (() => void) | undefined
@@ -105,6 +108,17 @@ export const make = ({ book, nodes, nowMs, removeRole }: {
       book.remove(nodeId)
       respond({ payload: { nodeId } })
       return removed()
+    }
+    case "config.get":
+      // Its agents have every tool at hand.
+      return respond({ payload: { exists: true, valid: true, resolved: { tools: { toolSearch: false } } } })
+    case "tools.effective": {
+      const { sessionKey = "" } = params
+      return respond(
+        knows(sessionKey)
+          ? { payload: NodeTools.effective(nodes.tools()) }
+          : { error: Refusals.requestError(`unknown session key ${JSON.stringify(sessionKey)}`) }
+      )
     }
     case "tools.invoke": {
       const { args = {}, name = "" } = params

@@ -74,3 +74,22 @@ export const offered = (
     }))
   )
 }
+
+/** What `tools.effective` says of the tools of nodes. */
+export const effective = (tools: ReadonlyArray<NodeTool>): unknown => ({
+  agentId: "main",
+  profile: "full",
+  groups: [{
+    id: "mcp",
+    label: "MCP server tools",
+    source: "mcp",
+    tools: tools.map(({ descriptor: { pluginId }, description, name }) => ({
+      id: name,
+      label: name.split(/[_-]/).map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join(" "),
+      description,
+      rawDescription: description,
+      source: "mcp",
+      pluginId
+    }))
+  }]
+})

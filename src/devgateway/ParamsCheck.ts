@@ -298,6 +298,8 @@ export const methodParams = {
     confirm: { is: "boolean" },
     idempotencyKey: filledText
   }),
+  "config.get": object([], {}),
+  "tools.effective": object(["sessionKey"], { sessionKey: filledText, agentId: filledText }),
   "device.scopes.requestUpgrade": object(["scopes"], {
     scopes: { is: "array", of: filledText, minItems: 1, maxItems: 8 }
   }),

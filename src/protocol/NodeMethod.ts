@@ -3,8 +3,9 @@
  *
  * A node is OpenClaw's name for a device that offers commands. Shapes: recorded answers in test/vectors/node-*.json.
  */
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { RequestId, toolCommand } from "./Connect.ts"
+import { isBefore, RequestId, toolCommand } from "./Connect.ts"
 import type { Method } from "./Method.ts"
 
 /** How a tool may be named. A gateway refuses the whole publication that has another name in it. */
@@ -72,6 +73,50 @@ const Node = Schema.Struct({
 
 /** All nodes with the tools that they have published. Needs `operator.read`. */
 export const nodeList = method("node.list", Schema.Struct({}), Schema.Struct({ nodes: Schema.Array(Node) }))
+
+/**
+ * The tools that the agent has in a session, those of nodes with the `pluginId` of their descriptors. Refused for a session that never
+ * had a task. Needs `operator.read`.
+ */
+export const effectiveTools = method(
+  "tools.effective",
+  Schema.Struct({ sessionKey: Schema.String }),
+  Schema.Struct({
+    groups: Schema.Array(Schema.Struct({
+      tools: Schema.Array(Schema.Struct({ id: Schema.String, pluginId: Schema.optionalKey(Schema.String) }))
+    }))
+  })
+)
+
+/** What the settings of a gateway say of tool search: `false`, or an object whose `enabled` may be false. Needs `operator.read`. */
+export const toolSearchSetting = method(
+  "config.get",
+  Schema.Struct({}),
+  Schema.Struct({
+    resolved: Schema.Struct({
+      tools: Schema.optionalKey(Schema.Struct({ toolSearch: Schema.optionalKey(Schema.Unknown) }))
+    })
+  })
+)
+
+/**
+ * Whether a model finds tools of nodes by tool search alone. Where nothing is set, 2026.9 and later do so; releases before it decide by
+ * the model, and do not tell. Source: OpenClaw docs, concepts/experimental-features; recorded from 2026.8.2 and 2026.9.6.
+ */
+export const isBehindToolSearch = (setting: unknown, serverVersion: string | undefined): boolean | undefined => {
+  if (typeof setting === "boolean") return setting
+  if (Predicate.isObject(setting)) return !("enabled" in setting) || setting.enabled !== false
+  return serverVersion !== undefined && isBefore(serverVersion, "2026.9") === false ? true : undefined
+}
+
+/**
+ * The name under which the agent has a tool of a node. Where two have a tool of one name, the gateway puts the beginning of the node
+ * id before it. `names` are those that the agent has.
+ */
+export const agentName = (nodeId: string, name: string, names: ReadonlySet<string>): string | undefined => {
+  const fragment = nodeId.slice(0, 32)
+  return [`${/^\d/.test(fragment) ? "node_" : ""}${fragment}_${name}`, name].find((one) => names.has(one))
+}
 
 const NodeRequest = Schema.Struct({
   requestId: Schema.String,

@@ -13,7 +13,7 @@ import * as Cli from "./Cli.ts"
 /** A module with a marked tool. */
 export const module = fileURLToPath(new URL("MarkedTools.ts", import.meta.url))
 
-/** A gateway that and what approves the program that asks and its tools, and calls the marked one. */
+/** A gateway, what approves a program with its tools there, and what calls the marked one. */
 export const staged = Effect.gen(function*() {
   const context = yield* Layer.build(DevGateway.layerTest())
   const gateway = Context.get(context, DevGateway)

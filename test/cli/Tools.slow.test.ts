@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { fileURLToPath } from "node:url"
 import * as Cli from "./Cli.ts"
+import { staged } from "./ToolGateway.ts"
 
 const example = fileURLToPath(new URL("../examples/Tools.ts", import.meta.url))
 
@@ -38,6 +39,7 @@ describe("tools of the command line", () => {
         const { code, stderr, stdout } = yield* Cli.finished(["tools", "--json"], { stateDir })
         assert.deepStrictEqual([code, stderr], [0, ""])
         assert.deepStrictEqual(JSON.parse(stdout.join("")), {
+          toolSearch: false,
           connected: true,
           approval: "approved",
           tools: [{ name: "effect_weather", description: "The temperature in a city, in degrees Celsius." }]
@@ -55,6 +57,43 @@ describe("tools of the command line", () => {
         yield* Cli.endsAt(cli, "SIGTERM", stateDir)
       }).pipe(Effect.provide(Cli.platform)),
     60_000
+  )
+
+  it.live(
+    "tools tells under which names the agent has them, which the gateway changes where two devices clash",
+    () =>
+      Effect.gen(function*() {
+        const { approved, env, gateway, stateDir } = yield* staged
+        const other = yield* Cli.temporaryDirectory
+        const run = (stateDir: string) =>
+          Cli.start(["run", "--json", "--no-page", "--tools", example], { stateDir, env })
+        const told = Effect.map(
+          Cli.finished(["tools", "--json"], { stateDir, env }),
+          ({ stdout }) => JSON.parse(stdout.join("")).tools
+        )
+        const description = "The temperature in a city, in degrees Celsius."
+        yield* run(stateDir)
+        yield* approved
+        assert.deepStrictEqual(
+          yield* told,
+          [{ name: "effect_weather", description }],
+          "nobody has asked in this session"
+        )
+        yield* Cli.finished(["delegate", "hello"], { stateDir, env })
+        assert.deepStrictEqual(yield* told, [{ name: "effect_weather", description, agentName: "effect_weather" }])
+        yield* run(other)
+        yield* approved
+        yield* gateway.awaitState(({ tools }) => tools.length === 2)
+        const [{ agentName }] = yield* told
+        assert.match(agentName, /^(node_)?[0-9a-f]{32}_effect_weather$/)
+        assert.isTrue((yield* gateway.tools).some(({ name }) => name === agentName))
+        const { stdout } = yield* Cli.finished(["tools"], { stateDir, env })
+        assert.deepStrictEqual(stdout, [
+          "The gateway's agent has these tools:",
+          `  effect_weather (the agent calls it ${agentName})  ${description}`
+        ])
+      }).pipe(Effect.scoped, Effect.provide(Cli.platform)),
+    90_000
   )
 
   it.live(

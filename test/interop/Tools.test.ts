@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { AgentEvents } from "../../src/agent/AgentEvents.ts"
 import * as ToolAgent from "../../src/agent/ToolAgent.ts"
@@ -17,10 +18,13 @@ import * as TransportWs from "../../src/link/TransportWs.ts"
 import { ApproveCommands } from "../../src/pairing/ApproveCommand.ts"
 import type { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import { isBefore } from "../../src/protocol/Connect.ts"
+import type { Method } from "../../src/protocol/Method.ts"
+import * as NodeMethod from "../../src/protocol/NodeMethod.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
 import { ToolHost } from "../../src/toolhost/ToolHost.ts"
 import * as Fixture from "../toolhost/Fixture.ts"
 import { untilTrue } from "./support/EventLog.ts"
+import type { InteropError } from "./support/InteropError.ts"
 import { boot, type Gateway, releases } from "./support/OpenClaw.ts"
 import { connect, makeDevice } from "./support/RawClient.ts"
 import * as RemoteProxy from "./support/RemoteProxy.ts"
@@ -101,6 +105,12 @@ const published = Effect.fnUntraced(function*(release: string) {
   return stage
 })
 
+const answerOf = <Params, Answer>(
+  { request }: { readonly request: (method: string, params: unknown) => Effect.Effect<unknown, InteropError> },
+  { answer, name }: Method<Params, Answer>,
+  params: Params
+) => Effect.flatMap(request(name, params), Schema.decodeUnknownEffect(answer))
+
 const useWeather = (city: unknown) => `[use effect_weather ${JSON.stringify({ city })}]`
 
 describe.each(Effect.runSync(releases))("tools of a device on OpenClaw %s", (release) => {
@@ -120,6 +130,14 @@ describe.each(Effect.runSync(releases))("tools of a device on OpenClaw %s", (rel
           yield* ended("search")
           assert.include(textIn(model.toolResults.at(-1)), "effect_weather")
         } else assert.include(model.tools(), "effect_weather")
+        // What the command `tools` tells of it.
+        const effective = yield* answerOf(admin, NodeMethod.effectiveTools, { sessionKey: "agent:main:called" })
+        const ids = effective.groups.flatMap(({ tools }) => tools).map(({ id }) => id)
+        assert.strictEqual(NodeMethod.agentName("0", "effect_weather", new Set(ids)), "effect_weather")
+        const { resolved } = yield* answerOf(admin, NodeMethod.toolSearchSetting, {})
+        const searched = NodeMethod.isBehindToolSearch(resolved.tools?.toolSearch, release)
+        if (searched !== undefined) assert.strictEqual(searched, model.tools().includes("tool_search"))
+        assert.strictEqual(searched, isBefore(release, "2026.9") === true ? undefined : true)
         // What the model can mend comes back to it.
         yield* send("wrong", `[use effect_weather ${JSON.stringify({ town: "Oslo" })}]`)
         yield* ended("wrong")
