@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config"
 const src = new URL("../src/", import.meta.url).pathname
 
 /** These have a configuration of their own. */
-const elsewhere = ["test/interop/**", "test/pack/**", "**/node_modules/**"]
+const elsewhere = ["test/interop/**", "test/pack/**", "test/fleet/postgres/**", "**/node_modules/**"]
 
 /**
  * Two projects. `*.slow.test.ts` starts a process or a browser, opens a socket or takes seconds; every other file is fast:

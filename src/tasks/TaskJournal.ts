@@ -141,8 +141,11 @@ export class TaskJournal extends Context.Service<TaskJournal, {
    * task, and the content of its files is not kept any longer.
    */
   readonly put: (entry: JournalEntry) => Effect.Effect<void, TaskJournalError>
-  /** Removes the entry and the files of a task that has ended, and answers a request for its abort. A missing entry is no error. */
-  readonly remove: (runId: RunId, ended: AbortAnswer) => Effect.Effect<void, TaskJournalError>
+  /**
+   * Removes the entry and the files of a task that has ended, and answers a request for its abort. A missing entry is no error. A
+   * journal may keep the outcome for callers that ask again.
+   */
+  readonly remove: (runId: RunId, ended: AbortAnswer, outcome?: TaskOutcome) => Effect.Effect<void, TaskJournalError>
   /** The files that go with tasks. Where this is absent, tasks with files are refused. */
   readonly contents?: Contents
   /** Own tasks whose abort another process wants. In memory, where none can ask, it never completes. */

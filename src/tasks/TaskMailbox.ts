@@ -197,7 +197,9 @@ export class TaskMailbox {
 
   /** Not interrupted when the runner ends. Subscribers get the end before the entry is removed. */
   #forget(cell: Cell, ended: TaskOutcome["_tag"]): void {
-    const remove = writes(cell).withPermit(this.#options.journal.remove(cell.life.subject.runId, ended))
+    const { stage, subject } = cell.life
+    const outcome = stage._tag === "Ended" ? stage.outcome : undefined
+    const remove = writes(cell).withPermit(this.#options.journal.remove(subject.runId, ended, outcome))
     const removed = Effect.ignore(remove, { log: "Warn", message: "a task that is done stays in the journal" })
     this.run("forget", Effect.uninterruptible(Effect.andThen(Effect.yieldNow, removed)))
   }

@@ -66,11 +66,16 @@ export class TaskRunner extends Context.Service<TaskRunner, {
   /**
    * Accepts a task and returns as soon as the journal has it, with or without a link. White space around the summary is not
    * sent. Files that go with it are checked against what the gateway takes; without a link that is done when the task is sent, which
-   * then fails with `AttachmentRefused`.
+   * then fails with `AttachmentRefused`. With a `runId` of the caller's, a UUID of version 4, a task that the runner lists under it
+   * already is not accepted again: its receipt is given once more.
    */
   readonly delegate: (
     summary: string,
-    options?: { readonly sessionKey?: string; readonly attachments?: ReadonlyArray<Attachment> }
+    options?: {
+      readonly sessionKey?: string
+      readonly attachments?: ReadonlyArray<Attachment>
+      readonly runId?: RunId
+    }
   ) => Effect.Effect<TaskReceipt, TaskRefused>
   /**
    * A snapshot, then every event from the moment that the stream runs. The snapshot has, in the order of acceptance, each open
@@ -278,16 +283,20 @@ const delegate = Effect.fn("TaskRunner.delegate")(
   function*(
     self: Runner,
     summary: string,
-    { attachments = [], sessionKey = self.options.sessionKey ?? "agent:main:main" }: DelegateOptions = {}
+    { attachments = [], runId: given, sessionKey = self.options.sessionKey ?? "agent:main:main" }: DelegateOptions = {}
   ) {
     const { mailbox, options: { maxQueued = 100, maxSummaryBytes = 65_536 }, random, state } = self
+    for (const { life } of given === undefined ? [] : state.cells.values()) {
+      const { runId, taskId } = life.subject
+      if (runId === given) return { taskId, runId, queued: reasonOf(life) }
+    }
     const text = summary.trim()
     if (!KeptText.isText(text)) return yield* new TaskRefused({ reason: "NotText" })
     if (KeptText.isEmpty(text)) return yield* new TaskRefused({ reason: "Empty" })
     if (new TextEncoder().encode(text).length > maxSummaryBytes) {
       return yield* new TaskRefused({ reason: "TooLarge", limit: maxSummaryBytes })
     }
-    const runId = RunId.make(yield* random.uuidV4())
+    const runId = given ?? RunId.make(yield* random.uuidV4())
     const taskId = yield* freshTaskId(self)
     const { gatewayScope, status } = state.connection
     if (mailbox.isStopped() || status._tag === "Stopped") return yield* new TaskRefused({ reason: "Stopped" })

@@ -13,6 +13,7 @@ import { type Document, IdentityStore, refuseReserved } from "../../src/identity
 import { Signer } from "../../src/identity/Signer.ts"
 import { makeDisk, snapshot } from "../storage/MemoryFiles.ts"
 import { load, path } from "./Fixture.ts"
+import { identityStoreContract } from "./IdentityStoreContract.ts"
 
 /** All that a store in a keychain or a secret manager needs: one named secret that can be read, added and replaced. */
 const keychain = (entries: Ref.Ref<ReadonlyMap<string, Document>>, name: string) =>
@@ -37,6 +38,16 @@ const keychain = (entries: Ref.Ref<ReadonlyMap<string, Document>>, name: string)
   )
 
 describe("IdentityStore", () => {
+  identityStoreContract(
+    "file",
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "store-" })
+      const layer = Layer.fresh(IdentityStore.layerFile({ path: `${directory}/own/identity.json` }))
+      return Context.get(yield* Layer.build(Layer.provide(layer, SecureRandom.layerWebCrypto)), IdentityStore)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
   it.effect("a keychain is another implementation of the interface", () =>
     Effect.gen(function*() {
       const entries = yield* Ref.make<ReadonlyMap<string, Document>>(new Map())

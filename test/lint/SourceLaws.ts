@@ -34,9 +34,10 @@ const narrowed: ReadonlyArray<readonly [importer: RegExp, imported: RegExp, why:
 /** What only a few files import: the imported file or package, and its importers. */
 const reserved: ReadonlyArray<readonly [imported: RegExp, importers: RegExp, why: string]> = [
   [/^\.\.\/|^effect-openclaw\b/, /^$/, "src imports itself by relative path, and nothing beside it"],
-  [/^fleet\//, /^fleet\//, "a host imports it by its own subpath"],
+  [/^fleet\//, /^fleet\/|^cli\/Fleet/, "a host imports it by its own subpath"],
+  [/^@effect\/sql-pg\//, /^fleet\//, "it is an optional peer dependency"],
   [/^ws$/, /^link\/TransportWs\.ts$|^devgateway\//, "ask for Transport"],
-  [/^@effect\/platform-node\//, /^(cli|devgateway|dialog|status)\//, "only these know the platform"],
+  [/^@effect\/platform-node\//, /^(cli|devgateway|dialog|fleet|status)\//, "only these know the platform"],
   [/^effect\/cli\//, /^cli\//, "only commands know the command line"],
   [/^effect\/testing\/(?!TestClock$)/, /^testing\//, "it is for tests"],
   [/^effect\/testing\/TestClock$/, /^(testing|recorder)\//, "it is for tests and replays"],
@@ -48,7 +49,11 @@ const reserved: ReadonlyArray<readonly [imported: RegExp, importers: RegExp, why
   ],
   [/^node:(https?|net|tls)$/, /^(link|cli|devgateway|dialog)\//, "ask for Transport"],
   [/^node:fs(\/promises)?$/, /^dialog\/app\/Build\.ts$|^cli\/launch\//, "F08: ask for FileSystem"],
-  [/^node:(?!(crypto|https?|net|tls|fs(\/promises)?)$)/, /^(cli|devgateway|dialog)\//, "ask for Path, Stdio, Config"]
+  [
+    /^node:(?!(crypto|https?|net|tls|fs(\/promises)?)$)/,
+    /^((cli|devgateway|dialog)\/|fleet\/NodejsSqlite)/,
+    "ask for Path, Stdio, Config"
+  ]
 ]
 
 /** What no file does: the law, the nodes that break it, and the files that may. */
@@ -65,7 +70,7 @@ const laws: ReadonlyArray<readonly [law: string, nodes: string, except?: RegExp]
   [
     "F08: no synchronous file or process call",
     "Identifier[name=/^(?!encode|decode|replace|generateKeyPair).+Sync$/]",
-    launch
+    /^cli\/launch\/|^fleet\/NodejsSqlite/
   ],
   ["F01: no detached fiber", "Identifier[name='forkDetach']"],
   ["no assertion over unknown", "TSAsExpression > TSAsExpression > TSUnknownKeyword"],

@@ -13,29 +13,14 @@ import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
 import type { Disk } from "../storage/MemoryFiles.ts"
 import { copyDisk, makeDisk, makeFileSystem } from "../storage/MemoryFiles.ts"
 import { entry, inDirectory, memory, open } from "./Journals.ts"
+import { taskJournalContract } from "./TaskJournalContract.ts"
 
 describe("TaskJournal", () => {
-  for (const kind of ["file", "memory"] as const) {
-    const make = kind === "file"
-      ? Effect.flatMap(inDirectory, open)
-      : memory
-    it.effect(`B07: the ${kind} layer keeps open tasks in order and forgets the others`, () =>
-      Effect.gen(function*() {
-        const journal = yield* make
-        assert.deepStrictEqual(yield* journal.read, [])
-        const sent = entry(1, { sentAtMs: 1_795_330_230_897, answeredRunId: "another", merged: true })
-        yield* journal.put(entry(2))
-        yield* journal.put(entry(1))
-        yield* journal.put(entry(3))
-        yield* journal.put(sent)
-        const read = yield* journal.read
-        assert.deepStrictEqual(read.map(({ position }) => position), [1, 2, 3])
-        assert.deepInclude(read[0], sent)
-        yield* journal.remove(entry(2).runId, "Completed")
-        yield* journal.remove(entry(2).runId, "Completed")
-        assert.deepStrictEqual((yield* journal.read).map(({ position }) => position), [1, 3])
-      }).pipe(Effect.provide(NodeServices.layer)))
-  }
+  taskJournalContract(
+    "file",
+    Effect.map(inDirectory, (directory) => open(directory)).pipe(Effect.provide(NodeServices.layer))
+  )
+  taskJournalContract("memory", Effect.map(memory, (journal) => Effect.succeed(journal)))
 
   it.effect("B07: each use of the memory layer is a journal of its own, also where layers are shared", () =>
     Effect.gen(function*() {

@@ -1,0 +1,88 @@
+/**
+ * The tables of a fleet. Times are milliseconds since 1970; those of leases are on the database's clock, all others on the clock of
+ * the process that wrote them. Identities and device tokens are sealed; texts of tasks and replies are not.
+ */
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+
+const statements: ReadonlyArray<string> = [
+  `CREATE TABLE IF NOT EXISTS fleet_schema (version INTEGER PRIMARY KEY)`,
+  // A removed device keeps its row, so that its epochs go on where it is added again.
+  `CREATE TABLE IF NOT EXISTS fleet_device (
+    name TEXT PRIMARY KEY,
+    epoch BIGINT NOT NULL DEFAULT 0,
+    holder TEXT,
+    free_at_ms BIGINT NOT NULL DEFAULT 0,
+    registered_at_ms BIGINT NOT NULL,
+    removed_at_ms BIGINT,
+    runner TEXT,
+    device_id TEXT,
+    state TEXT,
+    state_at_ms BIGINT,
+    approval TEXT
+  )`,
+  `CREATE INDEX IF NOT EXISTS fleet_device_holder ON fleet_device (holder)`,
+  `CREATE TABLE IF NOT EXISTS fleet_process (
+    id TEXT PRIMARY KEY,
+    runner TEXT NOT NULL,
+    lease_until_ms BIGINT NOT NULL
+  )`,
+  // The document in use has the empty slot; retired ones have the time in theirs.
+  `CREATE TABLE IF NOT EXISTS fleet_identity (
+    name TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    sealed TEXT NOT NULL,
+    PRIMARY KEY (name, slot)
+  )`,
+  `CREATE TABLE IF NOT EXISTS fleet_token (
+    gateway_scope TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    role TEXT NOT NULL,
+    sealed TEXT NOT NULL,
+    PRIMARY KEY (gateway_scope, device_id, role)
+  )`,
+  `CREATE TABLE IF NOT EXISTS fleet_task (
+    run_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    gateway_scope TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    abort_state TEXT,
+    ended TEXT,
+    ended_at_ms BIGINT,
+    outcome TEXT
+  )`,
+  `CREATE INDEX IF NOT EXISTS fleet_task_open ON fleet_task (name) WHERE ended IS NULL`,
+  `CREATE INDEX IF NOT EXISTS fleet_task_ended ON fleet_task (ended_at_ms) WHERE ended IS NOT NULL`,
+  `CREATE TABLE IF NOT EXISTS fleet_refusal (gateway_scope TEXT NOT NULL, at_ms BIGINT NOT NULL)`,
+  `INSERT INTO fleet_schema (version) VALUES (1) ON CONFLICT DO NOTHING`
+]
+
+/** Makes the tables where they are missing. Several processes may do so at once. */
+export const migrate: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const lock = sql.onDialectOrElse({
+    pg: () => Effect.asVoid(sql`SELECT pg_advisory_xact_lock(7270421)`),
+    orElse: () => Effect.void
+  })
+  yield* sql.withTransaction(
+    Effect.andThen(lock, Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true }))
+  )
+})
+
+/** Milliseconds on the clock that leases are by: that of a server, or that of the one process which has the file. */
+export const leaseNowMs = (sql: SqlClient.SqlClient, clock: Clock.Clock) =>
+  sql.onDialectOrElse({
+    pg: () => sql`CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`,
+    orElse: () => sql`CAST(${clock.currentTimeMillisUnsafe()} AS BIGINT)`
+  })
+
+/** Locks the rows that a `SELECT` reads until the transaction ends, so that nobody changes them meanwhile. */
+export const forUpdate = (sql: SqlClient.SqlClient) =>
+  sql.onDialectOrElse({ pg: () => sql.literal("FOR UPDATE"), orElse: () => sql.literal("") })
+
+/** The same for rows that others may go on to read. */
+export const forShare = (sql: SqlClient.SqlClient) =>
+  sql.onDialectOrElse({ pg: () => sql.literal("FOR SHARE"), orElse: () => sql.literal("") })

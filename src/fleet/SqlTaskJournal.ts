@@ -1,0 +1,142 @@
+/**
+ * The task journal of one activation of a device, in the database.
+ *
+ * Each write names the epoch of the activation. One that has been superseded changes nothing and fails, so that a process which was
+ * frozen cannot write over what its successor knows. A task that has ended keeps its row with its outcome, so that a caller who
+ * asks again under the same key gets the same answer; `purge` removes old ones.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as JournalFile from "../tasks/JournalFile.ts"
+import { RunId } from "../tasks/Task.ts"
+import type { AbortAnswer, JournalRecord } from "../tasks/TaskJournal.ts"
+import { TaskJournal, TaskJournalError } from "../tasks/TaskJournal.ts"
+import * as FleetTables from "./FleetTables.ts"
+import * as TaskResult from "./TaskResult.ts"
+
+/** A later activation of the device, perhaps in another process, has taken its place. */
+export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", {
+  device: Schema.String,
+  epoch: Schema.Int
+}) {
+  override get message(): string {
+    return `activation ${this.epoch} of the device ${this.device} has been superseded`
+  }
+}
+
+interface Row {
+  readonly run_id: string
+  readonly entry: string
+  readonly abort_state: string | null
+}
+
+const answers: ReadonlySet<string> = new Set<AbortAnswer>(["Completed", "Failed", "Aborted", "Expired", "Unknown"])
+const isAnswer = (text: string | null): text is AbortAnswer => text !== null && answers.has(text)
+
+/** The journal of the activation of a device with this epoch. */
+export const make = Effect.fnUntraced(function*(name: string, epoch: number) {
+  const sql = yield* SqlClient.SqlClient
+  const path = `fleet_task/${name}`
+  const failed = (reason: TaskJournalError["reason"]) => (cause: unknown) =>
+    cause instanceof TaskJournalError ? cause : new TaskJournalError({ path, reason, cause })
+  const isNewest = sql`EXISTS (
+    SELECT 1 FROM fleet_device WHERE name = ${name} AND epoch = ${epoch} ${FleetTables.forShare(sql)})`
+
+  const records = Effect.fnUntraced(function*(rows: ReadonlyArray<Row>) {
+    const found: Array<JournalRecord> = []
+    for (const row of rows) {
+      const entry = JournalFile.decode(row.entry, row.run_id)
+      if (Option.isSome(entry)) {
+        found.push({ ...entry.value, ...(row.abort_state === "Requested" ? { abortRequested: true } : {}) })
+      } else {
+        yield* Effect.logWarning("an entry of the task journal is not understood and left alone").pipe(
+          Effect.annotateLogs({ path: `${path}/${row.run_id}` })
+        )
+      }
+    }
+    return found.toSorted((left, right) => left.position - right.position || left.acceptedAtMs - right.acceptedAtMs)
+  })
+
+  return TaskJournal.of({
+    read: sql<Row>`SELECT run_id, entry, abort_state FROM fleet_task WHERE name = ${name} AND ended IS NULL`.pipe(
+      Effect.flatMap(records),
+      Effect.mapError(failed("Unreadable"))
+    ),
+    claim: (gatewayScope) =>
+      sql<Row>`UPDATE fleet_task SET epoch = ${epoch}
+        WHERE name = ${name} AND gateway_scope = ${gatewayScope} AND ended IS NULL AND epoch < ${epoch} AND ${isNewest}
+        RETURNING run_id, entry, abort_state`.pipe(
+        Effect.flatMap(records),
+        Effect.mapError(failed("Unreadable"))
+      ),
+    put: Effect.fn("SqlTaskJournal.put")(function*(entry) {
+      const text = JournalFile.encode(entry, undefined)
+      if (Option.isNone(text)) return yield* new TaskJournalError({ path, reason: "Invalid" })
+      if (new TextEncoder().encode(text.value).length > JournalFile.maxBytes) {
+        return yield* new TaskJournalError({ path, reason: "TooLarge" })
+      }
+      const put = yield* sql`INSERT INTO fleet_task (run_id, name, epoch, gateway_scope, entry)
+        SELECT ${entry.runId}, ${name}, CAST(${epoch} AS BIGINT), ${entry.gatewayScope}, ${text.value} WHERE ${isNewest}
+        ON CONFLICT (run_id) DO UPDATE SET entry = EXCLUDED.entry
+          WHERE fleet_task.name = EXCLUDED.name AND fleet_task.epoch = EXCLUDED.epoch AND fleet_task.ended IS NULL
+        RETURNING run_id`
+      if (put.length === 0) return yield* new Superseded({ device: name, epoch })
+    }, Effect.mapError(failed("Unwritable"))),
+    remove: Effect.fn("SqlTaskJournal.remove")(function*(runId, ended, outcome) {
+      const endedAtMs = yield* Clock.currentTimeMillis
+      const text = outcome === undefined ? null : TaskResult.encode(TaskResult.fromOutcome(outcome))
+      yield* sql`UPDATE fleet_task SET ended = ${ended}, ended_at_ms = ${endedAtMs}, outcome = ${text}
+        WHERE run_id = ${runId} AND name = ${name} AND epoch = ${epoch} AND ended IS NULL AND ${isNewest}`
+    }, Effect.mapError(failed("Unwritable"))),
+    abortRequests: sql<{ readonly run_id: string }>`SELECT run_id FROM fleet_task
+      WHERE name = ${name} AND epoch = ${epoch} AND ended IS NULL AND abort_state = 'Requested'`.pipe(
+      Effect.map((rows) => rows.map((row) => RunId.make(row.run_id))),
+      Effect.mapError(failed("Unreadable"))
+    ),
+    requestAbort: (runId) =>
+      sql`UPDATE fleet_task SET abort_state = 'Requested'
+        WHERE run_id = ${runId} AND name = ${name} AND ended IS NULL AND abort_state IS NULL`.pipe(
+        Effect.asVoid,
+        Effect.mapError(failed("Unwritable"))
+      ),
+    abortAnswer: (runId) =>
+      sql<{ readonly ended: string | null }>`UPDATE fleet_task SET abort_state = 'Answered'
+        WHERE run_id = ${runId} AND name = ${name} AND ended IS NOT NULL AND abort_state = 'Requested'
+        RETURNING ended`.pipe(
+        Effect.map(([row]) => row !== undefined && isAnswer(row.ended) ? Option.some(row.ended) : Option.none()),
+        Effect.mapError(failed("Unreadable"))
+      )
+  })
+})
+
+/** What is known of a task that may have ended already. */
+export type Known =
+  | { readonly _tag: "Absent" }
+  | { readonly _tag: "Open" }
+  /** `result` is absent where the task ended before its outcome was kept. */
+  | { readonly _tag: "Ended"; readonly ended: string; readonly result: TaskResult.TaskResult | undefined }
+
+/** What the table has of a run. */
+export const find = Effect.fnUntraced(function*(name: string, runId: RunId) {
+  const sql = yield* SqlClient.SqlClient
+  const [row] = yield* sql<{ readonly ended: string | null; readonly outcome: string | null }>`
+    SELECT ended, outcome FROM fleet_task WHERE run_id = ${runId} AND name = ${name}`
+  if (row === undefined) return { _tag: "Absent" } satisfies Known
+  if (row.ended === null) return { _tag: "Open" } satisfies Known
+  const result = row.outcome === null ? undefined : Option.getOrUndefined(TaskResult.decode(row.outcome))
+  return { _tag: "Ended", ended: row.ended, result } satisfies Known
+})
+
+/** Removes tasks that ended longer ago, and gives how many. */
+export const purge = (keep: Duration.Input): Effect.Effect<number, SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const before = (yield* Clock.currentTimeMillis) - Duration.toMillis(keep)
+    const gone = yield* sql`DELETE FROM fleet_task WHERE ended IS NOT NULL AND ended_at_ms < ${before} RETURNING run_id`
+    return gone.length
+  })

@@ -1,0 +1,5 @@
+import { inject } from "vitest"
+import { storeContracts } from "../StoreContracts.ts"
+import { database } from "./Postgres.ts"
+
+storeContracts("Postgres", database(inject("databaseUrl")))
