@@ -1,0 +1,225 @@
+/**
+ * Who may act for a device: one activation at a time, in one process.
+ *
+ * Each activation raises the epoch of its device in the database. A process has a lease there, which it renews over a connection of its
+ * own, and acts for its devices only while the lease runs (`LeaseStep`). A renewal also tells which devices were taken over
+ * meanwhile: their links are cut. So a process that was frozen, or cut from the database, sends nothing once another one may.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Monotonic from "../handshake/Monotonic.ts"
+import { DeviceUnknown } from "./FleetError.ts"
+import * as FleetTables from "./FleetTables.ts"
+import * as LeaseStep from "./LeaseStep.ts"
+
+/** How long a lease lives, and how often it is renewed. */
+export interface Options {
+  /** How others find this process: `host:port`, for people. */
+  readonly runner: string
+  /**
+   * For how long a process acts without an answer of the database. It must be below the expiration of the cluster's shard locks minus
+   * their refresh interval, and not much below 10 s: starting hundreds of devices delays a renewal by seconds.
+   */
+  readonly life: Duration.Input
+  readonly renewEvery: Duration.Input
+}
+
+/** One turn of a process at a device. */
+export interface Activation {
+  readonly name: string
+  readonly epoch: number
+  /** Whether it may act now. Looks at the clocks each time, and asks nobody. */
+  readonly mayAct: () => boolean
+  /** `cut` is called once when another activation has taken the device. The answer withdraws it. */
+  readonly onLost: (cut: () => void) => () => void
+}
+
+/** Gives activations. Provided once for a process, with a `SqlClient` that nothing else uses. */
+export class Fence extends Context.Service<Fence, {
+  /** Names this life of the process. */
+  readonly processId: string
+  /** `host:port`, for people. */
+  readonly runner: string
+  /**
+   * Takes a device: raises its epoch, and waits until the lease of the process that had it is over. The scope gives it back, so that
+   * the next one need not wait. Close the link before.
+   */
+  readonly take: (name: string) => Effect.Effect<Activation, DeviceUnknown | SqlError, Scope.Scope>
+  /** Whether the lease runs. */
+  readonly holds: () => boolean
+}>()("effect-openclaw/fleet/Fence") {
+  static readonly layer = (
+    options: Options
+  ): Layer.Layer<Fence, SqlError, SqlClient.SqlClient | SecureRandom.SecureRandom> => Layer.effect(Fence, make(options))
+}
+
+/** What the process knows of a device that it has. */
+interface Turn {
+  readonly epoch: number
+  lease: LeaseStep.Lease
+  isLost: boolean
+  readonly cuts: Set<() => void>
+}
+
+const cut = (turn: Turn): void => {
+  turn.isLost = true
+  for (const each of turn.cuts) each()
+  turn.cuts.clear()
+}
+
+/** How long the row of a process that is gone stays. */
+const forgottenAfterMs = 3_600_000
+
+/**
+ * Locks a device, then the process that has it, until the transaction ends; undefined for a device that never was. A renewal of that
+ * process has happened before, or comes after and sees what this transaction did.
+ */
+export const lock = Effect.fnUntraced(function*(sql: SqlClient.SqlClient, name: string) {
+  const [device] = yield* sql<{
+    readonly holder: string | null
+    readonly free_at_ms: number | string
+    readonly removed_at_ms: number | string | null
+  }>`SELECT holder, free_at_ms, removed_at_ms FROM fleet_device WHERE name = ${name} ${FleetTables.forUpdate(sql)}`
+  if (device === undefined) return undefined
+  const holder = device.holder ?? undefined
+  const [process] = holder === undefined ? [] : yield* sql<{ readonly lease_until_ms: number | string }>`
+    SELECT lease_until_ms FROM fleet_process WHERE id = ${holder} ${FleetTables.forUpdate(sql)}`
+  return {
+    isRemoved: device.removed_at_ms !== null,
+    holder,
+    leaseUntilMs: process === undefined ? undefined : Number(process.lease_until_ms),
+    freeAtMs: Number(device.free_at_ms)
+  } satisfies LeaseStep.Holding & { readonly isRemoved: boolean }
+})
+
+const make = Effect.fnUntraced(function*(options: Options) {
+  const sql = yield* SqlClient.SqlClient
+  const clock = yield* Clock.Clock
+  const processId = yield* Effect.orDie((yield* SecureRandom.SecureRandom).uuidV4())
+  const lifeMs = Duration.toMillis(options.life)
+  const { runner } = options
+  const nowMs = () => FleetTables.leaseNowMs(sql, clock)
+  const grantedMs = lifeMs + LeaseStep.marginMs(lifeMs)
+  const turns = new Map<string, Turn>()
+  let lease = LeaseStep.initial
+  let isOver = false
+  const moment = (): LeaseStep.Moment => ({
+    monotonicMs: Monotonic.nowMs(clock),
+    wallMs: clock.currentTimeMillisUnsafe()
+  })
+  const holds = () => !isOver && LeaseStep.holds(lease, moment(), lifeMs)
+
+  // The row of the process is locked first and the devices are read after it, as `raise` does it in the other order: one of the two
+  // sees what the other did.
+  const ask = sql.withTransaction(Effect.gen(function*() {
+    yield* sql`INSERT INTO fleet_process (id, runner, lease_until_ms)
+      VALUES (${processId}, ${runner}, ${nowMs()} + CAST(${grantedMs} AS BIGINT))
+      ON CONFLICT (id) DO UPDATE SET lease_until_ms = EXCLUDED.lease_until_ms`
+    return yield* sql<{ readonly name: string; readonly epoch: number | string }>`
+      SELECT name, epoch FROM fleet_device WHERE holder = ${processId}`
+  }))
+
+  const renew = Effect.gen(function*() {
+    const askedAt = moment()
+    const asked = new Map(Array.from(turns, ([name, { epoch }]) => [name, epoch]))
+    const rows = yield* ask
+    const held = new Map(rows.map(({ epoch, name }) => [name, Number(epoch)]))
+    const lost = LeaseStep.lost(asked, held)
+    for (const name of lost) {
+      const turn = turns.get(name)
+      if (turn === undefined || turn.epoch !== asked.get(name)) continue
+      turns.delete(name)
+      cut(turn)
+    }
+    for (const [name, epoch] of asked) {
+      const turn = turns.get(name)
+      if (turn?.epoch === epoch) turn.lease = LeaseStep.renewed(turn.lease, askedAt)
+    }
+    const before = lease
+    lease = LeaseStep.renewed(lease, askedAt)
+    const lapsed = before.askedAt !== undefined && !LeaseStep.holds(before, askedAt, lifeMs)
+    if (lapsed || lost.length > 0) {
+      yield* Effect.logWarning("the lease of this process was renewed late, or devices were taken over").pipe(
+        Effect.annotateLogs({ lapsed, takenOver: lost.length, runner })
+      )
+    }
+  })
+
+  const raise = (name: string, leaseBefore: LeaseStep.Lease) =>
+    sql.withTransaction(Effect.gen(function*() {
+      const holding = yield* lock(sql, name)
+      if (holding === undefined || holding.isRemoved) return yield* new DeviceUnknown({ device: name })
+      const freeAtMs = LeaseStep.freeAtMs(holding, processId)
+      const [raised] = yield* sql<
+        { readonly epoch: number | string; readonly now: number | string }
+      >`UPDATE fleet_device
+        SET epoch = epoch + 1, holder = ${processId}, free_at_ms = ${freeAtMs}, runner = ${runner}
+        WHERE name = ${name} RETURNING epoch, ${nowMs()} AS now`
+      return { epoch: Number(raised?.epoch), leaseBefore, waitMs: Math.max(0, freeAtMs - Number(raised?.now)) }
+    }))
+
+  const giveBack = (name: string, turn: Turn) =>
+    Effect.suspend(() => {
+      const isOwn = turns.get(name) === turn
+      if (isOwn) turns.delete(name)
+      turn.isLost = true
+      return isOwn
+        ? Effect.ignore(sql`UPDATE fleet_device SET holder = NULL, runner = NULL, state = NULL, state_at_ms = NULL
+            WHERE name = ${name} AND epoch = ${turn.epoch} AND holder = ${processId}`.pipe(Effect.timeout("2 seconds")))
+        : Effect.void
+    })
+
+  yield* renew
+  yield* Effect.ignore(
+    sql`DELETE FROM fleet_process WHERE lease_until_ms < ${nowMs()} - CAST(${forgottenAfterMs} AS BIGINT)`
+  )
+  // Added before the loop is, so that it runs after the loop has ended: nothing renews a lease that was given back.
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      isOver = true
+      for (const turn of turns.values()) cut(turn)
+      return Effect.ignore(Effect.timeout(sql`DELETE FROM fleet_process WHERE id = ${processId}`, "2 seconds"))
+    })
+  )
+  yield* Effect.forkScoped(
+    Effect.forever(
+      Effect.delay(Effect.ignoreCause(Effect.timeout(renew, options.life)), options.renewEvery),
+      { disableYield: true }
+    )
+  )
+
+  return Fence.of({
+    processId,
+    runner,
+    holds,
+    take: Effect.fn("Fence.take")(function*(name) {
+      const { turn, waitMs } = yield* Effect.acquireRelease(
+        Effect.map(Effect.suspend(() => raise(name, lease)), ({ epoch, leaseBefore, waitMs }) => {
+          const turn: Turn = { epoch, lease: leaseBefore, isLost: false, cuts: new Set() }
+          const before = turns.get(name)
+          if (before !== undefined) cut(before)
+          turns.set(name, turn)
+          return { turn, waitMs }
+        }),
+        ({ turn }) => giveBack(name, turn)
+      )
+      if (waitMs > 0) yield* Effect.sleep(Duration.millis(waitMs))
+      return {
+        name,
+        epoch: turn.epoch,
+        mayAct: () => !isOver && !turn.isLost && LeaseStep.holds(turn.lease, moment(), lifeMs),
+        onLost: (cut) => {
+          turn.cuts.add(cut)
+          return () => void turn.cuts.delete(cut)
+        }
+      }
+    })
+  })
+})

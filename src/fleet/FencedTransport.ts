@@ -1,0 +1,34 @@
+/**
+ * A transport for one activation of a device: it opens no link and sends no frame unless the activation may act, and its links end when
+ * another activation has taken the device.
+ *
+ * What it does not reach is a frame that `ws` still holds back because the socket is full: that leaves when the socket takes it.
+ */
+import * as Effect from "effect/Effect"
+import { LinkError } from "../link/LinkError.ts"
+import { Transport } from "../link/Transport.ts"
+import type { Activation } from "./Fence.ts"
+
+/** A close code of the application's range, as the gateway sees it. */
+const closeCode = 4000
+
+/** `under` for this activation. */
+export const make = (under: Transport["Service"], activation: Activation): Transport["Service"] =>
+  Transport.of({
+    ...under,
+    dial: Effect.fnUntraced(function*(target, handler) {
+      if (!activation.mayAct()) return yield* new LinkError({ reason: "Ended", phase: "dial" })
+      const link = yield* under.dial(target, handler)
+      const end = () => link.closeUnsafe(closeCode, "superseded")
+      const forget = activation.onLost(end)
+      yield* Effect.addFinalizer(() => Effect.sync(forget))
+      return {
+        ...link,
+        sendUnsafe: (text) => {
+          if (activation.mayAct()) return link.sendUnsafe(text)
+          end()
+          return false
+        }
+      }
+    })
+  })
