@@ -7,8 +7,10 @@
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as RunnerAddress from "effect/cluster/RunnerAddress"
-import type { ShardingConfig } from "effect/cluster/ShardingConfig"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as SqlMessageStorage from "effect/cluster/SqlMessageStorage"
 import type { ConfigError } from "effect/Config"
+import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -26,6 +28,7 @@ import type { FleetKey } from "./FleetKey.ts"
 import * as FleetTables from "./FleetTables.ts"
 import type { Timing } from "./FleetTiming.ts"
 import * as FleetTiming from "./FleetTiming.ts"
+import * as PatientRunnerStorage from "./PatientRunnerStorage.ts"
 import { isPrivate } from "./PrivateAddress.ts"
 import { Runner } from "./Runner.ts"
 import type * as RunnerOptions from "./Runner.ts"
@@ -71,12 +74,14 @@ const database = (
     startupParameters: { search_path: schema }
   }))
 
-const shardingOf = (timing: Timing): Partial<ShardingConfig["Service"]> => ({
+const shardingOf = (timing: Timing): Partial<ShardingConfig.ShardingConfig["Service"]> => ({
   shardLockExpiration: timing.lockExpiration,
   shardLockRefreshInterval: timing.lockRefresh,
   // Rows outlive the restart of the database, and a pool that hands out other connections.
   shardLockDisableAdvisory: true,
   refreshAssignmentsInterval: timing.assignments,
+  // Without it a runner that has not seen the new one takes what another has just let go, and devices move twice.
+  runnerJoinDebounce: timing.joinDebounce,
   runnerHealthCheckInterval: timing.healthCheck,
   entityMessagePollInterval: timing.messagePoll,
   entityTerminationTimeout: timing.termination,
@@ -110,17 +115,17 @@ export const layer = (
       life: timing.leaseLife,
       renewEvery: timing.leaseRenewal
     }).pipe(Layer.provide([database(options.database, `${name} fence`, 1), SecureRandom.layerWebCrypto]))
-    const cluster = NodeClusterSocket.layer({
-      storage: "sql",
-      runnerHealth: "ping",
-      shardingConfig: {
-        ...shardingOf(timing),
-        runnerAddress: Option.some(address),
-        runnerListenAddress: options.listenHost === undefined
-          ? Option.none()
-          : Option.some(RunnerAddress.make(options.listenHost, port))
-      }
-    })
+    const sharding = {
+      ...shardingOf(timing),
+      runnerAddress: Option.some(address),
+      runnerListenAddress: options.listenHost === undefined
+        ? Option.none()
+        : Option.some(RunnerAddress.make(options.listenHost, port))
+    }
+    const cluster = NodeClusterSocket.layer({ storage: "byo", runnerHealth: "ping", shardingConfig: sharding }).pipe(
+      Layer.provide([SqlMessageStorage.layer, PatientRunnerStorage.layer]),
+      Layer.provide([ShardingConfig.layerFromEnv(sharding), Digest.layerWebCrypto])
+    )
     // Built from below, and closed from above: devices, then the cluster, then the fence, then the database.
     return Layer.mergeAll(DeviceEntity.layer, DeviceEntity.reconciler, Fleet.layer).pipe(
       Layer.provide(cluster),

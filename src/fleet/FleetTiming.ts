@@ -14,6 +14,8 @@ export interface Timing {
   /** How often runners look who is there. */
   readonly assignments: Duration.Input
   readonly healthCheck: Duration.Input
+  /** How long a runner that joins gets no devices, so that several that join move each device once. */
+  readonly joinDebounce: Duration.Input
   /** How often the database is asked for tasks that came through another runner. */
   readonly messagePoll: Duration.Input
   /** How long a device may take to end when its runner leaves. */
@@ -28,6 +30,7 @@ export const defaults: Timing = {
   leaseRenewal: "2 seconds",
   assignments: "1 second",
   healthCheck: "2 seconds",
+  joinDebounce: "2 seconds",
   messagePoll: "2 seconds",
   termination: "5 seconds"
 }

@@ -29,7 +29,7 @@ import * as DeviceState from "./DeviceState.ts"
 import { type Activation, Fence } from "./Fence.ts"
 import * as FencedTransport from "./FencedTransport.ts"
 import { DelegateRefused, DeviceUnknown } from "./FleetError.ts"
-import { Runner } from "./Runner.ts"
+import { Runner, settingsOf } from "./Runner.ts"
 import * as SqlIdentityStore from "./SqlIdentityStore.ts"
 import * as SqlTaskJournal from "./SqlTaskJournal.ts"
 import * as TaskResult from "./TaskResult.ts"
@@ -65,14 +65,14 @@ const passes = ({ reason }: TaskRefused): boolean =>
 
 /** The agent of an activation, until the scope closes. */
 const begin = Effect.fnUntraced(function*(runner: Runner["Service"], name: string, activation: Activation) {
-  const { gateway, sessionKeyOf } = runner.options
+  const { sessionKeyOf } = runner.options
   const key = sessionKeyOf?.(name) ?? `agent:main:${name}`
   const identity = yield* DeviceIdentity.layerStore().pipe(
     Layer.provide(Layer.effect(IdentityStore, SqlIdentityStore.make(name))),
     Layer.fresh,
     Layer.build
   )
-  const config = yield* GatewayConfig.make({ ...gateway, displayName: gateway.displayName ?? name })
+  const config = yield* settingsOf(runner.options, name)
   const transport = FencedTransport.make(yield* Transport, activation)
   const journal = yield* SqlTaskJournal.make(name, activation.epoch)
   const context = yield* Agent.make({ ...runner.options.agent, sessionKey: key }).pipe(

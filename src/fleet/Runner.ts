@@ -13,8 +13,8 @@ import type * as Stream from "effect/Stream"
 import type * as Agent from "../agent/Agent.ts"
 import * as Broadcast from "../broadcast/Broadcast.ts"
 import type { Admission } from "../connection/Admission.ts"
-import type { GatewayInput, SettingsInvalid } from "../handshake/GatewayConfig.ts"
-import * as GatewayConfig from "../handshake/GatewayConfig.ts"
+import type { GatewayInput, GatewaySettings, SettingsInvalid } from "../handshake/GatewayConfig.ts"
+import { GatewayConfig } from "../handshake/GatewayConfig.ts"
 import type { Signer } from "../identity/Signer.ts"
 import type { TokenStore } from "../identity/TokenStore.ts"
 import type { Transport } from "../link/Transport.ts"
@@ -27,8 +27,8 @@ import * as Registry from "./Registry.ts"
 
 /** What the devices of a fleet have in common. */
 export interface Options {
-  /** The gateway of all devices. `displayName` is the device's own name unless set. */
-  readonly gateway: GatewayInput
+  /** The gateway of all devices, with `displayName` the device's own name unless set; or the settings of each. */
+  readonly gateway: GatewayInput | ((name: string) => Effect.Effect<GatewaySettings, SettingsInvalid>)
   /** The session that a device's tasks go to; `agent:main:<name>` unless set. */
   readonly sessionKeyOf?: ((name: string) => string) | undefined
   /** Of each device: how long a task may take, how many may wait, and so on. */
@@ -82,10 +82,16 @@ export class Runner extends Context.Service<Runner, {
     Layer.effect(Runner, make(options))
 }
 
+/** The gateway's settings of a device. */
+export const settingsOf = ({ gateway }: Options, name: string): Effect.Effect<GatewaySettings, SettingsInvalid> =>
+  typeof gateway === "function"
+    ? gateway(name)
+    : GatewayConfig.make({ ...gateway, displayName: gateway.displayName ?? name })
+
 const make = Effect.fnUntraced(function*(options: Options) {
   const needs = yield* Effect.context<Needs>()
   // Fails at the start of the process instead of at that of each device.
-  yield* GatewayConfig.GatewayConfig.make(options.gateway)
+  yield* settingsOf(options, "device")
   const waiting = new Map<string, { readonly epoch: number; readonly state: DeviceState.DeviceState }>()
   const told = Broadcast.make<FleetEvent>({ snapshot: () => [] })
   yield* Effect.addFinalizer(() => Effect.sync(() => told.end()))

@@ -1,0 +1,256 @@
+/**
+ * What a fleet of three processes does when one of them is killed, leaves, joins, freezes or is cut off, and when the database restarts.
+ *
+ * `OPENCLAW_FLEET_TEST_DEVICES` (300), `OPENCLAW_FLEET_TEST_TASKS` (2000) and `OPENCLAW_FLEET_TEST_FAULTS` (20) are less while one
+ * works on it. The figures are printed; src/fleet/README.md has those of a full run.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import { afterAll, beforeAll } from "vitest"
+import type { RunnerProcess } from "./FleetWorld.ts"
+import * as FleetWorld from "./FleetWorld.ts"
+
+const setting = (name: string, otherwise: number) => Number(process.env[`OPENCLAW_FLEET_TEST_${name}`] ?? otherwise)
+const deviceCount = setting("DEVICES", 300)
+const taskCount = setting("TASKS", 2000)
+const faultCount = setting("FAULTS", 20)
+
+const names = Array.from({ length: deviceCount }, (_, index) => `device-${String(index).padStart(4, "0")}`)
+const nameOf = (index: number) => names[index % names.length] ?? ""
+
+const scope = Scope.makeUnsafe()
+let world: Effect.Success<typeof FleetWorld.make>
+let runners: ReadonlyArray<RunnerProcess>
+
+const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => Effect.runPromise(Scope.provide(effect, scope))
+const tell = (what: string, facts: Record<string, unknown>) =>
+  void process.stdout.write(`figure ${what} ${JSON.stringify(facts)}\n`)
+
+/** Milliseconds until it holds. */
+const until = (holds: () => boolean, limitMs = 60_000) =>
+  Effect.suspend(() => {
+    const began = performance.now()
+    return Effect.suspend(() =>
+      performance.now() - began > limitMs
+        ? Effect.die(
+          new Error(`not within ${limitMs} ms: ${world.watched.connected()} of ${deviceCount} are connected`)
+        )
+        : Effect.succeed(holds())
+    ).pipe(
+      Effect.repeat({ schedule: Schedule.spaced("50 millis"), until: (done) => done }),
+      Effect.map(() => Math.round(performance.now() - began))
+    )
+  })
+const allConnected = () => world.watched.connected() === deviceCount
+/** Nothing has moved for so long. */
+const settled = Effect.gen(function*() {
+  let seen = -1
+  while (true) {
+    const { drops } = world.watched.counts()
+    if (allConnected() && drops === seen) return
+    seen = drops
+    yield* Effect.sleep("3 seconds")
+  }
+})
+const devicesOf = (runner: RunnerProcess) =>
+  Effect.map(world.fleet.list, (rows) => rows.filter((row) => row.runner === `127.0.0.1:${runner.port}`).length)
+const placesOf = Effect.suspend(() =>
+  Effect.map(world.fleet.list, (rows) => new Map(rows.map(({ name, runner }) => [name, runner])))
+)
+const at = (index: number) => runners[index] ?? assert.fail("no such runner")
+
+/** Delegates tasks, so many at once, and gives what did not come back as it should. */
+const work = (prefix: string, count: number, concurrency: number) =>
+  Effect.forEach(Array.from({ length: count }, (_, index) => index), (index) => {
+    const key = `${prefix}-${index}`
+    return world.fleet.delegate(nameOf(index), key, { key }).pipe(
+      Effect.retry({
+        schedule: Schedule.spaced("500 millis"),
+        while: (error) => error._tag === "FleetUnavailable"
+      }),
+      Effect.map((result) =>
+        result._tag === "Completed" && result.text === `done ${key}` ? [] : [`${key}: ${JSON.stringify(result)}`]
+      ),
+      Effect.catch((error) => Effect.succeed([`${key}: ${error.message}`]))
+    )
+  }, { concurrency }).pipe(Effect.map((all) => all.flat()))
+
+const runsMoreThanOnce = Effect.suspend(() =>
+  Effect.map(world.watched.runs, (runs) => [...runs].filter(([, count]) => count !== 1))
+)
+
+describe("a fleet of three processes", () => {
+  beforeAll(async () => {
+    world = await run(FleetWorld.make)
+    const base = 20_000 + process.pid % 20_000
+    runners = await run(Effect.forEach([0, 1, 2], (index) => world.runner(base + index)))
+    await run(Effect.forEach(runners.slice(0, 2), ({ start }) => start, { concurrency: 2 }))
+  }, 60_000)
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
+
+  it("connects all devices that are registered", () =>
+    run(Effect.gen(function*() {
+      yield* Effect.forEach(names, (name) => world.fleet.register(name), { concurrency: 4 })
+      const ms = yield* until(allConnected, 120_000)
+      tell("start", { devices: deviceCount, runners: 2, ms, perSecond: Math.round(deviceCount / (ms / 1000)) })
+      yield* settled
+    })))
+
+  it("a third runner joins: only moved devices drop", () =>
+    run(Effect.gen(function*() {
+      const before = yield* placesOf
+      world.watched.reset()
+      yield* at(2).start
+      yield* until(() => world.watched.counts().drops > 0, 30_000)
+      yield* settled
+      const after = yield* placesOf
+      const moved = names.filter((name) => before.get(name) !== after.get(name)).length
+      const { drops, longestOffMs } = world.watched.counts()
+      tell("join", { moved, onTheNewOne: yield* devicesOf(at(2)), drops, longestOffMs })
+      assert.isAbove(moved, 0)
+      assert.isAtMost(drops, moved)
+      assert.isAtMost(longestOffMs, 3000)
+    })))
+
+  it("kill -9 of a runner: all are connected elsewhere", () =>
+    run(Effect.gen(function*() {
+      const moved = yield* devicesOf(at(0))
+      world.watched.reset()
+      at(0).signal("SIGKILL")
+      yield* at(0).ended
+      yield* until(() => !allConnected())
+      const ms = yield* until(allConnected)
+      const { drops, longestOffMs } = world.watched.counts()
+      tell("kill", { moved, ms, drops, longestOffMs })
+      assert.isAbove(moved, 0)
+      assert.isAtMost(ms, 15_000)
+    })))
+
+  it("SIGTERM of a runner: its devices move at once", () =>
+    run(Effect.gen(function*() {
+      yield* at(0).start
+      yield* Effect.sleep("5 seconds")
+      yield* settled
+      const moved = yield* devicesOf(at(1))
+      world.watched.reset()
+      const began = performance.now()
+      at(1).signal("SIGTERM")
+      yield* until(() => !allConnected())
+      yield* until(allConnected)
+      const ms = Math.round(performance.now() - began)
+      yield* at(1).ended
+      const exitMs = Math.round(performance.now() - began)
+      const { drops, longestOffMs } = world.watched.counts()
+      tell("leave", { moved, ms, exitMs, drops, longestOffMs })
+      assert.isAbove(moved, 0)
+      assert.isAtMost(longestOffMs, 3000)
+    })))
+
+  it("a restart of the database for a second: none drops", () =>
+    run(Effect.gen(function*() {
+      const { restart } = world.server
+      if (restart === undefined) return
+      yield* at(1).start
+      yield* Effect.sleep("5 seconds")
+      yield* settled
+      world.watched.reset()
+      yield* restart(1000)
+      yield* Effect.sleep("12 seconds")
+      const { drops, longestOffMs } = world.watched.counts()
+      tell("database restart", { drops, longestOffMs })
+      assert.strictEqual(drops, 0)
+    })))
+
+  it(
+    "a rolling restart under load: each task runs once, and is answered with its text",
+    () =>
+      run(Effect.gen(function*() {
+        const count = Math.ceil(taskCount / 4)
+        const began = performance.now()
+        const working = yield* Effect.forkChild(work("rolling", count, 20))
+        for (const runner of runners) {
+          runner.signal("SIGTERM")
+          yield* runner.ended
+          yield* runner.start
+          yield* Effect.sleep("3 seconds")
+        }
+        const wrong = yield* Fiber.join(working)
+        tell("rolling restart", { tasks: count, wrong: wrong.length, ms: Math.round(performance.now() - began) })
+        assert.deepStrictEqual(wrong, [])
+        assert.deepStrictEqual(yield* runsMoreThanOnce, [])
+        yield* settled
+      })),
+    300_000
+  )
+
+  it(
+    "random faults: each task runs once and is answered once, and nothing comes from a superseded link",
+    () =>
+      run(Effect.gen(function*() {
+        let state = 7
+        const next = (below: number) => {
+          state = (state * 1_103_515_245 + 12_345) % 2_147_483_648
+          return Math.floor(state / 2_147_483_648 * below)
+        }
+        const began = performance.now()
+        let done = false
+        const working = yield* Effect.forkChild(
+          Effect.ensuring(work("random", taskCount, 12), Effect.sync(() => void (done = true)))
+        )
+        const told: Array<string> = []
+        for (let fault = 0; fault < faultCount; fault++) {
+          const runner = at(next(3))
+          const kind = (["kill", "freeze", "no database", "no gateway", "database restart"] as const)[next(5)]
+          told.push(`${kind}${kind === "database restart" ? "" : ` ${runner.port % 10}`}`)
+          switch (kind) {
+            case "kill":
+              runner.signal("SIGKILL")
+              yield* runner.ended
+              yield* Effect.sleep(500 + next(3000))
+              yield* runner.start
+              break
+            case "freeze":
+              runner.signal("SIGSTOP")
+              yield* Effect.sleep(1000 + next(20_000))
+              runner.signal("SIGCONT")
+              break
+            case "no database":
+              runner.database.setCut(true)
+              yield* Effect.sleep(1000 + next(20_000))
+              runner.database.setCut(false)
+              break
+            case "no gateway":
+              runner.gateway.setCut(true)
+              yield* Effect.sleep(500 + next(8000))
+              runner.gateway.setCut(false)
+              break
+            default:
+              yield* world.server.restart?.(300 + next(2000)) ?? Effect.void
+          }
+          yield* Effect.sleep(1000 + next(3000))
+        }
+        const early = done
+        const wrong = yield* Fiber.join(working)
+        const { superseded } = world.watched.counts()
+        const runs = yield* world.watched.runs
+        tell("random faults", {
+          faults: told,
+          tasks: taskCount,
+          doneBeforeTheLastFault: early,
+          runs: runs.size,
+          twice: (yield* runsMoreThanOnce).length,
+          wrong: wrong.length,
+          superseded,
+          ms: Math.round(performance.now() - began)
+        })
+        assert.deepStrictEqual(wrong.slice(0, 20), [])
+        assert.deepStrictEqual(yield* runsMoreThanOnce, [])
+        assert.strictEqual(superseded, 0)
+      })),
+    900_000
+  )
+})

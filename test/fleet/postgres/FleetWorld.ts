@@ -1,0 +1,104 @@
+/**
+ * A fleet of real processes: a database and a gateway of the test's own, runners that can be killed, frozen and cut off, and a client.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as SqlClient from "effect/sql/SqlClient"
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdtempSync, openSync, readFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { Fleet } from "../../../src/fleet/Fleet.ts"
+import * as FleetCluster from "../../../src/fleet/FleetCluster.ts"
+import * as FleetTables from "../../../src/fleet/FleetTables.ts"
+import { keyText } from "../Databases.ts"
+import * as Postgres from "./Postgres.ts"
+import type { Settings } from "./RunnerProcess.ts"
+import * as TcpProxy from "./TcpProxy.ts"
+import * as WatchedGateway from "./WatchedGateway.ts"
+
+/** A runner, which may be started again under the same address. */
+export interface RunnerProcess {
+  readonly port: number
+  readonly start: Effect.Effect<void>
+  readonly signal: (signal: NodeJS.Signals) => void
+  /** Waits for the end of the process. */
+  readonly ended: Effect.Effect<void>
+  readonly database: TcpProxy.TcpProxy
+  readonly gateway: TcpProxy.TcpProxy
+  readonly log: () => string
+}
+
+const schema = "public"
+
+const spawned = (settings: Settings, log: string): ChildProcess =>
+  spawn(process.execPath, [new URL("RunnerProcess.ts", import.meta.url).pathname, JSON.stringify(settings)], {
+    stdio: ["ignore", "pipe", openSync(log, "a")],
+    env: { ...process.env, NODE_OPTIONS: "" }
+  })
+
+export const make = Effect.gen(function*() {
+  const server = yield* Postgres.server
+  const database = new URL(server.url)
+  const watched = yield* WatchedGateway.make
+  const directory = mkdtempSync(`${tmpdir()}/fleet-runners-`)
+  const tables = Layer.effectDiscard(FleetTables.migrate).pipe(Layer.provide(Postgres.client(server.url, schema)))
+  yield* Layer.build(tables)
+  const context = yield* Layer.build(
+    FleetCluster.layerClient({ database: { url: Redacted.make(server.url), schema, maxConnections: 8 } })
+  )
+
+  const runner = Effect.fnUntraced(function*(port: number) {
+    const toDatabase = yield* TcpProxy.make({ host: database.hostname, port: Number(database.port) })
+    const toGateway = yield* TcpProxy.make({ host: "127.0.0.1", port: watched.port })
+    const through = new URL(database)
+    through.hostname = "127.0.0.1"
+    through.port = String(toDatabase.port)
+    const settings: Settings = {
+      port,
+      database: through.href,
+      schema,
+      gateway: `ws://127.0.0.1:${toGateway.port}`,
+      token: WatchedGateway.token,
+      key: keyText
+    }
+    const log = `${directory}/${port}.log`
+    let child: ChildProcess | undefined
+    const ended = Effect.callback<void>((resume) => {
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+      child.once("exit", () => resume(Effect.void))
+    })
+    const start = Effect.callback<void>((resume) => {
+      child = spawned(settings, log)
+      const exited = () => resume(Effect.die(new Error(`runner ${port} did not start: ${readFileSync(log, "utf8")}`)))
+      child.once("exit", exited)
+      child.stdout?.once("data", () => {
+        child?.off("exit", exited)
+        resume(Effect.void)
+      })
+    })
+    yield* Effect.addFinalizer(() => {
+      child?.kill("SIGCONT")
+      child?.kill("SIGKILL")
+      return ended
+    })
+    return {
+      port,
+      start,
+      signal: (signal) => void child?.kill(signal),
+      ended,
+      database: toDatabase,
+      gateway: toGateway,
+      log: () => readFileSync(log, "utf8")
+    } satisfies RunnerProcess
+  })
+
+  return {
+    server,
+    watched,
+    runner,
+    fleet: Context.get(context, Fleet),
+    sql: Context.get(context, SqlClient.SqlClient)
+  }
+})

@@ -1,0 +1,40 @@
+/**
+ * A runner of a fleet as a process. Run by `FleetWorld`, with its settings as JSON in the first argument. It says `ready` once.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as References from "effect/References"
+import { writeSync } from "node:fs"
+import * as FleetCluster from "../../../src/fleet/FleetCluster.ts"
+import { FleetKey } from "../../../src/fleet/FleetKey.ts"
+
+/** What a runner is told. */
+export interface Settings {
+  readonly port: number
+  readonly database: string
+  readonly schema: string
+  readonly gateway: string
+  readonly token: string
+  readonly key: string
+}
+
+const { database, gateway, key, port, schema, token }: Settings = JSON.parse(process.argv[2] ?? "{}")
+
+const runner = FleetCluster.layer({
+  database: { url: Redacted.make(database), schema },
+  host: "127.0.0.1",
+  port,
+  gateway: { url: gateway, token: Redacted.make(token) },
+  agent: { taskTimeout: "10 minutes", maxQueued: 1000 }
+}).pipe(Layer.provide(FleetKey.layer({ key: Redacted.make(key) })))
+
+const ready = Layer.effectDiscard(Effect.sync(() => void writeSync(1, "ready\n")))
+
+NodeRuntime.runMain(
+  Layer.launch(Layer.provide(ready, runner)).pipe(
+    Effect.provideService(References.MinimumLogLevel, "Info"),
+    Effect.provideService(References.LogToStderr, true)
+  )
+)
