@@ -5,6 +5,7 @@ import * as Command from "effect/cli/Command"
 import { delegate } from "./Delegate.ts"
 import { devices, tools } from "./Devices.ts"
 import { doctor } from "./Doctor.ts"
+import { fleet } from "./Fleet.ts"
 import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
 import { mcp } from "./Mcp.ts"
@@ -27,6 +28,7 @@ export const program = root.pipe(
     tools,
     devices,
     identity,
+    fleet,
     settings,
     gateway,
     replay

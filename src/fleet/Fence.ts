@@ -37,6 +37,8 @@ export interface Activation {
   readonly epoch: number
   /** Whether it may act now. Looks at the clocks each time, and asks nobody. */
   readonly mayAct: () => boolean
+  /** Done as soon as it may act, after a renewal that was late for example. False when another activation has taken the device. */
+  readonly ready: Effect.Effect<boolean>
   /** `cut` is called once when another activation has taken the device. The answer withdraws it. */
   readonly onLost: (cut: () => void) => () => void
 }
@@ -78,7 +80,7 @@ const cut = (turn: Turn): void => {
 const forgottenAfterMs = 3_600_000
 
 /**
- * Locks a device, then the process that has it, until the transaction ends; undefined for a device that never was. A renewal of that
+ * Locks a device, and keeps the lease of the process that has it as it is, until the transaction ends; undefined for a device that never was. A renewal of that
  * process has happened before, or comes after and sees what this transaction did.
  */
 export const lock = Effect.fnUntraced(function*(sql: SqlClient.SqlClient, name: string) {
@@ -90,7 +92,7 @@ export const lock = Effect.fnUntraced(function*(sql: SqlClient.SqlClient, name: 
   if (device === undefined) return undefined
   const holder = device.holder ?? undefined
   const [process] = holder === undefined ? [] : yield* sql<{ readonly lease_until_ms: number | string }>`
-    SELECT lease_until_ms FROM fleet_process WHERE id = ${holder} ${FleetTables.forUpdate(sql)}`
+    SELECT lease_until_ms FROM fleet_process WHERE id = ${holder} ${FleetTables.forShare(sql)}`
   return {
     isRemoved: device.removed_at_ms !== null,
     holder,
@@ -211,10 +213,15 @@ const make = Effect.fnUntraced(function*(options: Options) {
         ({ turn }) => giveBack(name, turn)
       )
       if (waitMs > 0) yield* Effect.sleep(Duration.millis(waitMs))
+      const mayAct = () => !isOver && !turn.isLost && LeaseStep.holds(turn.lease, moment(), lifeMs)
+      const ready: Effect.Effect<boolean> = Effect.suspend(() =>
+        mayAct() || isOver || turn.isLost ? Effect.sync(mayAct) : Effect.andThen(Effect.sleep("250 millis"), ready)
+      )
       return {
         name,
         epoch: turn.epoch,
-        mayAct: () => !isOver && !turn.isLost && LeaseStep.holds(turn.lease, moment(), lifeMs),
+        mayAct,
+        ready,
         onLost: (cut) => {
           turn.cuts.add(cut)
           return () => void turn.cuts.delete(cut)

@@ -5,6 +5,7 @@
  * What it does not reach is a frame that `ws` still holds back because the socket is full: that leaves when the socket takes it.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { LinkError } from "../link/LinkError.ts"
 import { Transport } from "../link/Transport.ts"
 import type { Activation } from "./Fence.ts"
@@ -12,12 +13,17 @@ import type { Activation } from "./Fence.ts"
 /** A close code of the application's range, as the gateway sees it. */
 const closeCode = 4000
 
+/** How long a dial waits for a lease that is renewed late: as long as gateways are given for an answer. */
+const patience = "10 seconds"
+
 /** `under` for this activation. */
 export const make = (under: Transport["Service"], activation: Activation): Transport["Service"] =>
   Transport.of({
     ...under,
     dial: Effect.fnUntraced(function*(target, handler) {
-      if (!activation.mayAct()) return yield* new LinkError({ reason: "Ended", phase: "dial" })
+      // A refusal would be tried again after a pause that grows, long after the lease is renewed.
+      const isReady = yield* Effect.timeoutOption(activation.ready, patience)
+      if (!Option.getOrElse(isReady, () => false)) return yield* new LinkError({ reason: "Ended", phase: "dial" })
       const link = yield* under.dial(target, handler)
       const end = () => link.closeUnsafe(closeCode, "superseded")
       const forget = activation.onLost(end)
