@@ -173,8 +173,10 @@ const make = Effect.fnUntraced(function*(options: Options) {
       if (isOwn) turns.delete(name)
       turn.isLost = true
       return isOwn
-        ? Effect.ignore(sql`UPDATE fleet_device SET holder = NULL, runner = NULL, state = NULL, state_at_ms = NULL
-            WHERE name = ${name} AND epoch = ${turn.epoch} AND holder = ${processId}`.pipe(Effect.timeout("2 seconds")))
+        ? Effect.ignore(
+          sql`UPDATE fleet_device SET holder = NULL, runner = NULL, state = NULL, state_at_ms = NULL, approval = NULL
+            WHERE name = ${name} AND epoch = ${turn.epoch} AND holder = ${processId}`.pipe(Effect.timeout("2 seconds"))
+        )
         : Effect.void
     })
 

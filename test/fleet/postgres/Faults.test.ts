@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { availableParallelism, loadavg } from "node:os"
 import { afterAll, beforeAll } from "vitest"
 import type { RunnerProcess } from "./FleetWorld.ts"
 import * as FleetWorld from "./FleetWorld.ts"
@@ -27,8 +28,12 @@ let world: Effect.Success<typeof FleetWorld.make>
 let runners: ReadonlyArray<RunnerProcess>
 
 const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => Effect.runPromise(Scope.provide(effect, scope))
+/** How many times slower this machine is than one that has nothing else to do: how many want each of its processors. */
+const crowding = () => Math.max(1, (loadavg()[0] ?? 1) / availableParallelism())
+/** A limit that holds on a machine of one's own, for this one. */
+const allowed = (ms: number) => ms * crowding()
 const tell = (what: string, facts: Record<string, unknown>) =>
-  void process.stdout.write(`figure ${what} ${JSON.stringify(facts)}\n`)
+  void process.stdout.write(`figure ${what} ${JSON.stringify({ ...facts, crowding: Number(crowding().toFixed(1)) })}\n`)
 
 /** Milliseconds until it holds. */
 const until = (holds: () => boolean, limitMs = 60_000) =>
@@ -95,9 +100,18 @@ describe("a fleet of three processes", () => {
   it("connects all devices that are registered", () =>
     run(Effect.gen(function*() {
       yield* Effect.forEach(names, (name) => world.fleet.register(name), { concurrency: 4 })
-      const ms = yield* until(allConnected, 120_000)
-      tell("start", { devices: deviceCount, runners: 2, ms, perSecond: Math.round(deviceCount / (ms / 1000)) })
+      const before = at(0).cpuMs() + at(1).cpuMs()
+      const ms = yield* until(allConnected, 170_000)
+      const cpuMsPerDevice = (at(0).cpuMs() + at(1).cpuMs() - before) / deviceCount
+      tell("start", { devices: deviceCount, runners: 2, ms, cpuMsPerDevice: Number(cpuMsPerDevice.toFixed(1)) })
       yield* settled
+      const idle = at(0).cpuMs()
+      yield* Effect.sleep("5 seconds")
+      tell("idle", {
+        devices: yield* devicesOf(at(0)),
+        cpuPercent: (at(0).cpuMs() - idle) / 50,
+        mb: at(0).residentMb()
+      })
     })))
 
   it("a third runner joins: only moved devices drop", () =>
@@ -113,7 +127,7 @@ describe("a fleet of three processes", () => {
       tell("join", { moved, onTheNewOne: yield* devicesOf(at(2)), drops, longestOffMs })
       assert.isAbove(moved, 0)
       assert.isAtMost(drops, moved)
-      assert.isAtMost(longestOffMs, 3000)
+      assert.isAtMost(longestOffMs, allowed(3000))
     })))
 
   it("kill -9 of a runner: all are connected elsewhere", () =>
@@ -127,7 +141,7 @@ describe("a fleet of three processes", () => {
       const { drops, longestOffMs } = world.watched.counts()
       tell("kill", { moved, ms, drops, longestOffMs })
       assert.isAbove(moved, 0)
-      assert.isAtMost(ms, 15_000)
+      assert.isAtMost(ms, allowed(15_000))
     })))
 
   it("SIGTERM of a runner: its devices move at once", () =>
@@ -147,7 +161,7 @@ describe("a fleet of three processes", () => {
       const { drops, longestOffMs } = world.watched.counts()
       tell("leave", { moved, ms, exitMs, drops, longestOffMs })
       assert.isAbove(moved, 0)
-      assert.isAtMost(longestOffMs, 3000)
+      assert.isAtMost(longestOffMs, allowed(3000))
     })))
 
   it("a restart of the database for a second: none drops", () =>

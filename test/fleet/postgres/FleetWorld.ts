@@ -28,6 +28,9 @@ export interface RunnerProcess {
   readonly database: TcpProxy.TcpProxy
   readonly gateway: TcpProxy.TcpProxy
   readonly log: () => string
+  /** What the process has used of a processor so far. */
+  readonly cpuMs: () => number
+  readonly residentMb: () => number
 }
 
 const schema = "public"
@@ -90,7 +93,14 @@ export const make = Effect.gen(function*() {
       ended,
       database: toDatabase,
       gateway: toGateway,
-      log: () => readFileSync(log, "utf8")
+      log: () => readFileSync(log, "utf8"),
+      cpuMs: () => {
+        // proc(5): user and system time in hundredths of a second, after the name in parentheses.
+        const fields = readFileSync(`/proc/${child?.pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")
+        return (Number(fields[11]) + Number(fields[12])) * 10
+      },
+      residentMb: () =>
+        Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child?.pid}/status`, "utf8"))?.[1]) / 1024)
     } satisfies RunnerProcess
   })
 
