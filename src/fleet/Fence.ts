@@ -118,15 +118,15 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
   const holds = () => !isOver && LeaseStep.holds(lease, moment(), lifeMs)
 
-  // The row of the process is locked first and the devices are read after it, as `raise` does it in the other order: one of the two
-  // sees what the other did.
-  const ask = sql.withTransaction(Effect.gen(function*() {
+  // Two statements and no transaction, as a busy process takes its time for each answer. The lease is granted first, and the devices are
+  // read after that: what a takeover did before the grant is seen, and one that comes after it waits for the lease that was granted.
+  const ask = Effect.gen(function*() {
     yield* sql`INSERT INTO fleet_process (id, runner, lease_until_ms)
       VALUES (${processId}, ${runner}, ${nowMs()} + CAST(${grantedMs} AS BIGINT))
       ON CONFLICT (id) DO UPDATE SET lease_until_ms = EXCLUDED.lease_until_ms`
     return yield* sql<{ readonly name: string; readonly epoch: number | string }>`
       SELECT name, epoch FROM fleet_device WHERE holder = ${processId}`
-  }))
+  })
 
   const renew = Effect.gen(function*() {
     const askedAt = moment()

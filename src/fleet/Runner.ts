@@ -33,7 +33,7 @@ export interface Options {
   readonly sessionKeyOf?: ((name: string) => string) | undefined
   /** Of each device: how long a task may take, how many may wait, and so on. */
   readonly agent?: Omit<Agent.Options, "sessionKey"> | undefined
-  /** How many devices start at the same time, 16 unless set. */
+  /** How many devices start at the same time, 6 unless set: more hold the event loop, and with it the renewal of the lease. */
   readonly startsAtOnce?: number | undefined
   /** How long the outcome of a task is kept for callers that ask again under the same key; a day unless set. */
   readonly keepOutcomes?: Duration.Input | undefined
@@ -116,7 +116,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   return Runner.of({
     options,
     entries: new Map(),
-    starts: Semaphore.makeUnsafe(options.startsAtOnce ?? 16),
+    starts: Semaphore.makeUnsafe(options.startsAtOnce ?? 6),
     note: (name, epoch, state) => void waiting.set(name, { epoch, state }),
     publish: (event) => told.publish(event),
     events: told.subscribe(),

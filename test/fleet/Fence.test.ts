@@ -45,11 +45,12 @@ const world = Effect.gen(function*() {
       const scope = yield* Scope.fork(yield* Scope.Scope)
       const away = new SqlError({ reason: new UnknownError({ cause: "away", message: "away", operation: "execute" }) })
       const gated = new Proxy(sql, {
-        get: (all, name) =>
-          name === "withTransaction"
-            ? (effect: Effect.Effect<unknown>) =>
-              Effect.flatMap(Ref.get(isCut), (cut) => cut ? Effect.fail(away) : all.withTransaction(effect))
-            : Reflect.get(all, name)
+        apply: (all, self, args) => {
+          const query: Effect.Effect<unknown, SqlError> = Reflect.apply(all, self, args)
+          // A renewal begins with it. A part of a statement has to stay what it is.
+          const isRenewal = String(args[0]).includes("INSERT INTO fleet_process")
+          return isRenewal ? Effect.flatMap(Ref.get(isCut), (cut) => cut ? Effect.fail(away) : query) : query
+        }
       })
       const layer = Fence.layer({ runner, life: "10 seconds", renewEvery: "2 seconds" }).pipe(
         Layer.provide([Layer.succeed(SqlClient.SqlClient, gated), SecureRandom.layerWebCrypto])
