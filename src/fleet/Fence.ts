@@ -79,27 +79,13 @@ const cut = (turn: Turn): void => {
 /** How long the row of a process that is gone stays. */
 const forgottenAfterMs = 3_600_000
 
-/**
- * Locks a device, and keeps the lease of the process that has it as it is, until the transaction ends; undefined for a device that never was. A renewal of that
- * process has happened before, or comes after and sees what this transaction did.
- */
-export const lock = Effect.fnUntraced(function*(sql: SqlClient.SqlClient, name: string) {
-  const [device] = yield* sql<{
-    readonly holder: string | null
-    readonly free_at_ms: number | string
-    readonly removed_at_ms: number | string | null
-  }>`SELECT holder, free_at_ms, removed_at_ms FROM fleet_device WHERE name = ${name} ${FleetTables.forUpdate(sql)}`
-  if (device === undefined) return undefined
-  const holder = device.holder ?? undefined
-  const [process] = holder === undefined ? [] : yield* sql<{ readonly lease_until_ms: number | string }>`
-    SELECT lease_until_ms FROM fleet_process WHERE id = ${holder} ${FleetTables.forShare(sql)}`
-  return {
-    isRemoved: device.removed_at_ms !== null,
-    holder,
-    leaseUntilMs: process === undefined ? undefined : Number(process.lease_until_ms),
-    freeAtMs: Number(device.free_at_ms)
-  } satisfies LeaseStep.Holding & { readonly isRemoved: boolean }
-})
+/** The processes in the text of a row. */
+const listOf = (text: string): ReadonlyArray<string> => text.split(" ").filter((id) => id !== "")
+
+/** `LeaseStep.waitsFor` as an expression over the row of a device: ids with blanks around them. */
+export const waitsFor = (sql: SqlClient.SqlClient, own: string) =>
+  sql`CASE WHEN holder IS NULL OR holder = ${own} OR waits_for LIKE '% ' || holder || ' %'
+    THEN waits_for ELSE waits_for || ' ' || holder || ' ' END`
 
 const make = Effect.fnUntraced(function*(options: Options) {
   const sql = yield* SqlClient.SqlClient
@@ -118,8 +104,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
   const holds = () => !isOver && LeaseStep.holds(lease, moment(), lifeMs)
 
-  // Two statements and no transaction, as a busy process takes its time for each answer. The lease is granted first, and the devices are
-  // read after that: what a takeover did before the grant is seen, and one that comes after it waits for the lease that was granted.
+  // Two statements and no transaction: the lease is granted before the devices are read (see `LeaseStep`).
   const ask = Effect.gen(function*() {
     yield* sql`INSERT INTO fleet_process (id, runner, lease_until_ms)
       VALUES (${processId}, ${runner}, ${nowMs()} + CAST(${grantedMs} AS BIGINT))
@@ -154,18 +139,22 @@ const make = Effect.fnUntraced(function*(options: Options) {
     }
   })
 
-  const raise = (name: string, leaseBefore: LeaseStep.Lease) =>
-    sql.withTransaction(Effect.gen(function*() {
-      const holding = yield* lock(sql, name)
-      if (holding === undefined || holding.isRemoved) return yield* new DeviceUnknown({ device: name })
-      const freeAtMs = LeaseStep.freeAtMs(holding, processId)
-      const [raised] = yield* sql<
-        { readonly epoch: number | string; readonly now: number | string }
-      >`UPDATE fleet_device
-        SET epoch = epoch + 1, holder = ${processId}, free_at_ms = ${freeAtMs}, runner = ${runner}
-        WHERE name = ${name} RETURNING epoch, ${nowMs()} AS now`
-      return { epoch: Number(raised?.epoch), leaseBefore, waitMs: Math.max(0, freeAtMs - Number(raised?.now)) }
-    }))
+  const raise = Effect.fnUntraced(function*(name: string, leaseBefore: LeaseStep.Lease) {
+    const [raised] = yield* sql<{ readonly epoch: number | string; readonly waits_for: string }>`UPDATE fleet_device
+      SET epoch = epoch + 1, holder = ${processId}, runner = ${runner}, waits_for = ${waitsFor(sql, processId)}
+      WHERE name = ${name} AND removed_at_ms IS NULL RETURNING epoch, waits_for`
+    if (raised === undefined) return yield* new DeviceUnknown({ device: name })
+    const epoch = Number(raised.epoch)
+    const processes = listOf(raised.waits_for)
+    if (processes.length === 0) return { epoch, leaseBefore, waitMs: 0, waits: false }
+    const rows = yield* sql<
+      { readonly id: string; readonly lease_until_ms: number | string; readonly now: number | string }
+    >`
+      SELECT id, lease_until_ms, ${nowMs()} AS now FROM fleet_process WHERE ${sql.in("id", processes)}`
+    const leases = new Map(rows.map(({ id, lease_until_ms }) => [id, Number(lease_until_ms)]))
+    const freeAtMs = LeaseStep.freeAtMs(processes, leases, processId)
+    return { epoch, leaseBefore, waitMs: Math.max(0, freeAtMs - Number(rows[0]?.now ?? 0)), waits: true }
+  })
 
   const giveBack = (name: string, turn: Turn) =>
     Effect.suspend(() => {
@@ -204,17 +193,19 @@ const make = Effect.fnUntraced(function*(options: Options) {
     runner,
     holds,
     take: Effect.fn("Fence.take")(function*(name) {
-      const { turn, waitMs } = yield* Effect.acquireRelease(
-        Effect.map(Effect.suspend(() => raise(name, lease)), ({ epoch, leaseBefore, waitMs }) => {
+      const { turn, waitMs, waits } = yield* Effect.acquireRelease(
+        Effect.map(Effect.suspend(() => raise(name, lease)), ({ epoch, leaseBefore, waitMs, waits }) => {
           const turn: Turn = { epoch, lease: leaseBefore, isLost: false, cuts: new Set() }
           const before = turns.get(name)
           if (before !== undefined) cut(before)
           turns.set(name, turn)
-          return { turn, waitMs }
+          return { turn, waitMs, waits }
         }),
         ({ turn }) => giveBack(name, turn)
       )
       if (waitMs > 0) yield* Effect.sleep(Duration.millis(waitMs))
+      // Nobody else has to wait for them again.
+      if (waits) yield* sql`UPDATE fleet_device SET waits_for = '' WHERE name = ${name} AND epoch = ${turn.epoch}`
       const mayAct = () => !isOver && !turn.isLost && LeaseStep.holds(turn.lease, moment(), lifeMs)
       const ready: Effect.Effect<boolean> = Effect.suspend(() =>
         mayAct() || isOver || turn.isLost ? Effect.sync(mayAct) : Effect.andThen(Effect.sleep("250 millis"), ready)

@@ -14,7 +14,7 @@ const statements: ReadonlyArray<string> = [
     name TEXT PRIMARY KEY,
     epoch BIGINT NOT NULL DEFAULT 0,
     holder TEXT,
-    free_at_ms BIGINT NOT NULL DEFAULT 0,
+    waits_for TEXT NOT NULL DEFAULT '',
     registered_at_ms BIGINT NOT NULL,
     removed_at_ms BIGINT,
     runner TEXT,
@@ -79,10 +79,6 @@ export const leaseNowMs = (sql: SqlClient.SqlClient, clock: Clock.Clock) =>
     orElse: () => sql`CAST(${clock.currentTimeMillisUnsafe()} AS BIGINT)`
   })
 
-/** Locks the rows that a `SELECT` reads until the transaction ends, so that nobody changes them meanwhile. */
-export const forUpdate = (sql: SqlClient.SqlClient) =>
-  sql.onDialectOrElse({ pg: () => sql.literal("FOR UPDATE"), orElse: () => sql.literal("") })
-
-/** The same for rows that others may go on to read. */
+/** Keeps the rows that a `SELECT` reads as they are until its transaction ends; others may go on to read them. */
 export const forShare = (sql: SqlClient.SqlClient) =>
   sql.onDialectOrElse({ pg: () => sql.literal("FOR SHARE"), orElse: () => sql.literal("") })

@@ -5,6 +5,9 @@
  * for, so it is over here before it is over in the database, whatever the answer took. An activation that takes a device over
  * waits until the lease of the process that had it is over. So at no time two links of one device send.
  *
+ * Nothing is locked. A renewal is granted first and then reads which devices its process has; a takeover is committed first and then
+ * reads the leases. So of a renewal and a takeover at the same time at least one sees the other.
+ *
  * A renewal that was on its way while a device was taken says nothing of that device: the database may have granted it after the device
  * was gone again. So each activation has a lease of its own, which begins as that of the process and goes on with the renewals that
  * were asked for with it.
@@ -51,18 +54,23 @@ export const lost = (
   held: ReadonlyMap<string, number>
 ): ReadonlyArray<string> => [...asked].flatMap(([name, epoch]) => held.get(name) === epoch ? [] : [name])
 
-/** A device as the database has it, and the lease of the process that has it. Times are milliseconds on the database's clock. */
-export interface Holding {
-  readonly holder: string | undefined
-  /** Absent when that process has given its lease back. */
-  readonly leaseUntilMs: number | undefined
-  /** When the leases of all processes that had the device before are over. */
-  readonly freeAtMs: number
-}
+/**
+ * The processes whose leases a device waits for, after `own` has taken it from `holder`. Undefined for `own` where it is removed. Those
+ * that earlier activations did not wait out stay in it.
+ */
+export const waitsFor = (
+  before: ReadonlyArray<string>,
+  holder: string | undefined,
+  own: string | undefined
+): ReadonlyArray<string> =>
+  holder === undefined || holder === own || before.includes(holder) ? before : [...before, holder]
 
 /**
- * When an activation that `own` makes now may open a link: once the leases of all that had the device before are over. A process does
- * not wait for itself: it ends its own link first.
+ * When an activation of `own` may open a link: once the leases of all these processes are over. Leases are those that are read after
+ * the takeover was committed. A process without one has given it back, and none waits for itself: it ends its own link first.
  */
-export const freeAtMs = ({ freeAtMs, holder, leaseUntilMs }: Holding, own: string | undefined): number =>
-  holder === undefined || holder === own ? freeAtMs : Math.max(freeAtMs, leaseUntilMs ?? 0)
+export const freeAtMs = (
+  processes: ReadonlyArray<string>,
+  leases: ReadonlyMap<string, number>,
+  own: string
+): number => Math.max(0, ...processes.map((process) => process === own ? 0 : leases.get(process) ?? 0))

@@ -10,7 +10,6 @@ import * as DeviceState from "./DeviceState.ts"
 import * as Fence from "./Fence.ts"
 import { DeviceNameInvalid } from "./FleetError.ts"
 import * as FleetTables from "./FleetTables.ts"
-import * as LeaseStep from "./LeaseStep.ts"
 
 /** A device as the database has it. What its runner last told of it may be a second old. */
 export interface DeviceRow {
@@ -61,17 +60,16 @@ export const remove = Effect.fn("Registry.remove")(function*(name: string, ident
   const sql = yield* SqlClient.SqlClient
   const nowMs = yield* Clock.currentTimeMillis
   return yield* sql.withTransaction(Effect.gen(function*() {
-    const holding = yield* Fence.lock(sql, name)
-    if (holding === undefined || holding.isRemoved) return Option.none<number>()
     const [device] = yield* sql<{ readonly device_id: string | null }>`UPDATE fleet_device
       SET removed_at_ms = ${nowMs}, epoch = epoch + 1, holder = NULL, runner = NULL, state = NULL, approval = NULL,
-        free_at_ms = ${LeaseStep.freeAtMs(holding, undefined)}
-      WHERE name = ${name} RETURNING device_id`
+        waits_for = ${Fence.waitsFor(sql, "")}
+      WHERE name = ${name} AND removed_at_ms IS NULL RETURNING device_id`
+    if (device === undefined) return Option.none<number>()
     const open = yield* sql`UPDATE fleet_task SET ended = 'Removed', ended_at_ms = ${nowMs}
       WHERE name = ${name} AND ended IS NULL RETURNING run_id`
     if (identity === "destroy") {
       yield* sql`DELETE FROM fleet_identity WHERE name = ${name}`
-      yield* sql`DELETE FROM fleet_token WHERE device_id = ${device?.device_id ?? ""}`
+      yield* sql`DELETE FROM fleet_token WHERE device_id = ${device.device_id ?? ""}`
       yield* sql`UPDATE fleet_device SET device_id = NULL WHERE name = ${name}`
     }
     return Option.some(open.length)

@@ -22,7 +22,9 @@ interface Process {
   /** The lease of that activation. */
   own: LeaseStep.Lease
   /** A takeover whose answer is on its way. */
-  taking: { readonly lease: LeaseStep.Lease; epoch?: number; freeAtMs: number } | undefined
+  taking:
+    | { readonly lease: LeaseStep.Lease; epoch?: number; waitsFor: ReadonlyArray<string>; freeAtMs?: number }
+    | undefined
   /** When its activation may open a link, on the database's clock. */
   freeAtMs: number
   /** A renewal on its way: asked, then granted by the database, then answered. */
@@ -31,6 +33,7 @@ interface Process {
     readonly asked: number | undefined
     held?: number | undefined
     granted: boolean
+    read: boolean
   } | undefined
 }
 
@@ -44,7 +47,11 @@ const play = (
 ) => {
   const next = numbers(seed)
   let nowMs = 0
-  const device = { epoch: 0, holder: undefined as string | undefined, freeAtMs: 0 }
+  const device: { epoch: number; holder: string | undefined; waitsFor: ReadonlyArray<string> } = {
+    epoch: 0,
+    holder: undefined,
+    waitsFor: []
+  }
   const leases = new Map<string, number>()
   const processes: ReadonlyArray<Process> = ["a", "b", "c"].map((id) => ({
     id,
@@ -58,8 +65,8 @@ const play = (
     renewal: undefined
   }))
   const sent: Array<number> = []
-  for (let event = 0; event < 600; event++) {
-    nowMs += next() < 0.95 ? next() * 300 : next() * 15_000
+  for (let event = 0; event < 900; event++) {
+    nowMs += next() < 0.97 ? next() * 120 : next() * 15_000
     const process = processes[Math.floor(next() * 3)]
     if (process === undefined) continue
     const clock = at(process.startMs + nowMs * process.rate)
@@ -67,10 +74,12 @@ const play = (
     const kind = next()
     if (kind < 0.35) {
       if (renewal === undefined) {
-        process.renewal = { askedAt: clock, asked: process.epoch, granted: false }
+        process.renewal = { askedAt: clock, asked: process.epoch, granted: false, read: false }
       } else if (!renewal.granted) {
         renewal.granted = true
         leases.set(process.id, nowMs + lifeMs + LeaseStep.marginMs(lifeMs))
+      } else if (!renewal.read) {
+        renewal.read = true
         renewal.held = device.holder === process.id ? device.epoch : undefined
       } else {
         const asked = new Map(renewal.asked === undefined ? [] : [["lamp", renewal.asked]])
@@ -83,12 +92,14 @@ const play = (
     } else if (kind < 0.5) {
       const { taking } = process
       if (taking === undefined) {
-        process.taking = { lease: process.lease, freeAtMs: 0 }
+        process.taking = { lease: process.lease, waitsFor: [] }
       } else if (taking.epoch === undefined) {
-        device.freeAtMs = LeaseStep.freeAtMs({ ...device, leaseUntilMs: leases.get(device.holder ?? "") }, process.id)
+        device.waitsFor = LeaseStep.waitsFor(device.waitsFor, device.holder, process.id)
         device.holder = process.id
         taking.epoch = ++device.epoch
-        taking.freeAtMs = device.freeAtMs
+        taking.waitsFor = device.waitsFor
+      } else if (taking.freeAtMs === undefined) {
+        taking.freeAtMs = LeaseStep.freeAtMs(taking.waitsFor, leases, process.id)
       } else {
         process.epoch = taking.epoch
         process.own = taking.lease
@@ -100,6 +111,8 @@ const play = (
       process.epoch = undefined
     } else if (process.epoch !== undefined) {
       const isFree = broken.noWait === true || nowMs >= process.freeAtMs
+      // Who has waited tells the others.
+      if (isFree && process.epoch === device.epoch) device.waitsFor = []
       const holds = broken.noLease === true
         || LeaseStep.holds(broken.oneLease === true ? process.lease : process.own, clock, lifeMs)
       if (isFree && holds) sent.push(process.epoch)
@@ -144,11 +157,16 @@ describe("LeaseStep", () => {
     assert.deepStrictEqual(LeaseStep.renewed(newer, at(7000)), { askedAt: at(7000) })
   })
 
-  it("waits for every process that had the device, not only for the last", () => {
-    const first = LeaseStep.freeAtMs({ holder: "a", leaseUntilMs: 900, freeAtMs: 0 }, "b")
-    assert.strictEqual(first, 900)
-    assert.strictEqual(LeaseStep.freeAtMs({ holder: undefined, leaseUntilMs: undefined, freeAtMs: first }, "c"), 900)
-    assert.strictEqual(LeaseStep.freeAtMs({ holder: "b", leaseUntilMs: 400, freeAtMs: first }, "c"), 900)
-    assert.strictEqual(LeaseStep.freeAtMs({ holder: "b", leaseUntilMs: 1400, freeAtMs: first }, "b"), 900)
+  it("waits for every process that had the device, not only for the last, and not for itself", () => {
+    const leases = new Map([["a", 900], ["b", 400]])
+    const first = LeaseStep.waitsFor([], "a", "b")
+    assert.deepStrictEqual(first, ["a"])
+    assert.deepStrictEqual(LeaseStep.waitsFor(first, undefined, "c"), ["a"])
+    const second = LeaseStep.waitsFor(first, "b", "c")
+    assert.deepStrictEqual(second, ["a", "b"])
+    assert.deepStrictEqual(LeaseStep.waitsFor(second, "b", "c"), ["a", "b"])
+    assert.strictEqual(LeaseStep.freeAtMs(second, leases, "c"), 900)
+    assert.strictEqual(LeaseStep.freeAtMs(second, leases, "a"), 400)
+    assert.strictEqual(LeaseStep.freeAtMs(["gone"], leases, "a"), 0)
   })
 })

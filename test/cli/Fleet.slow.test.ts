@@ -1,0 +1,102 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { createServer } from "node:net"
+import { exitCodes } from "../../src/cli/ExitCode.ts"
+import { listening } from "../support/Listening.ts"
+import * as Cli from "./Cli.ts"
+
+const limit = 90_000
+const key = Buffer.alloc(32, 9).toString("base64")
+
+/** A fleet in a file of a state directory. */
+const place = Effect.map(Cli.temporaryDirectory, (stateDir) => ({
+  stateDir,
+  env: { OPENCLAW_FLEET_FILE: `${stateDir}/fleet.db`, OPENCLAW_FLEET_KEY: key }
+}))
+
+describe.concurrent("fleet", () => {
+  it.live("registers, lists and removes devices in a file", () =>
+    Effect.gen(function*() {
+      const options = yield* place
+      const run = (...args: ReadonlyArray<string>) => Cli.finished(["fleet", ...args], options)
+      const early = yield* run("list")
+      assert.strictEqual(early.code, exitCodes.unreachable)
+      assert.include(early.stderr, "fleet migrate")
+      assert.strictEqual((yield* run("migrate")).code, 0)
+      assert.deepStrictEqual((yield* run("list")).stdout, ["No device is registered."])
+      assert.deepStrictEqual((yield* run("add", "lamp", "door")).stdout, ["lamp is registered", "door is registered"])
+      assert.deepStrictEqual((yield* run("add", "lamp")).stdout, ["lamp was registered already"])
+      const bad = yield* run("add", "No Name")
+      assert.strictEqual(bad.code, exitCodes.failed)
+      assert.include(bad.stderr, "is no name of a device")
+      assert.deepStrictEqual((yield* run("list")).stdout, ["door  nowhere  -", "lamp  nowhere  -"])
+      const removed = yield* run("remove", "door", "--json")
+      assert.deepStrictEqual(removed.stdout, [`{"name":"door","openTasks":0,"identity":"kept"}`])
+      assert.include((yield* run("remove", "door")).stderr, "no device door is registered")
+      assert.include((yield* run("delegate", "lamp", "hello", "--key", "a")).stderr, "OPENCLAW_FLEET_DATABASE_URL")
+    }).pipe(Effect.provide(Cli.platform)), limit)
+
+  it.live("says which setting is missing or wrong, and never a secret", () =>
+    Effect.gen(function*() {
+      const stateDir = yield* Cli.temporaryDirectory
+      const run = (env: Record<string, string>, ...args: ReadonlyArray<string>) =>
+        Cli.finished(["fleet", ...args], { stateDir, env })
+      const none = yield* run({}, "list")
+      assert.strictEqual(none.code, exitCodes.settings)
+      assert.include(none.stderr, "OPENCLAW_FLEET_DATABASE_URL")
+      const wrong = yield* run({ OPENCLAW_FLEET_DATABASE_URL: "mysql://canary-secret" }, "list")
+      assert.strictEqual(wrong.code, exitCodes.settings)
+      assert.notInclude(wrong.stderr, "canary-secret")
+      const away = yield* run({ OPENCLAW_FLEET_DATABASE_URL: "postgres://u:canary-secret@127.0.0.1:1/x" }, "list")
+      assert.strictEqual(away.code, exitCodes.unreachable)
+      assert.notInclude(away.stderr, "canary-secret")
+      const keyless = yield* run({ OPENCLAW_FLEET_FILE: `${stateDir}/fleet.db` }, "run")
+      assert.strictEqual(keyless.code, exitCodes.settings)
+      assert.include(keyless.stderr, "OPENCLAW_FLEET_KEY is not set")
+      const short = yield* run(
+        { OPENCLAW_FLEET_FILE: `${stateDir}/fleet.db`, OPENCLAW_FLEET_KEY: "canary-secret" },
+        "run"
+      )
+      assert.include(short.stderr, "32 bytes")
+      assert.notInclude(short.stderr, "canary-secret")
+    }).pipe(Effect.provide(Cli.platform)), limit)
+
+  it.live(
+    "runs the devices of a file: ready, what waits for approval, metrics, and a graceful end",
+    () =>
+      Effect.gen(function*() {
+        const options = yield* place
+        const gateway = yield* Cli.start(["gateway", "--port", "0", "--json"], { stateDir: options.stateDir })
+        yield* gateway.nextEvent("gateway")
+        yield* Cli.finished(["fleet", "migrate"], options)
+        yield* Cli.finished(["fleet", "add", "lamp"], options)
+        const port = yield* Effect.scoped(listening(createServer()))
+        const runner = yield* Cli.start(["fleet", "run", "--json", "--metrics-port", String(port)], options)
+        const pending = yield* runner.nextEvent("pairing.required")
+        assert.match(runner.stdout[0] ?? "", /"event":"fleet.ready"/)
+        const ready = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/ready`))
+        assert.strictEqual(ready.status, 200)
+        const metrics = yield* Effect.promise(() =>
+          fetch(`http://127.0.0.1:${port}/metrics`).then((answer) => answer.text())
+        )
+        assert.include(metrics, "# TYPE")
+        const waiting = yield* Effect.repeat(
+          Effect.map(Cli.finished(["fleet", "approve", "--json"], options), ({ stdout }) => stdout),
+          { until: (lines) => lines.length === 1 }
+        )
+        const request = JSON.parse(waiting[0] ?? "")
+        assert.deepInclude(request, { name: "lamp", requestId: pending["requestId"] })
+        assert.include(request.command, `devices approve ${request.requestId}`)
+        assert.strictEqual((yield* Cli.finished(["devices", "approve", request.requestId], options)).code, 0)
+        const connected = yield* runner.nextEvent("connected")
+        assert.strictEqual(connected["device"], "lamp")
+        yield* runner.signal("SIGTERM")
+        const { code } = yield* Effect.timeout(runner.exit, "20 seconds")
+        assert.strictEqual(code, 0)
+        for (const line of [...runner.stdout, ...runner.stderr]) assert.notInclude(line, key)
+        const after = yield* Cli.finished(["fleet", "status", "--json"], options)
+        assert.deepInclude(JSON.parse(after.stdout[0] ?? ""), { runners: [], devices: 1, states: { nowhere: 1 } })
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+})
