@@ -4,7 +4,7 @@
 import * as Command from "effect/cli/Command"
 import { delegate } from "./Delegate.ts"
 import { devices, tools } from "./Devices.ts"
-import { doctor } from "./Doctor.ts"
+import { doctor, status } from "./Diagnosis.ts"
 import { fleet } from "./Fleet.ts"
 import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
@@ -13,7 +13,6 @@ import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
 import { init, settings } from "./Setup.ts"
-import { status } from "./Status.ts"
 import { tasks } from "./Tasks.ts"
 
 export const program = root.pipe(

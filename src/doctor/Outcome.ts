@@ -125,7 +125,7 @@ export const ofStatus = (
         at: "pairing",
         finding: {
           status: "fail",
-          what: `this device waits for a person's approval (${approval.reason}, request ${
+          what: `a person has to approve this device on the gateway (${approval.reason}, request ${
             approval.requestId ?? "unknown"
           })`,
           error: { error: "PairingRequired", reason: approval.reason },

@@ -5,6 +5,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { fileURLToPath } from "node:url"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
@@ -61,6 +62,18 @@ const decodeEvent = Schema.decodeUnknownEffect(Schema.fromJsonString(AgentEvent)
 
 /** Standard output as events; a line that is none fails. */
 export const eventsOf = (cli: DeviceCli) => Effect.forEach(cli.stdout, (line) => decodeEvent(line))
+
+/** Waits until so many programs of a state directory can be asked how they stand, which takes a second from their start. */
+export const served = (stateDir: string, programs = 1) =>
+  Effect.flatMap(
+    FileSystem.FileSystem,
+    (fs) =>
+      Effect.orElseSucceed(fs.readDirectory(`${stateDir}/live`), () => []).pipe(
+        Effect.filterOrFail((names) => names.length >= programs, () => "not served yet"),
+        Effect.retry(Schedule.spaced("50 millis")),
+        Effect.timeout("20 seconds")
+      )
+  )
 
 /** Names of events in the order in which they came. */
 export const names = (events: ReadonlyArray<AgentEvent>): ReadonlyArray<string> => events.map(({ event }) => event)

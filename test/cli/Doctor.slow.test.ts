@@ -232,10 +232,12 @@ describe("doctor finds, and tells nothing else beside it", () => {
       const env = on(url)
       const first = yield* Cli.start(["run", "--json", "--no-page"], { stateDir, env })
       yield* first.nextEvent("connected")
+      yield* Cli.served(stateDir)
       const alone = yield* examined(stateDir, env)
       assert.deepStrictEqual([alone.told, alone.code, alone.json["asked"]], [[], 0, "run"])
       const second = yield* Cli.start(["run", "--json", "--no-page"], { stateDir, env })
       yield* second.nextEvent("connected")
+      yield* Cli.served(stateDir, 2)
       const found = yield* examined(stateDir, env)
       finds(found, "programs", 1)
       assert.deepInclude(found.json, { asked: "run", allowed: true })
@@ -311,6 +313,7 @@ describe("a bundle", () => {
       for (const { requestId } of yield* own.pending) yield* own.approve(requestId)
       const running = yield* Cli.start(["run", "--json", "--no-page"], { stateDir, env })
       yield* running.nextEvent("connected")
+      yield* Cli.served(stateDir)
       yield* examined(stateDir, env, ["--bundle", file])
       assert.strictEqual((yield* fs.stat(file)).mode & 0o777, 0o600)
       const text = gunzipSync(yield* fs.readFile(file)).toString()
@@ -338,6 +341,15 @@ describe("a bundle", () => {
       assert.isAbove(key.length, 20)
       assert.lengthOf(tokens, 1)
       for (const canary of [sharedToken, passphrase, key, ...tokens]) assert.notInclude(text, canary)
+      const headers = `${stateDir}/headers.json.gz`
+      const behind = {
+        OPENCLAW_GATEWAY_URL: "wss://localhost:1",
+        OPENCLAW_GATEWAY_HEADERS: "CF-Access-Client-Secret: header-canary",
+        OPENCLAW_GATEWAY_PASSWORD: "password-canary"
+      }
+      yield* examined(yield* device, behind, ["--bundle", headers])
+      const other = gunzipSync(yield* fs.readFile(headers)).toString()
+      for (const canary of ["header-canary", "password-canary"]) assert.notInclude(other, canary)
       const again = yield* Cli.finished(["doctor", "--bundle", file], { stateDir, env })
       assert.deepStrictEqual([again.code, again.stdout], [78, []])
       assert.match(again.stderr, /exists already, and is not overwritten/)

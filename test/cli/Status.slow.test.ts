@@ -21,6 +21,7 @@ describe("status", () => {
         env: { OPENCLAW_GATEWAY_TOKEN: yield* tokenOf(stateDir) }
       })
       yield* waiting.nextEvent("pairing.required")
+      yield* Cli.served(stranger)
       const asked = yield* Cli.finished(["status", "--json"], { stateDir: stranger })
       assert.deepStrictEqual([asked.code, asked.stderr], [75, ""])
       const [pairing] = reportOf(asked.stdout)
@@ -28,6 +29,7 @@ describe("status", () => {
 
       const running = yield* Cli.start(["run", "--json", "--no-page", "--gateway-url", url], { stateDir })
       yield* running.nextEvent("connected")
+      yield* Cli.served(stateDir)
       const { code, stderr, stdout } = yield* Cli.finished(["status"], { stateDir })
       assert.deepStrictEqual([code, stderr], [0, ""])
       assert.match(stdout.join("\n"), /^state +connected to ws:\/\/127\.0\.0\.1:\d+ \(OpenClaw .*, protocol 4\)$/m)
@@ -47,6 +49,7 @@ describe("status", () => {
       const { stateDir, url } = yield* Shell.approved
       const killed = yield* Cli.start(["run", "--json", "--no-page", "--gateway-url", url], { stateDir })
       yield* killed.nextEvent("connected")
+      yield* Cli.served(stateDir)
       yield* killed.signal("SIGKILL")
       yield* killed.exit
       const after = yield* Cli.finished(["status"], { stateDir })
@@ -54,6 +57,7 @@ describe("status", () => {
       assert.match(after.stdout.join(), new RegExp(`^not running: process ${killed.pid} was killed`))
       const next = yield* Cli.start(["run", "--json", "--no-page", "--gateway-url", url], { stateDir })
       yield* next.nextEvent("connected")
+      yield* Cli.served(stateDir, 2)
       assert.strictEqual((yield* Cli.finished(["status"], { stateDir })).code, 0)
     }).pipe(Effect.scoped, Effect.provide(Cli.platform)), 60_000)
 
@@ -63,6 +67,7 @@ describe("status", () => {
       const { stateDir, url } = yield* Shell.approved
       const running = yield* Cli.start(["run", "--json", "--no-page", "--gateway-url", url], { stateDir })
       yield* running.nextEvent("connected")
+      yield* Cli.served(stateDir)
       const [name = ""] = yield* fs.readDirectory(`${stateDir}/live`)
       yield* fs.chown(`${stateDir}/live/${name}`, nobody, nobody)
       const { code, stderr, stdout } = yield* Cli.finished(["status"], { stateDir })
@@ -80,6 +85,7 @@ describe("status", () => {
       yield* gateway.nextEvent("gateway")
       const running = yield* Cli.start(["run", "--json", "--no-page"], { stateDir: `${parent}/a` })
       yield* running.nextEvent("pairing.required")
+      yield* Cli.served(`${parent}/a`)
       const { code, stdout } = yield* Cli.finished(["status", "--all", parent], { stateDir: parent })
       assert.strictEqual(code, 3)
       assert.strictEqual(stdout.length, 2, stdout.join("\n"))
@@ -96,10 +102,12 @@ describe("status", () => {
       const url = String((yield* gateway.nextEvent("gateway")).url)
       const running = yield* Cli.start(["run", "--json", "--no-page", "--gateway-url", url], { stateDir })
       const { requestId } = yield* running.nextEvent("pairing.required")
+      yield* Cli.served(stateDir)
       const watch = yield* Cli.start(["status", "--watch", "--json"], { stateDir })
       const scripted = Shell.finished(`until $CLI status >/dev/null; do :; done`, { stateDir })
       yield* Cli.finished(["devices", "approve", String(requestId), "--yes"], { stateDir })
       yield* running.nextEvent("connected")
+      yield* Cli.served(stateDir)
       yield* scripted
       yield* running.signal("SIGTERM")
       assert.deepStrictEqual(yield* watch.exit, { code: 3, signal: null })
@@ -115,6 +123,7 @@ describe("status", () => {
       const { stateDir, url } = yield* Shell.approved
       const running = yield* Cli.start(["run", "--json", "--no-page", "--gateway-url", url], { stateDir })
       yield* running.nextEvent("connected")
+      yield* Cli.served(stateDir)
       const { stdout } = yield* Cli.finished(["status", "--json"], { stateDir })
       const files = yield* fs.readDirectory(`${stateDir}/tokens`, { recursive: true })
       const tokens = yield* Effect.forEach(files.filter((name) => name.endsWith(".json")), (name) =>
