@@ -2,7 +2,7 @@
  * An agent whose tools the agent of the gateway may use: `Agent.layer` and a `ToolHost` on one device, with one stream of events.
  *
  * The device holds two roles, each with a connection and a token of its own. The tools connect after the first session of the
- * operator, because a gateway keeps one request for approval a device. Both connections state the same family of device, which a
+ * operator, because a gateway keeps one request for approval a device; at once where that connection is paused from the start. Both connections state the same family of device, which a
  * gateway pins.
  */
 import type * as Tool from "effect/ai/Tool"
@@ -74,12 +74,12 @@ const host = <Tools extends Record<string, Tool.Any>, E, R>(
   options: Options
 ) =>
   Layer.unwrap(
-    Effect.map(Supervisor, ({ session }) => {
+    Effect.map(Effect.all([Supervisor, GatewayConfig]), ([{ session }, { paused }]) => {
       const approve = options.approve ?? options.questions?.approve
       return ToolHost.layerStarting(toolkit, handlers, {
         ...options,
         ...(approve === undefined ? {} : { approve }),
-        after: session
+        after: paused === true ? Effect.void : session
       })
     })
   )

@@ -20,6 +20,7 @@ import * as TransportWs from "../link/TransportWs.ts"
 import * as ApproveCommand from "../pairing/ApproveCommand.ts"
 import type { RequestId } from "../protocol/Connect.ts"
 import { commandOn } from "../protocol/ShellCommand.ts"
+import type { StateFiles } from "../storage/StateDirectory.ts"
 import type { RunId } from "../tasks/Task.ts"
 import { TaskJournal } from "../tasks/TaskJournal.ts"
 import type { Told } from "./CommandAdvice.ts"
@@ -30,16 +31,28 @@ import type { HeldReplies } from "./HeldReplies.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
+import * as PairedGateway from "./PairedGateway.ts"
 import { onRoot } from "./Root.ts"
 import * as Settings from "./Settings.ts"
 
-/** Checked settings. Their warnings go to standard error, once. */
-export const settings = Effect.fnUntraced(function*(flags: Settings.Flags) {
+/**
+ * Checked settings. Their warnings go to standard error, once. Where neither flag nor variable names a gateway, `own` does, or else
+ * the file of the one that a setup code paired this device with.
+ */
+export const settings = Effect.fnUntraced(function*(flags: Settings.Flags, own?: GatewayInput) {
   const invocation = yield* Invocation
   const output = yield* Output
-  const checked = yield* Effect.mapError(Settings.read(flags, invocation), as("settings"))
+  let paired: PairedGateway.PairedGateway | undefined
+  const remembered = Effect.fnUntraced(function*(files: StateFiles | undefined) {
+    if (own !== undefined || files === undefined) return own
+    paired = Option.getOrUndefined(yield* PairedGateway.read(files.pairedGateway))
+    return paired === undefined ? undefined : PairedGateway.inputOf(paired)
+  })
+  const checked = yield* Effect.mapError(Settings.read(flags, invocation, remembered), as("settings"))
   for (const warning of checked.warnings) yield* output.warn(`warning: ${warning}`)
-  return checked
+  const { gateway: { password, token } } = checked
+  const toolsOnly = paired?.roles.includes("operator") === false && token === undefined && password === undefined
+  return { ...checked, toolsOnly } satisfies Settings.Settings
 })
 
 /** Runs a command on checked settings. */
@@ -84,10 +97,11 @@ export const chosenGateway = Effect.fnUntraced(
 )
 
 /** Every credential that may be sent to a gateway because of its settings. */
-const sentTo = ({ headers, password, token }: GatewaySettings): ReadonlyArray<Redacted.Redacted> =>
-  [token, password, ...headers.map(({ value }) => value)].filter((secret) => secret !== undefined)
+const sentTo = ({ bootstrapToken, headers, password, token }: GatewaySettings): ReadonlyArray<Redacted.Redacted> =>
+  [token, password, bootstrapToken, ...headers.map(({ value }) => value)].filter((secret) => secret !== undefined)
 
-const foundation = (checked: Settings.Settings) =>
+/** Where tokens are kept, and what connections of one process share. */
+export const foundation = (checked: Settings.Settings) =>
   Layer.mergeAll(
     Admission.layer,
     TransportWs.layer,

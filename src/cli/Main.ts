@@ -9,6 +9,7 @@ import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Config from "effect/Config"
+import * as Console from "effect/Console"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -21,6 +22,7 @@ import process from "node:process"
 import { nodejsProcesses } from "../agent/NodejsProcesses.ts"
 import { packageVersion } from "../handshake/PackageVersion.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
+import { onCommandLine } from "./CodeArgument.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import * as NodejsStdio from "./NodejsStdio.ts"
@@ -53,22 +55,28 @@ const platform = Layer.mergeAll(
   SecureRandom.layerWebCrypto
 )))
 
-const main = Command.runWith(program, { version: packageVersion })(asFlags(process.argv.slice(2))).pipe(
-  Effect.provideService(CliOutput.Presenter, presenter),
-  Effect.provide(platform),
-  Effect.provideService(Processes, nodejsProcesses),
-  Effect.provideService(Serving, Effect.sync(() => void (ending.serving = true))),
-  Effect.provideService(OnHangup, (handler) => void (ending.hangup = handler)),
-  // What no command has told: a defect, or a failure without a sentence.
-  Effect.tapCause((cause) =>
-    Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(Cause.squash(cause))
-      ? Effect.void
-      : Effect.logError(cause)
-  ),
-  // By default people see only what they have to act on; `--log-level info` shows every attempt, one line each.
-  Effect.provideService(References.MinimumLogLevel, "Warn"),
-  Effect.provideService(References.LogToStderr, true)
-)
+const args = process.argv.slice(2)
+const exposed = onCommandLine(args)
+const run = Command.runWith(program, { version: packageVersion })
+
+const main = (exposed === undefined
+  ? run(asFlags(args))
+  : Effect.andThen(Console.error(exposed.message), Effect.fail(exposed))).pipe(
+    Effect.provideService(CliOutput.Presenter, presenter),
+    Effect.provide(platform),
+    Effect.provideService(Processes, nodejsProcesses),
+    Effect.provideService(Serving, Effect.sync(() => void (ending.serving = true))),
+    Effect.provideService(OnHangup, (handler) => void (ending.hangup = handler)),
+    // What no command has told: a defect, or a failure without a sentence.
+    Effect.tapCause((cause) =>
+      Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(Cause.squash(cause))
+        ? Effect.void
+        : Effect.logError(cause)
+    ),
+    // By default people see only what they have to act on; `--log-level info` shows every attempt, one line each.
+    Effect.provideService(References.MinimumLogLevel, "Warn"),
+    Effect.provideService(References.LogToStderr, true)
+  )
 
 /** What came first, and whether the command ends by it in the ordinary way. */
 const ending: {

@@ -9,6 +9,7 @@ import { fleet } from "./Fleet.ts"
 import { gateway } from "./Gateway.ts"
 import { identity } from "./Identity.ts"
 import { mcp } from "./Mcp.ts"
+import { pair } from "./Pair.ts"
 import { replay } from "./Replay.ts"
 import { root } from "./Root.ts"
 import { run } from "./Run.ts"
@@ -18,6 +19,7 @@ import { tasks } from "./Tasks.ts"
 export const program = root.pipe(
   Command.withSubcommands([
     init,
+    pair,
     run,
     status,
     doctor,

@@ -59,6 +59,12 @@ const telemetry = Layer.unwrap(Effect.gen(function*() {
   return (yield* Effect.promise(() => import("./Telemetry.ts"))).layer
 }))
 
+/** The file of a setup code. */
+export const codeFile = Flag.String("code-file").pipe(
+  Flag.withDescription("Read the setup code from this file in place of standard input"),
+  Flag.optional
+)
+
 /** Runs a command with the shared flags, and with the output that they choose. */
 export const onRoot = <E extends CommandFailed | Told, R>(
   body: (flags: Flags, output: Output["Service"]) => Effect.Effect<void, E, R>,

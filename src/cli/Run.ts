@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stdio from "effect/Stdio"
@@ -21,7 +22,7 @@ import * as OutsideText from "../protocol/OutsideText.ts"
 import type { TaskRefused } from "../tasks/TaskError.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import type { ToolQuestions } from "../toolhost/ToolQuestions.ts"
-import { agent, chosenGateway, ownCommands, ownIdentity, settings, withSettings } from "./AgentLayer.ts"
+import { agent, chosenGateway, ownCommands, ownIdentity, settings } from "./AgentLayer.ts"
 import { CommandFailed, exitOf } from "./CommandError.ts"
 import { deviceTable } from "./DeviceTable.ts"
 import { failureText } from "./EventText.ts"
@@ -29,9 +30,9 @@ import * as HeldReplies from "./HeldReplies.ts"
 import { bounded } from "./InputLines.ts"
 import { now, Output, stopped } from "./Output.ts"
 import * as Page from "./Page.ts"
-import { record, root, session } from "./Root.ts"
+import { codeFile, onRoot, record, root, session } from "./Root.ts"
 import { checkedFlag } from "./SettingFlag.ts"
-import type { Settings } from "./Settings.ts"
+import type { Flags, Settings } from "./Settings.ts"
 import { OnHangup, serving } from "./Signals.ts"
 import { stored } from "./Stored.ts"
 import type { Supervision } from "./Supervision.ts"
@@ -64,55 +65,90 @@ export const run = Command.make(
       Flag.withDescription("Read the settings again on SIGHUP, as always below systemd, instead of ending"),
       Flag.withDefault(false)
     ),
-    ...toolFlags
+    ...toolFlags,
+    pair: Flag.Boolean("pair").pipe(
+      Flag.withDescription("First read a setup code from standard input, and pair with its gateway"),
+      Flag.withDefault(false)
+    ),
+    codeFile
   },
-  ({ exitOnPairing, noRetry, page: wanted, pagePort, readyFile, record, reload, session, ...toolsGiven }) =>
-    withSettings(
-      (checked, output) => {
-        const held = HeldReplies.make()
-        const page = wanted ? { port: Option.getOrElse(pagePort, () => checked.pagePort) } : undefined
-        const ends = { exitOnPairing, noRetry }
-        const options = { page, held, readyFile, ends, again: settingsAgain(session), reload }
-        const given = Effect.gen(function*() {
-          const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
-          const tools = yield* toolsOf(toolsGiven)
-          const kept = { embedded: false, commands, keepTasks: true, livesLong: true, held, record, tools }
-          const work = serve({ ...options, embedded: false, questions: tools?.questions })
-          return yield* Effect.provide(
-            Effect.andThen(status(checked, gateway), work),
-            agent(checked, gateway, kept)
-          )
-        })
-        const embedded = Effect.gen(function*() {
-          const tools = yield* toolsOf(toolsGiven)
-          const { start } = yield* embeddedGateway
-          const running = yield* start((yield* stored(checked)).gateway, { port: 0 })
-          const gateway = yield* Effect.fromResult(
-            checked.gatewayWith({ url: running.url, token: running.sharedToken })
-          )
-          return yield* Effect.provide(
-            Effect.andThen(
-              status(checked, gateway),
-              serve({ ...options, embedded: true, questions: tools?.questions })
-            ),
-            agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record, tools })
-          )
-        })
-        return Effect.andThen(serving, Effect.scoped(checked.urlGiven ? given : embedded)).pipe(
-          Effect.ensuring(stopped(output)),
-          Effect.provide(ownIdentity(checked))
-        )
-      },
-      session
-    )
+  (options) => onRoot((flags, output) => Effect.scoped(running(flags, output, options)))
 ).pipe(
   Command.withDescription("Be a device: connect, wait for approval, take tasks from standard input; until Ctrl-C"),
   Command.withExamples([
     { command: "openclaw-device run", description: "With a gateway of its own, to try it out" },
     { command: "openclaw-device run --gateway-url ws://127.0.0.1:18789", description: "On your gateway" },
-    { command: "openclaw-device run --tools ./tools.ts", description: "With tools that the gateway's agent may use" }
+    { command: "openclaw-device run --tools ./tools.ts", description: "With tools that the gateway's agent may use" },
+    { command: "openclaw-device run --pair --tools ./tools.ts", description: "The same on the gateway of a setup code" }
   ])
 )
+
+interface RunOptions extends ToolFlags, Ends {
+  readonly session: Option.Option<string>
+  readonly page: boolean
+  readonly pagePort: Option.Option<number>
+  readonly record: Option.Option<string>
+  readonly readyFile: Option.Option<string>
+  readonly reload: boolean
+  readonly pair: boolean
+  readonly codeFile: Option.Option<string>
+}
+
+const running = Effect.fnUntraced(function*(flags: Flags, output: Output["Service"], given: RunOptions) {
+  const { exitOnPairing, noRetry, page: wanted, pagePort, readyFile, record, reload, session } = given
+  const first = given.pair || Option.isSome(given.codeFile)
+    ? yield* (yield* pairFirst).begin(given.codeFile)
+    : undefined
+  const checked = yield* settings({ ...flags, session }, first?.input)
+  const held = HeldReplies.make()
+  const page = wanted ? { port: Option.getOrElse(pagePort, () => checked.pagePort) } : undefined
+  const ends = { exitOnPairing, noRetry }
+  const options = { page, held, readyFile, ends, again: settingsAgain(session), reload }
+  const known = Effect.gen(function*() {
+    const tools = yield* toolsOf(given)
+    const { commands, gateway, toolsOnly, whenConnected } = first === undefined
+      ? { ...yield* chosenGateway(checked, "sharedToken"), toolsOnly: checked.toolsOnly, whenConnected: Effect.void }
+      : yield* first.gateway(checked)
+    if (toolsOnly) yield* tools === undefined ? Effect.fail(toolsMissing()) : output.warn(toolsAlone)
+    const kept = { embedded: false, commands, keepTasks: true, livesLong: true, held, record, tools }
+    const work = serve({ ...options, embedded: false, questions: tools?.questions })
+    return yield* Effect.andThen(Effect.forkScoped(whenConnected), Effect.andThen(status(checked, gateway), work)).pipe(
+      Effect.provide(agent(checked, toolsOnly ? { ...gateway, paused: true } : gateway, kept))
+    )
+  })
+  const embedded = Effect.gen(function*() {
+    const tools = yield* toolsOf(given)
+    const { start } = yield* embeddedGateway
+    const running = yield* start((yield* stored(checked)).gateway, { port: 0 })
+    const gateway = yield* Effect.fromResult(checked.gatewayWith({ url: running.url, token: running.sharedToken }))
+    return yield* Effect.provide(
+      Effect.andThen(status(checked, gateway), serve({ ...options, embedded: true, questions: tools?.questions })),
+      agent(checked, gateway, { embedded: true, commands: ownCommands(checked, running.url), record, tools })
+    )
+  })
+  yield* Effect.andThen(serving, Effect.scoped(checked.urlGiven || first !== undefined ? known : embedded)).pipe(
+    Effect.ensuring(stopped(output)),
+    Effect.provide(ownIdentity(checked)),
+    first === undefined ? identity : Effect.provideService(Stdio.Stdio, first.stdio)
+  )
+})
+
+const toolsMissing = () =>
+  new CommandFailed({
+    exit: "usage",
+    error: "ToolsMissing",
+    problem:
+      "The gateway knows this device for its tools alone, and no tools are given. Start it with them: openclaw-device run"
+      + " --tools FILE. To give tasks, ask the person who runs the gateway for a setup code made by openclaw qr"
+      + " --setup-code-only, and paste it: openclaw-device pair"
+  })
+
+const toolsAlone =
+  "This device offers its tools and gives no tasks. For tasks, ask the person who runs the gateway for a setup code"
+  + " made by openclaw qr --setup-code-only, and paste it: openclaw-device pair"
+
+/** Loaded when there is a setup code. */
+const pairFirst = Effect.promise(() => import("./PairFirst.ts"))
 
 const settingsAgain = Effect.fnUntraced(function*(session: Option.Option<string>) {
   const { gatewayUrl, noState, stateDir } = yield* root

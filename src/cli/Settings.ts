@@ -42,9 +42,11 @@ export interface Flags {
 
 /** Checked settings of a command. */
 export interface Settings {
-  /** A flag or a variable names the gateway. */
+  /** A flag, a variable or a setup code names the gateway, now or before. */
   readonly urlGiven: boolean
   readonly gateway: GatewaySettings
+  /** A setup code paired this device with the gateway for its tools alone, and no other credential is set. */
+  readonly toolsOnly: boolean
   /** The same settings with some of them replaced, for example by those of an embedded gateway. */
   readonly gatewayWith: (other: GatewayInput) => Result.Result<GatewaySettings, SettingsInvalid>
   /** Undefined when nothing may be stored. */
@@ -63,13 +65,15 @@ export interface Settings {
 }
 
 /** Reads and checks everything but the secrets of the identity, which are read where they are needed. */
-export const read = Effect.fn("Settings.read")(function*(
+export const read = Effect.fn("Settings.read")(function*<E = never, R = never>(
   flags: Flags,
-  host: { readonly platform: string; readonly home?: string | undefined }
+  host: { readonly platform: string; readonly home?: string | undefined },
+  /** Settings of the gateway where neither flag nor variable names it. */
+  remembered: (files: StateFiles | undefined) => Effect.Effect<GatewayInput | undefined, E, R> = () => Effect.undefined
 ): Effect.fn.Return<
   Settings,
-  SettingsInvalid | StateDirectoryUnknown | Config.ConfigError,
-  FileSystem | Path.Path
+  SettingsInvalid | StateDirectoryUnknown | Config.ConfigError | E,
+  FileSystem | Path.Path | R
 > {
   const path = yield* Path.Path
   const environment = yield* GatewayEnvironment.read({ url: Option.getOrUndefined(flags.gatewayUrl) })
@@ -97,16 +101,19 @@ export const read = Effect.fn("Settings.read")(function*(
     (cause) => new Config.ConfigError(cause)
   )
 
-  const gateway = settingsOf(environment)
+  const named = environment.found.texts.url !== undefined
+  const own = named ? undefined : yield* remembered(files)
+  const gateway = settingsOf(environment, own)
   const allProblems = [
     ...Result.isFailure(gateway) ? gateway.failure.problems : [],
     ...SettingSource.named(deviceTable, found, problems)
   ]
   if (Result.isFailure(gateway) || allProblems.length > 0) return yield* new SettingsInvalid({ problems: allProblems })
   return {
-    urlGiven: environment.found.texts.url !== undefined,
+    urlGiven: named || own !== undefined,
     gateway: gateway.success,
-    gatewayWith: (other) => settingsOf(environment, other),
+    toolsOnly: false,
+    gatewayWith: (other) => settingsOf(environment, other.url === undefined ? { ...own, ...other } : other),
     files,
     identityPath: identityPath === undefined || isForeign ? files?.identity : identityPath,
     foreignIdentityPath: isForeign ? identityPath : undefined,

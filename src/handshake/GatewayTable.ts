@@ -30,7 +30,7 @@ export const gatewayTable = {
     variable: "OPENCLAW_GATEWAY_URL",
     flag: "gateway-url",
     default: "ws://127.0.0.1:18789",
-    about: "the gateway; a bare run without it starts one of its own"
+    about: "the gateway; without it the one of the last setup code, or else a bare run starts its own"
   }),
   token: setting(
     secret(

@@ -26,6 +26,8 @@ export interface StateFiles {
   readonly tasks: string
   /** URL and operator credential of a gateway that this program runs itself. */
   readonly gateway: string
+  /** URL and pin of the gateway that a setup code paired this device with. */
+  readonly pairedGateway: string
 }
 
 /** The environment does not say where the state directory is. */
@@ -84,7 +86,8 @@ export const stateFiles = (directory: string, platform: string): StateFiles => {
     operatorIdentity: inside("operator-identity.json"),
     tokens: inside("tokens"),
     tasks: inside("tasks"),
-    gateway: inside("gateway.json")
+    gateway: inside("gateway.json"),
+    pairedGateway: inside("paired-gateway.json")
   }
 }
 

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import { fileURLToPath } from "node:url"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import { type DeviceCli, spawnCli } from "../interop/support/DeviceCli.ts"
@@ -16,6 +17,7 @@ import * as ProcessGroup from "../interop/support/ProcessGroup.ts"
 export const compileCache = fileURLToPath(new URL("../../node_modules/.cache/effect-openclaw-cli", import.meta.url))
 
 export const platform = NodeServices.layer
+export type Platform = NodeServices.NodeServices | Scope.Scope
 
 export const temporaryDirectory = Effect.flatMap(
   FileSystem.FileSystem,

@@ -55,7 +55,8 @@ describe("StateDirectory", () => {
       operatorIdentity: "/s/operator-identity.json",
       tokens: "/s/tokens",
       tasks: "/s/tasks",
-      gateway: "/s/gateway.json"
+      gateway: "/s/gateway.json",
+      pairedGateway: "/s/paired-gateway.json"
     })
     assert.strictEqual(stateFiles("C:\\s", "win32").identity, "C:\\s\\identity.json")
   })
