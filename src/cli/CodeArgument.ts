@@ -2,9 +2,10 @@
  * Keeps setup codes off the command line.
  */
 import { CommandFailed } from "./CommandError.ts"
+import { setupTable } from "./DeviceTable.ts"
 
-/** The variable of a setup code, also with `_FILE` and `_FD`. */
-export const variable = "OPENCLAW_SETUP_CODE"
+/** Also with `_FILE` and `_FD`. */
+const variable = setupTable.setupCode.variable
 
 /** An argument that is a setup code, a link or a join URL, also behind the name of a flag. */
 const isCode = (argument: string): boolean =>

@@ -2,7 +2,16 @@
  * The settings that only the commands have. Those of the gateway's client are in `handshake/GatewayTable.ts`, those that hold
  * the identity's secrets in `identity/IdentitySecrets.ts`.
  */
-import { anyText, count, oneOf, path, setting, time } from "../settings/Setting.ts"
+import * as Result from "effect/Result"
+import { anyText, count, oneOf, path, secret, setting, time } from "../settings/Setting.ts"
+
+/** Read where it is needed: a descriptor can be read once. */
+export const setupTable = {
+  setupCode: setting(secret("a setup code, oc-pair:// link or join URL", Result.succeed), {
+    variable: "OPENCLAW_SETUP_CODE",
+    about: "what pair and run --pair use in place of standard input"
+  })
+}
 
 export const deviceTable = {
   identityPath: setting(path("a file of this program"), {

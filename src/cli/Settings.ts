@@ -20,13 +20,14 @@ import * as SettingSource from "../settings/SettingSource.ts"
 import { unknownVariables } from "../settings/UnknownVariable.ts"
 import type { StateDirectoryUnknown, StateFiles } from "../storage/StateDirectory.ts"
 import { defaultDirectory, reserved, stateFiles } from "../storage/StateDirectory.ts"
-import { deviceTable } from "./DeviceTable.ts"
+import { deviceTable, setupTable } from "./DeviceTable.ts"
 
 /** Every setting of the commands, in the order of the README. */
 export const table: ReadonlyArray<Setting.Setting<unknown>> = [
   ...Object.values(gatewayTable),
   ...Object.values(identityTable),
-  ...Object.values(deviceTable)
+  ...Object.values(deviceTable),
+  ...Object.values(setupTable)
 ]
 
 /** The settings as the README shows them. */

@@ -13,8 +13,8 @@ import process from "node:process"
 import { limits } from "../pairing/SetupCode.ts"
 import * as SettingSource from "../settings/SettingSource.ts"
 import { readDescriptor, readRegularFile } from "../storage/RegularFile.ts"
-import { variable } from "./CodeArgument.ts"
 import { CommandFailed } from "./CommandError.ts"
+import { setupTable } from "./DeviceTable.ts"
 
 /** A code, and what is left of standard input. */
 export interface Given {
@@ -29,7 +29,7 @@ const maxBytes = limits.code + 1024
 export const read = Effect.fnUntraced(function*(file: Option.Option<string>) {
   const { stdin, stdinIsTerminal } = yield* Stdio.Stdio
   if (Option.isSome(file)) return { code: yield* fromFile(file.value), stdin } satisfies Given
-  const { faults: [fault], text } = yield* SettingSource.secret(variable)
+  const { faults: [fault], text } = yield* SettingSource.secret(setupTable.setupCode.variable)
   if (fault !== undefined) {
     return yield* new CommandFailed({
       exit: "settings",
