@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -15,6 +16,8 @@ import { DeviceIdentity } from "../../src/identity/DeviceIdentity.ts"
 import { Signer } from "../../src/identity/Signer.ts"
 import { TokenStore } from "../../src/identity/TokenStore.ts"
 import * as SetupCode from "../../src/pairing/SetupCode.ts"
+import * as Census from "../support/Census.ts"
+import * as Interrupting from "../support/Interrupting.ts"
 import * as MemoryAgent from "../support/MemoryAgent.ts"
 
 const publicUrl = "ws://127.0.0.1:18789"
@@ -177,4 +180,34 @@ describe("a setup code", () => {
       yield* supervisor.resume
       assert.deepStrictEqual((yield* supervisor.status)._tag, "Connecting")
     }).pipe(Effect.provide(layer)))
+
+  it.effect("leaves no fiber, no sleep and no link, wherever its use is interrupted", () =>
+    Effect.gen(function*() {
+      const life = Effect.fnUntraced(function*(k: number) {
+        const gateway = yield* DevGateway
+        const code = yield* pasted({ bootstrapProfile: "node" }, "node")
+        const before = yield* gateway.stats
+        const interrupting = yield* Interrupting.at(k)
+        yield* Census.taken((census) =>
+          Effect.gen(function*() {
+            const used = Effect.gen(function*() {
+              const { reached } = yield* started(code)
+              yield* reached("Connected")
+              yield* gateway.dropAll(1006)
+              yield* reached("Waiting")
+            })
+            yield* Effect.flatMap(interrupting.fork(Effect.scoped(used)), Fiber.await)
+            yield* TestClock.adjust(0)
+            assert.deepStrictEqual([census.fibers(), census.sleeps()], [0, 0], `step ${k}`)
+          })
+        )
+        assert.strictEqual((yield* gateway.stats).openPeers, before.openPeers, `step ${k}`)
+        return interrupting.steps()
+      })
+      let steps = 1
+      for (let k = 1; k <= steps; k++) {
+        steps = Math.max(steps, yield* Effect.provide(life(k), Layer.fresh(layer)))
+      }
+      assert.isAbove(steps, 50)
+    }), 60_000)
 })
