@@ -136,6 +136,7 @@ describe("the packed package", () => {
       yield* fs.writeFileString(`${project}/tsconfig.json`, JSON.stringify({ compilerOptions, include: ["*.ts"] }))
       yield* fs.copyFile(`${root}/test/pack/Embedding.ts`, `${project}/Program.ts`)
       yield* fs.copyFile(`${root}/test/pack/Replacing.ts`, `${project}/Replacing.ts`)
+      yield* fs.copyFile(`${root}/test/pack/ToolCalled.ts`, `${project}/ToolCalled.ts`)
       yield* command(project, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
 
       for (const example of examples) {
@@ -176,6 +177,17 @@ describe("the packed package", () => {
         "TokenStore",
         "Transport"
       ])
+      // The program is a bundle; the module of tools brings the project's own copy of effect.
+      const called = (yield* command(project, "node", "ToolCalled.ts")).split("\n").findLast((line) =>
+        line.includes('"right"')
+      )
+      assert.deepStrictEqual(JSON.parse(called ?? "{}"), {
+        right: [
+          { type: "text", text: 'structuredContent:\n{\n  "degrees": 4\n}' },
+          { type: "text", text: '{"degrees":4}' }
+        ],
+        wrong: "error"
+      })
       yield* command(project, `${project}/node_modules/.bin/vitest`, "run")
 
       const bin = `${project}/node_modules/.bin/openclaw-device`

@@ -7,9 +7,11 @@ import * as Toolkit from "effect/ai/Toolkit"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { describe as descriptorsOf } from "../../src/toolhost/ToolCatalogue.ts"
 import { ToolHost } from "../../src/toolhost/ToolHost.ts"
@@ -148,6 +150,113 @@ describe("tools of a host beside those of effect/ai's MCP server", () => {
       yield* both("returns", { how: "no" })
       yield* both("returns", { how: 12 })
     }).pipe(Effect.scoped, Effect.provide(Fixture.layer())))
+})
+
+/** A schema of any shape that tools have, of so many levels. */
+const anySchema = (levels: number): Arbitrary.Arbitrary<Schema.Codec<unknown, unknown>> =>
+  Arbitrary.flatMap(
+    Arbitrary.schema(Schema.Literals(levels === 0 ? leaves : [...leaves, ...branches])),
+    (kind): Arbitrary.Arbitrary<Schema.Codec<unknown, unknown>> => {
+      if (isLeaf(kind)) return Arbitrary.map(Arbitrary.schema(Schema.Null), () => leafOf[kind])
+      const inner = anySchema(levels - 1)
+      switch (kind) {
+        case "array":
+          return Arbitrary.map(inner, (item) => Schema.Array(item))
+        case "record":
+          return Arbitrary.map(inner, (value) => Schema.Record(Schema.String, value))
+        case "nullOr":
+          return Arbitrary.map(inner, (value) => Schema.NullOr(value))
+        case "union":
+          return Arbitrary.map(inner, (value) =>
+            Schema.Union([Schema.Struct({ _tag: Schema.Literal("some"), value }), Schema.String]))
+        case "struct":
+          return anyStruct(levels - 1)
+      }
+    }
+  )
+
+const leaves = ["string", "filled", "number", "int", "boolean", "literal", "date"] as const
+const branches = ["array", "record", "nullOr", "union", "struct"] as const
+const leafOf: Record<(typeof leaves)[number], Schema.Codec<unknown, unknown>> = {
+  string: Schema.String,
+  filled: Schema.NonEmptyString.check(Schema.isMaxLength(5)),
+  number: Schema.Finite,
+  int: Schema.Int.check(Schema.isBetween({ minimum: -5, maximum: 5 })),
+  boolean: Schema.Boolean,
+  literal: Schema.Literals(["a", "b", 3]),
+  date: Schema.DateFromString
+}
+const isLeaf = (kind: string): kind is keyof typeof leafOf => Object.hasOwn(leafOf, kind)
+
+const anyStruct = (levels: number): Arbitrary.Arbitrary<Schema.Codec<unknown, unknown>> =>
+  Arbitrary.map(
+    Arbitrary.array(Arbitrary.all([anySchema(levels), Arbitrary.schema(Schema.Boolean)]), {
+      minLength: 1,
+      maxLength: 4
+    }),
+    (fields) =>
+      Schema.Struct(Object.fromEntries(fields.map(([field, isOptional], index) => [
+        `f${index}`,
+        isOptional ? Schema.optionalKey(field) : field
+      ])))
+  )
+
+describe("arbitrary toolkits", () => {
+  it.effect.each([1, 2, 3, 4])(
+    "through the host give what a direct call gives, and what MCP gives (seed %s)",
+    (seed) =>
+      Effect.gen(function*() {
+        const shapes = yield* Arbitrary.sampleEffect(anyStruct(2), { seed, count: 30 })
+        const toolkit = Toolkit.make(...shapes.map((shape, index) => echo(`tool_${index}`, shape)))
+        const back = (given: unknown) => Effect.succeed(given)
+        const echoes = toolkit.toLayer(Object.fromEntries(shapes.map((_, index) => [`tool_${index}`, back])))
+        const gateway = yield* DevGateway
+        const { host } = yield* Fixture.running(ToolHost.layer(toolkit).pipe(Layer.provide(echoes)))
+        yield* Fixture.approveBoth
+        yield* Fixture.reached(host, "Published")
+        const client = yield* McpTest.makeClient(McpServer.toolkit(toolkit).pipe(Layer.provide(echoes)), {
+          protocols: [McpProtocol.v2025_11_25]
+        })
+        const { tools } = yield* client.listTools()
+        assert.deepStrictEqual(
+          host.tools().map(({ name, parameters }) => ({ name, parameters: plain(parameters) })).toSorted(byName),
+          tools.map(({ inputSchema, name }) => ({ name, parameters: plain(inputSchema) })).toSorted(byName)
+        )
+        const built = yield* Effect.provide(toolkit, echoes)
+        let right = 0
+        let wrong = 0
+        for (const [index, shape] of shapes.entries()) {
+          const name = `tool_${index}` as const
+          const fitting = yield* Arbitrary.sampleEffect(Arbitrary.schema(Schema.toEncoded(shape)), { seed, count: 4 })
+          const others = yield* Arbitrary.sampleEffect(
+            Arbitrary.schema(Schema.Record(Schema.Literals(["f0", "f1", "x"]), Schema.Json)),
+            { seed, count: 3 }
+          )
+          for (const sample of [...fitting, ...others]) {
+            const args = Object(plain(sample))
+            const through = yield* gateway.callTool(name, args)
+            const direct = yield* Effect.result(
+              Effect.flatMap(built.handle(name, args, "id"), Stream.runLast)
+            )
+            const theirs = yield* Effect.result(client.callTool({ name, arguments: args }))
+            if (Result.isFailure(direct)) {
+              wrong++
+              assert.strictEqual(through.details["status"], "error", JSON.stringify(args))
+              assert.isTrue(Result.isFailure(theirs) || theirs.success.isError === true)
+              continue
+            }
+            right++
+            const encoded = plain(Option.getOrThrow(direct.success).encodedResult)
+            assert.deepStrictEqual(plain(through.details["structuredContent"]), encoded, JSON.stringify(args))
+            if (Result.isFailure(theirs)) return assert.fail(theirs.failure.message)
+            assert.deepStrictEqual(plain(theirs.success.structuredContent), encoded)
+            assert.deepStrictEqual(plain(withoutStructured(through.content)), plain(theirs.success.content))
+          }
+        }
+        assert.isAbove(right, 60)
+        assert.isAbove(wrong, 20)
+      }).pipe(Effect.scoped, Effect.provide(Fixture.layer()))
+  )
 })
 
 const byName = (one: { readonly name: string }, other: { readonly name: string }) => one.name < other.name ? -1 : 1
