@@ -77,9 +77,12 @@ export const onRoot = <E extends CommandFailed | Told, R>(
       Effect.flatMap((output) =>
         Effect.andThen(Effect.raceFirst(body({ gatewayUrl, stateDir, noState }, output), output.lost), output.delivered)
       ),
-      Effect.provide(telemetry),
-      Effect.provide(options.readsFile ? SettingsFile.layer(gatewayUrl) : SettingsFile.layerNone),
-      Effect.mapError(orSettings),
-      Effect.provide(Layer.provideMerge(Logs.layer(logFormat), Output.layer(json)))
+      Effect.provide(
+        Layer.merge(telemetry, options.readsFile ? SettingsFile.layer(gatewayUrl) : SettingsFile.layerNone).pipe(
+          Layer.provideMerge(Logs.layer(logFormat)),
+          Layer.provideMerge(Output.layer(json))
+        )
+      ),
+      Effect.mapError(orSettings)
     )
   })

@@ -65,8 +65,13 @@ const readyFile = Effect.fnUntraced(function*(file: string) {
   const fs = yield* FileSystem.FileSystem
   const path = (yield* Path.Path).resolve(file)
   const { own } = yield* Processes
-  const write = fs.writeFileString(path, `${own}\n`, { mode: 0o644 })
-  const remove = fs.remove(path, { force: true })
+  // A reader sees the file whole or not at all.
+  const unfinished = `${path}.${own}`
+  const write = Effect.andThen(
+    fs.writeFileString(unfinished, `${own}\n`, { mode: 0o644 }),
+    fs.rename(unfinished, path)
+  )
+  const remove = Effect.andThen(fs.remove(unfinished, { force: true }), fs.remove(path, { force: true }))
   yield* Effect.mapError(Effect.andThen(write, remove), () =>
     new CommandFailed({
       exit: "settings",
