@@ -51,7 +51,8 @@ export class Signer extends Context.Service<Signer, {
   static readonly layerNodejs: Layer.Layer<Signer> = Layer.effect(
     Signer,
     Effect.gen(function*() {
-      const crypto = yield* Effect.promise(() => import("node:crypto"))
+      // Not by an import, which bundlers for browsers would have to resolve.
+      const crypto = yield* Effect.sync(() => process.getBuiltinModule("node:crypto"))
       const nameOf = (publicKey: Uint8Array) => Buffer.from(publicKey).toString("latin1")
       const publicKeys = new Map<string, ReturnType<typeof crypto.createPublicKey>>()
       const keep = (name: string, key: ReturnType<typeof crypto.createPublicKey>) => {
