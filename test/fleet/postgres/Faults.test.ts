@@ -10,10 +10,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as SqlClient from "effect/sql/SqlClient"
 import { availableParallelism, loadavg } from "node:os"
 import { afterAll, beforeAll } from "vitest"
+import { dump, keyText } from "../Databases.ts"
 import type { RunnerProcess } from "./FleetWorld.ts"
 import * as FleetWorld from "./FleetWorld.ts"
+import { token } from "./WatchedGateway.ts"
 
 const setting = (name: string, otherwise: number) => Number(process.env[`OPENCLAW_FLEET_TEST_${name}`] ?? otherwise)
 const deviceCount = setting("DEVICES", 300)
@@ -267,4 +270,14 @@ describe("a fleet of three processes", () => {
       })),
     900_000
   )
+
+  it("G13: no log of a runner and no table has a key or a token", () =>
+    run(Effect.gen(function*() {
+      const kept = yield* Effect.provideService(dump, SqlClient.SqlClient, world.sql)
+      assert.include(kept, names[0] ?? "")
+      for (const text of [kept, ...runners.map(({ log }) => log())]) {
+        assert.isAbove(text.length, 0)
+        for (const secret of [keyText, token]) assert.notInclude(text, secret)
+      }
+    })))
 })

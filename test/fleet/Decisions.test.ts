@@ -1,0 +1,116 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { runIdOf } from "../../src/fleet/Device.ts"
+import { plan } from "../../src/fleet/DeviceEntity.ts"
+import * as DeviceState from "../../src/fleet/DeviceState.ts"
+import * as FleetTiming from "../../src/fleet/FleetTiming.ts"
+import { isPrivate } from "../../src/fleet/PrivateAddress.ts"
+import * as TaskResult from "../../src/fleet/TaskResult.ts"
+import type { AgentEvent } from "../../src/protocol/AgentEvent.ts"
+import { DeviceId, RequestId } from "../../src/protocol/Connect.ts"
+import { RunFailed } from "../../src/tasks/TaskError.ts"
+
+const at = "2026-11-27T12:00:00.000Z"
+const deviceId = DeviceId.make("a".repeat(64))
+const request = {
+  at,
+  deviceId,
+  requestId: RequestId.make("r-1"),
+  reason: "not-paired",
+  since: at,
+  expiresAt: at
+} as const
+const list = { argv: ["openclaw"], text: "openclaw" }
+
+describe("the decisions of a fleet", () => {
+  it("the state of a device follows from its events, and the approval ends with it", () => {
+    const told = (events: ReadonlyArray<AgentEvent>) => events.reduce(DeviceState.after, DeviceState.initial)
+    const identity: AgentEvent = { at, event: "identity", deviceId, compareCode: "", created: true }
+    const required: AgentEvent = { ...request, event: "pairing.required", list }
+    assert.deepStrictEqual(told([identity, { at, event: "connecting", attempt: 1 }]), {
+      state: "connecting",
+      deviceId,
+      approval: undefined
+    })
+    const waiting = told([identity, required])
+    assert.deepInclude(waiting, { state: "awaiting-approval", approval: { requestId: "r-1", since: at } })
+    assert.strictEqual(DeviceState.after(waiting, required), waiting)
+    assert.isUndefined(DeviceState.after(waiting, { ...request, event: "pairing.resolved" }).approval)
+    // Of the connection of its tools.
+    assert.strictEqual(DeviceState.after(waiting, { ...request, event: "pairing.cancelled", role: "node" }), waiting)
+    const connected = told([identity, {
+      at,
+      event: "connected",
+      protocol: 4,
+      scopes: [],
+      deviceTokenIssued: true
+    }, { ...required, connected: true }])
+    assert.deepInclude(connected, { state: "connected", approval: { requestId: "r-1", since: at, connected: true } })
+  })
+
+  it("starts what is registered, belongs here and does not run, and ends what is not registered", () => {
+    const up = new Set(["a", "gone", "ended"])
+    up.delete("ended")
+    assert.deepStrictEqual(
+      plan({
+        registered: ["a", "b", "c"],
+        running: ["a", "gone", "ended"],
+        isOwn: (name) => name !== "c",
+        isUp: (name) => up.has(name)
+      }),
+      { start: ["b"], remove: ["gone"] }
+    )
+  })
+
+  it("times that do not go together are refused", () => {
+    assert.isUndefined(FleetTiming.problemOf(FleetTiming.defaults))
+    assert.include(FleetTiming.problemOf({ ...FleetTiming.defaults, leaseLife: "11 seconds" }), "leaseLife")
+    assert.include(FleetTiming.problemOf({ ...FleetTiming.defaults, leaseRenewal: "4 seconds" }), "leaseRenewal")
+    assert.include(
+      FleetTiming.problemOf({ ...FleetTiming.defaults, lockRefresh: "6 seconds", leaseLife: "8 seconds" }),
+      "lockRefresh"
+    )
+  })
+
+  it("tells private addresses from public ones, and does not judge names", () => {
+    for (
+      const own of ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.31.0.1", "100.64.0.1", "::1", "[fd00::1]", "fe80::1"]
+    ) {
+      assert.isTrue(isPrivate(own), own)
+    }
+    for (const open of ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "::ffff:8.8.8.8"]) {
+      assert.isFalse(isPrivate(open), open)
+    }
+    assert.isUndefined(isPrivate("runner-1"))
+    assert.isTrue(isPrivate("localhost"))
+  })
+
+  it.effect("a key and a device give one run id, a UUID of version 4, and no two pairs the same", () =>
+    Effect.gen(function*() {
+      const ids = yield* Effect.forEach(
+        [["a", "b"], ["a", "c"], ["b", "b"], ["a\nb", ""], ["a", "b"]] as const,
+        ([name, key]) => runIdOf(name, key)
+      )
+      for (const id of ids) assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}$/)
+      assert.strictEqual(new Set(ids).size, 4)
+    }))
+
+  it("every outcome is kept and read as it was", () => {
+    const error = new RunFailed({ runId: "r", gatewayMessage: "model gone" })
+    for (
+      const outcome of [
+        { _tag: "Completed", text: "done\u0000", atMs: undefined },
+        { _tag: "Completed", text: "", atMs: 7, truncated: true },
+        { _tag: "Failed", error },
+        { _tag: "Aborted", text: "half" },
+        { _tag: "Expired", sent: true },
+        { _tag: "Unknown", evidence: { answered: true, history: "NoReply" } }
+      ] as const
+    ) {
+      const result = TaskResult.fromOutcome(outcome)
+      assert.deepStrictEqual(TaskResult.decode(TaskResult.encode(result)), Option.some(result))
+    }
+    assert.deepStrictEqual(TaskResult.decode("{}"), Option.none())
+  })
+})
