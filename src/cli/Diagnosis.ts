@@ -10,7 +10,7 @@ import { withSettings } from "./AgentLayer.ts"
 import { onRoot } from "./Root.ts"
 
 /** The exit status of a command that has told its answer, where that answer is no failure of the command itself. */
-class Outcome extends Schema.TaggedError<Outcome>()("Outcome", { status: Schema.Int }) {
+export class Outcome extends Schema.TaggedError<Outcome>()("Outcome", { status: Schema.Int }) {
   override readonly [Runtime.errorReported] = false
   override get [Runtime.errorExitCode](): number {
     return this.status
