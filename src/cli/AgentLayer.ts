@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
@@ -31,7 +32,7 @@ import type { HeldReplies } from "./HeldReplies.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import { Output } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
-import * as PairedGateway from "./PairedGateway.ts"
+import type { PairedGateway } from "./PairedGateway.ts"
 import { onRoot } from "./Root.ts"
 import * as Settings from "./Settings.ts"
 
@@ -42,11 +43,15 @@ import * as Settings from "./Settings.ts"
 export const settings = Effect.fnUntraced(function*(flags: Settings.Flags, own?: GatewayInput) {
   const invocation = yield* Invocation
   const output = yield* Output
-  let paired: PairedGateway.PairedGateway | undefined
+  const fs = yield* FileSystem.FileSystem
+  let paired: PairedGateway | undefined
   const remembered = Effect.fnUntraced(function*(files: StateFiles | undefined) {
     if (own !== undefined || files === undefined) return own
-    paired = Option.getOrUndefined(yield* PairedGateway.read(files.pairedGateway))
-    return paired === undefined ? undefined : PairedGateway.inputOf(paired)
+    // A path that cannot be looked at counts as one with a file: reading it says what is wrong.
+    if (!(yield* Effect.orElseSucceed(fs.exists(files.pairedGateway), () => true))) return undefined
+    const { inputOf, read } = yield* Effect.promise(() => import("./PairedGateway.ts"))
+    paired = Option.getOrUndefined(yield* read(files.pairedGateway))
+    return paired === undefined ? undefined : inputOf(paired)
   })
   const checked = yield* Effect.mapError(Settings.read(flags, invocation, remembered), as("settings"))
   for (const warning of checked.warnings) yield* output.warn(`warning: ${warning}`)

@@ -22,7 +22,7 @@ import process from "node:process"
 import { nodejsProcesses } from "../agent/NodejsProcesses.ts"
 import { packageVersion } from "../handshake/PackageVersion.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
-import { onCommandLine } from "./CodeArgument.ts"
+import { CommandFailed } from "./CommandError.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import * as NodejsStdio from "./NodejsStdio.ts"
@@ -31,7 +31,7 @@ import { program } from "./Program.ts"
 import type { Signal } from "./Signals.ts"
 import { OnHangup, Serving, statusOf } from "./Signals.ts"
 import { presenter } from "./Usage.ts"
-import { asFlags } from "./Words.ts"
+import { asFlags, exposedCode } from "./Words.ts"
 
 /** A user that the system does not list has none, as in a container that was given a bare number. */
 const home = (): string | undefined => {
@@ -56,27 +56,31 @@ const platform = Layer.mergeAll(
 )))
 
 const args = process.argv.slice(2)
-const exposed = onCommandLine(args)
+const exposed = exposedCode(args)
 const run = Command.runWith(program, { version: packageVersion })
 
-const main = (exposed === undefined
-  ? run(asFlags(args))
-  : Effect.andThen(Console.error(exposed.message), Effect.fail(exposed))).pipe(
-    Effect.provideService(CliOutput.Presenter, presenter),
-    Effect.provide(platform),
-    Effect.provideService(Processes, nodejsProcesses),
-    Effect.provideService(Serving, Effect.sync(() => void (ending.serving = true))),
-    Effect.provideService(OnHangup, (handler) => void (ending.hangup = handler)),
-    // What no command has told: a defect, or a failure without a sentence.
-    Effect.tapCause((cause) =>
-      Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(Cause.squash(cause))
-        ? Effect.void
-        : Effect.logError(cause)
-    ),
-    // By default people see only what they have to act on; `--log-level info` shows every attempt, one line each.
-    Effect.provideService(References.MinimumLogLevel, "Warn"),
-    Effect.provideService(References.LogToStderr, true)
+const refused = (problem: string) =>
+  Effect.andThen(
+    Console.error(problem),
+    Effect.fail(new CommandFailed({ exit: "usage", error: "SetupCodeExposed", problem }))
   )
+
+const main = (exposed === undefined ? run(asFlags(args)) : refused(exposed)).pipe(
+  Effect.provideService(CliOutput.Presenter, presenter),
+  Effect.provide(platform),
+  Effect.provideService(Processes, nodejsProcesses),
+  Effect.provideService(Serving, Effect.sync(() => void (ending.serving = true))),
+  Effect.provideService(OnHangup, (handler) => void (ending.hangup = handler)),
+  // What no command has told: a defect, or a failure without a sentence.
+  Effect.tapCause((cause) =>
+    Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(Cause.squash(cause))
+      ? Effect.void
+      : Effect.logError(cause)
+  ),
+  // By default people see only what they have to act on; `--log-level info` shows every attempt, one line each.
+  Effect.provideService(References.MinimumLogLevel, "Warn"),
+  Effect.provideService(References.LogToStderr, true)
+)
 
 /** What came first, and whether the command ends by it in the ordinary way. */
 const ending: {
