@@ -3,6 +3,7 @@
  */
 import { type ExitCode, exitCodes } from "./ExitCode.ts"
 import { statusOf } from "./Signals.ts"
+import { notRunning } from "./StatusShow.ts"
 
 const meanings: Readonly<Record<ExitCode, string>> = {
   failed: "anything else",
@@ -24,6 +25,7 @@ const isName = (name: string): name is ExitCode => Object.hasOwn(exitCodes, name
 /** Every status and its meaning. Anything else comes last, as it is what remains. */
 export const rows: ReadonlyArray<readonly [status: string, meaning: string]> = [
   ["0", "done; also when `run`, `gateway` or `mcp` is stopped by a signal"],
+  [String(notRunning), "`status`: no program runs on this state directory"],
   ...Object.keys(exitCodes).filter(isName).filter((name) => name !== "failed")
     .toSorted((one, other) => exitCodes[one] - exitCodes[other])
     .map((name) => [String(exitCodes[name]), meanings[name]] as const),

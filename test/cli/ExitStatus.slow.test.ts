@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import { exitCodes } from "../../src/cli/ExitCode.ts"
 import { markdown, rows } from "../../src/cli/ExitStatus.ts"
 import { statusOf } from "../../src/cli/Signals.ts"
+import { notRunning } from "../../src/cli/StatusShow.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import * as DevGatewayWs from "../../src/devgateway/DevGatewayWs.ts"
 import * as Cli from "./Cli.ts"
@@ -27,6 +28,7 @@ const stoppedBy = (signal: string) =>
 const scripts: Readonly<Record<string, { readonly script: string; readonly env?: Readonly<Record<string, string>> }>> =
   {
     0: { script: "$CLI tasks list" },
+    3: { script: "$CLI status" },
     64: { script: "$CLI devices list --nonsense" },
     65: { script: "$CLI delegate x > /dev/null", env: { OPENCLAW_GATEWAY_TOKEN: "operator-token" } },
     69: { script: "OPENCLAW_GATEWAY_URL=ws://127.0.0.1:1 $CLI run --no-retry --no-page" },
@@ -50,7 +52,7 @@ describe.concurrent("exit status", () => {
       assert.deepStrictEqual(cells(shown), cells(markdown()))
       const told = rows.flatMap(([status]) => status.split(", ")).toSorted()
       assert.deepStrictEqual(told, Object.keys(scripts).toSorted())
-      const all = [0, ...Object.values(exitCodes), ...Object.values(statusOf)].map(String)
+      const all = [0, notRunning, ...Object.values(exitCodes), ...Object.values(statusOf)].map(String)
       assert.deepStrictEqual(told, all.toSorted())
     }).pipe(Effect.provide(NodeServices.layer)))
 
