@@ -115,6 +115,20 @@ describe("a setup code", () => {
       }
     }).pipe(Effect.provide(layer)))
 
+  it.effect("is forgotten when the gateway has given a device token, although it would still be taken", () =>
+    Effect.gen(function*() {
+      const gateway = yield* DevGateway
+      const { reached } = yield* started(yield* pasted({ bootstrapProfile: "limited" }))
+      yield* reached("AwaitingApproval")
+      for (const { requestId } of yield* gateway.pending) yield* gateway.approve(requestId)
+      yield* TestClock.adjust("15 seconds")
+      yield* reached("Connected")
+      yield* gateway.remove((yield* DeviceIdentity).deviceId)
+      yield* reached("Waiting")
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(causeOf(yield* reached("Halted")), "AuthRejected TokenMismatch")
+    }).pipe(Effect.provide(layer)))
+
   it.effect("is not used where the device has a token, unless that is refused", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway
