@@ -161,11 +161,10 @@ const toolsOf = (given: ToolFlags) =>
     ? Effect.succeed(undefined)
     : Effect.flatMap(Effect.promise(() => import("./GivenTools.ts")), ({ read }) => read(given))
 
-/** Lets `status` ask this program. Loaded when it has started, so that no start waits for it. */
+/** Lets `status` ask this program. Loaded beside the start, so that no start waits for it. */
 const status = (checked: Settings, gateway: GatewaySettings) =>
   Effect.promise(() => import("./StatusServing.ts")).pipe(
     Effect.flatMap(({ start }) => start("run", checked, gateway)),
-    Effect.delay("1 second"),
     Effect.ignoreCause({ log: "Error", message: "the status is not served" }),
     Effect.forkScoped
   )

@@ -50,9 +50,6 @@ const reasons: Readonly<Record<string, ReadonlyArray<string>>> = {
 const unadvised: Readonly<Record<string, string>> = {
   FileNotGiven: "is told as ArtifactError",
   CommandFailed: "holds what is told already",
-  Outcome: "is the exit status of an answer that was told",
-  NotAnswered: "is told as a finding of status and doctor",
-  StatusNotServed: "is a warning of a program that goes on, and says itself what to do",
   SignatureSelfCheckFailed: "is told as DeviceProofRejected, SelfCheckFailed",
   AgentFailed: "belongs to who scripts the test gateway",
   SetupCodeRefused: "belongs to who scripts the test gateway",

@@ -65,7 +65,7 @@ const decodeEvent = Schema.decodeUnknownEffect(Schema.fromJsonString(AgentEvent)
 /** Standard output as events; a line that is none fails. */
 export const eventsOf = (cli: DeviceCli) => Effect.forEach(cli.stdout, (line) => decodeEvent(line))
 
-/** Waits until so many programs of a state directory can be asked how they stand, which takes a second from their start. */
+/** Waits until so many programs of a state directory can be asked how they stand: no start waits for that. */
 export const served = (stateDir: string, programs = 1) =>
   Effect.flatMap(
     FileSystem.FileSystem,
