@@ -136,7 +136,7 @@ describe("the project's own rules", () => {
       const wanted = Object.keys(manifest.scripts).filter((name) =>
         name === "check" || name === "docs" || (name.startsWith("test") && name !== "test:fast")
       )
-      assert.lengthOf(wanted, 5)
+      assert.lengthOf(wanted, 6)
       for (const name of wanted) assert.match(gate, new RegExp(`npm (?:run )?${name}$`, "m"))
       assert.match(gate, /^npm ci$/m)
     }).pipe(Effect.provide(NodeServices.layer)))

@@ -29,11 +29,7 @@ export const pair = Command.make(
   ),
   Command.withExamples([
     { command: "openclaw-device pair", description: "Paste the code when it is asked for; it is not shown" },
-    { command: "openclaw-device pair --code-file code.txt", description: "From a file" },
-    {
-      command: "openclaw-device run --pair --tools ./tools.ts",
-      description: "Pair and go on: the gateway's agent has the tools"
-    }
+    { command: "openclaw-device pair --code-file code.txt", description: "From a file" }
   ])
 )
 

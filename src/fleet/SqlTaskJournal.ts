@@ -15,7 +15,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as JournalFile from "../tasks/JournalFile.ts"
 import { RunId } from "../tasks/Task.ts"
 import type { AbortAnswer, JournalRecord } from "../tasks/TaskJournal.ts"
-import { TaskJournal, TaskJournalError } from "../tasks/TaskJournal.ts"
+import { notUnderstood, TaskJournal, TaskJournalError } from "../tasks/TaskJournal.ts"
 import * as FleetTables from "./FleetTables.ts"
 import * as TaskResult from "./TaskResult.ts"
 
@@ -54,9 +54,7 @@ export const make = Effect.fnUntraced(function*(name: string, epoch: number) {
       if (Option.isSome(entry)) {
         found.push({ ...entry.value, ...(row.abort_state === "Requested" ? { abortRequested: true } : {}) })
       } else {
-        yield* Effect.logWarning("an entry of the task journal is not understood and left alone").pipe(
-          Effect.annotateLogs({ path: `${path}/${row.run_id}` })
-        )
+        yield* Effect.annotateLogs(Effect.logWarning(notUnderstood), { path: `${path}/${row.run_id}` })
       }
     }
     return found.toSorted((left, right) => left.position - right.position || left.acceptedAtMs - right.acceptedAtMs)

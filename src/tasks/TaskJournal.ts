@@ -280,9 +280,7 @@ const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
     if (Option.isNone(text)) return []
     const entry = JournalFile.decode(text.value, runId)
     if (Option.isSome(entry)) return [{ ...entry.value, ...known, name } satisfies FileRecord]
-    yield* Effect.logWarning("an entry of the task journal is not understood and left alone").pipe(
-      Effect.annotateLogs({ path: pathOf(name) })
-    )
+    yield* Effect.annotateLogs(Effect.logWarning(notUnderstood), { path: pathOf(name) })
     return []
   })
 
@@ -358,6 +356,9 @@ const makeDirectory = Effect.fnUntraced(function*(options: FileOptions) {
     exists
   }
 })
+
+/** Logged, with the place, of an entry that another release may have written. */
+export const notUnderstood = "an entry of the task journal is not understood and left alone"
 
 const failed = (cause: StorageError): TaskJournalError =>
   new TaskJournalError({ path: cause.path, reason: cause.fault, cause })
