@@ -1,12 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Tool from "effect/ai/Tool"
+import * as Toolkit from "effect/ai/Toolkit"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
+import { ToolHost } from "../../src/toolhost/ToolHost.ts"
+import { ToolQuestions } from "../../src/toolhost/ToolQuestions.ts"
 import * as Census from "../support/Census.ts"
 import * as Interrupting from "../support/Interrupting.ts"
 import { unstepped } from "../support/MemoryAgent.ts"
@@ -39,30 +45,76 @@ const life = Effect.scoped(Effect.gen(function*() {
   assert.deepStrictEqual(slow.stopped, slow.begun)
 }))
 
+const Marked = Toolkit.make(
+  Tool.make("wipe", { parameters: Schema.Struct({ size: Schema.Finite }), success: Schema.String, needsApproval: true })
+)
+
+/** A question that is answered, one whose call is cancelled, and one that is open when the host is closed. */
+const asking = Effect.scoped(Effect.gen(function*() {
+  const gateway = yield* DevGateway
+  const questions = yield* ToolQuestions.make()
+  const seen: Array<string> = []
+  yield* Effect.forkScoped(
+    Stream.runForEach(
+      questions.changes,
+      ({ _tag, question }) => Effect.sync(() => void seen.push(`${question.id} ${_tag}`))
+    )
+  )
+  yield* questions.attend
+  const { stop } = yield* Fixture.running(
+    ToolHost.layer(Marked, { approve: questions.approve }).pipe(
+      Layer.provide(Marked.toLayer({ wipe: () => Effect.succeed("wiped") }))
+    )
+  )
+  yield* unstepped(Fixture.approveBoth)
+  yield* unstepped(gateway.awaitState(({ tools }) => tools.length === 1))
+  const call = (size: number) =>
+    unstepped(Effect.forkChild(Effect.ignore(gateway.callTool("wipe", { size })), { startImmediately: true }))
+  const told = (count: number) => unstepped(Fixture.until(() => seen.length === count))
+  const answered = yield* call(1)
+  yield* told(1)
+  yield* questions.answer("t1", "allow")
+  yield* unstepped(Fiber.join(answered))
+  const cancelled = yield* call(2)
+  yield* told(3)
+  yield* unstepped(Fiber.interrupt(cancelled))
+  yield* told(4)
+  const left = yield* call(3)
+  yield* told(5)
+  yield* stop
+  yield* unstepped(Fiber.join(left))
+  yield* told(6)
+  assert.deepStrictEqual(seen, ["t1 Asked", "t1 Settled", "t2 Asked", "t2 Settled", "t3 Asked", "t3 Settled"])
+}))
+
 describe("the life of a host of tools", () => {
-  it.effect("interrupted at every step it leaves no fiber, no sleep and no link", () =>
-    Effect.gen(function*() {
-      const livedUntil = Effect.fnUntraced(
-        function*(k: number) {
-          const interrupting = yield* Interrupting.at(k)
-          const context = yield* Layer.build(Layer.fresh(Fixture.layer()))
-          yield* Census.taken((census) =>
-            Effect.gen(function*() {
-              const exit = yield* Fiber.await(yield* interrupting.fork(Effect.provide(life, context)))
-              if (k === Number.POSITIVE_INFINITY) assert.strictEqual(exit._tag, "Success", String(exit))
-              assert.deepStrictEqual([census.fibers(), census.sleeps()], [0, 0], `step ${k}`)
-            })
-          )
-          assert.strictEqual((yield* Context.get(context, DevGateway).stats).openPeers, 0, `step ${k}`)
-          return interrupting.steps()
-        },
-        Effect.scoped,
-        Random.withSeed("tools")
-      )
-      const total = yield* livedUntil(Number.POSITIVE_INFINITY)
-      assert.isAbove(total, 200)
-      for (let k = 1; k <= total; k++) yield* livedUntil(k)
-    }), 120_000)
+  it.effect.each([["calls", life, 200], ["questions", asking, 80]] as const)(
+    "interrupted at every step it leaves no fiber, no sleep and no link: %s",
+    ([, life, atLeast]) =>
+      Effect.gen(function*() {
+        const livedUntil = Effect.fnUntraced(
+          function*(k: number) {
+            const interrupting = yield* Interrupting.at(k)
+            const context = yield* Layer.build(Layer.fresh(Fixture.layer()))
+            yield* Census.taken((census) =>
+              Effect.gen(function*() {
+                const exit = yield* Fiber.await(yield* interrupting.fork(Effect.provide(life, context)))
+                if (k === Number.POSITIVE_INFINITY) assert.strictEqual(exit._tag, "Success", String(exit))
+                assert.deepStrictEqual([census.fibers(), census.sleeps()], [0, 0], `step ${k}`)
+              })
+            )
+            assert.strictEqual((yield* Context.get(context, DevGateway).stats).openPeers, 0, `step ${k}`)
+            return interrupting.steps()
+          },
+          Effect.scoped,
+          Random.withSeed("tools")
+        )
+        const total = yield* livedUntil(Number.POSITIVE_INFINITY)
+        assert.isAbove(total, atLeast)
+        for (let k = 1; k <= total; k++) yield* livedUntil(k)
+      }),
+    240_000
+  )
 
   it.effect("ten thousand calls leave its registers empty, and its memory as it was", () =>
     Effect.gen(function*() {

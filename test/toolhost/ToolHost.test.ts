@@ -104,6 +104,16 @@ describe("ToolHost", () => {
       ])
     }).pipe(Effect.provide(Fixture.layer())))
 
+  it.effect("a handler that interrupts itself is told as stopped, and not as a bug", () =>
+    Effect.gen(function*() {
+      const gateway = yield* DevGateway
+      const quitting = Toolkit.make(Tool.make("quit"))
+      const host = ToolHost.layer(quitting).pipe(Layer.provide(quitting.toLayer({ quit: () => Effect.interrupt })))
+      yield* reached((yield* Effect.tap(running(host), Fixture.approveBoth)).host, "Published")
+      const { reason } = yield* Effect.flip(gateway.callTool("quit", {}))
+      assert.strictEqual(reason, "tool execution failed")
+    }).pipe(Effect.provide(Fixture.layer())))
+
   it.effect("a call that is made again gets the result of the first, which runs once", () =>
     Effect.gen(function*() {
       const gateway = yield* DevGateway

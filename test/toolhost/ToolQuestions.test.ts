@@ -100,6 +100,16 @@ describe("QuestionStep", () => {
     assert.deepStrictEqual("because" in asked ? asked : [asked.arguments, asked.leftOut], ['"a…"', 0])
   })
 
+  it("what becomes too long by being made visible is told as cut", () => {
+    const [, asked] = QuestionStep.ask({ ...QuestionStep.none, audience: 1 }, {
+      ...request,
+      arguments: "\u202e".repeat(1500)
+    }, 0)
+    if ("because" in asked) return assert.fail("refused")
+    assert.isAtMost(asked.arguments.length, QuestionStep.shownArguments)
+    assert.isAbove(asked.leftOut, 0)
+  })
+
   it("a line is an answer in one form only, and a task in every other", () => {
     assert.deepStrictEqual(readAnswer("y t1"), { id: "t1", decision: "allow" })
     assert.deepStrictEqual(readAnswer(" n t12 "), { id: "t12", decision: "deny" })
