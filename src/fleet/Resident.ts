@@ -40,6 +40,8 @@ interface Life {
   readonly supervisor: Supervisor["Service"]
   readonly tasks: TaskRunner["Service"]
   state: DeviceState.DeviceState
+  /** Ends this activation, so that the next one begins. */
+  readonly restart: () => void
 }
 
 /** A device of this process. */
@@ -64,7 +66,12 @@ const passes = ({ reason }: TaskRefused): boolean =>
   reason === "NotKept" || reason === "TooMany" || reason === "Stopped"
 
 /** The agent of an activation, until the scope closes. */
-const begin = Effect.fnUntraced(function*(runner: Runner["Service"], name: string, activation: Activation) {
+const begin = Effect.fnUntraced(function*(
+  runner: Runner["Service"],
+  name: string,
+  activation: Activation,
+  restart: () => void
+) {
   const { sessionKeyOf } = runner.options
   const key = sessionKeyOf?.(name) ?? `agent:main:${name}`
   const identity = yield* DeviceIdentity.layerStore().pipe(
@@ -85,7 +92,8 @@ const begin = Effect.fnUntraced(function*(runner: Runner["Service"], name: strin
     activation,
     supervisor: Context.get(context, Supervisor),
     tasks: Context.get(context, TaskRunner),
-    state: DeviceState.initial
+    state: DeviceState.initial,
+    restart
   }
   yield* Source.forkRead(Context.get(context, AgentEvents).events, {
     read: (events) =>
@@ -117,8 +125,9 @@ export const make = Effect.fnUntraced(function*(
     const lost = yield* Deferred.make<void>()
     const start = Effect.gen(function*() {
       const activation = yield* fence.take(name)
-      activation.onLost(() => Deferred.doneUnsafe(lost, Effect.void))
-      return yield* Semaphore.withPermits(runner.starts, 1)(begin(runner, name, activation))
+      const end = () => void Deferred.doneUnsafe(lost, Effect.void)
+      activation.onLost(end)
+      return yield* Semaphore.withPermits(runner.starts, 1)(begin(runner, name, activation, end))
     })
     const life = yield* start
     Deferred.doneUnsafe(current, Effect.succeed(life))
@@ -173,11 +182,16 @@ export const make = Effect.fnUntraced(function*(
 
   const once = Effect.fnUntraced(function*(key: string, text: string) {
     const runId = yield* runIdOf(name, key)
-    const { activation, tasks } = yield* life
+    const { activation, restart, supervisor, tasks } = yield* life
     const known = yield* Effect.orDie(SqlTaskJournal.find(name, runId))
     if (known._tag === "Ended") {
       if (known.ended === "Removed") return yield* new DeviceUnknown({ device: name })
       return Option.some(known.result ?? { _tag: "Lost" as const, ended: known.ended })
+    }
+    if (known._tag === "Open" && !(yield* tasks.list).some((task) => task.runId === runId)) {
+      // It waits for its own gateway, or it could not be claimed at the start of this activation.
+      if (known.gatewayScope === (yield* supervisor.gatewayScope)) restart()
+      return Option.none<TaskResult.TaskResult>()
     }
     const taken = yield* Effect.result(tasks.delegate(text, { runId }))
     if (taken._tag === "Failure") {
@@ -210,10 +224,10 @@ export const make = Effect.fnUntraced(function*(
       ...(state.approval === undefined ? {} : { approval: state.approval })
     })),
     delegate: Effect.fn("Resident.delegate")(function*(key, text) {
-      while (true) {
+      for (let round = 0;; round++) {
         const result = yield* once(key, text)
         if (Option.isSome(result)) return result.value
-        yield* Effect.sleep("500 millis")
+        yield* Effect.sleep(round < 10 ? "500 millis" : "5 seconds")
       }
     }, Effect.provide(runner.needs)),
     check: Effect.flatMap(life, ({ supervisor }) => supervisor.checkNow),

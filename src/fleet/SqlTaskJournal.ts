@@ -115,17 +115,20 @@ export const make = Effect.fnUntraced(function*(name: string, epoch: number) {
 /** What is known of a task that may have ended already. */
 export type Known =
   | { readonly _tag: "Absent" }
-  | { readonly _tag: "Open" }
+  | { readonly _tag: "Open"; readonly gatewayScope: string }
   /** `result` is absent where the task ended before its outcome was kept. */
   | { readonly _tag: "Ended"; readonly ended: string; readonly result: TaskResult.TaskResult | undefined }
 
 /** What the table has of a run. */
 export const find = Effect.fnUntraced(function*(name: string, runId: RunId) {
   const sql = yield* SqlClient.SqlClient
-  const [row] = yield* sql<{ readonly ended: string | null; readonly outcome: string | null }>`
-    SELECT ended, outcome FROM fleet_task WHERE run_id = ${runId} AND name = ${name}`
+  const [row] = yield* sql<{
+    readonly ended: string | null
+    readonly outcome: string | null
+    readonly gateway_scope: string
+  }>`SELECT ended, outcome, gateway_scope FROM fleet_task WHERE run_id = ${runId} AND name = ${name}`
   if (row === undefined) return { _tag: "Absent" } satisfies Known
-  if (row.ended === null) return { _tag: "Open" } satisfies Known
+  if (row.ended === null) return { _tag: "Open", gatewayScope: row.gateway_scope } satisfies Known
   const result = row.outcome === null ? undefined : Option.getOrUndefined(TaskResult.decode(row.outcome))
   return { _tag: "Ended", ended: row.ended, result } satisfies Known
 })

@@ -127,6 +127,34 @@ describe("a fleet on one machine", () => {
       assert.isTrue(runs.has(yield* runIdOf("lamp", "a")))
     }), 30_000)
 
+  it.live(
+    "B07: goes on with an open task that its activation did not claim, and leaves one of another gateway alone",
+    () =>
+      Effect.gen(function*() {
+        const { gateway, sql, start } = yield* world()
+        const { fleet } = yield* start
+        yield* fleet.register("lamp")
+        yield* fleet.delegate("lamp", "do it", { key: "a" })
+        const [row] = yield* sql<{ readonly gateway_scope: string; readonly entry: string }>`SELECT * FROM fleet_task`
+        /** The row of a task that an earlier activation accepted and did not send. */
+        const leave = (key: string, scope: string) =>
+          Effect.flatMap(runIdOf("lamp", key), (runId) => {
+            const { answeredRunId: _answered, sentAtMs: _sent, ...kept } = JSON.parse(row?.entry ?? "")
+            const entry = JSON.stringify({ ...kept, runId, gatewayScope: scope })
+            return sql`INSERT INTO fleet_task (run_id, name, epoch, gateway_scope, entry)
+            VALUES (${runId}, 'lamp', 0, ${scope}, ${entry})`
+          })
+        yield* leave("b", row?.gateway_scope ?? "")
+        yield* leave("c", "wss://other.example:443/")
+        assert.deepInclude(yield* fleet.delegate("lamp", "do it", { key: "b" }), { text: "echo: do it" })
+        const other = yield* Effect.forkChild(fleet.delegate("lamp", "do it", { key: "c" }))
+        assert.deepInclude(yield* fleet.delegate("lamp", "another", { key: "d" }), { text: "echo: another" })
+        assert.isUndefined(other.pollUnsafe())
+        assert.deepStrictEqual([...(yield* gateway.stats).runs.values()], [1, 1, 1])
+      }),
+    30_000
+  )
+
   it.live("tells what is wrong with a task or a device", () =>
     Effect.gen(function*() {
       const { start } = yield* world()

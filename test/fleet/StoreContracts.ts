@@ -152,7 +152,10 @@ export const storeContracts = (kind: string, database: Layer.Layer<SqlClient.Sql
         const { runId } = entry(1)
         assert.strictEqual((yield* SqlTaskJournal.find("lamp", runId))._tag, "Absent")
         yield* journal.put(entry(1))
-        assert.strictEqual((yield* SqlTaskJournal.find("lamp", runId))._tag, "Open")
+        assert.deepStrictEqual(yield* SqlTaskJournal.find("lamp", runId), {
+          _tag: "Open",
+          gatewayScope: entry(1).gatewayScope
+        })
         yield* journal.remove(runId, "Completed", { _tag: "Completed", text: "watered", atMs: 7 })
         yield* journal.remove(runId, "Aborted", { _tag: "Aborted", text: "" })
         assert.deepStrictEqual(yield* SqlTaskJournal.find("lamp", runId), {

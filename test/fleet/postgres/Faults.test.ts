@@ -216,13 +216,13 @@ describe("a fleet of three processes", () => {
         const began = performance.now()
         let done = false
         const working = yield* Effect.forkChild(
-          Effect.ensuring(work("random", taskCount, 12), Effect.sync(() => void (done = true)))
+          Effect.ensuring(work("random", taskCount, 24), Effect.sync(() => void (done = true)))
         )
         const told: Array<string> = []
         for (let fault = 0; fault < faultCount; fault++) {
           const runner = at(next(3))
           const kind = (["kill", "freeze", "no database", "no gateway", "database restart"] as const)[next(5)]
-          told.push(`${kind}${kind === "database restart" ? "" : ` ${runner.port % 10}`}`)
+          told.push(kind === "database restart" || kind === "no gateway" ? kind : `${kind} ${runners.indexOf(runner)}`)
           switch (kind) {
             case "kill":
               runner.signal("SIGKILL")
@@ -241,9 +241,9 @@ describe("a fleet of three processes", () => {
               runner.database.setCut(false)
               break
             case "no gateway":
-              runner.gateway.setCut(true)
+              world.gateway.setCut(true)
               yield* Effect.sleep(500 + next(8000))
-              runner.gateway.setCut(false)
+              world.gateway.setCut(false)
               break
             default:
               yield* world.server.restart?.(300 + next(2000)) ?? Effect.void

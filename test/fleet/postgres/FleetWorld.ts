@@ -26,7 +26,6 @@ export interface RunnerProcess {
   /** Waits for the end of the process. */
   readonly ended: Effect.Effect<void>
   readonly database: TcpProxy.TcpProxy
-  readonly gateway: TcpProxy.TcpProxy
   readonly log: () => string
   /** What the process has used of a processor so far. */
   readonly cpuMs: () => number
@@ -52,9 +51,11 @@ export const make = Effect.gen(function*() {
     FleetCluster.layerClient({ database: { url: Redacted.make(server.url), schema, maxConnections: 8 } })
   )
 
+  // One for all: a task belongs to the gateway of this address.
+  const toGateway = yield* TcpProxy.make({ host: "127.0.0.1", port: watched.port })
+
   const runner = Effect.fnUntraced(function*(port: number) {
     const toDatabase = yield* TcpProxy.make({ host: database.hostname, port: Number(database.port) })
-    const toGateway = yield* TcpProxy.make({ host: "127.0.0.1", port: watched.port })
     const through = new URL(database)
     through.hostname = "127.0.0.1"
     through.port = String(toDatabase.port)
@@ -92,7 +93,6 @@ export const make = Effect.gen(function*() {
       signal: (signal) => void child?.kill(signal),
       ended,
       database: toDatabase,
-      gateway: toGateway,
       log: () => readFileSync(log, "utf8"),
       cpuMs: () => {
         // proc(5): user and system time in hundredths of a second, after the name in parentheses.
@@ -108,6 +108,7 @@ export const make = Effect.gen(function*() {
     server,
     watched,
     runner,
+    gateway: toGateway,
     fleet: Context.get(context, Fleet),
     sql: Context.get(context, SqlClient.SqlClient)
   }
