@@ -126,5 +126,5 @@ export const init = Effect.fnUntraced(function*(
   yield* output.line(
     "Every command reads it; flags and variables win over it. `openclaw-device settings` shows what holds."
   )
-  yield* output.line("Next: openclaw-device run")
+  yield* output.line("Next: openclaw-device doctor, which looks whether it works; then openclaw-device run")
 })

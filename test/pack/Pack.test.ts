@@ -63,7 +63,18 @@ const temporary = Effect.flatMap(
 const pack = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const copy = yield* temporary
-  for (const name of ["src", "test/pack", "test/examples", "package.json", "tsconfig.json", "README.md", "LICENSE"]) {
+  for (
+    const name of [
+      "src",
+      "test/pack",
+      "test/examples",
+      "package.json",
+      "tsconfig.json",
+      "README.md",
+      "CHANGELOG.md",
+      "LICENSE"
+    ]
+  ) {
     yield* fs.copy(`${root}/${name}`, `${copy}/${name}`)
   }
   yield* fs.symlink(`${root}/node_modules`, `${copy}/node_modules`)
@@ -100,7 +111,10 @@ describe("the packed package", () => {
       const examples = files.filter((path) => /^test\/examples\/[^/]+\.ts$/.test(path))
       assert.includeMembers(examples, ["Embedding.ts", "InMemory.test.ts"].map((name) => `test/examples/${name}`))
       const others = files.filter((path) => !/^(?:dist|src|test\/examples)\//.test(path))
-      assert.deepStrictEqual(others.toSorted(), ["LICENSE", "README.md", "package.json"])
+      assert.deepStrictEqual(others.toSorted(), ["CHANGELOG.md", "LICENSE", "README.md", "package.json"])
+      const changes = yield* fs.readFileString(`${root}/CHANGELOG.md`)
+      assert.match(version, /^\d+\.\d+\.\d+(-[\w.]+)?$/)
+      assert.include(changes, `\n## ${version}\n`)
       assert.deepStrictEqual(
         files.filter((path) => /tsconfig|^(?:dist|src)\S*\.test\.|tsbuildinfo|node_modules/.test(path)),
         []
@@ -130,7 +144,11 @@ describe("the packed package", () => {
           private: true,
           type: "module",
           dependencies: { "effect-openclaw": `file:${tarball}`, ...pinned("effect", "@effect/platform-node") },
-          devDependencies: pinned("typescript", "@types/node", "vitest", "@effect/vitest")
+          devDependencies: {
+            ...pinned("typescript", "@types/node", "vitest", "@effect/vitest"),
+            "@arethetypeswrong/cli": "0.18.5",
+            publint: "0.3.25"
+          }
         })
       )
       yield* fs.writeFileString(`${project}/tsconfig.json`, JSON.stringify({ compilerOptions, include: ["*.ts"] }))
@@ -138,6 +156,10 @@ describe("the packed package", () => {
       yield* fs.copyFile(`${root}/test/pack/Replacing.ts`, `${project}/Replacing.ts`)
       yield* fs.copyFile(`${root}/test/pack/ToolCalled.ts`, `${project}/ToolCalled.ts`)
       yield* command(project, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
+
+      // Every entry of the package leads to its types and its code, as Node.js and bundlers resolve it.
+      yield* command(project, `${project}/node_modules/.bin/attw`, tarball, "--profile", "esm-only", "--no-color")
+      yield* command(project, `${project}/node_modules/.bin/publint`, "run", tarball, "--strict")
 
       for (const example of examples) {
         const name = example.replace(/^.*\//, "")
