@@ -246,6 +246,23 @@ describe("doctor finds, and tells nothing else beside it", () => {
     }))
 })
 
+describe("doctor without usable settings", () => {
+  live("names each of them, and makes no other check but of Node.js", () =>
+    Effect.gen(function*() {
+      const found = yield* examined(yield* device, {
+        OPENCLAW_GATEWAY_URL: "gateway.example",
+        OPENCLAW_GATEWAY_TLS_PINS: "no-pin"
+      })
+      finds(found, "settings", 78, "SettingsInvalid")
+      const [settings] = found.json.checks
+      for (const name of ["OPENCLAW_GATEWAY_URL", "OPENCLAW_GATEWAY_TLS_PINS"]) assert.include(settings?.["what"], name)
+      assert.deepStrictEqual(
+        found.json.checks.filter(({ status }) => status !== "skipped").map(({ id }) => id),
+        ["settings", "nodejs"]
+      )
+    }))
+})
+
 describe("doctor on what is well", () => {
   live("is one line, says how it was reached, and ends with 0", () =>
     Effect.gen(function*() {

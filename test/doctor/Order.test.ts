@@ -47,7 +47,12 @@ describe("the order of results", () => {
     const results = resultsOf(drawn)
     const { root, told } = diagnose(results)
     assert.strictEqual(told[0], root)
+    const places = told.map(({ finding: { status }, id }) =>
+      checkIds.indexOf(id) + (status === "fail" ? 0 : checkIds.length)
+    )
+    assert.deepStrictEqual(places, places.toSorted((one, other) => one - other))
     if (root === undefined) return
+    assert.strictEqual(root.finding.status === "fail", failures(results).length > 0)
     for (const { id } of failures(results)) assert.isFalse(id !== root.id && standsBehind(root.id, id, results))
   }, { arbitrary: { seed: 1, runs: 500 } })
 
