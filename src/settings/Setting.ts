@@ -36,7 +36,7 @@ export interface Names {
   readonly variable?: string
   /** The flag, without its dashes. Not for secrets: other users of a machine can read command lines. */
   readonly flag?: string
-  /** As a program or a variable would give it. A change here is a change for every user: "Changes" in the README lists it. */
+  /** As a program or a variable would give it. A change here is a change for every user: the changelog lists it. */
   readonly default?: unknown
   /** What holds without a default, in words. */
   readonly otherwise?: string

@@ -66,9 +66,9 @@ const documentedDefaults: ReadonlyArray<readonly [setting: RegExp, value: RegExp
   [/hello/i, /\b15 ?s(econds)?\b/],
   [/request/i, /\b30 ?s(econds)?\b/]
 ]
-/** The rows of tables and the lines under "## Changes". */
+/** The rows of tables and the lines under "## 0.1.0". */
 const linesThatDocument = (readme: string): ReadonlyArray<string> => {
-  const changes = readme.split(/^## /m).find((section) => section.startsWith("Changes")) ?? ""
+  const changes = readme.split(/^## /m).find((section) => section.startsWith("0.1.0")) ?? ""
   return [...readme.split("\n").filter((line) => line.startsWith("|")), ...changes.split("\n")]
 }
 
@@ -81,24 +81,24 @@ describe("defaults", () => {
     assert.strictEqual<string>(checked({}).clientVersion, packageJson.version)
   })
 
-  it.effect("F28: the README says each default, in the table of settings or under Changes", () =>
+  it.effect("F28: the pages say each default, in the table of settings or in the changelog", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const root = (yield* Path.Path).join(import.meta.dirname, "..", "..")
       const settings = yield* fs.readFileString(`${root}/src/cli/README.md`)
-      const lines = linesThatDocument(settings + (yield* fs.readFileString(`${root}/README.md`)))
+      const lines = linesThatDocument(settings + (yield* fs.readFileString(`${root}/CHANGELOG.md`)))
       const missing = documentedDefaults.filter(([setting, value]) =>
         !lines.some((line) => setting.test(line) && value.test(line))
       )
       assert.deepStrictEqual(missing.map(([setting, value]) => `${setting.source}: ${value.source}`), [])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  it("F28: the check finds a README that misses a default", () => {
+  it("F28: the check finds pages that miss a default", () => {
     const table = [
       "| `--gateway-url` | `OPENCLAW_GATEWAY_URL` | `ws://127.0.0.1:18789` |",
       "prose about challenge 15 s is not documentation",
-      "## Changes",
-      "- 0.1.0: challenge 15 s, scopes `operator.read,operator.write`",
+      "## 0.1.0",
+      "- challenge 15 s, scopes `operator.read,operator.write`",
       "## Later",
       "hello 15 s"
     ]
