@@ -32,6 +32,7 @@ export type Change =
   | { readonly _tag: "Asked"; readonly question: Question }
   | { readonly _tag: "Settled"; readonly question: Question; readonly outcome: "allowed" | "denied" | "ended" }
 
+/** The questions that wait, and who could answer. */
 export interface State {
   /** How many questions were asked. */
   readonly asked: number
@@ -40,6 +41,7 @@ export interface State {
   readonly audience: number
 }
 
+/** Before the first question. */
 export const none: State = { asked: 0, pending: new Map(), audience: 0 }
 
 /** How many questions wait at once. A person does not read more. */

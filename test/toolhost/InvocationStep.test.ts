@@ -134,6 +134,27 @@ describe("InvocationStep", () => {
     }
   })
 
+  it("a model that calls every call the same makes two calls where session or arguments differ", () => {
+    let state: State = begin(bounds, true)
+    let runs = 0
+    const ask = (id: string, key: string, sessionKey: string) => {
+      const [next, actions] = step(state, {
+        _tag: "Requested",
+        request: { ...request(id, key), idempotencyKey: "call_1", sessionKey },
+        nowMs: 0
+      })
+      state = next
+      runs += actions.filter(({ _tag }) => _tag === "Run").length
+      return state.entries.size
+    }
+    assert.strictEqual(ask("1", "aa", "one"), 1)
+    assert.strictEqual(ask("2", "aa", "one"), 1, "asked again")
+    // Of the same length.
+    assert.strictEqual(ask("3", "ab", "one"), 2)
+    assert.strictEqual(ask("4", "aa", "two"), 3)
+    assert.strictEqual(runs, bounds.running)
+  })
+
   it("answers at once what it does not run", () => {
     const answer = (request: InvokeRequest, ready = true) =>
       step(begin(bounds, ready), { _tag: "Requested", request, nowMs: 0 })[1]
