@@ -235,7 +235,8 @@ const assemble = (
   { given, problems, values }: Decoded<typeof gatewayTable>,
   ownCaps: ReadonlyArray<string> | undefined
 ): Result.Result<GatewaySettings, ReadonlyArray<Problem<keyof GatewayInput>>> => {
-  const { caps, headers = [], plaintextHost, tlsAuthorities, tlsPins, tlsTrust, url, ...others } = values
+  const { bootstrapToken, caps, headers = [], plaintextHost, tlsAuthorities, tlsPins, tlsTrust, url, ...others } =
+    values
   const endpoint = Endpoints.parse(url, { plaintextHost })
   const pinsGiven = given.has("tlsPins")
   const tls: TlsTrust.TlsTrust = {
@@ -252,7 +253,7 @@ const assemble = (
   const warning = Endpoints.plaintextWarning(endpoint.success)
   return Result.succeed({
     ...others,
-    ...(others.bootstrapToken === undefined ? {} : { token: undefined, password: undefined }),
+    ...(bootstrapToken === undefined ? {} : { bootstrapToken, token: undefined, password: undefined }),
     endpoint: endpoint.success,
     tls,
     pinned: tls.mode !== "ca",

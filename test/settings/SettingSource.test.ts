@@ -73,10 +73,11 @@ const descriptorOf = (path: string) =>
     ({ fd }) => String(fd)
   )
 
-/** The rows that hold secrets of the gateway, with a text that each takes. */
-const secrets = Object.values(gatewayTable).filter(({ source }) => source === "secret").map((row) => {
-  const variable = "variable" in row ? row.variable : ""
-  return [variable, /HEADERS/.test(variable) ? `X-Token: ${secret}` : secret] as const
+/** The rows with a variable that hold secrets of the gateway, with a text that each takes. */
+const secrets = Object.values(gatewayTable).filter(({ source }) => source === "secret").flatMap((row) => {
+  if (!("variable" in row)) return []
+  const { variable } = row
+  return [[variable, /HEADERS/.test(variable) ? `X-Token: ${secret}` : secret] as const]
 })
 
 describe("a secret", () => {
