@@ -5,6 +5,7 @@ import { DevGateway } from "effect-openclaw/devgateway/DevGateway"
 import * as DevGatewayWs from "effect-openclaw/devgateway/DevGatewayWs"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Redacted from "effect/Redacted"
@@ -33,7 +34,5 @@ const program = Effect.gen(function*() {
   yield* Console.log(JSON.stringify({ right: right.content, wrong: wrong.details["status"] }))
 }).pipe(Effect.scoped, Effect.timeout("60 seconds"))
 
-NodeRuntime.runMain(program.pipe(
-  Effect.provide(DevGateway.layer({ auth: { mode: "token", token: Redacted.make("shared") } })),
-  Effect.provide(NodeServices.layer)
-))
+const gateway = DevGateway.layer({ auth: { mode: "token", token: Redacted.make("shared") } })
+NodeRuntime.runMain(Effect.provide(program, Layer.provideMerge(gateway, NodeServices.layer)))
