@@ -35,7 +35,6 @@ const resolvedDefaults = {
   endpoint: { url: "ws://127.0.0.1:18789/", gatewayScope: "ws://127.0.0.1:18789/", loopback: true },
   token: undefined,
   password: undefined,
-  bootstrapToken: undefined,
   clientId: "gateway-client",
   clientMode: "backend",
   clientVersion: "0.1.0",
