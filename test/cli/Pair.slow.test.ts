@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { fileURLToPath } from "node:url"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
@@ -22,7 +23,7 @@ const serving = Effect.gen(function*() {
 })
 const layer = DevGateway.layerTest({ seeded: false })
 const held = <A, E>(effect: Effect.Effect<A, E, Cli.Platform | DevGateway>) =>
-  effect.pipe(Effect.scoped, Effect.provide(layer), Effect.provide(Cli.platform))
+  effect.pipe(Effect.scoped, Effect.provide(Layer.merge(layer, Cli.platform)))
 
 const contentOf = (code: string): Record<string, unknown> => JSON.parse(Buffer.from(code, "base64url").toString())
 const codeOf = (content: Record<string, unknown>): string => Buffer.from(JSON.stringify(content)).toString("base64url")
