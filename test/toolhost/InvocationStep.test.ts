@@ -3,7 +3,7 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
 import type { InvokeRequest } from "../../src/protocol/NodeEvent.ts"
 import type { Action, Input, Result, State } from "../../src/toolhost/InvocationStep.ts"
-import { begin, mostRemembered, refusals, step } from "../../src/toolhost/InvocationStep.ts"
+import { begin, mostRemembered, mostRememberedLength, refusals, step } from "../../src/toolhost/InvocationStep.ts"
 
 const Move = Schema.Struct({
   what: Schema.Literals(["ask", "ask", "ask", "again", "cancel", "end", "fail", "lose", "wait"]),
@@ -153,6 +153,62 @@ describe("InvocationStep", () => {
     assert.strictEqual(ask("3", "ab", "one"), 2)
     assert.strictEqual(ask("4", "aa", "two"), 3)
     assert.strictEqual(runs, bounds.running)
+  })
+
+  /** The actions that follow from these inputs, one list each, and the state after them. */
+  const after = (inputs: ReadonlyArray<Input>) => {
+    let state: State = begin(bounds, true)
+    const actions = inputs.map((input) => {
+      const [next, actions] = step(state, input)
+      state = next
+      return actions
+    })
+    return { actions, state }
+  }
+  const asks = (id: string, key: string): Input => ({ _tag: "Requested", request: request(id, key), nowMs: 0 })
+  const ends = (key: string | undefined, nowMs: number, length = 10): Input => ({
+    _tag: "Ended",
+    key: key ?? "",
+    result: { ok: true, payload: { content: [] } },
+    length,
+    nowMs
+  })
+  const keyOf = (name: string) => [...after([asks("x", name)]).state.entries.keys()][0]
+  const told = (id: string, result: Result): Action => ({ _tag: "Answer", id, nodeId: "node", result })
+
+  it("a call goes on while somebody waits for it, and one that is being stopped is not joined", () => {
+    const { actions } = after([
+      asks("1", "a"),
+      asks("2", "a"),
+      { _tag: "Cancelled", id: "1" },
+      { _tag: "Cancelled", id: "2" },
+      asks("3", "a")
+    ])
+    assert.deepStrictEqual(actions.slice(1), [
+      [],
+      [],
+      [{ _tag: "Interrupt", key: keyOf("a") ?? "" }],
+      [told("3", refusals.stopping)]
+    ])
+  })
+
+  it("what waited longer than the gateway does is answered, and not run", () => {
+    const { actions, state } = after([asks("1", "a"), asks("2", "b"), asks("3", "c"), ends(keyOf("a"), 10_000)])
+    assert.deepStrictEqual(actions.at(-1)?.slice(1), [told("3", refusals.late)])
+    assert.strictEqual(state.entries.size, 1)
+  })
+
+  it("so many results are remembered, and so much of them", () => {
+    const lives = (count: number, length: number) =>
+      after(
+        Array.from({ length: count }, (_, index) => [asks(`${index}`, `${index}`), ends(keyOf(`${index}`), 0, length)])
+          .flat()
+      )
+        .state.remembered
+    assert.strictEqual(lives(mostRemembered + 6, 10).size, mostRemembered)
+    const large = lives(6, mostRememberedLength / 4)
+    assert.strictEqual(large.size, 4)
+    assert.isFalse(large.has(keyOf("0") ?? ""), "the oldest go first")
   })
 
   it("answers at once what it does not run", () => {
