@@ -183,7 +183,10 @@ export const make = Effect.fnUntraced(function*(
   const once = Effect.fnUntraced(function*(key: string, text: string) {
     const runId = yield* runIdOf(name, key)
     const { activation, restart, supervisor, tasks } = yield* life
-    const known = yield* Effect.orDie(SqlTaskJournal.find(name, runId))
+    // A defect would be kept as the answer of the key. The database comes back.
+    const found = yield* Effect.option(SqlTaskJournal.find(name, runId))
+    if (Option.isNone(found)) return Option.none<TaskResult.TaskResult>()
+    const known = found.value
     if (known._tag === "Ended") {
       if (known.ended === "Removed") return yield* new DeviceUnknown({ device: name })
       return Option.some(known.result ?? { _tag: "Lost" as const, ended: known.ended })
