@@ -127,6 +127,15 @@ export const german: Messages = {
         action: "Setzen Sie OPENCLAW_GATEWAY_PASSWORD auf das Passwort des Gateways.",
         next: stays
       },
+      BootstrapTokenInvalid: {
+        problem:
+          "Das Gateway hat den Einrichtungscode abgelehnt: Er ist verbraucht, abgelaufen, widerrufen, der eines anderen"
+          + " Gateways, oder er lässt nicht so viel zu.",
+        action:
+          "Bitten Sie den, der das Gateway betreibt, um einen neuen Einrichtungscode und fügen Sie ihn ein. Für Werkzeuge allein:"
+          + " openclaw devices join-code.",
+        next: stays
+      },
       ScopeMismatch: {
         problem: "Das gespeicherte Geräte-Token deckt nicht, was dieses Programm verlangt.",
         action:

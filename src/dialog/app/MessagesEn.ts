@@ -121,6 +121,15 @@ export const english: Messages = {
         action: "Set OPENCLAW_GATEWAY_PASSWORD to the gateway's password.",
         next: stays
       },
+      BootstrapTokenInvalid: {
+        problem:
+          "The gateway refused the setup code: it was used, has expired, was revoked, is another gateway's, or does not let"
+          + " a device ask for so much.",
+        action:
+          "Ask the person who runs the gateway for a new setup code, and paste that. A code for tools alone: openclaw devices"
+          + " join-code.",
+        next: stays
+      },
       ScopeMismatch: {
         problem: "The stored device token does not cover what this program asks for.",
         action:

@@ -13,9 +13,9 @@ describe("the bundle", () => {
   afterAll(() => site.remove())
   const text = (name: string) => readFile(`${site.folder}/${name}`, "utf8")
 
-  it("the element is at most 15 kB, compressed", async () => {
+  it("the element is at most 15.3 kB, compressed", async () => {
     const size = gzipSync(await text("openclaw-pairing-dialog.js"), { level: 9 }).length
-    assert.isAtMost(size, 15_000)
+    assert.isAtMost(size, 15_300)
   })
 
   it("the element is one file that needs no other, and holds nothing of Effect or the protocol", async () => {
