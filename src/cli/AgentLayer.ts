@@ -47,8 +47,8 @@ export const settings = Effect.fnUntraced(function*(flags: Settings.Flags, own?:
   let paired: PairedGateway | undefined
   const remembered = Effect.fnUntraced(function*(files: StateFiles | undefined) {
     if (own !== undefined || files === undefined) return own
-    // A path that cannot be looked at counts as one with a file: reading it says what is wrong.
-    if (!(yield* Effect.orElseSucceed(fs.exists(files.pairedGateway), () => true))) return undefined
+    // A directory that this user may not look into is told by what is opened there next: the identity or the tokens.
+    if (!(yield* Effect.orElseSucceed(fs.exists(files.pairedGateway), () => false))) return undefined
     const { inputOf, read } = yield* Effect.promise(() => import("./PairedGateway.ts"))
     paired = Option.getOrUndefined(yield* read(files.pairedGateway))
     return paired === undefined ? undefined : inputOf(paired)

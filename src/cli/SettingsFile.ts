@@ -7,6 +7,7 @@
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
@@ -114,6 +115,9 @@ const unusable = (path: string, problem: string) =>
   })
 
 const read = Effect.fnUntraced(function*(path: string, named: boolean) {
+  const fs = yield* FileSystem.FileSystem
+  // Whose home is no directory, or that of somebody else, has no settings there.
+  if (!named && !(yield* Effect.orElseSucceed(fs.exists(path), () => false))) return {}
   // Others may not read what may hold a token, and may not choose the gateway.
   const found = yield* Effect.flatMap(PrivateFile, (files) => files.read(path, { strict: true }))
   if (Option.isNone(found)) return named ? yield* unusable(path, "is not there") : {}

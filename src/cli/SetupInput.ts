@@ -110,7 +110,8 @@ const hiddenLine = Effect.fnUntraced(function*(stdin: Stdio.Stdio["stdin"]) {
   const { stderr } = yield* Stdio.Stdio
   const say = (text: string) => Effect.ignore(Stream.run(Stream.succeed(text), stderr()))
   return yield* Effect.acquireUseRelease(
-    Effect.andThen(say("Setup code (not shown): "), Effect.sync(() => void process.stdin.setRawMode(true))),
+    // Before it asks: what is pasted at once is not shown either.
+    Effect.andThen(Effect.sync(() => void process.stdin.setRawMode(true)), say("Setup code (not shown): ")),
     () => firstLine(stdin, edited),
     () => Effect.andThen(Effect.sync(() => void process.stdin.setRawMode(false)), say("\n"))
   )

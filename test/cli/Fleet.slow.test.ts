@@ -87,7 +87,7 @@ describe.concurrent("fleet", () => {
         const request = JSON.parse(waiting[0] ?? "")
         assert.deepInclude(request, { name: "lamp", requestId: pending["requestId"] })
         assert.include(request.command, `devices approve ${request.requestId}`)
-        assert.strictEqual((yield* Cli.finished(["devices", "approve", request.requestId], options)).code, 0)
+        assert.strictEqual((yield* Cli.finished(["devices", "approve", request.requestId, "--yes"], options)).code, 0)
         const connected = yield* runner.nextEvent("connected")
         assert.strictEqual(connected["device"], "lamp")
         yield* runner.signal("SIGTERM")

@@ -85,10 +85,10 @@ const cells = (table: string) =>
   )
 
 describe("defaults", () => {
-  it.effect("F28: each default has a line in the README", () =>
+  it.effect("F28: each default has a line in the changelog", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(summary(yield* read({})), defaults)
-      const changes = (yield* page("README.md")).split("\n## Changes\n")[1] ?? ""
+      const changes = (yield* page("CHANGELOG.md")).split("\n## 0.1.0\n")[1] ?? ""
       for (
         const told of [
           defaults.url,
