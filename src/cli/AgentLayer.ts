@@ -74,8 +74,8 @@ export interface Chosen {
 
 /**
  * The gateway to connect to: the one given by flag or variable, else one that this program runs in the same state directory,
- * else the default URL. For one that this program runs, the credential comes from its file, and the commands to approve are
- * those of this program.
+ * else the default URL. The commands to approve are those of the place of the settings. For one that this program runs, the
+ * credential comes from its file, and the commands are those of this program.
  */
 export const chosenGateway = Effect.fnUntraced(
   function*(
@@ -86,7 +86,9 @@ export const chosenGateway = Effect.fnUntraced(
     const asGiven = yield* Effect.fromResult(checked.gatewayWith(other))
     const host: Chosen = {
       gateway: asGiven,
-      commands: ApproveCommand.ApproveCommands.layerAnywhere
+      commands: checked.place === undefined
+        ? ApproveCommand.ApproveCommands.layerAnywhere
+        : ApproveCommand.ApproveCommands.layerOf(yield* Effect.fromResult(ApproveCommand.commandsFor(checked.place)))
     }
     const running = checked.files === undefined ? Option.none() : yield* GatewayFile.read(checked.files.gateway)
     if (Option.isNone(running)) return host

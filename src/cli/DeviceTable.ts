@@ -3,7 +3,8 @@
  * the identity's secrets in `identity/IdentitySecrets.ts`.
  */
 import * as Result from "effect/Result"
-import { anyText, count, oneOf, path, secret, setting, time } from "../settings/Setting.ts"
+import { anyText, count, oneOf, path, secret, setting, text, time } from "../settings/Setting.ts"
+import * as GatewayPlace from "./GatewayPlace.ts"
 
 /** Read where it is needed: a descriptor can be read once. */
 export const setupTable = {
@@ -35,6 +36,12 @@ export const deviceTable = {
     variable: "OPENCLAW_DEVICE_SETTINGS",
     otherwise: "settings.json in the platform's place for settings",
     about: "the settings file, which `init` writes"
+  }),
+  gatewayPlace: setting(text(GatewayPlace.range, GatewayPlace.parse), {
+    variable: "OPENCLAW_GATEWAY_PLACE",
+    flag: "gateway-place",
+    otherwise: "not known: the commands of every place are shown",
+    about: "how you reach the gateway host, for the commands that approve this device; the flag is one of `init`"
   }),
   sessionKey: setting(anyText("a session key of the gateway"), {
     variable: "OPENCLAW_CHAT_SESSION_KEY",

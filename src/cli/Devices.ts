@@ -10,12 +10,11 @@ import * as Schema from "effect/Schema"
 import { failure } from "../agent/AgentEvents.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
-import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import * as Endpoint from "../link/Endpoint.ts"
-import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
+import { ApproveCommands, type Commands } from "../pairing/ApproveCommand.ts"
 import { RequestId } from "../protocol/Connect.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
-import { chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
+import { type Chosen, chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
 import { CommandFailed, exitOf } from "./CommandError.ts"
 import { failureText } from "./EventText.ts"
 import { session } from "./Root.ts"
@@ -140,15 +139,15 @@ const onToken = (act: "rotate" | "revoke", description: string, when: string) =>
         onToken(act, id, { role: Option.getOrUndefined(role), yes })(session))
     )).pipe(Command.withDescription(description), Command.withExamples([example([act, aDevice], when)]))
 
-/** The command that approves a request on the gateway host, or lists the requests when there is no id. */
-const approveText = (requestId: RequestId | undefined): string => {
-  const { approve, list } = commandsAnywhere()
-  return (requestId === undefined ? list : approve(requestId)).text
-}
+/** Where to run which command: the one that approves a request, or lists the requests when there is no id. */
+const approveText = ({ approve, list, places }: Commands, requestId: RequestId | undefined): string =>
+  `${places === undefined ? "run" : "on the gateway host run"}: ${
+    (requestId === undefined ? list : approve(requestId)).text
+  }`
 
 /** Runs `body` on the session of the supervisor, or fails with why there is none. */
 export const onSession = Effect.fnUntraced(function*<R>(
-  gateway: GatewaySettings,
+  { commands, gateway }: Chosen,
   body: (session: Session) => Effect.Effect<void, CommandFailed, R>
 ) {
   const status = yield* Effect.flatMap(Supervisor, settled)
@@ -159,8 +158,8 @@ export const onSession = Effect.fnUntraced(function*<R>(
       return yield* new CommandFailed({
         exit: "pairing",
         error: "PairingRequired",
-        problem: `this operator device is itself not approved yet; on the gateway host run: ${
-          approveText(status.approval.requestId)
+        problem: `this operator device is itself not approved yet; ${
+          approveText(yield* Effect.provide(ApproveCommands, commands), status.approval.requestId)
         }`
       })
     case "Waiting":
@@ -181,13 +180,13 @@ export const onSession = Effect.fnUntraced(function*<R>(
 /** Runs `body` on a connection of its own, which ends with it. */
 const withOperator = <R>(body: (session: Session) => Effect.Effect<void, CommandFailed, R>) =>
   withSettings(Effect.fnUntraced(function*(checked) {
-    const { gateway } = yield* chosenGateway(checked, "operatorToken", {
+    const chosen = yield* chosenGateway(checked, "operatorToken", {
       clientId: "cli",
       clientMode: "cli",
       scopes: ["operator.admin", "operator.pairing"],
       narrowedScopes: "refuse"
     })
-    yield* Effect.provide(onSession(gateway, body), operator(checked, gateway))
+    yield* Effect.provide(onSession(chosen, body), operator(checked, chosen.gateway))
   }))
 
 export const devices = Command.make("devices").pipe(

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Session } from "../connection/Session.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
-import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
+import { ApproveCommands, type Commands } from "../pairing/ApproveCommand.ts"
 import * as NodeMethod from "../protocol/NodeMethod.ts"
 import { field, lengths } from "../protocol/OutsideText.ts"
 import { chosenGateway, connection, ownIdentity, withSettings } from "./AgentLayer.ts"
@@ -56,10 +56,12 @@ const standing = (
 
 type Standing = ReturnType<typeof standing>
 
-const sentence = ({ approval, connected, requestId, tools }: Standing): string => {
+const sentence = ({ approval, connected, requestId, tools }: Standing, commands: Commands): string => {
   if (requestId !== undefined) {
-    const { surface } = commandsAnywhere()
-    return `The tools of this device wait for approval. On the gateway host: ${surface?.approve(requestId).text ?? ""}`
+    const { approve, places } = commands.surface ?? commands
+    return `The tools of this device wait for approval. ${places === undefined ? "Run" : "On the gateway host"}: ${
+      approve(requestId).text
+    }`
   }
   if (!connected) return "No program of this device offers tools now. Start one: openclaw-device run --tools FILE"
   if (approval !== "approved") return "The tools of this device are not approved."
@@ -78,20 +80,21 @@ const rowOf = ({ agentName, description, name }: Standing["tools"][number]): str
 export const show = (session: Option.Option<string>) =>
   withSettings((checked, output: Output["Service"]) =>
     Effect.gen(function*() {
-      const { gateway } = yield* chosenGateway(checked, "sharedToken")
+      const chosen = yield* chosenGateway(checked, "sharedToken")
+      const commands = yield* Effect.provide(ApproveCommands, chosen.commands)
       const { deviceId } = yield* DeviceIdentity
-      const told = onSession(gateway, (session) =>
+      const told = onSession(chosen, (session) =>
         Effect.gen(function*() {
           const { nodes } = yield* Effect.mapError(session.call(NodeMethod.nodeList, {}), as("failed"))
           const names = yield* namesIn(session, checked.sessionKey)
           const searched = yield* searchedIn(session)
           const found = standing(nodes.find(({ nodeId }) => nodeId === deviceId), names, searched)
           if (output.json) return yield* output.line(JSON.stringify(found))
-          yield* output.line(sentence(found))
+          yield* output.line(sentence(found, commands))
           for (const tool of found.tools) yield* output.line(rowOf(tool))
           if (found.tools.length > 0 && found.toolSearch === true) {
             yield* output.line("Its model finds them by tool search: by the words of their names and descriptions.")
           }
         }))
-      yield* Effect.provide(told, connection(checked, gateway))
+      yield* Effect.provide(told, connection(checked, chosen.gateway))
     }).pipe(Effect.provide(ownIdentity(checked))), session)

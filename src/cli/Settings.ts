@@ -15,6 +15,7 @@ import { SettingsInvalid, settingsOf } from "../handshake/GatewayConfig.ts"
 import * as GatewayEnvironment from "../handshake/GatewayEnvironment.ts"
 import { gatewayTable } from "../handshake/GatewayTable.ts"
 import { identityTable } from "../identity/IdentitySecrets.ts"
+import type { Place } from "../pairing/ApproveCommand.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingSource from "../settings/SettingSource.ts"
 import { unknownVariables } from "../settings/UnknownVariable.ts"
@@ -56,6 +57,8 @@ export interface Settings {
   readonly identityPath: string | undefined
   /** An identity of OpenClaw or TEN that may be read, and is never written. */
   readonly foreignIdentityPath: string | undefined
+  /** How a person reaches the gateway host; undefined where it is not known. */
+  readonly place: Place | undefined
   readonly sessionKey: string
   readonly taskTimeout: Duration.Duration
   readonly reminderInterval: Duration.Duration
@@ -118,6 +121,7 @@ export const read = Effect.fn("Settings.read")(function*<E = never, R = never>(
     files,
     identityPath: identityPath === undefined || isForeign ? files?.identity : identityPath,
     foreignIdentityPath: isForeign ? identityPath : undefined,
+    place: values.gatewayPlace,
     sessionKey: values.sessionKey,
     taskTimeout: values.taskTimeout,
     reminderInterval: values.reminderInterval,

@@ -2,7 +2,8 @@
  * The settings file: what `init` writes and every command reads, beneath flags and variables.
  *
  * It is one JSON object of variables and their texts, for its owner alone. A variable of the environment wins over all that the
- * file says about the same setting. Credentials of the file go to the gateway of the file and to no other.
+ * file says about the same setting. Credentials of the file go to the gateway of the file and to no other, and its place counts for
+ * that gateway alone.
  */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
@@ -65,7 +66,8 @@ const family = (name: string): ReadonlyArray<string> => {
   return [stem, ...suffixes.map((end) => `${stem}${end}`)]
 }
 
-const credentials = [gatewayTable.token, gatewayTable.password, gatewayTable.headers]
+/** What the file says of its own gateway. */
+const ofGateway = [gatewayTable.token, gatewayTable.password, gatewayTable.headers, deviceTable.gatewayPlace]
   .flatMap(({ variable }) => family(variable))
 
 /**
@@ -76,7 +78,7 @@ export const counting = (values: Values, isSet: (name: string) => boolean, url: 
   const own = values[gatewayTable.url.variable]
   const isOther = url !== undefined && own !== undefined && url !== own
   return Object.fromEntries(
-    Object.entries(values).filter(([name]) => !family(name).some(isSet) && !(isOther && credentials.includes(name)))
+    Object.entries(values).filter(([name]) => !family(name).some(isSet) && !(isOther && ofGateway.includes(name)))
   )
 }
 

@@ -157,8 +157,11 @@ const problemsOf = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** The commands of OpenClaw's own CLI at a place. Pure; every setting is checked, so that none can act as an option. */
 export const commandsFor = (place: Place): Result.Result<Commands, PlaceInvalid> =>
+  Result.map(parsePlace(place), openClawCommands)
+
+/** A place of unknown origin, checked. Pure. */
+export const parsePlace = (place: unknown): Result.Result<Place, PlaceInvalid> =>
   decodePlace(place).pipe(
-    Result.map(openClawCommands),
     Result.mapError(({ issue }) =>
       new PlaceInvalid({
         problems: problemsOf(issue).issues.map(({ path, message }) =>

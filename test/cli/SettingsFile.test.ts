@@ -36,10 +36,11 @@ describe("the settings file", () => {
     `${token}_FILE`,
     "OPENCLAW_GATEWAY_PASSWORD",
     "OPENCLAW_GATEWAY_HEADERS",
-    "OPENCLAW_GATEWAY_HEADERS_FD"
+    "OPENCLAW_GATEWAY_HEADERS_FD",
+    "OPENCLAW_GATEWAY_PLACE"
   ])
   it.prop(
-    "G23: a credential of the file goes to the gateway of the file and to no other",
+    "G23: a credential of the file, and the place, count for the gateway of the file and for no other",
     [Credential, Schema.Literals(["wss://home.example", "wss://other.example", "none"])],
     ([name, given]) => {
       const values = { [url]: "wss://home.example", [name]: "x" }

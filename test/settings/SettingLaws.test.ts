@@ -77,6 +77,7 @@ const ofGateway = (caFile: string): Readonly<Record<string, Sample>> => ({
 const ofDevice: Readonly<Record<string, Sample>> = {
   identityPath: { good: "/data/identity.json" },
   stateDirectory: { good: "/data" },
+  gatewayPlace: { good: "docker:openclaw", bad: "cloud:openclaw" },
   sessionKey: { good: "agent:a:b" },
   noState: { good: "true", bad: "yes" },
   taskTimeout: { good: "2 seconds", bad: "15x" },
