@@ -9,7 +9,7 @@ import process from "node:process"
 import type { Approval } from "../connection/ConnectionStatus.ts"
 import type { Examination, Subject } from "../doctor/Doctor.ts"
 import * as Doctor from "../doctor/Doctor.ts"
-import type { Paint } from "../doctor/DoctorReport.ts"
+import type { About, Paint } from "../doctor/DoctorReport.ts"
 import { mendsOf, toJson, toLines } from "../doctor/DoctorReport.ts"
 import * as Mending from "../doctor/Mending.ts"
 import { diagnose } from "../doctor/Order.ts"
@@ -32,13 +32,13 @@ export interface Flags {
   readonly recording: Option.Option<string>
 }
 
-/** Tells what was found, and gives the exit status. */
-export const examine = Effect.fnUntraced(function*(root: Settings.Flags, output: Output["Service"], flags: Flags) {
+/** Looks once, and once more after a mend. */
+export const look = Effect.fnUntraced(function*(root: Settings.Flags, { fix }: { readonly fix: boolean }) {
   const invocation = yield* Invocation
   const host: Doctor.Host = { nodejs: process.version, processes: yield* Processes }
   const settings = yield* Effect.result(Settings.read(root, invocation))
   const subject = Result.isSuccess(settings) ? yield* subjectOf(settings.success) : undefined
-  const look = subject === undefined
+  const once = subject === undefined
     ? Effect.suspend(() =>
       Doctor.withoutSettings(
         Result.isFailure(settings) && settings.failure._tag !== "ConfigError" ? settings.failure : unreadable,
@@ -46,11 +46,26 @@ export const examine = Effect.fnUntraced(function*(root: Settings.Flags, output:
       )
     )
     : Doctor.run(subject, host)
-  const first = yield* look
-  const mended = flags.fix ? yield* Mending.apply(mendsOf(first.results)) : []
-  const examination = mended.length === 0 ? first : yield* look
+  const first = yield* once
+  const mended = fix ? yield* Mending.apply(mendsOf(first.results)) : []
+  const examination = mended.length === 0 ? first : yield* once
   const about = { program: invocation.version, nodejs: process.version, at: yield* now, mended }
-  const report = toJson(examination, about)
+  return { settings, subject, examination, about, report: toJson(examination, about) }
+})
+
+/** What was found, as a person reads it. */
+export const linesOf = Effect.fnUntraced(function*(
+  { about, examination }: { readonly about: About; readonly examination: Examination },
+  output: Output["Service"],
+  verbose: boolean
+) {
+  return toLines(examination, about, { paint: yield* painter(output), verbose })
+})
+
+/** Tells what was found, and gives the exit status. */
+export const examine = Effect.fnUntraced(function*(root: Settings.Flags, output: Output["Service"], flags: Flags) {
+  const found = yield* look(root, flags)
+  const { examination, report, settings, subject } = found
   if (Option.isSome(flags.bundle)) {
     const { write } = yield* Effect.promise(() => import("./DoctorBundle.ts"))
     yield* write(flags.bundle.value, {
@@ -61,12 +76,7 @@ export const examine = Effect.fnUntraced(function*(root: Settings.Flags, output:
     })
   }
   if (output.json) yield* output.line(JSON.stringify(report))
-  else {
-    const paint = yield* painter(output)
-    for (const text of toLines(examination, about, { paint, verbose: flags.verbose })) {
-      yield* output.line(text)
-    }
-  }
+  else for (const text of yield* linesOf(found, output, flags.verbose)) yield* output.line(text)
   return exitOfExamination(examination)
 })
 

@@ -5,7 +5,9 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { deviceTable } from "./DeviceTable.ts"
 import { onRoot } from "./Root.ts"
+import { settingFlag } from "./SettingFlag.ts"
 
 /** Both are loaded when they are asked for. */
 export const init = Command.make("init", {
@@ -13,18 +15,29 @@ export const init = Command.make("init", {
     Flag.withDescription("A file with the gateway's token, which is read at each start and not copied"),
     Flag.optional
   ),
+  place: settingFlag(
+    deviceTable.gatewayPlace,
+    "how you reach the gateway host, for the commands that approve this device"
+  ),
+  check: Flag.Boolean("check").pipe(
+    Flag.withDescription("Look by doctor whether it works; --no-check does without it"),
+    Flag.withDefault(true)
+  ),
   yes: Flag.Boolean("yes").pipe(
     Flag.withAlias("y"),
     Flag.withDescription("Ask nothing, and replace a file that is there"),
     Flag.withDefault(false)
   )
-}, ({ tokenFile, yes }) =>
+}, ({ check, place, tokenFile, yes }) =>
   onRoot((flags) =>
     Effect.flatMap(
       Effect.promise(() => import("./Init.ts")),
-      ({ init }) => init(flags, { tokenFile: Option.getOrUndefined(tokenFile), yes })
+      ({ init }) =>
+        init(flags, { check, place: Option.getOrUndefined(place), tokenFile: Option.getOrUndefined(tokenFile), yes })
     ), { readsFile: false })).pipe(
-    Command.withDescription("Ask for the gateway and write the settings file, which every command reads"),
+    Command.withDescription(
+      "Ask for the gateway and write the settings file, which every command reads; then look by doctor whether it works"
+    ),
     Command.withExamples([
       { command: "openclaw-device init", description: "Asks on the terminal" },
       {

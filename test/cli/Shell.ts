@@ -3,6 +3,8 @@
  */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Schedule from "effect/Schedule"
 import { projectMain } from "../interop/support/DeviceCli.ts"
 import * as ProcessGroup from "../interop/support/ProcessGroup.ts"
 import * as Cli from "./Cli.ts"
@@ -32,6 +34,26 @@ export const start = Effect.fnUntraced(function*(script: string, options: Cli.Op
     yield* shell.endInput
   }
   return { ...shell, stdout, stderr }
+})
+
+/** A command on a terminal of its own. What is written to it is typed. */
+export const onTerminal = Effect.fnUntraced(function*(command: string, options: Cli.Options) {
+  const fs = yield* FileSystem.FileSystem
+  const file = `${yield* Cli.temporaryDirectory}/screen`
+  const shell = yield* start(`script --quiet --return --flush --command '${command}' ${file}`, options)
+  /** All that the terminal was sent. */
+  const screen = Effect.orElseSucceed(fs.readFileString(file), () => "")
+  /** Waits until it was sent this, and gives all that it was sent. */
+  const until = (text: string | RegExp) =>
+    screen.pipe(
+      Effect.filterOrFail((all) => typeof text === "string" ? all.includes(text) : text.test(all)),
+      Effect.retry(Schedule.spaced("50 millis")),
+      Effect.timeoutOrElse({
+        duration: "20 seconds",
+        orElse: () => Effect.flatMap(screen, (all) => Effect.die(`${text} did not come:\n${all}`))
+      })
+    )
+  return { ...shell, screen, until }
 })
 
 export const finished = Effect.fnUntraced(function*(script: string, options: Cli.Options) {
