@@ -37,12 +37,11 @@ import { onRoot } from "./Root.ts"
 import * as Settings from "./Settings.ts"
 
 /**
- * Checked settings. Their warnings go to standard error, once. Where neither flag nor variable names a gateway, `own` does, or else
- * the file of the one that a setup code paired this device with.
+ * Checked settings. Where neither flag nor variable names a gateway, `own` does, or else the file of the one that a setup code paired
+ * this device with.
  */
-export const settings = Effect.fnUntraced(function*(flags: Settings.Flags, own?: GatewayInput) {
+export const quietSettings = Effect.fnUntraced(function*(flags: Settings.Flags, own?: GatewayInput) {
   const invocation = yield* Invocation
-  const output = yield* Output
   const fs = yield* FileSystem.FileSystem
   let paired: PairedGateway | undefined
   const remembered = Effect.fnUntraced(function*(files: StateFiles | undefined) {
@@ -53,11 +52,18 @@ export const settings = Effect.fnUntraced(function*(flags: Settings.Flags, own?:
     paired = Option.getOrUndefined(yield* read(files.pairedGateway))
     return paired === undefined ? undefined : inputOf(paired)
   })
-  const checked = yield* Effect.mapError(Settings.read(flags, invocation, remembered), as("settings"))
-  for (const warning of checked.warnings) yield* output.warn(`warning: ${warning}`)
+  const checked = yield* Settings.read(flags, invocation, remembered)
   const { gateway: { password, token } } = checked
   const toolsOnly = paired?.roles.includes("operator") === false && token === undefined && password === undefined
   return { ...checked, toolsOnly } satisfies Settings.Settings
+})
+
+/** The same. Their warnings go to standard error, once. */
+export const settings = Effect.fnUntraced(function*(flags: Settings.Flags, own?: GatewayInput) {
+  const output = yield* Output
+  const checked = yield* Effect.mapError(quietSettings(flags, own), as("settings"))
+  for (const warning of checked.warnings) yield* output.warn(`warning: ${warning}`)
+  return checked
 })
 
 /** Runs a command on checked settings. */

@@ -40,6 +40,7 @@ import { Output } from "./Output.ts"
 import { onRoot, record, session } from "./Root.ts"
 import * as SavedArtifacts from "./SavedArtifacts.ts"
 import { checkedFlag } from "./SettingFlag.ts"
+import { noTasks } from "./ToolsOnly.ts"
 
 export const delegate = Command.make(
   "delegate",
@@ -94,7 +95,7 @@ export const delegate = Command.make(
           Effect.suspend(() => {
             doing = underWay(event) ?? doing
             if (event.event === "task.sent" && event.taskId === taskId) sent = true
-            const end = ending(event, taskId, wait || sent)
+            const end = ending(event, { taskId, wait: wait || sent, toolsOnly: usual.toolsOnly })
             const told = quiet ? tellQuietly(output, event, end) : tell(output, shown, event, end, taskId)
             return Effect.andThen(
               Effect.andThen(told, toldTo(output, held, event)),
@@ -342,7 +343,15 @@ type Ended =
   | { readonly _tag: "GivenUp"; readonly failure: CommandFailed }
 
 /** Whether an event ends the command, and how. */
-const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): Ended | undefined => {
+const ending = (
+  event: AgentEvent,
+  { taskId, toolsOnly, wait }: {
+    readonly taskId: string | undefined
+    readonly wait: boolean
+    /** A refused credential is then that of no role in which the gateway knows this device. */
+    readonly toolsOnly: boolean
+  }
+): Ended | undefined => {
   const fail = (exit: ExitCode, error: string, problem: string): Ended => ({
     _tag: "GivenUp",
     failure: new CommandFailed({ exit, error, problem })
@@ -380,7 +389,11 @@ const ending = (event: AgentEvent, taskId: string | undefined, wait: boolean): E
     case "waiting":
       return wait ? undefined : fail(exitOf(event.cause.error), event.cause.error, failureText(event.cause))
     case "halted":
-      return fail(exitOf(event.error.error), event.error.error, failureText(event.error))
+      return fail(
+        exitOf(event.error.error),
+        event.error.error,
+        toolsOnly && event.error.error === "AuthRejected" ? noTasks : failureText(event.error)
+      )
     default:
       return undefined
   }

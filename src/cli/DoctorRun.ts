@@ -16,14 +16,14 @@ import { diagnose } from "../doctor/Order.ts"
 import { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
-import { chosenGateway } from "./AgentLayer.ts"
+import { chosenGateway, quietSettings } from "./AgentLayer.ts"
 import { exitOf } from "./CommandError.ts"
 import { exitCodes } from "./ExitCode.ts"
 import { Invocation, Processes } from "./Invocation.ts"
 import type { Output } from "./Output.ts"
 import { now } from "./Output.ts"
 import * as OwnIdentity from "./OwnIdentity.ts"
-import * as Settings from "./Settings.ts"
+import type * as Settings from "./Settings.ts"
 
 export interface Flags {
   readonly verbose: boolean
@@ -36,7 +36,7 @@ export interface Flags {
 export const look = Effect.fnUntraced(function*(root: Settings.Flags, { fix }: { readonly fix: boolean }) {
   const invocation = yield* Invocation
   const host: Doctor.Host = { nodejs: process.version, processes: yield* Processes }
-  const settings = yield* Effect.result(Settings.read(root, invocation))
+  const settings = yield* Effect.result(quietSettings(root))
   const subject = Result.isSuccess(settings) ? yield* subjectOf(settings.success) : undefined
   const once = subject === undefined
     ? Effect.suspend(() =>

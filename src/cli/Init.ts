@@ -18,14 +18,14 @@ import { gatewayTable } from "../handshake/GatewayTable.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { line } from "../protocol/OutsideText.ts"
 import { PrivateFile } from "../storage/PrivateFile.ts"
-import { ownIdentity } from "./AgentLayer.ts"
+import { ownIdentity, quietSettings } from "./AgentLayer.ts"
 import { as, CommandFailed } from "./CommandError.ts"
 import { agreed } from "./Confirmation.ts"
 import { deviceTable } from "./DeviceTable.ts"
 import * as GatewayPlace from "./GatewayPlace.ts"
 import { Invocation } from "./Invocation.ts"
 import { Output } from "./Output.ts"
-import * as Settings from "./Settings.ts"
+import type * as Settings from "./Settings.ts"
 import * as SettingsFile from "./SettingsFile.ts"
 import type { Values } from "./SettingsFile.ts"
 
@@ -156,7 +156,7 @@ const examined = Effect.fnUntraced(
     // What stands in the way, or is to be said of the file, is a finding of doctor's.
     if (person) {
       yield* Effect.ignore(
-        Settings.read(noFlags, yield* Invocation).pipe(
+        quietSettings(noFlags).pipe(
           Effect.flatMap((checked) => Effect.provide(DeviceIdentity, ownIdentity(checked))),
           Effect.provideService(References.MinimumLogLevel, "None")
         )

@@ -38,6 +38,7 @@ import { stored } from "./Stored.ts"
 import type { Supervision } from "./Supervision.ts"
 import { type Answer, readAnswer } from "./ToolAnswer.ts"
 import { type ToolFlags, toolFlags } from "./ToolFlags.ts"
+import { toolsAlone, toolsMissing } from "./ToolsOnly.ts"
 
 export const run = Command.make(
   "run",
@@ -109,7 +110,11 @@ const running = Effect.fnUntraced(function*(flags: Flags, output: Output["Servic
     const { commands, gateway, toolsOnly, whenConnected } = first === undefined
       ? { ...yield* chosenGateway(checked, "sharedToken"), toolsOnly: checked.toolsOnly, whenConnected: Effect.void }
       : yield* first.gateway(checked)
-    if (toolsOnly) yield* tools === undefined ? Effect.fail(toolsMissing()) : output.warn(toolsAlone)
+    if (toolsOnly) {
+      yield* tools === undefined
+        ? Effect.fail(new CommandFailed({ exit: "usage", error: "ToolsMissing", problem: toolsMissing }))
+        : output.warn(toolsAlone)
+    }
     const kept = { embedded: false, commands, keepTasks: true, livesLong: true, held, record, tools }
     const work = serve({ ...options, embedded: false, questions: tools?.questions })
     return yield* Effect.andThen(Effect.forkScoped(whenConnected), Effect.andThen(status(checked, gateway), work)).pipe(
@@ -132,20 +137,6 @@ const running = Effect.fnUntraced(function*(flags: Flags, output: Output["Servic
     first === undefined ? identity : Effect.provideService(Stdio.Stdio, first.stdio)
   )
 })
-
-const toolsMissing = () =>
-  new CommandFailed({
-    exit: "usage",
-    error: "ToolsMissing",
-    problem:
-      "The gateway knows this device for its tools alone, and no tools are given. Start it with them: openclaw-device run"
-      + " --tools FILE. To give tasks, ask the person who runs the gateway for a setup code made by openclaw qr"
-      + " --setup-code-only, and paste it: openclaw-device pair"
-  })
-
-const toolsAlone =
-  "This device offers its tools and gives no tasks. For tasks, ask the person who runs the gateway for a setup code"
-  + " made by openclaw qr --setup-code-only, and paste it: openclaw-device pair"
 
 /** Loaded when there is a setup code. */
 const pairFirst = Effect.promise(() => import("./PairFirst.ts"))

@@ -165,6 +165,15 @@ describe("setup codes of the command line", () => {
           `paired with ${url}`,
           "The gateway's agent may use tools of this device. Start them: openclaw-device run --tools FILE"
         ]], first.stderr)
+        const doctor = yield* Cli.finished(["doctor", "--json"], { stateDir })
+        assert.strictEqual(JSON.parse(doctor.stdout[0] ?? "").gateway, url, "doctor looks at the gateway of the code")
+        const refused = yield* Cli.finished(["delegate", "hello"], { stateDir })
+        assert.deepStrictEqual([refused.code, refused.stdout], [77, []])
+        assert.match(
+          refused.stderr,
+          /knows this device for its tools alone, .* ask the person who runs the gateway for a setup code made by openclaw qr --setup-code-only/
+        )
+        assert.notMatch(refused.stderr, /OPENCLAW_GATEWAY_TOKEN/)
         const second = yield* Shell.finished('$CLI pair 7<<< "$CODE"', {
           stateDir,
           env: { CODE: joinUrl, OPENCLAW_SETUP_CODE_FD: "7" }
