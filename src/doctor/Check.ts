@@ -39,7 +39,8 @@ export const checkIds = [
   "token-store",
   "journal",
   "orphaned-tasks",
-  "tools"
+  "tools",
+  "tool-search"
 ] as const
 export type CheckId = (typeof checkIds)[number]
 

@@ -46,7 +46,7 @@ import { onlineChecks } from "./OnlineChecks.ts"
 import type { Outcome } from "./Outcome.ts"
 import { ofReport, ofStatus } from "./Outcome.ts"
 import * as StateChecks from "./StateChecks.ts"
-import { toolsCheck } from "./ToolsCheck.ts"
+import { toolsCheck, toolSearchCheck } from "./ToolsCheck.ts"
 
 /** What `doctor` looks at. */
 export interface Subject {
@@ -148,7 +148,8 @@ export const run = Effect.fn("Doctor.run")(function*(subject: Subject, host: Hos
           ? Effect.succeed(false)
           : Effect.orElseSucceed(storedToken(subject, identity.success, "node"), () => false)),
       reports
-    )
+    ),
+    toolSearchCheck(reports, Effect.flatMap(Effect.orElseSucceed(found, () => []), toolSearch))
   ]
   const results = yield* examine(checks)
   const identityResult = results.find(({ id }) => id === "identity")
@@ -164,6 +165,15 @@ export const run = Effect.fn("Doctor.run")(function*(subject: Subject, host: Hos
     elapsedMs: Monotonic.nowMs(clock) - startMs
   } satisfies Examination
 })
+
+/** What the program that has published tools learns from its gateway. A release that does not know the request refuses it. */
+const toolSearch = (all: ReadonlyArray<StatusClient.Found>): Effect.Effect<boolean | undefined> => {
+  const publisher = all.find((one) => one._tag === "Answered" && one.report.tools?.state === "published")
+  return publisher === undefined ? Effect.undefined : Effect.match(
+    StatusClient.askOnce(publisher.socket, "tool-search"),
+    { onFailure: () => undefined, onSuccess: ({ toolSearch }) => toolSearch }
+  )
+}
 
 /** A clock that was set meanwhile is a finding of its own. */
 const stepped = (result: Result, stepMs: number): Result =>

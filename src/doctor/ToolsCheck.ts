@@ -1,5 +1,5 @@
 /**
- * Whether the gateway's agent has the tools of this device, as the program that offers them says.
+ * Whether the gateway's agent has the tools of this device, and has to search for them, as the program that offers them says.
  */
 import * as Effect from "effect/Effect"
 import { doctorAdvice } from "../advice/DoctorAdvice.ts"
@@ -31,5 +31,29 @@ export const toolsCheck = <R>(
     return tools.state === "connecting"
       ? unknown("the tools are being offered now")
       : warn(`the tools are ${tools.state}${why}`, doctorAdvice.ToolsNotPublished)
+  })
+})
+
+/**
+ * How the gateway's agent finds the published tools. Neither way is a trouble. `search`: what the program that has published them learns
+ * from its gateway.
+ */
+export const toolSearchCheck = <R>(
+  reports: Effect.Effect<ReadonlyArray<StatusReport>, never, R>,
+  search: Effect.Effect<boolean | undefined, never, R>
+): Check<R> => ({
+  id: "tool-search",
+  needs: ["tools"],
+  make: Effect.gen(function*() {
+    const published = (yield* reports).some(({ tools }) => tools?.state === "published")
+    if (!published) return ok("no tools are published")
+    const searched = yield* search
+    return searched === undefined
+      ? unknown("the gateway does not tell whether its agent has to search for the tools")
+      : ok(
+        searched
+          ? "the gateway's agent finds the tools by tool search: by the words of their names and descriptions"
+          : "the gateway's agent has the tools at hand, without tool search"
+      )
   })
 })

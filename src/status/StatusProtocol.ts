@@ -5,8 +5,11 @@ import * as Schema from "effect/Schema"
 import { AgentEvent } from "../protocol/AgentEvent.ts"
 import { StatusReport } from "./StatusReport.ts"
 
-/** `report`: how the program stands. `watch`: the same now and after each change. `recent`: what its connection went through. */
-export const Ask = Schema.Literals(["report", "watch", "recent"])
+/**
+ * `report`: how the program stands. `watch`: the same now and after each change. `recent`: what its connection went through.
+ * `tool-search`: whether the gateway's agent has tools of devices by tool search alone, which the program asks its gateway.
+ */
+export const Ask = Schema.Literals(["report", "watch", "recent", "tool-search"])
 export type Ask = typeof Ask.Type
 
 const Request = Schema.Struct({ version: Schema.Literal(1), ask: Ask })
@@ -18,6 +21,8 @@ export const Answer = Schema.Struct({
   version: Schema.Literal(1),
   report: Schema.optionalKey(StatusReport),
   recent: Schema.optionalKey(Schema.Array(AgentEvent)),
+  /** Absent where the gateway does not tell. */
+  toolSearch: Schema.optionalKey(Schema.Boolean),
   refused: Schema.optionalKey(RefusedReason)
 })
 export type Answer = typeof Answer.Type

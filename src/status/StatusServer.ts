@@ -18,8 +18,10 @@ import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { AgentEvents } from "../agent/AgentEvents.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
+import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import * as Monotonic from "../handshake/Monotonic.ts"
+import * as NodeMethod from "../protocol/NodeMethod.ts"
 import * as PrivateDirectory from "../storage/PrivateDirectory.ts"
 import { type StorageError, unwritable } from "../storage/StorageError.ts"
 import * as LiveDirectory from "./LiveDirectory.ts"
@@ -65,6 +67,8 @@ interface Standing {
 interface Source {
   readonly standing: SubscriptionRef.SubscriptionRef<Standing>
   readonly report: Effect.Effect<StatusReport>
+  /** Whether the gateway's agent has tools by tool search alone; undefined where the gateway does not tell, or not in time. */
+  readonly toolSearch: Effect.Effect<boolean | undefined>
 }
 
 type Machine = FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
@@ -159,8 +163,24 @@ const sourceOf = Effect.fnUntraced(function*({ about, stored }: Options) {
         stored: isStored
       })
   )
-  return { standing, report } satisfies Source
+  const toolSearch = Effect.flatMap(
+    SubscriptionRef.get(standing),
+    ({ status }) => status._tag === "Connected" ? searched(status.session) : Effect.undefined
+  )
+  return { standing, report, toolSearch } satisfies Source
 })
+
+/** Sooner than a client of the socket gives up. */
+const gatewayPatience = "2 seconds"
+
+const searched = (session: Session): Effect.Effect<boolean | undefined> =>
+  session.call(NodeMethod.toolSearchSetting, {}).pipe(
+    Effect.timeout(gatewayPatience),
+    Effect.map(({ resolved }) =>
+      NodeMethod.isBehindToolSearch(resolved.tools?.toolSearch, session.facts.serverVersion)
+    ),
+    Effect.orElseSucceed(() => undefined)
+  )
 
 /** How long a client may take for its request. */
 const patience = "5 seconds"
@@ -178,6 +198,10 @@ const converse = Effect.fnUntraced(function*(socket: Socket.Socket, source: Sour
       return yield* write(encodeAnswer({ report: yield* source.report }))
     case "recent":
       return yield* write(encodeAnswer({ recent: (yield* SubscriptionRef.get(source.standing)).told.recent }))
+    case "tool-search": {
+      const toolSearch = yield* source.toolSearch
+      return yield* write(encodeAnswer(toolSearch === undefined ? {} : { toolSearch }))
+    }
     case "watch":
       // The client says nothing more. When it leaves, reading fails.
       return yield* Effect.raceFirst(Effect.forever(pull), watch(source, write))

@@ -79,6 +79,15 @@ describe("tools of the command line", () => {
           [{ name: "effect_weather", description }],
           "nobody has asked in this session"
         )
+        const doctor = yield* Cli.finished(["doctor", "--json"], { stateDir, env })
+        assert.deepInclude(
+          JSON.parse(doctor.stdout[0] ?? "").checks.slice(-2),
+          {
+            id: "tool-search",
+            status: "ok",
+            what: "the gateway's agent has the tools at hand, without tool search"
+          }
+        )
         yield* Cli.finished(["delegate", "hello"], { stateDir, env })
         assert.deepStrictEqual(yield* told, [{ name: "effect_weather", description, agentName: "effect_weather" }])
         yield* run(other)

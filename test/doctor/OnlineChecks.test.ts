@@ -8,7 +8,7 @@ import { onlineChecks } from "../../src/doctor/OnlineChecks.ts"
 import { diagnose, reach } from "../../src/doctor/Order.ts"
 import type { Outcome } from "../../src/doctor/Outcome.ts"
 import { checkOf, ofReport, ofStatus } from "../../src/doctor/Outcome.ts"
-import { toolsCheck } from "../../src/doctor/ToolsCheck.ts"
+import { toolsCheck, toolSearchCheck } from "../../src/doctor/ToolsCheck.ts"
 import { AuthRejected } from "../../src/handshake/HandshakeError.ts"
 import type { Answer } from "../../src/link/GatewayProbe.ts"
 import { LinkError } from "../../src/link/LinkError.ts"
@@ -183,6 +183,33 @@ describe("tools", () => {
       assert.strictEqual(yield* checked(true, { state: "published", tools: ["a"] }), "ok")
       assert.strictEqual(yield* checked(true, undefined), "unknown")
       assert.strictEqual(yield* checked(false, undefined), "ok")
+    }))
+})
+
+describe("tool search", () => {
+  const found = (search: boolean | undefined, tools: StatusReport["tools"]) => {
+    const reports = Effect.succeed([report(tools === undefined ? {} : { tools })])
+    return Effect.map(
+      examine([
+        toolsCheck(Effect.succeed(true), reports),
+        toolSearchCheck(reports, Effect.succeed(search))
+      ]),
+      (results) => results.find(({ id }) => id === "tool-search")?.finding
+    )
+  }
+  it.effect("is told of published tools, is unknown where the gateway does not tell, and is never a warning", () =>
+    Effect.gen(function*() {
+      const published = { state: "published", tools: ["a"] } as const
+      const searched = yield* found(true, published)
+      assert.strictEqual(searched?.status, "ok")
+      assert.match(searched?.what ?? "", /finds the tools by tool search/)
+      const atHand = yield* found(false, published)
+      assert.strictEqual(atHand?.status, "ok")
+      assert.match(atHand?.what ?? "", /has the tools at hand/)
+      assert.strictEqual((yield* found(undefined, published))?.status, "unknown")
+      for (const tools of [undefined, { state: "switched-off" } as const]) {
+        assert.deepStrictEqual(yield* found(true, tools), ok("no tools are published"))
+      }
     }))
 })
 

@@ -92,6 +92,8 @@ describe("the private socket", () => {
       assert.include(yield* exchange(path, "hello\n"), "UnknownRequest")
       assert.include(yield* exchange(path, "x".repeat(100_000)), "TooLarge")
       assert.include(yield* exchange(path, `{"version":1,"ask":"report"}\n`), `"state":"connecting"`)
+      // Without a session there is nobody to ask.
+      assert.strictEqual(yield* exchange(path, `{"version":1,"ask":"tool-search"}\n`), `{"version":1}\n`)
     }))
 
   live(
