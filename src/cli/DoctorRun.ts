@@ -131,6 +131,7 @@ const subjectOf = Effect.fnUntraced(function*(checked: Settings.Settings) {
     gateway,
     urlGiven: checked.urlGiven,
     warnings: checked.warnings,
+    toolsOnly: checked.toolsOnly,
     approve: ({ requestId }: Approval) => (requestId === undefined ? list : approve(requestId)).text
   } satisfies Subject
 })

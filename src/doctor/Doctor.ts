@@ -20,7 +20,7 @@ import type { AdvisedError } from "../advice/ErrorCatalogue.ts"
 import { Admission } from "../connection/Admission.ts"
 import type { Approval } from "../connection/ConnectionStatus.ts"
 import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
-import { GatewayConfig } from "../handshake/GatewayConfig.ts"
+import { GatewayConfig, nodeSettings } from "../handshake/GatewayConfig.ts"
 import * as Monotonic from "../handshake/Monotonic.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { TokenStore } from "../identity/TokenStore.ts"
@@ -63,6 +63,8 @@ export interface Subject {
   /** The settings name the gateway. Otherwise that of a running program counts. */
   readonly urlGiven: boolean
   readonly warnings: ReadonlyArray<string>
+  /** The gateway knows this device for its tools alone, so that it is tried in the role *node*. */
+  readonly toolsOnly: boolean
   /** The command that approves the request. */
   readonly approve: (approval: Approval) => string
 }
@@ -128,7 +130,9 @@ export const run = Effect.fn("Doctor.run")(function*(subject: Subject, host: Hos
   const stored = Effect.flatMap(
     opened,
     ({ identity }) =>
-      EffectResult.isFailure(identity) ? Effect.succeed(false) : storedToken(subject, identity.success, "operator")
+      EffectResult.isFailure(identity)
+        ? Effect.succeed(false)
+        : storedToken(subject, identity.success, subject.toolsOnly ? "node" : "operator")
   )
   const checks: ReadonlyArray<Check<Machine>> = [
     { id: "settings", needs: [], make: Effect.succeed(ok("the settings can be used")) },
@@ -247,7 +251,12 @@ const attempt = Effect.fnUntraced(function*(subject: Subject, identity: DeviceId
   const { observed, status } = yield* Effect.scoped(Attempt.attempt).pipe(
     Effect.provide(
       GatewayConfig.layerKnown.pipe(
-        Layer.provide(Layer.succeed(GatewayConfig, subject.gateway)),
+        Layer.provide(
+          Layer.succeed(
+            GatewayConfig,
+            subject.toolsOnly ? nodeSettings(subject.gateway, identity.platform) : subject.gateway
+          )
+        ),
         Layer.provideMerge(
           Layer.mergeAll(
             Admission.layer,
@@ -281,8 +290,10 @@ const targetOf = ({ gateway }: Subject, running: StatusReport | undefined): Targ
   }
 }
 
-const wayOf = Effect.fnUntraced(function*({ gateway }: Subject) {
+const wayOf = Effect.fnUntraced(function*({ gateway, toolsOnly }: Subject) {
   const { url } = gateway.endpoint
+  // The family of the device, which depends on the platform, is not looked at here.
+  const { clientId, role } = toolsOnly ? nodeSettings(gateway, "") : gateway
   const variables = yield* ProxyEnvironment.variables
   const proxy = isLoopback(url.hostname) ? undefined : ProxyEnvironment.proxyFor(variables, url)
   const own = url.protocol === "wss:" ? "https_proxy" : "http_proxy"
@@ -297,8 +308,8 @@ const wayOf = Effect.fnUntraced(function*({ gateway }: Subject) {
       },
     pinned: gateway.pinned,
     origin: gateway.origin,
-    clientId: gateway.clientId,
-    role: gateway.role,
+    clientId,
+    role,
     credential: gateway.token !== undefined
       ? "the gateway's token is set"
       : gateway.password !== undefined

@@ -166,7 +166,9 @@ describe("setup codes of the command line", () => {
           "The gateway's agent may use tools of this device. Start them: openclaw-device run --tools FILE"
         ]], first.stderr)
         const doctor = yield* Cli.finished(["doctor", "--json"], { stateDir })
-        assert.strictEqual(JSON.parse(doctor.stdout[0] ?? "").gateway, url, "doctor looks at the gateway of the code")
+        const { allowed, checks, gateway: looked } = JSON.parse(doctor.stdout[0] ?? "")
+        assert.deepStrictEqual([looked, allowed], [url, true], "doctor looks at the gateway of the code, in its role")
+        assert.include(JSON.stringify(checks), "the device is admitted as node")
         const refused = yield* Cli.finished(["delegate", "hello"], { stateDir })
         assert.deepStrictEqual([refused.code, refused.stdout], [77, []])
         assert.match(
