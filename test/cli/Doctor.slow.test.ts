@@ -11,6 +11,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { homedir } from "node:os"
 import { fileURLToPath } from "node:url"
+import { stripVTControlCharacters } from "node:util"
 import { gunzipSync } from "node:zlib"
 import type { Options } from "../../src/devgateway/DevGateway.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
@@ -87,6 +88,21 @@ const examined = Effect.fnUntraced(
   }
 )
 
+/** The same by what a person sees: on a terminal, the same troubles in the same order, and the same exit status. */
+const looked = Effect.fnUntraced(function*(stateDir: string, env: Readonly<Record<string, string>>) {
+  const found = yield* examined(stateDir, env)
+  const terminal = yield* Shell.onTerminal("$CLI doctor", { stateDir, env })
+  const { code } = yield* Effect.timeout(terminal.drained, "40 seconds")
+  const lines = stripVTControlCharacters(yield* terminal.screen).split(/\r?\n/)
+  const told = lines.flatMap((line) => /^(?:fail|warn) +(\S+)/.exec(line)?.[1] ?? [])
+  assert.deepStrictEqual(
+    [told.filter((id) => id !== "durable-place"), code],
+    [found.told, found.code],
+    lines.join("\n")
+  )
+  return found
+})
+
 const on = (url: URL, token = operatorToken) => ({
   OPENCLAW_GATEWAY_URL: url.href,
   OPENCLAW_GATEWAY_TOKEN: token
@@ -107,14 +123,14 @@ const live = (
 describe("doctor finds, and tells nothing else beside it", () => {
   live("1: a wrong token", () =>
     Effect.gen(function*() {
-      const found = yield* examined(yield* device, on((yield* gateway()).url, "wrong-token"))
+      const found = yield* looked(yield* device, on((yield* gateway()).url, "wrong-token"))
       finds(found, "credential", 77, "AuthRejected/TokenMismatch")
       assert.deepInclude(found.json, { reachable: true, allowed: false })
     }))
 
   live("2: a wrong port", () =>
     Effect.gen(function*() {
-      const found = yield* examined(yield* device, on(new URL("ws://127.0.0.1:1")))
+      const found = yield* looked(yield* device, on(new URL("ws://127.0.0.1:1")))
       finds(found, "dial", 69, "LinkError/Unreachable")
       assert.deepInclude(found.json, { reachable: false })
       assert.notProperty(found.json, "allowed")
@@ -123,14 +139,14 @@ describe("doctor finds, and tells nothing else beside it", () => {
   live("3: TLS to a plain port", () =>
     Effect.gen(function*() {
       const { url } = yield* gateway()
-      const found = yield* examined(yield* device, on(new URL(`wss://localhost:${url.port}`)))
+      const found = yield* looked(yield* device, on(new URL(`wss://localhost:${url.port}`)))
       finds(found, "tls", 69, "LinkError/NotTls")
     }))
 
   live("4: a foreign certificate", () =>
     Effect.gen(function*() {
       const front = yield* Front.serve(Authority.selfSigned(), (yield* gateway()).url)
-      const found = yield* examined(yield* device, on(front.url))
+      const found = yield* looked(yield* device, on(front.url))
       finds(found, "certificate", 78, "TlsUntrusted/SelfSigned")
     }))
 
@@ -141,7 +157,7 @@ describe("doctor finds, and tells nothing else beside it", () => {
           Loopback.answer("302 Found", ["Location: https://team.cloudflareaccess.com/cdn-cgi/access/login/x"], "")
         )
       )
-      const found = yield* examined(yield* device, on(url))
+      const found = yield* looked(yield* device, on(url))
       finds(found, "front-door", 69, "UpgradeRejected/CloudflareAccess")
     }))
 
@@ -157,7 +173,7 @@ describe("doctor finds, and tells nothing else beside it", () => {
 
   live("7: a clock that is off by ten minutes", () =>
     Effect.gen(function*() {
-      const found = yield* examined(yield* device, on((yield* gateway({}, 600_000)).url))
+      const found = yield* looked(yield* device, on((yield* gateway({}, 600_000)).url))
       finds(found, "clock", 1)
       assert.deepInclude(found.json, { reachable: true, allowed: true, verdict: "warn" })
       const clock = found.json.checks.find(({ id }) => id === "clock")
@@ -171,7 +187,7 @@ describe("doctor finds, and tells nothing else beside it", () => {
       const identity = `${stateDir}/identity.json`
       const env = on((yield* gateway()).url)
       yield* fs.chmod(identity, 0o644)
-      finds(yield* examined(stateDir, env), "identity-file", 78, "IdentityExposed/FileAccessible")
+      finds(yield* looked(stateDir, env), "identity-file", 78, "IdentityExposed/FileAccessible")
       assert.strictEqual((yield* fs.stat(identity)).mode & 0o777, 0o644)
       const mended = yield* examined(stateDir, env, ["--fix"])
       assert.deepStrictEqual([mended.told, mended.json["mended"]], [[], [`chmod 600 ${identity}`]])
@@ -207,7 +223,7 @@ describe("doctor finds, and tells nothing else beside it", () => {
   live("10: a gateway that is older than supported", () =>
     Effect.gen(function*() {
       const { url } = yield* gateway({ version: "2025.1.1", protocol: { current: 2, minimumProbe: 2 } })
-      const found = yield* examined(yield* device, on(url))
+      const found = yield* looked(yield* device, on(url))
       finds(found, "protocol", 76, "ProtocolMismatch/Protocol")
       assert.match(JSON.stringify(found.json), /the older side is the gateway/)
     }))
@@ -217,10 +233,10 @@ describe("doctor finds, and tells nothing else beside it", () => {
       const { gateway: own, url } = yield* gateway()
       const stateDir = yield* device
       const env = on(url, sharedToken)
-      const first = yield* examined(stateDir, { ...env, OPENCLAW_GATEWAY_SCOPES: "operator.read" })
+      const first = yield* looked(stateDir, { ...env, OPENCLAW_GATEWAY_SCOPES: "operator.read" })
       finds(first, "pairing", 75, "PairingRequired/not-paired")
       for (const { requestId } of yield* own.pending) yield* own.approve(requestId)
-      const found = yield* examined(stateDir, env)
+      const found = yield* looked(stateDir, env)
       finds(found, "scopes", 1)
       assert.match(JSON.stringify(found.json), /not granted: operator\.write/)
     }))
@@ -233,12 +249,12 @@ describe("doctor finds, and tells nothing else beside it", () => {
       const first = yield* Cli.start(["run", "--json", "--no-page"], { stateDir, env })
       yield* first.nextEvent("connected")
       yield* Cli.served(stateDir)
-      const alone = yield* examined(stateDir, env)
+      const alone = yield* looked(stateDir, env)
       assert.deepStrictEqual([alone.told, alone.code, alone.json["asked"]], [[], 0, "run"])
       const second = yield* Cli.start(["run", "--json", "--no-page"], { stateDir, env })
       yield* second.nextEvent("connected")
       yield* Cli.served(stateDir, 2)
-      const found = yield* examined(stateDir, env)
+      const found = yield* looked(stateDir, env)
       finds(found, "programs", 1)
       assert.deepInclude(found.json, { asked: "run", allowed: true })
       assert.lengthOf(yield* own.pending, 0)
