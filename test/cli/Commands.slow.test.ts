@@ -338,6 +338,7 @@ describe("help", () => {
         "gateway-url",
         "state-dir",
         "no-state",
+        "gateway-place",
         "session",
         "timeout",
         "page-port"
