@@ -175,9 +175,12 @@ describe.each(Effect.runSync(releases))("the device agent on OpenClaw %s", (rele
         }
         assert.deepStrictEqual((yield* fs.readDirectory(stateDir)).toSorted(), [
           "identity.json",
+          "live",
           "tasks",
           ...(asked ? ["tokens"] : [])
         ])
+        // The private sockets of the programs went with them.
+        assert.deepStrictEqual(yield* fs.readDirectory(`${stateDir}/live`), [])
         // Every task was answered, so the journal has nothing left to do.
         assert.deepStrictEqual(yield* fs.readDirectory(`${stateDir}/tasks`), [])
       }).pipe(Effect.provide(NodeServices.layer)),
