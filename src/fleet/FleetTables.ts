@@ -56,7 +56,6 @@ const statements: ReadonlyArray<string> = [
   )`,
   `CREATE INDEX IF NOT EXISTS fleet_task_open ON fleet_task (name) WHERE ended IS NULL`,
   `CREATE INDEX IF NOT EXISTS fleet_task_ended ON fleet_task (ended_at_ms) WHERE ended IS NOT NULL`,
-  `CREATE TABLE IF NOT EXISTS fleet_refusal (gateway_scope TEXT NOT NULL, at_ms BIGINT NOT NULL)`,
   `INSERT INTO fleet_schema (version) VALUES (1) ON CONFLICT DO NOTHING`
 ]
 

@@ -69,7 +69,7 @@ export const reportOf = (about: About, told: Told, moment: Moment): StatusReport
     since: isoTime(sinceMs),
     ...(session === undefined ? {} : { session }),
     ...(pairing === undefined ? {} : { pairing }),
-    ...(cause === undefined || (state !== "waiting" && state !== "halted") ? {} : { cause: cause.error }),
+    ...(cause === undefined || (state !== "waiting" && state !== "halted") ? {} : { cause }),
     ...(status._tag === "Waiting" ? { retryAt: isoTime(status.retryAtMs) } : {}),
     credential: { configured: about.configured, stored },
     ...(tools === undefined ? {} : {

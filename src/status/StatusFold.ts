@@ -15,7 +15,7 @@ export interface Told {
   readonly gateway: Extract<AgentEvent, { readonly event: "gateway" }> | undefined
   readonly connected: ConnectedEvent | undefined
   /** The last failure that still holds: of a wait or a halt. */
-  readonly cause: { readonly error: Failure; readonly retryAt: string | undefined } | undefined
+  readonly cause: Failure | undefined
   readonly pairing: Pairing | undefined
   readonly toolsPairing: Pairing | undefined
   readonly tools: ToolsEvent | undefined
@@ -69,13 +69,13 @@ const changeOf = (told: Told, event: AgentEvent): Partial<Told> => {
     case "waiting":
       return {
         connected: undefined,
-        cause: { error: event.cause, retryAt: event.retryAt },
+        cause: event.cause,
         lastError: { at: event.at, error: event.cause }
       }
     case "halted":
       return {
         connected: undefined,
-        cause: { error: event.error, retryAt: undefined },
+        cause: event.error,
         lastError: { at: event.at, error: event.error }
       }
     case "pairing.required":
