@@ -8,6 +8,7 @@ import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import { ApproveCommands, type Commands } from "../pairing/ApproveCommand.ts"
 import * as NodeMethod from "../protocol/NodeMethod.ts"
 import { field, lengths } from "../protocol/OutsideText.ts"
+import * as ToolSearch from "../toolhost/ToolSearch.ts"
 import { chosenGateway, connection, ownIdentity, withSettings } from "./AgentLayer.ts"
 import { as } from "./CommandError.ts"
 import { onSession } from "./Devices.ts"
@@ -26,13 +27,6 @@ const namesIn = Effect.fnUntraced(function*(session: Session, sessionKey: string
       new Set(groups.flatMap(({ tools }) => tools).flatMap(({ id, pluginId }) => pluginId === "node-mcp" ? [id] : []))
   )
 })
-
-/** Whether the agent has tools by tool search alone, as far as the gateway tells. */
-const searchedIn = (session: Session) =>
-  Effect.map(Effect.option(session.call(NodeMethod.toolSearchSetting, {})), (answered) =>
-    Option.isNone(answered)
-      ? undefined
-      : NodeMethod.isBehindToolSearch(answered.value.resolved.tools?.toolSearch, session.facts.serverVersion))
 
 /** What the gateway says of the tools of one device. */
 const standing = (
@@ -87,7 +81,7 @@ export const show = (session: Option.Option<string>) =>
         Effect.gen(function*() {
           const { nodes } = yield* Effect.mapError(session.call(NodeMethod.nodeList, {}), as("failed"))
           const names = yield* namesIn(session, checked.sessionKey)
-          const searched = yield* searchedIn(session)
+          const searched = yield* ToolSearch.ask(session)
           const found = standing(nodes.find(({ nodeId }) => nodeId === deviceId), names, searched)
           if (output.json) return yield* output.line(JSON.stringify(found))
           yield* output.line(sentence(found, commands))

@@ -3,18 +3,10 @@
  */
 import * as Schema from "effect/Schema"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
+import { ConnectionState } from "../status/StatusReport.ts"
 
 /** `starting`: no connection has been tried yet, for example while another process still has the device. */
-export const State = Schema.Literals([
-  "starting",
-  "connecting",
-  "awaiting-approval",
-  "connected",
-  "waiting",
-  "paused",
-  "halted",
-  "stopped"
-])
+export const State = Schema.Literals(["starting", ...ConnectionState.literals])
 export type State = typeof State.Type
 
 /** An approval that a person has to give at the gateway. */

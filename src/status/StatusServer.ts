@@ -21,9 +21,9 @@ import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import * as Monotonic from "../handshake/Monotonic.ts"
-import * as NodeMethod from "../protocol/NodeMethod.ts"
 import * as PrivateDirectory from "../storage/PrivateDirectory.ts"
 import { type StorageError, unwritable } from "../storage/StorageError.ts"
+import * as ToolSearch from "../toolhost/ToolSearch.ts"
 import * as LiveDirectory from "./LiveDirectory.ts"
 import type { About } from "./ReportOf.ts"
 import { differs, reportOf, stateOf } from "./ReportOf.ts"
@@ -174,13 +174,7 @@ const sourceOf = Effect.fnUntraced(function*({ about, stored }: Options) {
 const gatewayPatience = "2 seconds"
 
 const searched = (session: Session): Effect.Effect<boolean | undefined> =>
-  session.call(NodeMethod.toolSearchSetting, {}).pipe(
-    Effect.timeout(gatewayPatience),
-    Effect.map(({ resolved }) =>
-      NodeMethod.isBehindToolSearch(resolved.tools?.toolSearch, session.facts.serverVersion)
-    ),
-    Effect.orElseSucceed(() => undefined)
-  )
+  Effect.timeoutOrElse(ToolSearch.ask(session), { duration: gatewayPatience, orElse: () => Effect.undefined })
 
 /** How long a client may take for its request. */
 const patience = "5 seconds"
