@@ -1,15 +1,15 @@
 /**
  * What `doctor` does, apart from the command so that the other commands start without it.
  */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import process from "node:process"
 import type { Approval } from "../connection/ConnectionStatus.ts"
+import { type CheckId, checkIds } from "../doctor/Check.ts"
 import type { Examination, Subject } from "../doctor/Doctor.ts"
 import * as Doctor from "../doctor/Doctor.ts"
-import type { About, Paint } from "../doctor/DoctorReport.ts"
+import type { About } from "../doctor/DoctorReport.ts"
 import { mendsOf, toJson, toLines } from "../doctor/DoctorReport.ts"
 import * as Mending from "../doctor/Mending.ts"
 import { diagnose } from "../doctor/Order.ts"
@@ -54,13 +54,14 @@ export const look = Effect.fnUntraced(function*(root: Settings.Flags, { fix }: {
 })
 
 /** What was found, as a person reads it. */
-export const linesOf = Effect.fnUntraced(function*(
+export const linesOf = (
   { about, examination }: { readonly about: About; readonly examination: Examination },
-  output: Output["Service"],
+  { style }: Output["Service"],
   verbose: boolean
-) {
-  return toLines(examination, about, { paint: yield* painter(output), verbose })
-})
+): ReadonlyArray<string> =>
+  toLines(examination, about, { paint: (status, text) => style[tones[status]](text), verbose })
+
+const tones = { ok: "good", warn: "attention", fail: "bad", skipped: "dim", unknown: "dim", dim: "dim" } as const
 
 /** Tells what was found, and gives the exit status. */
 export const examine = Effect.fnUntraced(function*(root: Settings.Flags, output: Output["Service"], flags: Flags) {
@@ -76,7 +77,7 @@ export const examine = Effect.fnUntraced(function*(root: Settings.Flags, output:
     })
   }
   if (output.json) yield* output.line(JSON.stringify(report))
-  else for (const text of yield* linesOf(found, output, flags.verbose)) yield* output.line(text)
+  else for (const text of linesOf(found, output, flags.verbose)) yield* output.line(text)
   return exitOfExamination(examination)
 })
 
@@ -86,38 +87,14 @@ const exitOfExamination = ({ results }: Examination): number => {
   if (worst === "ok" || root === undefined) return 0
   if (worst === "warn") return exitCodes.failed
   const error = root.finding.error?.error
-  return error !== undefined && ofGateway.has(root.id) ? exitCodes[exitOf(error)] : exitCodes.settings
+  return error !== undefined && isOfConnection(root.id) ? exitCodes[exitOf(error)] : exitCodes.settings
 }
 
-/** Checks whose failure has the exit status of a connection. */
-const ofGateway: ReadonlySet<string> = new Set([
-  "proxy",
-  "dns",
-  "dial",
-  "tls",
-  "certificate",
-  "front-door",
-  "challenge",
-  "ready",
-  "protocol",
-  "client",
-  "origin",
-  "credential",
-  "proof",
-  "pairing",
-  "session",
-  "scopes"
-])
-
-/** Colour on a terminal only, and not where nobody wants it. */
-const painter = Effect.fnUntraced(function*({ terminal }: Output["Service"]) {
-  const noColor = yield* Effect.orDie(Config.option(Config.String("NO_COLOR")))
-  const paint: Paint = (status, text) =>
-    terminal && Option.isNone(noColor) ? `\u001b[${colours[status]}m${text}\u001b[0m` : text
-  return paint
-})
-
-const colours = { ok: 32, warn: 33, fail: 31, skipped: 2, unknown: 2, dim: 2 } as const
+/** Whether the failure of a check has the exit status of a connection: from the proxy to the scopes. */
+const isOfConnection = (id: CheckId): boolean => {
+  const at = checkIds.indexOf(id)
+  return at >= checkIds.indexOf("proxy") && at <= checkIds.indexOf("scopes")
+}
 
 const subjectOf = Effect.fnUntraced(function*(checked: Settings.Settings) {
   const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")

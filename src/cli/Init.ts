@@ -163,7 +163,7 @@ const examined = Effect.fnUntraced(
       )
     }
     const found = yield* look(noFlags, { fix: false })
-    return { report: found.report, lines: yield* linesOf(found, output, false), next: nextOf(found.report) }
+    return { report: found.report, lines: linesOf(found, output, false), next: nextOf(found.report) }
   },
   (effect) =>
     Effect.catch(Effect.provide(effect, SettingsFile.layer(Option.none())), (error) =>
