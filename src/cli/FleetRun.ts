@@ -10,13 +10,12 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { createServer } from "node:http"
 import { State } from "../fleet/DeviceState.ts"
 import { Fleet } from "../fleet/Fleet.ts"
 import * as FleetCluster from "../fleet/FleetCluster.ts"
-import { FleetKey } from "../fleet/FleetKey.ts"
+import { FleetKey, listOf } from "../fleet/FleetKey.ts"
 import * as FleetSingle from "../fleet/FleetSingle.ts"
 import type * as Runner from "../fleet/Runner.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
@@ -40,9 +39,7 @@ const keyOf = ({ earlierKeys, key }: FleetSettings) =>
     )
     : Effect.succeed(FleetKey.layer({
       key,
-      earlier: earlierKeys === undefined
-        ? []
-        : Redacted.value(earlierKeys).split(",").map((text) => Redacted.make(text))
+      earlier: earlierKeys === undefined ? [] : listOf(earlierKeys)
     }))
 
 const layerOf = (own: FleetSettings, options: Runner.Options) =>

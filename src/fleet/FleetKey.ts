@@ -10,12 +10,12 @@ import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
-import * as Hex from "effect/encoding/Hex"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as KeyText from "../identity/KeyText.ts"
 
 /** What was given as the fleet key is not 32 bytes in hex, base64 or base64url. */
 export class FleetKeyInvalid extends Schema.TaggedError<FleetKeyInvalid>()("FleetKeyInvalid", {
@@ -51,14 +51,9 @@ export class SealBroken extends Schema.TaggedError<SealBroken>()("SealBroken", {
 
 const sealedText = /^v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]+)$/
 
-/** 32 bytes in hex, base64 or base64url. */
-const bytesOf = (text: string): Uint8Array | undefined => {
-  const trimmed = text.trim()
-  const decoded = /^[0-9a-f]{64}$/i.test(trimmed)
-    ? Hex.decode(trimmed.toLowerCase())
-    : Base64Url.decode(trimmed.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, ""))
-  return Result.isSuccess(decoded) && decoded.success.length === 32 ? decoded.success : undefined
-}
+/** Keys with commas between them. */
+export const listOf = (texts: Redacted.Redacted): ReadonlyArray<Redacted.Redacted> =>
+  Redacted.value(texts).split(",").map((text) => Redacted.make(text))
 
 /** Which keys a fleet has, each as 32 bytes in hex, base64 or base64url. */
 export interface Keys {
@@ -97,7 +92,7 @@ export class FleetKey extends Context.Service<FleetKey, {
           key,
           earlier: Option.match(earlier, {
             onNone: () => [],
-            onSome: (texts) => Redacted.value(texts).split(",").map((text) => Redacted.make(text))
+            onSome: listOf
           })
         })
     )
@@ -111,7 +106,7 @@ const make = Effect.fnUntraced(function*({ earlier = [], key }: Keys) {
   const ring = new Map<string, Aead.Key>()
   let id = ""
   for (const [index, given] of [key, ...earlier].entries()) {
-    const bytes = bytesOf(Redacted.value(given))
+    const bytes = KeyText.bytesOf(Redacted.value(given).trim())
     if (bytes === undefined) return yield* new FleetKeyInvalid({ index })
     const label = new TextEncoder().encode("effect-openclaw/fleet-key ")
     const hash = yield* Effect.orDie(digest.digestHex(Digest.sha256, new Uint8Array([...label, ...bytes])))

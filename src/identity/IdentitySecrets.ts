@@ -3,9 +3,6 @@
  * and never a command line, which every user of a machine can read.
  */
 import * as Effect from "effect/Effect"
-import * as Base64 from "effect/encoding/Base64"
-import * as Base64Url from "effect/encoding/Base64Url"
-import * as Hex from "effect/encoding/Hex"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -13,6 +10,7 @@ import { exactSecret, setting } from "../settings/Setting.ts"
 import * as SettingSource from "../settings/SettingSource.ts"
 import * as IdentityDocument from "./IdentityDocument.ts"
 import { IdentitySecretInvalid } from "./IdentityError.ts"
+import * as KeyText from "./KeyText.ts"
 
 /** `OPENCLAW_DEVICE_IDENTITY_PASSPHRASE`, `..._PASSPHRASE_FILE` or `..._PASSPHRASE_FD`; nothing when none is set. */
 export const passphrase = Effect.suspend(() => secretOf(identityTable.passphrase.variable))
@@ -36,7 +34,7 @@ export const seed = Effect.gen(function*() {
     return Option.some(yield* Effect.fromResult(IdentityDocument.seedOfPem(text, pemVariable)))
   }
   if (Option.isNone(seedText)) return Option.none<Redacted.Redacted<Uint8Array>>()
-  const bytes = decodeSeed(Redacted.value(seedText.value).trim())
+  const bytes = KeyText.bytesOf(Redacted.value(seedText.value).trim())
   if (bytes === undefined) return yield* new IdentitySecretInvalid({ variable: seedVariable, reason: "NotASeed" })
   return Option.some(Redacted.make(bytes, { label: "seed" }))
 })
@@ -63,10 +61,6 @@ export const identityTable = {
 
 const seedVariable = identityTable.seed.variable
 const pemVariable = identityTable.pem.variable
-
-const decodeSeed = (text: string): Uint8Array | undefined =>
-  [Hex.decode(text), Base64.decode(text), Base64Url.decode(text)]
-    .flatMap((decoded) => Result.isSuccess(decoded) && decoded.success.length === 32 ? [decoded.success] : [])[0]
 
 const secretOf = Effect.fn("IdentitySecrets.read")(function*(variable: string) {
   const nothing: SettingSource.Found = { text: undefined, faults: [] }
