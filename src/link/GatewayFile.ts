@@ -57,26 +57,36 @@ const getAt = Effect.fnUntraced(function*(
   return yield* ask(request, socket, target, path, maxBytes)
 }, Effect.scoped)
 
-const ask = (
+/** A `GET` over an open connection, with the headers of the settings on `wss:`. Its caller ends it. */
+export const requestOn = (
   request: typeof Http.request,
   socket: Socket,
   { headers = [], url }: Target,
+  path: string
+): Http.ClientRequest => {
+  const own = url.protocol === "wss:" ? headers : []
+  return request({
+    createConnection: () => socket,
+    path,
+    headers: {
+      ...Object.fromEntries(own.map(({ name, value }) => [name, Redacted.value(value)])),
+      host: url.host,
+      "accept-encoding": "identity"
+    }
+  })
+}
+
+const ask = (
+  request: typeof Http.request,
+  socket: Socket,
+  target: Target,
   path: string,
   maxBytes: number
 ): Effect.Effect<Uint8Array, FileNotGiven> =>
   Effect.callback((resume) => {
     const fail = (reason: FileNotGiven["reason"], status?: number) =>
       resume(Effect.fail(new FileNotGiven({ reason, ...(status === undefined ? {} : { status }) })))
-    const own = url.protocol === "wss:" ? headers : []
-    const asked = request({
-      createConnection: () => socket,
-      path,
-      headers: {
-        ...Object.fromEntries(own.map(({ name, value }) => [name, Redacted.value(value)])),
-        host: url.host,
-        "accept-encoding": "identity"
-      }
-    })
+    const asked = requestOn(request, socket, target, path)
     asked.on("error", () => fail("Broken"))
     asked.on("response", (response) => {
       const { headers: told, statusCode = 0 } = response

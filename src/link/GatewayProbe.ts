@@ -6,13 +6,13 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
 import type { X509Certificate } from "node:crypto"
 import type * as Http from "node:http"
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import { field } from "../protocol/OutsideText.ts"
 import * as Connection from "./Connection.ts"
+import { requestOn } from "./GatewayFile.ts"
 import type { DialError } from "./LinkError.ts"
 import { FileNotGiven } from "./LinkError.ts"
 import * as LinkSocket from "./LinkSocket.ts"
@@ -81,20 +81,11 @@ const longestChain = 16
 const ask = (
   request: typeof Http.request,
   socket: Socket,
-  { headers = [], url }: Target,
+  target: Target,
   path: string
 ): Effect.Effect<{ readonly status: number; readonly body: string }, FileNotGiven> =>
   Effect.callback((resume) => {
-    const own = url.protocol === "wss:" ? headers : []
-    const asked = request({
-      createConnection: () => socket,
-      path,
-      headers: {
-        ...Object.fromEntries(own.map(({ name, value }) => [name, Redacted.value(value)])),
-        host: url.host,
-        "accept-encoding": "identity"
-      }
-    })
+    const asked = requestOn(request, socket, target, path)
     asked.on("error", () => resume(Effect.fail(new FileNotGiven({ reason: "Broken" }))))
     asked.on("response", (response) => {
       let body = ""
