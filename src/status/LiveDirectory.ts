@@ -25,6 +25,12 @@ export interface Socket {
   readonly pid: number
 }
 
+/** A socket as it is in the directory. */
+export interface MadeSocket extends Socket {
+  /** When it was made, in milliseconds since 1970 on this machine's clock; absent where the file system does not say. */
+  readonly madeAtMs: number | undefined
+}
+
 export const directoryOf = Effect.fnUntraced(function*(stateDirectory: string) {
   return (yield* Path.Path).join(stateDirectory, "live")
 })
@@ -42,14 +48,14 @@ export const newPath = Effect.fnUntraced(function*(directory: string, pid: numbe
 export const list: (
   directory: string
 ) => Effect.Effect<
-  ReadonlyArray<Socket>,
+  ReadonlyArray<MadeSocket>,
   StorageError,
   FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom
 > = Effect.fnUntraced(function*(directory: string) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   const { names } = yield* PrivateDirectory.list(directory, true)
-  const found: Array<Socket & { readonly madeAtMs: number }> = []
+  const found: Array<MadeSocket> = []
   for (const name of names) {
     const pid = nameShape.exec(name)?.[1]
     if (pid === undefined) continue
@@ -57,7 +63,7 @@ export const list: (
     const info = yield* Effect.option(fs.stat(path))
     if (Option.isNone(info) || info.value.type !== "Socket") continue
     yield* PrivateDirectory.refuseForeign(path, info.value, directory)
-    found.push({ path, pid: Number(pid), madeAtMs: Option.getOrUndefined(info.value.mtime)?.getTime() ?? 0 })
+    found.push({ path, pid: Number(pid), madeAtMs: Option.getOrUndefined(info.value.mtime)?.getTime() })
   }
-  return found.toSorted((one, other) => one.madeAtMs - other.madeAtMs).map(({ path, pid }) => ({ path, pid }))
+  return found.toSorted((one, other) => (one.madeAtMs ?? 0) - (other.madeAtMs ?? 0))
 })

@@ -118,8 +118,7 @@ export const sweep: (directory: string) => Effect.Effect<ReadonlyArray<string>, 
     const nowMs = yield* Clock.currentTimeMillis
     const removed: Array<string> = []
     for (const socket of yield* LiveDirectory.list(directory)) {
-      const found = yield* Effect.option(fs.stat(socket.path))
-      const madeAtMs = Option.getOrUndefined(Option.flatMap(found, ({ mtime }) => mtime))?.getTime() ?? nowMs
+      const { madeAtMs = nowMs } = socket
       if (nowMs - madeAtMs < youngestLeftoverMs || !(yield* isGone(socket))) continue
       if (yield* Effect.isSuccess(fs.remove(socket.path))) removed.push(socket.path)
     }
