@@ -105,33 +105,35 @@ const decode = (tool: Tool.Any, given: unknown): Effect.Effect<unknown, unknown>
 export const run = (handlers: Handlers, call: Call, approve: Approve): Effect.Effect<ToolOutput> => {
   const tool = Object.hasOwn(handlers.tools, call.tool) ? handlers.tools[call.tool] : undefined
   if (tool === undefined) return Effect.succeed(failed(`There is no tool ${call.tool} here.`))
-  return Effect.flatMap(verdictOn(tool, call, approve), (verdict) =>
-    verdict === true
-      ? handle(handlers, tool, call)
-      : Effect.succeed(failed(refusalText(tool.name, verdict)))).pipe(
-      Effect.catchCause((cause) => reported(tool.name, cause)),
-      Effect.provideContext(handlers.context),
-      // effect/ai writes the arguments into the span of whoever calls.
-      Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
+  return unspanned(
+    Effect.provideContext(
+      decided(tool.name, verdictOn(tool, call, approve), () => handle(handlers, tool, call)),
+      handlers.context
     )
+  )
 }
+
+/** Makes a call if it is allowed. Fails never, and is interrupted with it. */
+const decided = <R>(
+  tool: string,
+  verdict: Effect.Effect<Verdict, unknown, R>,
+  make: () => Effect.Effect<ToolOutput, unknown, R>
+): Effect.Effect<ToolOutput, never, R> =>
+  Effect.flatMap(verdict, (said) => said === true ? make() : Effect.succeed(failed(refusalText(tool, said)))).pipe(
+    Effect.catchCause((cause) => reported(tool, cause))
+  )
+
+/** effect/ai writes the arguments into the span of whoever calls. */
+const unspanned = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.updateContext(effect, (context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
 
 /** Calls a tool of a source, which checks the arguments itself. Fails never, and is interrupted with it. */
 export const runRemote = (tool: SourceTool, call: Call, approve: Approve): Effect.Effect<ToolOutput> =>
-  Effect.flatMap(
+  unspanned(decided(
+    call.tool,
     tool.isMarked ? ask(call.tool, tool.title, call, approve) : Effect.succeed<Verdict>(true),
-    (verdict) =>
-      verdict === true
-        ? Effect.catchTag(
-          tool.call(call.arguments),
-          "SourceFailed",
-          ({ message }) => Effect.succeed(failed(message))
-        )
-        : Effect.succeed(failed(refusalText(call.tool, verdict)))
-  ).pipe(
-    Effect.catchCause((cause) => reported(call.tool, cause)),
-    Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
-  )
+    () => Effect.catch(tool.call(call.arguments), ({ message }) => Effect.succeed(failed(message)))
+  ))
 
 const handle = (handlers: Handlers, tool: Tool.Any, { arguments: given, idempotencyKey }: Call) =>
   handlers.handle(tool.name, given, idempotencyKey).pipe(
