@@ -11,7 +11,7 @@ import { failure } from "../agent/AgentEvents.ts"
 import type { Session } from "../connection/Session.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import * as Endpoint from "../link/Endpoint.ts"
-import { ApproveCommands, type Commands } from "../pairing/ApproveCommand.ts"
+import { ApproveCommands, commandFor, type Commands } from "../pairing/ApproveCommand.ts"
 import { RequestId } from "../protocol/Connect.ts"
 import { posixCommand } from "../protocol/ShellCommand.ts"
 import { type Chosen, chosenGateway, operator, settled, withSettings } from "./AgentLayer.ts"
@@ -140,10 +140,8 @@ const onToken = (act: "rotate" | "revoke", description: string, when: string) =>
     )).pipe(Command.withDescription(description), Command.withExamples([example([act, aDevice], when)]))
 
 /** Where to run which command: the one that approves a request, or lists the requests when there is no id. */
-const approveText = ({ approve, list, places }: Commands, requestId: RequestId | undefined): string =>
-  `${places === undefined ? "run" : "on the gateway host run"}: ${
-    (requestId === undefined ? list : approve(requestId)).text
-  }`
+const approveText = (commands: Commands, requestId: RequestId | undefined): string =>
+  `${commands.places === undefined ? "run" : "on the gateway host run"}: ${commandFor(commands, requestId).text}`
 
 /** Runs `body` on the session of the supervisor, or fails with why there is none. */
 export const onSession = Effect.fnUntraced(function*<R>(

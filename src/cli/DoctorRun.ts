@@ -15,7 +15,7 @@ import * as Mending from "../doctor/Mending.ts"
 import { diagnose } from "../doctor/Order.ts"
 import { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import * as IdentitySecrets from "../identity/IdentitySecrets.ts"
-import { ApproveCommands } from "../pairing/ApproveCommand.ts"
+import { ApproveCommands, commandFor } from "../pairing/ApproveCommand.ts"
 import { chosenGateway, quietSettings } from "./AgentLayer.ts"
 import { exitOf } from "./CommandError.ts"
 import { exitCodes } from "./ExitCode.ts"
@@ -98,7 +98,7 @@ const isOfConnection = (id: CheckId): boolean => {
 
 const subjectOf = Effect.fnUntraced(function*(checked: Settings.Settings) {
   const { commands, gateway } = yield* chosenGateway(checked, "sharedToken")
-  const { approve, list } = yield* Effect.provide(ApproveCommands, commands)
+  const ways = yield* Effect.provide(ApproveCommands, commands)
   const passphrase = yield* Effect.result(IdentitySecrets.passphrase)
   return {
     files: checked.files,
@@ -109,7 +109,7 @@ const subjectOf = Effect.fnUntraced(function*(checked: Settings.Settings) {
     urlGiven: checked.urlGiven,
     warnings: checked.warnings,
     toolsOnly: checked.toolsOnly,
-    approve: ({ requestId }: Approval) => (requestId === undefined ? list : approve(requestId)).text
+    approve: ({ requestId }: Approval) => commandFor(ways, requestId).text
   } satisfies Subject
 })
 

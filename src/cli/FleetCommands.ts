@@ -14,7 +14,7 @@ import * as NodejsSqlite from "../fleet/NodejsSqlite.ts"
 import type { DeviceRow } from "../fleet/Registry.ts"
 import * as Registry from "../fleet/Registry.ts"
 import type { TaskResult } from "../fleet/TaskResult.ts"
-import { commandsAnywhere } from "../pairing/ApproveCommand.ts"
+import { commandFor, commandsAnywhere } from "../pairing/ApproveCommand.ts"
 import { isoTime } from "../protocol/AgentEvent.ts"
 import { RequestId } from "../protocol/Connect.ts"
 import { field, lengths, reply } from "../protocol/OutsideText.ts"
@@ -162,8 +162,7 @@ export const list = onDatabase((_own, output) =>
 const isRequestId = Schema.is(RequestId)
 
 const approveText = (requestId: string | undefined): string => {
-  const { approve, list } = commandsAnywhere()
-  return (isRequestId(requestId) ? approve(requestId) : list).text
+  return commandFor(commandsAnywhere(), isRequestId(requestId) ? requestId : undefined).text
 }
 
 /** `fleet status`. */

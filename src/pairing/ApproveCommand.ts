@@ -30,6 +30,12 @@ export interface Commands {
   readonly surface?: Omit<Commands, "surface"> | undefined
 }
 
+/** The command that approves a request, or lists the requests where it has no id. */
+export const commandFor = (
+  { approve, list }: Pick<Commands, "approve" | "list">,
+  requestId: RequestId | undefined
+): ShellCommand => requestId === undefined ? list : approve(requestId)
+
 const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
 const setting = (pattern: RegExp, message: string) => Schema.String.check(Schema.isPattern(pattern, { message }))
 
