@@ -13,6 +13,7 @@ import { AuthRejected } from "../../src/handshake/HandshakeError.ts"
 import type { Answer } from "../../src/link/GatewayProbe.ts"
 import { LinkError } from "../../src/link/LinkError.ts"
 import type { StatusReport } from "../../src/status/StatusReport.ts"
+import { report } from "./Report.ts"
 
 const way: Way = {
   url: "wss://gateway.example:443",
@@ -215,25 +216,4 @@ describe("tool search", () => {
 
 function withMet(change: Partial<Extract<Outcome, { readonly _tag: "Met" }>["met"]>): Outcome {
   return met._tag === "Met" ? { ...met, met: { ...met.met, ...change } } : met
-}
-
-function report(change: Partial<StatusReport>): StatusReport {
-  return {
-    version: 1,
-    command: "run",
-    pid: 42,
-    program: "0.1.0",
-    nodejs: "v24.0.0",
-    startedAt: "",
-    uptimeMs: 0,
-    clockStepMs: 0,
-    device: { deviceId: "", compareCode: "" },
-    gateway: { url: "", embedded: false },
-    roles: ["operator"],
-    state: "connected",
-    since: "",
-    credential: { configured: "token", stored: false },
-    tasks: { queued: 0, sent: 0, replied: 0, failed: 0 },
-    ...change
-  }
 }

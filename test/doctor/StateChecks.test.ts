@@ -19,6 +19,7 @@ import type { StatusReport } from "../../src/status/StatusReport.ts"
 import { PrivateFile } from "../../src/storage/PrivateFile.ts"
 import { StorageError } from "../../src/storage/StorageError.ts"
 import { TaskJournal } from "../../src/tasks/TaskJournal.ts"
+import { report } from "./Report.ts"
 
 const machine = Layer.provideMerge(PrivateFile.layer, Layer.mergeAll(NodeServices.layer, SecureRandom.layerWebCrypto))
 
@@ -30,25 +31,6 @@ const found = (finding: Finding, status: Finding["status"], what: RegExp) => {
   assert.match(finding.what, what)
   if (status === "fail" || status === "warn") assert.isNotEmpty(finding.advice?.action)
 }
-
-const report = (change: Partial<StatusReport>): StatusReport => ({
-  version: 1,
-  command: "run",
-  pid: 42,
-  program: "0.1.0",
-  nodejs: "v24.0.0",
-  startedAt: "",
-  uptimeMs: 0,
-  clockStepMs: 0,
-  device: { deviceId: "", compareCode: "" },
-  gateway: { url: "", embedded: false },
-  roles: ["operator"],
-  state: "connected",
-  since: "",
-  credential: { configured: "token", stored: false },
-  tasks: { queued: 0, sent: 0, replied: 0, failed: 0 },
-  ...change
-})
 
 const answered = (change: Partial<StatusReport>): Found => ({
   _tag: "Answered",

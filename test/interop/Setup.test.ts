@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url"
 import { isBefore } from "../../src/protocol/Connect.ts"
 import { spawnCli } from "./support/DeviceCli.ts"
 import { boot, releases } from "./support/OpenClaw.ts"
-import { connect, makeDevice } from "./support/RawClient.ts"
+import { administrator, readAndWrite } from "./support/RawClient.ts"
 import * as RemoteProxy from "./support/RemoteProxy.ts"
 
 const example = fileURLToPath(new URL("../examples/Tools.ts", import.meta.url))
@@ -18,14 +18,7 @@ const staged = Effect.fnUntraced(function*(release: string) {
   const fs = yield* FileSystem.FileSystem
   const gateway = yield* boot(release)
   const { url } = yield* RemoteProxy.proxy(gateway)
-  const admin = yield* connect({
-    url: gateway.url,
-    token: gateway.token,
-    device: yield* makeDevice,
-    clientId: "cli",
-    clientMode: "cli",
-    scopes: ["operator.admin", "operator.pairing", "operator.write", "operator.read"]
-  })
+  const admin = yield* administrator(gateway, { scopes: readAndWrite })
   const made = (params: Readonly<Record<string, unknown>> = {}) =>
     admin.request("device.pair.setupCode", { publicUrl: url, includeQr: false, ...params })
   const directory = fs.makeTempDirectoryScoped({ prefix: "effect-openclaw-setup-" })

@@ -26,7 +26,7 @@ import * as Fixture from "../toolhost/Fixture.ts"
 import { untilTrue } from "./support/EventLog.ts"
 import type { InteropError } from "./support/InteropError.ts"
 import { boot, type Gateway, releases } from "./support/OpenClaw.ts"
-import { connect, makeDevice } from "./support/RawClient.ts"
+import { administrator, readAndWrite } from "./support/RawClient.ts"
 import * as RemoteProxy from "./support/RemoteProxy.ts"
 
 const hostOf = (url: string, { token }: Gateway) =>
@@ -69,15 +69,7 @@ const staged = Effect.fnUntraced(function*(release: string) {
     assert.strictEqual(code, 0, `${notice.approve.text}\n${stdout}\n${stderr}`)
     return notice
   })
-  const admin = yield* connect({
-    url: gateway.url,
-    token: gateway.token,
-    device: yield* makeDevice,
-    clientId: "cli",
-    clientMode: "cli",
-    scopes: ["operator.admin", "operator.pairing", "operator.write", "operator.read"],
-    caps: ["tool-events"]
-  })
+  const admin = yield* administrator(gateway, { scopes: readAndWrite, caps: ["tool-events"] })
   const send = (key: string, ...lines: ReadonlyArray<string>) =>
     admin.request("chat.send", {
       sessionKey: `agent:main:${key}`,

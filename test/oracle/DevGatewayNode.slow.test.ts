@@ -5,7 +5,7 @@ import * as Stream from "effect/Stream"
 import type { Agent } from "../../src/devgateway/Agent.ts"
 import { DevGateway } from "../../src/devgateway/DevGateway.ts"
 import { serve } from "../../src/devgateway/DevGatewayWs.ts"
-import { connect, makeDevice } from "../interop/support/RawClient.ts"
+import { administrator, readAndWrite } from "../interop/support/RawClient.ts"
 import recorded from "../vectors/node-2026.9.6.json" with { type: "json" }
 import * as NodeScript from "./NodeScript.ts"
 
@@ -19,15 +19,14 @@ describe("DevGateway and nodes beside OpenClaw 2026.9.6", () => {
   it.live("answers the script of nodes alike", () =>
     Effect.gen(function*() {
       const url = (yield* serve()).href
-      const administrator = yield* connect({
-        url,
-        token: Redacted.make("operator-token"),
-        device: yield* makeDevice,
-        clientId: "cli",
-        clientMode: "cli",
-        scopes: ["operator.admin", "operator.pairing", "operator.write", "operator.read"]
+      const asAdministrator = yield* administrator({ url, token: Redacted.make("operator-token") }, {
+        scopes: readAndWrite
       })
-      const played = yield* NodeScript.play({ url, token: Redacted.make("shared-token"), administrator })
+      const played = yield* NodeScript.play({
+        url,
+        token: Redacted.make("shared-token"),
+        administrator: asAdministrator
+      })
       assert.deepStrictEqual(NodeScript.facts(JSON.parse(NodeScript.toJson("dev", played))), NodeScript.facts(recorded))
     }).pipe(Effect.scoped, Effect.provide(DevGateway.layerTest({ seeded: false, agent }))), 60_000)
 })

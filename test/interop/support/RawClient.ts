@@ -286,20 +286,27 @@ export const connect = Effect.fn("RawClient.connect")(function*(options: Connect
 
 /**
  * An administrator of the gateway: a local `cli`/`cli` client, which a gateway approves silently, with the scopes that
- * `device.pair.*` and `device.token.*` ask for. The scope closes its socket; a restart of the gateway ends it too.
+ * `device.pair.*` and `device.token.*` ask for, and with `scopes` besides. The scope closes its socket; a restart of the gateway ends it too.
  */
 export const administrator = Effect.fn("RawClient.administrator")(
-  function*(gateway: { readonly url: string; readonly token: Redacted.Redacted }) {
+  function*(
+    gateway: { readonly url: string; readonly token: Redacted.Redacted },
+    { scopes = [], ...options }: Pick<ConnectOptions, "caps" | "scopes"> = {}
+  ) {
     const client = yield* connect({
       url: gateway.url,
       token: gateway.token,
       device: yield* makeDevice,
       clientId: "cli",
       clientMode: "cli",
-      scopes: ["operator.admin", "operator.pairing"]
+      scopes: ["operator.admin", "operator.pairing", ...scopes],
+      ...options
     })
     if (client.answer._tag === "Accepted") return client
     const { code, message } = client.answer.error
     return yield* new InteropError({ step: "connect", detail: `administrator: ${code}: ${message}` })
   }
 )
+
+/** What a client needs besides to delegate and to read. */
+export const readAndWrite = ["operator.write", "operator.read"]
