@@ -163,7 +163,10 @@ const serviceOf = Effect.fnUntraced(function*(
     verify: (text, signature) =>
       Result.match(Base64Url.decode(signature), {
         onFailure: () => false,
-        onSuccess: (bytes) => signer.verify(key.publicKey, encoder.encode(text), bytes)
+        onSuccess: (bytes) =>
+          key.verify === undefined
+            ? signer.verify(key.publicKey, encoder.encode(text), bytes)
+            : key.verify(encoder.encode(text), bytes)
       })
   })
 })

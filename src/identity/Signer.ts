@@ -17,6 +17,8 @@ export interface SigningKey {
   readonly fingerprint?: string
   /** The 64 bytes of the signature over exactly these bytes. */
   readonly sign: (message: Uint8Array) => Uint8Array
+  /** Whether this key made the signature, from a platform that has its public key at hand. It never throws. */
+  readonly verify?: (message: Uint8Array, signature: Uint8Array) => boolean
 }
 
 /** Ed25519 keys: import, sign, verify. `testing/SignatureLaws` has the laws that every implementation must keep. */
@@ -47,35 +49,27 @@ export class Signer extends Context.Service<Signer, {
     })
   )
 
-  /** Runs on `node:crypto` with cached key objects: a twentieth of the time, and no module to load at the first signature. */
+  /** Runs on `node:crypto`, with key objects that are made once: a twentieth of the time, and no module to load at the first signature. */
   static readonly layerNodejs: Layer.Layer<Signer> = Layer.effect(
     Signer,
     Effect.gen(function*() {
       // Not by an import, which bundlers for browsers would have to resolve.
       const crypto = yield* Effect.sync(() => process.getBuiltinModule("node:crypto"))
-      const nameOf = (publicKey: Uint8Array) => Buffer.from(publicKey).toString("latin1")
-      const publicKeys = new Map<string, ReturnType<typeof crypto.createPublicKey>>()
-      const keep = (name: string, key: ReturnType<typeof crypto.createPublicKey>) => {
-        if (publicKeys.size >= maxCachedKeys) publicKeys.clear()
-        publicKeys.set(name, key)
-        return key
-      }
-      const publicKeyObject = (publicKey: Uint8Array) => {
-        const name = nameOf(publicKey)
-        const known = publicKeys.get(name)
-        if (known !== undefined) return known
-        const der = Buffer.from(concat(spkiPrefix, publicKey))
-        return keep(name, crypto.createPublicKey({ key: der, format: "der", type: "spki" }))
-      }
+      const isSigned = (
+        message: Uint8Array,
+        publicKey: ReturnType<typeof crypto.createPublicKey>,
+        signature: Uint8Array
+      ) => crypto.verify(null, message, publicKey, signature)
       const signingKey = (pair: ReturnType<typeof crypto.generateKeyPairSync>): SigningKey => {
         // As a JWK, which takes a tenth of the time of DER.
         const { x = "" } = pair.publicKey.export({ format: "jwk" })
         const publicKey = new Uint8Array(Buffer.from(x, "base64url"))
-        keep(nameOf(publicKey), pair.publicKey)
         return {
           publicKey,
           fingerprint: crypto.createHash("sha256").update(publicKey).digest("hex"),
-          sign: (message) => new Uint8Array(crypto.sign(null, message, pair.privateKey))
+          sign: (message) => new Uint8Array(crypto.sign(null, message, pair.privateKey)),
+          verify: (message, signature) =>
+            wellFormed(publicKey, signature) && isSigned(message, pair.publicKey, signature)
         }
       }
       return Signer.of({
@@ -89,7 +83,8 @@ export class Signer extends Context.Service<Signer, {
         verify: (publicKey, message, signature) => {
           if (!wellFormed(publicKey, signature)) return false
           try {
-            return crypto.verify(null, message, publicKeyObject(publicKey), signature)
+            const der = Buffer.from(concat(spkiPrefix, publicKey))
+            return isSigned(message, crypto.createPublicKey({ key: der, format: "der", type: "spki" }), signature)
           } catch {
             return false
           }
@@ -112,9 +107,6 @@ export const concat = (left: Uint8Array, right: Uint8Array): Uint8Array => {
   joined.set(right, left.length)
   return joined
 }
-
-// Enough for a process with many gateways. Beyond it each foreign key is parsed again, and takes no memory.
-const maxCachedKeys = 256
 
 const copySeed = Effect.fnUntraced(function*(redacted: Redacted.Redacted<Uint8Array>) {
   const seed = Redacted.value(redacted)
