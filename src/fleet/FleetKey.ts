@@ -16,6 +16,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as KeyText from "../identity/KeyText.ts"
+import * as NodejsAead from "./NodejsAead.ts"
 
 /** What was given as the fleet key is not 32 bytes in hex, base64 or base64url. */
 export class FleetKeyInvalid extends Schema.TaggedError<FleetKeyInvalid>()("FleetKeyInvalid", {
@@ -74,7 +75,7 @@ export class FleetKey extends Context.Service<FleetKey, {
     Layer.effect(FleetKey, make(keys)).pipe(
       Layer.provide(
         Layer.mergeAll(
-          Aead.layerWebCrypto,
+          NodejsAead.layer,
           Digest.layerWebCrypto
         ).pipe(Layer.provideMerge(SecureRandom.layerWebCrypto))
       )

@@ -44,7 +44,7 @@ const reserved: ReadonlyArray<readonly [imported: RegExp, importers: RegExp, why
   [/^@noble\//, /^identity\//, "ask for Signer"],
   [
     /^node:crypto$/,
-    /^((identity|devgateway|cli)\/|link\/(LinkSocket|GatewayProbe)|handshake\/GatewayEnvironment)/,
+    /^((identity|devgateway|cli)\/|link\/(LinkSocket|GatewayProbe)|handshake\/GatewayEnvironment|fleet\/NodejsAead)/,
     "ask for Signer"
   ],
   [/^node:(https?|net|tls)$/, /^(link|cli|devgateway|dialog)\//, "ask for Transport"],
