@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Monotonic from "../handshake/Monotonic.ts"
+import * as FenceTable from "./FenceTable.ts"
 import { DeviceUnknown } from "./FleetError.ts"
 import * as FleetTables from "./FleetTables.ts"
 import * as LeaseStep from "./LeaseStep.ts"
@@ -79,14 +80,6 @@ const cut = (turn: Turn): void => {
 /** How long the row of a process that is gone stays. */
 const forgottenAfterMs = 3_600_000
 
-/** The processes in the text of a row. */
-const listOf = (text: string): ReadonlyArray<string> => text.split(" ").filter((id) => id !== "")
-
-/** `LeaseStep.waitsFor` as an expression over the row of a device: ids with blanks around them. */
-export const waitsFor = (sql: SqlClient.SqlClient, own: string) =>
-  sql`CASE WHEN holder IS NULL OR holder = ${own} OR waits_for LIKE '% ' || holder || ' %'
-    THEN waits_for ELSE waits_for || ' ' || holder || ' ' END`
-
 const make = Effect.fnUntraced(function*(options: Options) {
   const sql = yield* SqlClient.SqlClient
   const clock = yield* Clock.Clock
@@ -103,6 +96,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     wallMs: clock.currentTimeMillisUnsafe()
   })
   const holds = () => !isOver && LeaseStep.holds(lease, moment(), lifeMs)
+  const table = FenceTable.make(sql, { processId, runner, nowMs, lease: () => lease })
 
   // Two statements and no transaction: the lease is granted before the devices are read (see `LeaseStep`).
   const ask = Effect.gen(function*() {
@@ -139,33 +133,13 @@ const make = Effect.fnUntraced(function*(options: Options) {
     }
   })
 
-  const raise = Effect.fnUntraced(function*(name: string, leaseBefore: LeaseStep.Lease) {
-    const [raised] = yield* sql<{ readonly epoch: number | string; readonly waits_for: string }>`UPDATE fleet_device
-      SET epoch = epoch + 1, holder = ${processId}, runner = ${runner}, waits_for = ${waitsFor(sql, processId)}
-      WHERE name = ${name} AND removed_at_ms IS NULL RETURNING epoch, waits_for`
-    if (raised === undefined) return yield* new DeviceUnknown({ device: name })
-    const epoch = Number(raised.epoch)
-    const processes = listOf(raised.waits_for)
-    if (processes.length === 0) return { epoch, leaseBefore, waitMs: 0, waits: false }
-    const rows = yield* sql<
-      { readonly id: string; readonly lease_until_ms: number | string; readonly now: number | string }
-    >`
-      SELECT id, lease_until_ms, ${nowMs()} AS now FROM fleet_process WHERE ${sql.in("id", processes)}`
-    const leases = new Map(rows.map(({ id, lease_until_ms }) => [id, Number(lease_until_ms)]))
-    const freeAtMs = LeaseStep.freeAtMs(processes, leases, processId)
-    return { epoch, leaseBefore, waitMs: Math.max(0, freeAtMs - Number(rows[0]?.now ?? 0)), waits: true }
-  })
-
   const giveBack = (name: string, turn: Turn) =>
     Effect.suspend(() => {
       const isOwn = turns.get(name) === turn
       if (isOwn) turns.delete(name)
       turn.isLost = true
       return isOwn
-        ? Effect.ignore(
-          sql`UPDATE fleet_device SET holder = NULL, runner = NULL, state = NULL, state_at_ms = NULL, approval = NULL
-            WHERE name = ${name} AND epoch = ${turn.epoch} AND holder = ${processId}`.pipe(Effect.timeout("2 seconds"))
-        )
+        ? Effect.ignore(Effect.timeout(table.release({ name, epoch: turn.epoch }), "2 seconds"))
         : Effect.void
     })
 
@@ -194,18 +168,19 @@ const make = Effect.fnUntraced(function*(options: Options) {
     holds,
     take: Effect.fn("Fence.take")(function*(name) {
       const { turn, waitMs, waits } = yield* Effect.acquireRelease(
-        Effect.map(Effect.suspend(() => raise(name, lease)), ({ epoch, leaseBefore, waitMs, waits }) => {
+        Effect.flatMap(table.raise(name), (raised) => {
+          if (raised === undefined) return Effect.fail(new DeviceUnknown({ device: name }))
+          const { epoch, leaseBefore, waitMs, waits } = raised
           const turn: Turn = { epoch, lease: leaseBefore, isLost: false, cuts: new Set() }
           const before = turns.get(name)
           if (before !== undefined) cut(before)
           turns.set(name, turn)
-          return { turn, waitMs, waits }
+          return Effect.succeed({ turn, waitMs, waits })
         }),
         ({ turn }) => giveBack(name, turn)
       )
       if (waitMs > 0) yield* Effect.sleep(Duration.millis(waitMs))
-      // Nobody else has to wait for them again.
-      if (waits) yield* sql`UPDATE fleet_device SET waits_for = '' WHERE name = ${name} AND epoch = ${turn.epoch}`
+      if (waits) yield* table.waited({ name, epoch: turn.epoch })
       const mayAct = () => !isOver && !turn.isLost && LeaseStep.holds(turn.lease, moment(), lifeMs)
       const ready: Effect.Effect<boolean> = Effect.suspend(() =>
         mayAct() || isOver || turn.isLost ? Effect.sync(mayAct) : Effect.andThen(Effect.sleep("250 millis"), ready)

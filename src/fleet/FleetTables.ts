@@ -78,6 +78,42 @@ export const leaseNowMs = (sql: SqlClient.SqlClient, clock: Clock.Clock) =>
     orElse: () => sql`CAST(${clock.currentTimeMillisUnsafe()} AS BIGINT)`
   })
 
+/** The types of columns that `rowsOf` knows. */
+type ColumnType = "BIGINT" | "TEXT"
+
+/**
+ * Rows as a table `given`, for a statement over many devices: they go as one parameter, so that its text is the same for any number of
+ * rows, and the server has it prepared.
+ */
+export const rowsOf = <const Columns extends Readonly<Record<string, ColumnType>>>(
+  sql: SqlClient.SqlClient,
+  columns: Columns,
+  rows: ReadonlyArray<{ readonly [Name in keyof Columns]: string | number | null }>
+) => {
+  const json = JSON.stringify(rows)
+  const names = Object.entries(columns)
+  return sql.onDialectOrElse({
+    pg: () =>
+      sql`json_to_recordset(CAST(${json} AS json)) AS given(${
+        sql.literal(names.map(([name, type]) => `${name} ${type}`).join(", "))
+      })`,
+    orElse: () =>
+      sql`(SELECT ${
+        sql.literal(names.map(([name]) => `json_extract(value, '$.${name}') AS ${name}`).join(", "))
+      } FROM json_each(${json})) AS given`
+  })
+}
+
+/**
+ * The names of devices, whose rows are locked in the order of the names: two statements over several devices never wait for each other.
+ * For `WITH`, as the table `locked`.
+ */
+export const locked = (sql: SqlClient.SqlClient, names: ReadonlyArray<string>) => {
+  const rows = rowsOf(sql, { name: "TEXT" }, names.map((name) => ({ name })))
+  return sql`locked AS (SELECT name FROM fleet_device WHERE name IN (SELECT name FROM ${rows})
+    ORDER BY name ${sql.onDialectOrElse({ pg: () => sql.literal("FOR UPDATE"), orElse: () => sql.literal("") })})`
+}
+
 /** Keeps the rows that a `SELECT` reads as they are until its transaction ends; others may go on to read them. */
 export const forShare = (sql: SqlClient.SqlClient) =>
   sql.onDialectOrElse({ pg: () => sql.literal("FOR SHARE"), orElse: () => sql.literal("") })

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as DeviceState from "./DeviceState.ts"
-import * as Fence from "./Fence.ts"
+import * as FenceTable from "./FenceTable.ts"
 import { DeviceNameInvalid } from "./FleetError.ts"
 import * as FleetTables from "./FleetTables.ts"
 
@@ -62,7 +62,7 @@ export const remove = Effect.fn("Registry.remove")(function*(name: string, ident
   return yield* sql.withTransaction(Effect.gen(function*() {
     const [device] = yield* sql<{ readonly device_id: string | null }>`UPDATE fleet_device
       SET removed_at_ms = ${nowMs}, epoch = epoch + 1, holder = NULL, runner = NULL, state = NULL, approval = NULL,
-        waits_for = ${Fence.waitsFor(sql, "")}
+        waits_for = ${FenceTable.waitsFor(sql, "")}
       WHERE name = ${name} AND removed_at_ms IS NULL RETURNING device_id`
     if (device === undefined) return Option.none<number>()
     const open = yield* sql`UPDATE fleet_task SET ended = 'Removed', ended_at_ms = ${nowMs}
@@ -141,12 +141,31 @@ export const runners = Effect.gen(function*() {
   }))
 })
 
-/** Notes what a runner tells of a device. That of an earlier activation changes nothing. */
-export const note = Effect.fnUntraced(function*(name: string, epoch: number, told: DeviceState.DeviceState) {
+/** What a runner tells of a device. */
+export interface Note {
+  readonly name: string
+  readonly epoch: number
+  readonly state: DeviceState.DeviceState
+}
+
+/** Notes what a runner tells of its devices. That of an earlier activation changes nothing. */
+export const note = Effect.fnUntraced(function*(notes: ReadonlyArray<Note>) {
   const sql = yield* SqlClient.SqlClient
   const nowMs = yield* Clock.currentTimeMillis
-  const approval = told.approval === undefined ? null : encodeApproval(told.approval)
-  yield* sql`UPDATE fleet_device SET state = ${told.state}, state_at_ms = ${nowMs}, approval = ${approval},
-      device_id = ${told.deviceId === "" ? null : told.deviceId}
-    WHERE name = ${name} AND epoch = ${epoch} AND removed_at_ms IS NULL`
+  const given = FleetTables.rowsOf(
+    sql,
+    { name: "TEXT", epoch: "BIGINT", state: "TEXT", approval: "TEXT", device_id: "TEXT" },
+    notes.map(({ epoch, name, state: { approval, deviceId, state } }) => ({
+      name,
+      epoch,
+      state,
+      approval: approval === undefined ? null : encodeApproval(approval),
+      device_id: deviceId === "" ? null : deviceId
+    }))
+  )
+  yield* sql`WITH ${FleetTables.locked(sql, notes.map(({ name }) => name))} UPDATE fleet_device
+    SET state = given.state, state_at_ms = ${nowMs}, approval = given.approval, device_id = given.device_id
+    FROM ${given}
+    WHERE fleet_device.name IN (SELECT name FROM locked) AND fleet_device.name = given.name
+      AND fleet_device.epoch = given.epoch AND removed_at_ms IS NULL`
 })

@@ -103,7 +103,7 @@ const begin = Effect.fnUntraced(function*(
           life.state = DeviceState.after(life.state, event)
           runner.publish({ device: name, event })
         }
-        if (life.state !== before) runner.note(name, activation.epoch, life.state)
+        if (life.state !== before) runner.note({ name, epoch: activation.epoch, state: life.state })
       }),
     failed: "events of a device no longer followed"
   })

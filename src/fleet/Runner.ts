@@ -8,7 +8,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
-import * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlClient from "effect/sql/SqlClient"
 import type * as Stream from "effect/Stream"
 import type * as Agent from "../agent/Agent.ts"
 import * as Broadcast from "../broadcast/Broadcast.ts"
@@ -20,7 +20,6 @@ import type { TokenStore } from "../identity/TokenStore.ts"
 import type { Transport } from "../link/Transport.ts"
 import type { ApproveCommands } from "../pairing/ApproveCommand.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
-import type * as DeviceState from "./DeviceState.ts"
 import type { Fence } from "./Fence.ts"
 import type { FleetKey } from "./FleetKey.ts"
 import * as Registry from "./Registry.ts"
@@ -33,7 +32,10 @@ export interface Options {
   readonly sessionKeyOf?: ((name: string) => string) | undefined
   /** Of each device: how long a task may take, how many may wait, and so on. */
   readonly agent?: Omit<Agent.Options, "sessionKey"> | undefined
-  /** How many devices start at the same time, 6 unless set: more hold the event loop, and with it the renewal of the lease. */
+  /**
+   * How many devices start at the same time, 24 unless set: they ask the database together. More hold the event loop, and with it the
+   * renewal of the lease.
+   */
   readonly startsAtOnce?: number | undefined
   /** How long the outcome of a task is kept for callers that ask again under the same key; a day unless set. */
   readonly keepOutcomes?: Duration.Input | undefined
@@ -72,7 +74,7 @@ export class Runner extends Context.Service<Runner, {
   /** Limits how many devices start at the same time: a lease must not wait behind a thousand starts. */
   readonly starts: Semaphore.Semaphore
   /** Notes a state, to be written with the others of this second. */
-  readonly note: (name: string, epoch: number, state: DeviceState.DeviceState) => void
+  readonly note: (note: Registry.Note) => void
   readonly publish: (event: FleetEvent) => void
   readonly events: Stream.Stream<FleetEvent>
   /** What a device needs, taken once. */
@@ -92,32 +94,27 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const needs = yield* Effect.context<Needs>()
   // Fails at the start of the process instead of at that of each device.
   yield* settingsOf(options, "device")
-  const waiting = new Map<string, { readonly epoch: number; readonly state: DeviceState.DeviceState }>()
+  const waiting = new Map<string, Registry.Note>()
   const told = Broadcast.make<FleetEvent>({ snapshot: () => [] })
   yield* Effect.addFinalizer(() => Effect.sync(() => told.end()))
 
   const write = Effect.suspend(() => {
-    const notes = [...waiting]
+    const notes = Array.from(waiting.values())
+    if (notes.length === 0) return Effect.void
     waiting.clear()
-    return Effect.flatMap(SqlClient.SqlClient, (sql) =>
-      notes.length === 0 ? Effect.void : sql.withTransaction(
-        Effect.forEach(notes, ([name, { epoch, state }]) => Registry.note(name, epoch, state), { discard: true })
-      ).pipe(
+    return Effect.tapError(Registry.note(notes), () =>
+      Effect.sync(() => {
         // A later one of the same device counts.
-        Effect.tapError(() =>
-          Effect.sync(() => {
-            for (const [name, note] of notes) if (!waiting.has(name)) waiting.set(name, note)
-          })
-        )
-      ))
+        for (const note of notes) if (!waiting.has(note.name)) waiting.set(note.name, note)
+      }))
   }).pipe(Effect.ignore({ log: "Debug", message: "states of devices are not written yet" }), Effect.provide(needs))
   yield* Effect.forkScoped(Effect.forever(Effect.delay(write, "1 second"), { disableYield: true }))
 
   return Runner.of({
     options,
     entries: new Map(),
-    starts: Semaphore.makeUnsafe(options.startsAtOnce ?? 6),
-    note: (name, epoch, state) => void waiting.set(name, { epoch, state }),
+    starts: Semaphore.makeUnsafe(options.startsAtOnce ?? 24),
+    note: (note) => void waiting.set(note.name, note),
     publish: (event) => told.publish(event),
     events: told.subscribe(),
     needs

@@ -10,8 +10,21 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { IdentityUnreadable, IdentityUnwritable } from "../identity/IdentityError.ts"
 import { type Document, IdentityStore, redactDocument } from "../identity/IdentityStore.ts"
 import { FleetKey } from "./FleetKey.ts"
+import * as FleetTables from "./FleetTables.ts"
+import { together } from "./Together.ts"
 
 const purposeOf = (name: string): string => `fleet_identity\n${name}`
+
+/** The sealed document in use of each device. */
+const sealedOf = together((name: string) => name, (names) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const given = FleetTables.rowsOf(sql, { name: "TEXT" }, names.map((name) => ({ name })))
+    const rows = yield* sql<{ readonly name: string; readonly sealed: string }>`SELECT name, sealed FROM fleet_identity
+      WHERE slot = '' AND name IN (SELECT name FROM ${given})`
+    const found = new Map(rows.map(({ name, sealed }) => [name, sealed]))
+    return (name) => found.get(name)
+  }))
 
 /** The identity of the device of this name. */
 export const make = Effect.fnUntraced(function*(name: string) {
@@ -24,10 +37,11 @@ export const make = Effect.fnUntraced(function*(name: string) {
   return IdentityStore.of({
     kind: "Other",
     location,
-    read: sql<{ readonly sealed: string }>`SELECT sealed FROM fleet_identity WHERE name = ${name} AND slot = ''`.pipe(
-      Effect.flatMap(([row]) =>
-        row === undefined ? Effect.succeedNone : Effect.map(
-          key.open(purposeOf(name), row.sealed),
+    read: sealedOf(name).pipe(
+      Effect.provideService(SqlClient.SqlClient, sql),
+      Effect.flatMap((sealed) =>
+        sealed === undefined ? Effect.succeedNone : Effect.map(
+          key.open(purposeOf(name), sealed),
           (plain) => Option.some({ document: redactDocument(Redacted.value(plain)), warnings: [] })
         )
       ),

@@ -18,6 +18,7 @@ import type { AbortAnswer, JournalRecord } from "../tasks/TaskJournal.ts"
 import { notUnderstood, TaskJournal, TaskJournalError } from "../tasks/TaskJournal.ts"
 import * as FleetTables from "./FleetTables.ts"
 import * as TaskResult from "./TaskResult.ts"
+import { together } from "./Together.ts"
 
 /** A later activation of the device, perhaps in another process, has taken its place. */
 export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", {
@@ -37,6 +38,17 @@ interface Row {
 
 const answers: ReadonlySet<string> = new Set<AbortAnswer>(["Completed", "Failed", "Aborted", "Expired", "Unknown"])
 const isAnswer = (text: string | null): text is AbortAnswer => text !== null && answers.has(text)
+
+/** Whether a device has open tasks. */
+const hasOpen = together((name: string) => name, (names) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const given = FleetTables.rowsOf(sql, { name: "TEXT" }, names.map((name) => ({ name })))
+    const rows = yield* sql<{ readonly name: string }>`SELECT DISTINCT name FROM fleet_task
+      WHERE ended IS NULL AND name IN (SELECT name FROM ${given})`
+    const found = new Set(rows.map(({ name }) => name))
+    return (name) => found.has(name)
+  }))
 
 /** The journal of the activation of a device with this epoch. */
 export const make = Effect.fnUntraced(function*(name: string, epoch: number) {
@@ -60,16 +72,24 @@ export const make = Effect.fnUntraced(function*(name: string, epoch: number) {
     return found.toSorted((left, right) => left.position - right.position || left.acceptedAtMs - right.acceptedAtMs)
   })
 
+  const claimAll = (gatewayScope: string) =>
+    Effect.flatMap(
+      sql<Row>`UPDATE fleet_task SET epoch = ${epoch}
+        WHERE name = ${name} AND gateway_scope = ${gatewayScope} AND ended IS NULL AND epoch < ${epoch} AND ${isNewest}
+        RETURNING run_id, entry, abort_state`,
+      records
+    )
+
   return TaskJournal.of({
     read: sql<Row>`SELECT run_id, entry, abort_state FROM fleet_task WHERE name = ${name} AND ended IS NULL`.pipe(
       Effect.flatMap(records),
       Effect.mapError(failed("Unreadable"))
     ),
+    // Most devices start without tasks: that is read for all that start together.
     claim: (gatewayScope) =>
-      sql<Row>`UPDATE fleet_task SET epoch = ${epoch}
-        WHERE name = ${name} AND gateway_scope = ${gatewayScope} AND ended IS NULL AND epoch < ${epoch} AND ${isNewest}
-        RETURNING run_id, entry, abort_state`.pipe(
-        Effect.flatMap(records),
+      hasOpen(name).pipe(
+        Effect.provideService(SqlClient.SqlClient, sql),
+        Effect.flatMap((open) => open ? claimAll(gatewayScope) : Effect.succeed([])),
         Effect.mapError(failed("Unreadable"))
       ),
     put: Effect.fn("SqlTaskJournal.put")(function*(entry) {

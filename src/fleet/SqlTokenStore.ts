@@ -13,6 +13,8 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { type StoredToken, type TokenKey, TokenStore, TokenStoreError } from "../identity/TokenStore.ts"
 import { DeviceToken } from "../protocol/Connect.ts"
 import { FleetKey } from "./FleetKey.ts"
+import * as FleetTables from "./FleetTables.ts"
+import { together } from "./Together.ts"
 
 const place = "fleet_token"
 
@@ -32,8 +34,31 @@ const encodeContent = ({ scopes, storedAtMs, token }: StoredToken): Option.Optio
   return Option.as(decodeContent(text), text)
 }
 
-const purposeOf = ({ deviceId, gatewayScope, role }: TokenKey): string =>
-  `fleet_token\n${gatewayScope}\n${deviceId}\n${role}`
+const purposeOf = (
+  { deviceId, gatewayScope, role }: Readonly<Record<"deviceId" | "gatewayScope" | "role", string>>
+): string => `fleet_token\n${gatewayScope}\n${deviceId}\n${role}`
+
+/** The sealed token of each row. */
+const sealedOf = together(purposeOf, (keys: ReadonlyArray<TokenKey>) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const given = FleetTables.rowsOf(
+      sql,
+      { gateway_scope: "TEXT", device_id: "TEXT", role: "TEXT" },
+      keys.map(({ deviceId, gatewayScope, role }) => ({ gateway_scope: gatewayScope, device_id: deviceId, role }))
+    )
+    const rows = yield* sql<
+      { readonly gateway_scope: string; readonly device_id: string; readonly role: string; readonly sealed: string }
+    >`SELECT gateway_scope, device_id, role, sealed FROM fleet_token
+      WHERE (gateway_scope, device_id, role) IN (SELECT gateway_scope, device_id, role FROM ${given})`
+    const found = new Map(
+      rows.map(({ device_id: deviceId, gateway_scope: gatewayScope, role, sealed }) => [
+        purposeOf({ deviceId, gatewayScope, role }),
+        sealed
+      ])
+    )
+    return (of) => found.get(purposeOf(of))
+  }))
 
 /** What a row has. `entry` is absent where it cannot be used. */
 interface Row {
@@ -50,16 +75,16 @@ const make = Effect.gen(function*() {
     sql`gateway_scope = ${of.gatewayScope} AND device_id = ${of.deviceId} AND role = ${of.role}`
 
   const find = Effect.fnUntraced(function*(of: TokenKey) {
-    const [row] = yield* sql<{ readonly sealed: string }>`SELECT sealed FROM fleet_token WHERE ${isRow(of)}`
-    if (row === undefined) return undefined
-    const entry = yield* Effect.option(key.open(purposeOf(of), row.sealed))
+    const sealed = yield* sealedOf(of)
+    if (sealed === undefined) return undefined
+    const entry = yield* Effect.option(key.open(purposeOf(of), sealed))
     return {
-      sealed: row.sealed,
+      sealed,
       entry: Option.getOrUndefined(
         Option.flatMap(entry, (plain) => decodeContent(new TextDecoder().decode(Redacted.value(plain))))
       )
     } satisfies Row
-  })
+  }, Effect.provideService(SqlClient.SqlClient, sql))
 
   /** Puts a sealed value in place of what was seen. False when another process was first. */
   const swap = (of: TokenKey, seen: Row | undefined, sealed: string) =>

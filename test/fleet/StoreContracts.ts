@@ -8,10 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import { Fence } from "../../src/fleet/Fence.ts"
 import { FleetKey } from "../../src/fleet/FleetKey.ts"
+import * as Registry from "../../src/fleet/Registry.ts"
 import * as SqlIdentityStore from "../../src/fleet/SqlIdentityStore.ts"
 import * as SqlTaskJournal from "../../src/fleet/SqlTaskJournal.ts"
 import * as SqlTokenStore from "../../src/fleet/SqlTokenStore.ts"
@@ -48,6 +51,34 @@ export const storeContracts = (kind: string, database: Layer.Layer<SqlClient.Sql
           )
       )
     )
+
+    it.effect("B07: processes that take the same devices at the same time each get an epoch of their own", () =>
+      within(Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const names = Array.from({ length: 60 }, (_, index) => `many-${index}`)
+        yield* Effect.forEach(names, (name) => Registry.register(name))
+        const process = (runner: string) =>
+          Effect.map(
+            Layer.build(
+              Layer.fresh(Fence.layer({ runner, life: "10 seconds", renewEvery: "2 seconds" })).pipe(
+                Layer.provide(SecureRandom.layerWebCrypto)
+              )
+            ),
+            Context.get(Fence)
+          )
+        const fences = yield* Effect.forEach(["one:1", "two:1", "three:1"], process)
+        // Each takes each twice, in different orders: neither a deadlock nor an epoch that two have.
+        for (const [index, fence] of fences.entries()) {
+          const order = index === 1 ? names.toReversed() : names
+          for (const name of [...order, ...order]) yield* Effect.forkScoped(fence.take(name))
+        }
+        const epochs = Effect.map(
+          sql<{ readonly epoch: number | string }>`SELECT epoch FROM fleet_device WHERE name LIKE 'many-%'`,
+          (rows) => rows.map(({ epoch }) => Number(epoch))
+        )
+        const isWhole = (found: ReadonlyArray<number>) => found.every((epoch) => epoch === 6)
+        assert.isTrue(isWhole(yield* Effect.repeat(epochs, { until: isWhole, schedule: Schedule.recurs(300) })))
+      })))
 
     it.effect("an identity is created once and is the same for each process; each device has its own", () =>
       within(Effect.gen(function*() {
