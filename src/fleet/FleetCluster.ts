@@ -28,8 +28,9 @@ import type { FleetKey } from "./FleetKey.ts"
 import * as FleetTables from "./FleetTables.ts"
 import type { Timing } from "./FleetTiming.ts"
 import * as FleetTiming from "./FleetTiming.ts"
+import { lookup } from "./NodejsLookup.ts"
 import * as PatientRunnerStorage from "./PatientRunnerStorage.ts"
-import { isPrivate } from "./PrivateAddress.ts"
+import * as PrivateAddress from "./PrivateAddress.ts"
 import { Runner } from "./Runner.ts"
 import type * as RunnerOptions from "./Runner.ts"
 import * as RunnerHost from "./RunnerHost.ts"
@@ -89,11 +90,6 @@ const shardingOf = (timing: Timing): Partial<ShardingConfig.ShardingConfig["Serv
   simulateRemoteSerialization: false
 })
 
-const warnOfAddress = (host: string) =>
-  isPrivate(host) !== false ? Effect.void : Effect.logWarning(
-    "the address of this runner is not private: runners talk to each other unauthenticated and in clear"
-  ).pipe(Effect.annotateLogs({ host }))
-
 /** A runner of the fleet, with the service. The tables are made where they are missing. */
 export const layer = (
   options: Options
@@ -106,7 +102,8 @@ export const layer = (
     const timing = { ...FleetTiming.defaults, ...options.timing }
     const problem = FleetTiming.problemOf(timing)
     if (problem !== undefined) return yield* new TimingInvalid({ problem })
-    yield* warnOfAddress(options.host)
+    // A name server may take its time.
+    yield* Effect.forkScoped(PrivateAddress.warn(options.host, lookup))
     const { host, port } = options
     const address = RunnerAddress.make(host, port)
     const name = `openclaw-fleet ${host}:${port}`

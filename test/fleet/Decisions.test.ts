@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
 import { runIdOf } from "../../src/fleet/Device.ts"
 import { plan } from "../../src/fleet/DeviceEntity.ts"
 import * as DeviceState from "../../src/fleet/DeviceState.ts"
 import * as FleetTiming from "../../src/fleet/FleetTiming.ts"
-import { isPrivate } from "../../src/fleet/PrivateAddress.ts"
+import * as PrivateAddress from "../../src/fleet/PrivateAddress.ts"
 import * as TaskResult from "../../src/fleet/TaskResult.ts"
 import type { AgentEvent } from "../../src/protocol/AgentEvent.ts"
 import { DeviceId, RequestId } from "../../src/protocol/Connect.ts"
@@ -77,14 +80,48 @@ describe("the decisions of a fleet", () => {
     for (
       const own of ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.31.0.1", "100.64.0.1", "::1", "[fd00::1]", "fe80::1"]
     ) {
-      assert.isTrue(isPrivate(own), own)
+      assert.isTrue(PrivateAddress.isPrivate(own), own)
     }
     for (const open of ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "::ffff:8.8.8.8"]) {
-      assert.isFalse(isPrivate(open), open)
+      assert.isFalse(PrivateAddress.isPrivate(open), open)
     }
-    assert.isUndefined(isPrivate("runner-1"))
-    assert.isTrue(isPrivate("localhost"))
+    assert.isUndefined(PrivateAddress.isPrivate("runner-1"))
+    assert.isTrue(PrivateAddress.isPrivate("localhost"))
   })
+
+  it.effect("warns of a name that has a public address, and of nothing that it cannot find", () =>
+    Effect.gen(function*() {
+      const logs: Array<string> = []
+      const logger = Logger.layer([
+        Logger.map(Logger.formatJson, (line) => void logs.push(line))
+      ])
+      const warned = (host: string, lookup: PrivateAddress.Lookup) =>
+        Effect.gen(function*() {
+          logs.length = 0
+          const warning = yield* Effect.forkChild(PrivateAddress.warn(host, lookup), { startImmediately: true })
+          yield* TestClock.adjust("2 seconds")
+          yield* Fiber.join(warning)
+          return logs.join("\n")
+        }).pipe(Effect.provide(logger))
+      const addresses = (...found: ReadonlyArray<string>) => () => Effect.succeed(found)
+      const none = () => Effect.die("it asks for an address")
+      const both = yield* warned("runner-1", addresses("10.0.0.7", "2001:db8::7", "fd00::7"))
+      assert.include(both, "not private")
+      assert.include(both, "2001:db8::7")
+      assert.include(both, "runner-1")
+      assert.notInclude(both, "10.0.0.7")
+      assert.include(yield* warned("8.8.8.8", none), "not private")
+      for (
+        const [host, lookup] of [
+          ["runner-1", addresses("10.0.0.7", "fd00::7")],
+          ["runner-1", addresses()],
+          ["runner-1", () => Effect.fail("ENOTFOUND")],
+          ["runner-1", () => Effect.never],
+          ["10.0.0.7", none],
+          ["localhost", none]
+        ] satisfies ReadonlyArray<readonly [string, PrivateAddress.Lookup]>
+      ) assert.strictEqual(yield* warned(host, lookup), "")
+    }))
 
   it.effect("a key and a device give one run id, a UUID of version 4, and no two pairs the same", () =>
     Effect.gen(function*() {

@@ -51,7 +51,7 @@ const reserved: ReadonlyArray<readonly [imported: RegExp, importers: RegExp, why
   [/^node:fs(\/promises)?$/, /^dialog\/app\/Build\.ts$|^cli\/launch\//, "F08: ask for FileSystem"],
   [
     /^node:(?!(crypto|https?|net|tls|fs(\/promises)?)$)/,
-    /^((cli|devgateway|dialog)\/|fleet\/NodejsSqlite)/,
+    /^((cli|devgateway|dialog)\/|fleet\/Nodejs(Sqlite|Lookup))/,
     "ask for Path, Stdio, Config"
   ]
 ]
