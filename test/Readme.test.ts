@@ -68,7 +68,7 @@ describe("the pages", () => {
           shown++
         }
       }
-      assert.strictEqual(shown, 6)
+      assert.strictEqual(shown, 7)
     }).pipe(Effect.provide(NodeServices.layer)))
 
   it.effect("the examples of programs are shown whole", () =>

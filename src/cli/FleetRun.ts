@@ -17,7 +17,7 @@ import { Fleet } from "../fleet/Fleet.ts"
 import * as FleetCluster from "../fleet/FleetCluster.ts"
 import { FleetKey, listOf } from "../fleet/FleetKey.ts"
 import * as FleetSingle from "../fleet/FleetSingle.ts"
-import type * as Runner from "../fleet/Runner.ts"
+import * as Runner from "../fleet/Runner.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
 import { chosenGateway } from "./AgentLayer.ts"
 import { CommandFailed } from "./CommandError.ts"
@@ -67,7 +67,7 @@ const metricsOn = (port: number) =>
     )
   )
 
-/** Counts the devices of this runner by state, now and then. */
+/** Counts the devices of this runner by state, every 10 s. */
 const count = (own: FleetSettings) => {
   const runner = own.databaseUrl === undefined ? "this machine" : `${own.host}:${own.port}`
   return Effect.flatMap(Fleet, (fleet) =>
@@ -80,7 +80,7 @@ const count = (own: FleetSettings) => {
           ), { discard: true })
       ),
       Effect.ignore,
-      Effect.delay("10 seconds"),
+      Effect.andThen(Effect.sleep("10 seconds")),
       Effect.forever
     ))
 }
@@ -109,7 +109,8 @@ export const run = (metricsPort: Option.Option<number>) =>
           reminderInterval: checked.reminderInterval,
           reminders: checked.reminders
         },
-        keepOutcomes: own.keepOutcomes
+        keepOutcomes: own.keepOutcomes,
+        keepEvents: own.keepEvents
       })
       const at = isoTime(yield* Clock.currentTimeMillis)
       const where = own.databaseUrl === undefined ? {} : { runner: `${own.host}:${own.port}` }
@@ -117,7 +118,7 @@ export const run = (metricsPort: Option.Option<number>) =>
         ? output.line(JSON.stringify({ at, event: "fleet.ready", ...where }))
         : output.warn("This runner is ready. Ctrl-C: its devices go to the others.")
       yield* Effect.provide(
-        Effect.flatMap(Fleet, ({ events }) =>
+        Effect.flatMap(Runner.Runner, ({ events }) =>
           Stream.runForEach(events, ({ device, event }) => {
             const text = encodeAgentEvent(event)
             return output.json

@@ -52,6 +52,11 @@ export const fleetTable = {
     variable: "OPENCLAW_FLEET_KEEP_OUTCOMES",
     default: "1 day",
     about: "how long the outcome of a task is kept for callers that ask again"
+  }),
+  keepEvents: setting(time("1 minute", "7 days"), {
+    variable: "OPENCLAW_FLEET_KEEP_EVENTS",
+    default: "1 hour",
+    about: "how long the events of devices are kept for those that read them later"
   })
 }
 

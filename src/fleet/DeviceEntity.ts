@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Device } from "./Device.ts"
+import * as EventLog from "./EventLog.ts"
 import * as Registry from "./Registry.ts"
 import * as Resident from "./Resident.ts"
 import { Runner } from "./Runner.ts"
@@ -112,6 +113,9 @@ export const reconciler: Layer.Layer<never, never, Runner | Sharding.Sharding | 
       if (nowMs - purgedAtMs < purgeEveryMs) return
       purgedAtMs = nowMs
       yield* SqlTaskJournal.purge(runner.options.keepOutcomes ?? "1 day")
+      const gone = yield* EventLog.purge(runner.options.keepEvents ?? "1 hour")
+      // There may be more, which the next round deletes.
+      if (gone === EventLog.purgedAtOnce) purgedAtMs = Number.NEGATIVE_INFINITY
     }).pipe(
       Effect.provideService(SqlClient.SqlClient, sql),
       Effect.ignore({ log: "Debug", message: "the registry could not be read" }),

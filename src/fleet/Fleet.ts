@@ -11,16 +11,16 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { ScopeName } from "../protocol/Connect.ts"
 import type { Report, UpgradeResult } from "./Device.ts"
 import { Device } from "./Device.ts"
+import * as EventReader from "./EventReader.ts"
 import type { DeviceNameInvalid } from "./FleetError.ts"
 import { DelegateRefused, DeviceUnknown, FleetUnavailable } from "./FleetError.ts"
+import type { FleetEvent, Position, Start } from "./FleetEvent.ts"
 import type { DeviceRow, RunnerRow } from "./Registry.ts"
 import * as Registry from "./Registry.ts"
-import type { FleetEvent } from "./Runner.ts"
-import { Runner } from "./Runner.ts"
 import type { TaskResult } from "./TaskResult.ts"
 
 /** The runners, and the devices by state. */
@@ -64,8 +64,19 @@ export class Fleet extends Context.Service<Fleet, {
     name: string,
     scopes: ReadonlyArray<ScopeName>
   ) => Effect.Effect<UpgradeResult, DeviceUnknown | FleetUnavailable>
-  /** What the devices of this process tell, from now on. Empty in a program that runs none. */
+  /**
+   * What the devices of all runners tell, from the first answer of the database on; within a second, and without pieces of replies. Each
+   * subscriber reads at its own pace. While the database is away the stream waits, and then it goes on. What is lost is told as
+   * `EventsLost`; a runner that is killed loses what it has not written, which is the last quarter of a second.
+   */
   readonly events: Stream.Stream<FleetEvent>
+  /**
+   * The same from an earlier point on, as far as events are kept (`keepEvents`, an hour): since a time, or behind a position. A consumer
+   * that keeps its position (`positionAfter`) misses nothing and gets nothing twice, also over restarts of its own.
+   */
+  readonly eventsFrom: (start: Start) => Stream.Stream<FleetEvent>
+  /** The position of a consumer that begins now. */
+  readonly position: Effect.Effect<Position, FleetUnavailable>
 }>()("effect-openclaw/fleet/Fleet") {
   /** The service over a cluster. `FleetCluster` and `FleetSingle` provide it with all that it needs. */
   static readonly layer: Layer.Layer<Fleet, never, Sharding.Sharding | SqlClient.SqlClient> = Layer.suspend(() =>
@@ -82,7 +93,7 @@ const isKey = (text: string): boolean => /^\P{Cc}{1,200}$/u.test(text)
 const make = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
   const client = yield* Device.client
-  const runner = yield* Effect.serviceOption(Runner)
+  const reader = yield* EventReader.make
   const unavailable = (doing: string) => (cause: unknown) => new FleetUnavailable({ doing, cause })
   const withSql = <A, E>(doing: string, effect: Effect.Effect<A, E | SqlError, SqlClient.SqlClient>) =>
     effect.pipe(
@@ -125,6 +136,8 @@ const make = Effect.gen(function*() {
     upgrade: Effect.fn("Fleet.upgrade")((name, scopes) =>
       look(name, "ask for scopes", (device) => device.Upgrade({ scopes }))
     ),
-    events: Option.match(runner, { onNone: () => Stream.empty, onSome: ({ events }) => events })
+    events: reader.events,
+    eventsFrom: reader.eventsFrom,
+    position: withSql("read the position of its events", reader.position)
   })
 })

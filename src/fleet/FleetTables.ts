@@ -1,6 +1,6 @@
 /**
- * The tables of a fleet. Times are milliseconds since 1970; those of leases are on the database's clock, all others on the clock of
- * the process that wrote them. Identities and device tokens are sealed; texts of tasks and replies are not.
+ * The tables of a fleet. Times are milliseconds since 1970; those of leases and of the writing of events are on the database's clock, all
+ * others on the clock of the process that wrote them. Identities and device tokens are sealed; texts of tasks and replies are not.
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -56,6 +56,18 @@ const statements: ReadonlyArray<string> = [
   )`,
   `CREATE INDEX IF NOT EXISTS fleet_task_open ON fleet_task (name) WHERE ended IS NULL`,
   `CREATE INDEX IF NOT EXISTS fleet_task_ended ON fleet_task (ended_at_ms) WHERE ended IS NOT NULL`,
+  // Of one life of a process, which counts them from 1. Kept for a while.
+  `CREATE TABLE IF NOT EXISTS fleet_event (
+    process TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    runner TEXT NOT NULL,
+    device TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    written_at_ms BIGINT NOT NULL,
+    event TEXT NOT NULL,
+    PRIMARY KEY (process, seq)
+  )`,
+  `CREATE INDEX IF NOT EXISTS fleet_event_written ON fleet_event (written_at_ms)`,
   `INSERT INTO fleet_schema (version) VALUES (1) ON CONFLICT DO NOTHING`
 ]
 

@@ -101,7 +101,7 @@ const begin = Effect.fnUntraced(function*(
         const before = life.state
         for (const event of events) {
           life.state = DeviceState.after(life.state, event)
-          runner.publish({ device: name, event })
+          runner.publish({ device: name, epoch: activation.epoch, event })
         }
         if (life.state !== before) runner.note({ name, epoch: activation.epoch, state: life.state })
       }),

@@ -20,7 +20,8 @@ import type { TokenStore } from "../identity/TokenStore.ts"
 import type { Transport } from "../link/Transport.ts"
 import type { ApproveCommands } from "../pairing/ApproveCommand.ts"
 import type { AgentEvent } from "../protocol/AgentEvent.ts"
-import type { Fence } from "./Fence.ts"
+import * as EventWriter from "./EventWriter.ts"
+import { Fence } from "./Fence.ts"
 import type { FleetKey } from "./FleetKey.ts"
 import * as Registry from "./Registry.ts"
 
@@ -39,11 +40,15 @@ export interface Options {
   readonly startsAtOnce?: number | undefined
   /** How long the outcome of a task is kept for callers that ask again under the same key; a day unless set. */
   readonly keepOutcomes?: Duration.Input | undefined
+  /** How long the events of devices are kept for those that read them later; an hour unless set. */
+  readonly keepEvents?: Duration.Input | undefined
 }
 
 /** An event of a device of this process. */
-export interface FleetEvent {
+export interface RunnerEvent {
   readonly device: string
+  /** Of the activation that told it. */
+  readonly epoch: number
   readonly event: AgentEvent
 }
 
@@ -75,8 +80,9 @@ export class Runner extends Context.Service<Runner, {
   readonly starts: Semaphore.Semaphore
   /** Notes a state, to be written with the others of this second. */
   readonly note: (note: Registry.Note) => void
-  readonly publish: (event: FleetEvent) => void
-  readonly events: Stream.Stream<FleetEvent>
+  readonly publish: (event: RunnerEvent) => void
+  /** What the devices of this process tell, from now on, before it is in the database. `Fleet.events` has those of all runners. */
+  readonly events: Stream.Stream<RunnerEvent>
   /** What a device needs, taken once. */
   readonly needs: Context.Context<Needs>
 }>()("effect-openclaw/fleet/Runner") {
@@ -95,8 +101,13 @@ const make = Effect.fnUntraced(function*(options: Options) {
   // Fails at the start of the process instead of at that of each device.
   yield* settingsOf(options, "device")
   const waiting = new Map<string, Registry.Note>()
-  const told = Broadcast.make<FleetEvent>({ snapshot: () => [] })
+  const told = Broadcast.make<RunnerEvent>({ snapshot: () => [] })
   yield* Effect.addFinalizer(() => Effect.sync(() => told.end()))
+  const fence = Context.get(needs, Fence)
+  const writeEvent = yield* Effect.provide(
+    EventWriter.make({ process: fence.processId, runner: fence.runner }),
+    needs
+  )
 
   const write = Effect.suspend(() => {
     const notes = Array.from(waiting.values())
@@ -115,7 +126,10 @@ const make = Effect.fnUntraced(function*(options: Options) {
     entries: new Map(),
     starts: Semaphore.makeUnsafe(options.startsAtOnce ?? 24),
     note: (note) => void waiting.set(note.name, note),
-    publish: (event) => told.publish(event),
+    publish: (event) => {
+      told.publish(event)
+      writeEvent(event)
+    },
     events: told.subscribe(),
     needs
   })

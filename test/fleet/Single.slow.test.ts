@@ -225,7 +225,9 @@ describe("a fleet on one machine", () => {
         const { fleet } = yield* start
         yield* fleet.register("lamp")
         const events = yield* Effect.forkChild(
-          Stream.runHead(Stream.filter(fleet.events, ({ event }) => event.event === "connected"))
+          Stream.runHead(
+            Stream.filter(fleet.events, (told) => told._tag === "DeviceEvent" && told.event.event === "connected")
+          )
         )
         yield* reached(fleet, ["lamp"], "awaiting-approval")
         const [pending] = yield* gateway.pending
@@ -248,6 +250,7 @@ describe("a fleet on one machine", () => {
           if (secret !== undefined) assert.notInclude(text, secret)
         }
         assert.include(text, "lamp")
+        assert.include(text, `"event":"pairing.required"`)
       }),
     30_000
   )

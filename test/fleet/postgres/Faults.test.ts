@@ -275,6 +275,7 @@ describe("a fleet of three processes", () => {
     run(Effect.gen(function*() {
       const kept = yield* Effect.provideService(dump, SqlClient.SqlClient, world.sql)
       assert.include(kept, names[0] ?? "")
+      assert.include(kept, `"event":"connected"`)
       for (const text of [kept, ...runners.map(({ log }) => log())]) {
         assert.isAbove(text.length, 0)
         for (const secret of [keyText, token]) assert.notInclude(text, secret)
