@@ -7,8 +7,11 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { time } from "../settings/Setting.ts"
+import { checkedFlag } from "./SettingFlag.ts"
 
 const commands = Effect.promise(() => import("./FleetCommands.ts"))
+const follower = Effect.promise(() => import("./FleetEvents.ts"))
 const runner = Effect.promise(() => import("./FleetRun.ts"))
 
 const name = Argument.String("name").pipe(
@@ -77,6 +80,24 @@ const approve = Command.make(
   Command.withExamples([{ command: "openclaw-device fleet approve", description: "Of all devices" }])
 )
 
+const since = checkedFlag({
+  ...time("1 second", "7 days"),
+  flag: "since",
+  about: "also what was told so long ago or later, as far as it is kept"
+})
+
+const events = Command.make(
+  "events",
+  { names: Argument.variadic(name), since },
+  ({ names, since }) => Effect.flatMap(follower, ({ events }) => events(names, since))
+).pipe(
+  Command.withDescription("Follow what the devices of all runners tell, or some of them, until Ctrl-C"),
+  Command.withExamples([{
+    command: "openclaw-device fleet events --json --since 10m",
+    description: "Those of the last ten minutes, and what follows, as lines of JSON"
+  }])
+)
+
 const delegate = Command.make("delegate", {
   name,
   text: Argument.String("text").pipe(Argument.withDescription("What the gateway's agent is to do")),
@@ -97,5 +118,5 @@ export const fleet = Command.make("fleet").pipe(
     command: "openclaw-device fleet status",
     description: "Runners, devices by state, approvals"
   }]),
-  Command.withSubcommands([migrate, run, add, remove, list, status, approve, delegate])
+  Command.withSubcommands([migrate, run, add, remove, list, status, events, approve, delegate])
 )

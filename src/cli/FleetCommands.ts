@@ -63,7 +63,8 @@ const databaseOf = (own: FleetSettings): Layer.Layer<SqlClient.SqlClient, SqlErr
     ? NodejsSqlite.layer(own.file ?? "")
     : FleetCluster.layerDatabase({ url: own.databaseUrl })
 
-const onDatabase = <R>(body: Body<R | SqlClient.SqlClient>) =>
+/** Asks the database alone. */
+export const onDatabase = <R>(body: Body<R | SqlClient.SqlClient>) =>
   onFleet((own, output, checked) =>
     Effect.mapError(Effect.provide(body(own, output, checked), databaseOf(own)), asFailure)
   )

@@ -286,6 +286,7 @@ describe("help", () => {
         "fleet add",
         "fleet approve",
         "fleet delegate",
+        "fleet events",
         "fleet list",
         "fleet migrate",
         "fleet remove",

@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import { createServer as createCollector } from "node:http"
 import { createServer } from "node:net"
 import { exitCodes } from "../../src/cli/ExitCode.ts"
 import { listening } from "../support/Listening.ts"
@@ -96,6 +98,96 @@ describe.concurrent("fleet", () => {
         for (const line of [...runner.stdout, ...runner.stderr]) assert.notInclude(line, key)
         const after = yield* Cli.finished(["fleet", "status", "--json"], options)
         assert.deepInclude(JSON.parse(after.stdout[0] ?? ""), { runners: [], devices: 1, states: { nowhere: 1 } })
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+
+  it.live(
+    "follows the events of the runner from another process, of all devices or of some, until Ctrl-C",
+    () =>
+      Effect.gen(function*() {
+        const options = yield* place
+        assert.strictEqual((yield* Cli.finished(["fleet", "events"], options)).code, exitCodes.unreachable)
+        const gateway = yield* Cli.start(["gateway", "--port", "0", "--json"], { stateDir: options.stateDir })
+        yield* gateway.nextEvent("gateway")
+        yield* Cli.finished(["fleet", "migrate"], options)
+        yield* Cli.finished(["fleet", "add", "lamp", "door"], options)
+        const runner = yield* Cli.start(["fleet", "run", "--json"], options)
+        const all = yield* Cli.start(["fleet", "events", "--json", "--since", "1h"], options)
+        const one = yield* Cli.start(["fleet", "events", "--json", "--since", "1h", "lamp", "sofa"], options)
+        const pending = new Map<unknown, unknown>()
+        while (pending.size < 2) {
+          const { device, requestId, runner } = yield* all.nextEvent("pairing.required")
+          pending.set(device, requestId)
+          assert.strictEqual(runner, "this machine")
+        }
+        assert.sameMembers([...pending.keys()], ["lamp", "door"])
+        for (const requestId of pending.values()) {
+          yield* Cli.finished(["devices", "approve", String(requestId), "--yes"], options)
+        }
+        const connected = [yield* all.nextEvent("connected"), yield* all.nextEvent("connected")]
+        assert.sameMembers(connected.map(({ device }) => device), ["lamp", "door"])
+        yield* one.nextEvent("connected")
+        const lines = all.stdout.map((line) => JSON.parse(line))
+        assert.deepStrictEqual(lines.map(({ seq }) => seq), lines.map((_, index) => index + 1))
+        assert.strictEqual(new Set(lines.map(({ process }) => process)).size, 1)
+        for (const line of one.stdout) assert.match(line, /^\{"device":"lamp","runner":"this machine","epoch":1,/)
+        assert.include(one.stderr.join(), "no device sofa is registered yet")
+
+        const person = yield* Cli.start(["fleet", "events", "--since", "1h"], options)
+        yield* Effect.repeat(Effect.delay(Effect.sync(() => person.stdout.join("\n")), "50 millis"), {
+          until: (text) => /^\d\d:\d\d:\d\d lamp {2}connected/m.test(text) && /door {2}connected/.test(text)
+        })
+        for (const follower of [all, one, person]) {
+          yield* follower.signal("SIGINT")
+          assert.strictEqual((yield* Effect.timeout(follower.exit, "20 seconds")).code, 0)
+        }
+        yield* runner.signal("SIGTERM")
+        yield* Effect.timeout(runner.exit, "20 seconds")
+        const late = yield* Cli.finished(["fleet", "events", "--since", "soon"], options)
+        assert.strictEqual(late.code, exitCodes.usage)
+        assert.include(late.stderr, "1 second to 7 days")
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+
+  it.live(
+    "B16: spans, metrics and logs of a runner go to a collector, and say how many devices are in which state",
+    () =>
+      Effect.gen(function*() {
+        const options = yield* place
+        const got = new Map<string, string>()
+        const all = yield* Deferred.make<void>()
+        const waits = /"openclaw_fleet_devices".*"stringValue":"awaiting-approval"/s
+        const collector = createCollector((request, response) => {
+          let body = ""
+          request.on("data", (chunk) => void (body += String(chunk)))
+          request.on("end", () => {
+            got.set(request.url ?? "", `${got.get(request.url ?? "") ?? ""}${body}`)
+            response.end("{}")
+            if (got.size === 3 && waits.test(got.get("/v1/metrics") ?? "")) Deferred.doneUnsafe(all, Effect.void)
+          })
+        })
+        const port = yield* listening(collector)
+        const gateway = yield* Cli.start(["gateway", "--port", "0", "--json"], { stateDir: options.stateDir })
+        yield* gateway.nextEvent("gateway")
+        yield* Cli.finished(["fleet", "migrate"], options)
+        yield* Cli.finished(["fleet", "add", "lamp"], options)
+        const runner = yield* Cli.start(["fleet", "run", "--json", "--log-level", "info"], {
+          stateDir: options.stateDir,
+          env: {
+            ...options.env,
+            OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+            OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+            OTEL_METRIC_EXPORT_INTERVAL: "500"
+          }
+        })
+        yield* Effect.timeout(Deferred.await(all), "40 seconds")
+        assert.sameMembers([...got.keys()], ["/v1/traces", "/v1/metrics", "/v1/logs"])
+        assert.include(got.get("/v1/traces"), "Handshake")
+        for (const body of got.values()) assert.notInclude(body, key)
+        yield* runner.signal("SIGTERM")
+        assert.strictEqual((yield* Effect.timeout(runner.exit, "20 seconds")).code, 0)
       }).pipe(Effect.provide(Cli.platform)),
     limit
   )
