@@ -19,6 +19,7 @@ import { runIdOf } from "../../src/fleet/Device.ts"
 import type { DeviceState } from "../../src/fleet/DeviceState.ts"
 import { Fence } from "../../src/fleet/Fence.ts"
 import { Fleet } from "../../src/fleet/Fleet.ts"
+import type { FleetEvent, Start } from "../../src/fleet/FleetEvent.ts"
 import * as FleetSingle from "../../src/fleet/FleetSingle.ts"
 import * as FleetTables from "../../src/fleet/FleetTables.ts"
 import * as NodejsSqlite from "../../src/fleet/NodejsSqlite.ts"
@@ -201,6 +202,31 @@ describe("a fleet on one machine", () => {
         yield* fleet.register("lamp")
         const [third] = yield* reached(fleet, ["lamp"], "connected")
         assert.notStrictEqual(third?.deviceId, first?.deviceId)
+      }),
+    30_000
+  )
+
+  it.live(
+    "has the events of devices for those that come later, and deletes those that are too old",
+    () =>
+      Effect.gen(function*() {
+        const { gateway, sql, start } = yield* world()
+        yield* Effect.provideService(FleetTables.migrate, SqlClient.SqlClient, sql)
+        yield* sql`INSERT INTO fleet_event (process, seq, runner, device, epoch, written_at_ms, event)
+        VALUES ('gone', 1, 'x', 'lamp', 1, 0, '{}')`
+        const { fleet } = yield* start
+        const before = yield* fleet.position
+        yield* fleet.register("lamp")
+        yield* gateway.awaitState(({ stats }) => stats.openPeers === 1)
+        const [first] = yield* reached(fleet, ["lamp"], "connected")
+        const isConnected = (told: FleetEvent) => told._tag === "DeviceEvent" && told.event.event === "connected"
+        for (const start of [{ after: before }, { since: "1 minute" }] satisfies ReadonlyArray<Start>) {
+          const [told] = yield* Stream.runCollect(Stream.take(Stream.filter(fleet.eventsFrom(start), isConnected), 1))
+          assert.deepInclude(told, { device: "lamp", runner: "this machine", epoch: first?.epoch })
+        }
+        yield* Effect.repeat(Effect.delay(sql`SELECT * FROM fleet_event WHERE process = 'gone'`, "30 millis"), {
+          until: (rows) => rows.length === 0
+        })
       }),
     30_000
   )

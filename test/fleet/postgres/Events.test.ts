@@ -116,5 +116,8 @@ describe("the events of a fleet of two processes", () => {
       yield* until("each tells that it waits", () => new Set(devicesThat(from, "waiting")).size === names.length)
       yield* until("each is connected again", () => new Set(devicesThat(from, "connected")).size === names.length)
       yield* nothingIsLost
+      for (const text of ["wait until the database answers", "are written again"]) {
+        yield* until(`its log says that events ${text}`, () => at(1).log().includes(`events of devices ${text}`))
+      }
     })))
 })
