@@ -42,6 +42,11 @@ export class EventQueue {
     return before - this.#waiting.length
   }
 
+  /** Counts an event that cannot be written, so that readers are told of it. */
+  skip(): void {
+    this.#seq++
+  }
+
   /** What is to be written next, in order; empty where nothing waits. It waits until it is `written`. */
   batch(): ReadonlyArray<Waiting> {
     const { batchEvents, batchSize } = this.#limits

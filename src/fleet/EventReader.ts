@@ -104,7 +104,10 @@ const poll = Effect.gen(function*() {
         : Effect.void
     })
   )
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(ask, Effect.sleep(pollEvery)), { disableYield: true }))
+  yield* Effect.forever(Effect.andThen(ask, Effect.sleep(pollEvery)), { disableYield: true }).pipe(
+    Effect.ignoreCause({ log: "Error", message: "events of the fleet are read no longer" }),
+    Effect.forkScoped
+  )
   return told
 })
 

@@ -5,15 +5,18 @@
  * a second, or what was told since the database went away.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { AgentEvent } from "../protocol/AgentEvent.ts"
-import { encodeAgentEvent } from "../protocol/AgentEvent.ts"
+import { AgentEvent } from "../protocol/AgentEvent.ts"
 import * as EventLog from "./EventLog.ts"
 import { EventQueue, type Waiting } from "./EventQueue.ts"
 
 /** Takes an event to be written. */
 export type Write = (told: { readonly device: string; readonly epoch: number; readonly event: AgentEvent }) => void
+
+const encode = Schema.encodeOption(Schema.fromJsonString(AgentEvent))
 
 const limits = { events: 10_000, size: 32_000_000, batchEvents: 200, batchSize: 1_000_000 }
 const writeEvery = "250 millis"
@@ -62,10 +65,16 @@ export const make = Effect.fnUntraced(function*(
   })
 
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(write, endWithin)))
-  yield* Effect.forkScoped(Effect.forever(turn, { disableYield: true }))
+  yield* Effect.forever(turn, { disableYield: true }).pipe(
+    Effect.ignoreCause({ log: "Error", message: "events of devices are written no longer" }),
+    Effect.forkScoped
+  )
   return ({ device, epoch, event }) => {
     // Ten a second for each task that runs, and all of it comes again with the reply.
     if (event.event === "task.text") return
-    dropped += queue.push({ device, epoch, event: encodeAgentEvent(event) })
+    const text = encode(event)
+    // The caller follows the state of the device by the same events, and must not die of one.
+    if (Option.isNone(text)) return queue.skip()
+    dropped += queue.push({ device, epoch, event: text.value })
   }
 })

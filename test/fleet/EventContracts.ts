@@ -227,6 +227,14 @@ export const eventContracts = (kind: string, database: Layer.Layer<SqlClient.Sql
             yield* Scope.close(scope, Exit.void)
             assert.strictEqual((yield* EventLog.heads).get("w"), 10_051)
             yield* until(() => told.length === 10_002)
+            // One that breaks its schema ends nothing, and is counted.
+            const other = yield* Scope.make()
+            const writeOther = yield* Scope.provide(EventWriter.make(own("v")), other)
+            const broken: AgentEvent = { at: paused.at, event: "connecting", attempt: -1 }
+            for (const event of [broken, paused]) writeOther({ device: "lamp", epoch: 1, event })
+            yield* Scope.close(other, Exit.void)
+            yield* until(() => told.length === 10_004)
+            assert.deepStrictEqual(of("v", told), ["v lost 1", "v 2"])
           })
         ),
       limit

@@ -176,6 +176,14 @@ describe("events that wait for the database", () => {
     assert.deepStrictEqual(numbers(queue), [])
   })
 
+  it("are counted where they cannot be written", () => {
+    const queue = new EventQueue(limits)
+    queue.push(told("x"))
+    queue.skip()
+    queue.push(told("x"))
+    assert.deepStrictEqual(numbers(queue), [1, 3])
+  })
+
   it("are bounded by number and by size, and the newest stays", () => {
     const queue = new EventQueue(limits)
     const gone = Array.from({ length: 8 }, () => queue.push(told("x"))).reduce((sum, count) => sum + count)
