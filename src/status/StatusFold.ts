@@ -84,6 +84,7 @@ const changeOf = (told: Told, event: AgentEvent): Partial<Told> => {
     case "pairing.expiring":
     case "pairing.renewed":
       return event.role === undefined ? { pairing: pairingOf(event) } : { toolsPairing: pairingOf(event) }
+    case "pairing.expired":
     case "pairing.resolved":
     case "pairing.cancelled":
       return event.role === undefined ? { pairing: undefined } : { toolsPairing: undefined }

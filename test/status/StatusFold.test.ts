@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { AgentEvent } from "../../src/protocol/AgentEvent.ts"
+import { DeviceId } from "../../src/protocol/Connect.ts"
+import { posixCommand } from "../../src/protocol/ShellCommand.ts"
 import type { Moment } from "../../src/status/ReportOf.ts"
 import { differs, reportOf } from "../../src/status/ReportOf.ts"
 import { nothingTold, recentEvents, step } from "../../src/status/StatusFold.ts"
@@ -42,6 +44,20 @@ describe("what is remembered of an agent's events", () => {
       { at, event: "task.failed", taskId: "d", error: failure }
     )
     assert.deepStrictEqual(reportOf(about, state, moment).tasks, { queued: 1, sent: 1, replied: 1, failed: 1 })
+  })
+
+  it("names no command for a request that the gateway has dropped", () => {
+    const request = {
+      at,
+      deviceId: DeviceId.make("a".repeat(64)),
+      reason: "not-paired",
+      since: at,
+      expiresAt: at
+    } as const
+    const list = posixCommand(["openclaw", "devices", "list"])
+    const asked = told({ ...request, event: "pairing.required", list })
+    assert.isDefined(asked.pairing)
+    assert.isUndefined(step(asked, { ...request, event: "pairing.expired" }).pairing)
   })
 
   it("keeps no text of a task, and neither the page's address", () => {
