@@ -17,7 +17,7 @@ import { AgentEvents, failure } from "../agent/AgentEvents.ts"
 import type { ConnectionStatus } from "../connection/ConnectionStatus.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
 import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
-import type { AgentEvent } from "../protocol/AgentEvent.ts"
+import { type AgentEvent, asksForDevice } from "../protocol/AgentEvent.ts"
 import * as OutsideText from "../protocol/OutsideText.ts"
 import type { TaskRefused } from "../tasks/TaskError.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
@@ -190,14 +190,13 @@ const endOf = (event: AgentEvent, { exitOnPairing, noRetry }: Ends): CommandFail
   switch (event.event) {
     case "pairing.required":
     case "pairing.superseded":
-      // What it may do now is enough to go on; only the device itself has to be approved before anything works.
-      return !exitOnPairing || event.connected === true || event.role !== undefined
-        ? undefined
-        : new CommandFailed({
+      return exitOnPairing && asksForDevice(event)
+        ? new CommandFailed({
           exit: "pairing",
           error: "PairingRequired",
           problem: "this device has to be approved first (see above); then start this again"
         })
+        : undefined
     case "waiting":
       return noRetry ? failedBy(event.cause.error, failureText(event.cause)) : undefined
     case "halted":

@@ -13,7 +13,7 @@ import * as Path from "effect/Path"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
-import type { AgentEvent } from "../protocol/AgentEvent.ts"
+import { type AgentEvent, asksForDevice } from "../protocol/AgentEvent.ts"
 import { field } from "../protocol/OutsideText.ts"
 import { CommandFailed } from "./CommandError.ts"
 import { Processes } from "./Invocation.ts"
@@ -37,11 +37,13 @@ export const readinessOf = (event: AgentEvent): Readiness | undefined => {
       return { ready: true, started: true, status: "connected" }
     case "pairing.required":
     case "pairing.superseded":
-      return event.connected === true || event.role !== undefined ? undefined : {
-        ready: false,
-        started: true,
-        status: event.requestId === undefined ? "waiting for approval" : `waiting for approval of ${event.requestId}`
-      }
+      return asksForDevice(event)
+        ? {
+          ready: false,
+          started: true,
+          status: event.requestId === undefined ? "waiting for approval" : `waiting for approval of ${event.requestId}`
+        }
+        : undefined
     case "waiting":
       return { ready: false, started: true, status: `not connected: ${field(event.cause.message)}` }
     case "halted":

@@ -206,3 +206,11 @@ export type AgentEvent = typeof AgentEvent.Type
 
 /** The event as one line of JSON. */
 export const encodeAgentEvent = Schema.encodeSync(Schema.fromJsonString(AgentEvent))
+
+/**
+ * Whether the device itself has to be approved, without which nothing works. Otherwise wider scopes or its tools wait for a person, and
+ * the rest goes on.
+ */
+export const asksForDevice = (
+  { connected, role }: Extract<AgentEvent, { readonly event: "pairing.required" | "pairing.superseded" }>
+): boolean => connected !== true && role === undefined
