@@ -30,10 +30,10 @@ export const append = Effect.fnUntraced(function*(
   if (events.length === 0) return
   const sql = yield* SqlClient.SqlClient
   const now = FleetTables.leaseNowMs(sql, yield* Clock.Clock)
-  const rows = events.map(({ device, epoch, event, seq }) =>
-    sql`(${process}, ${seq}, ${runner}, ${device}, ${epoch}, ${now}, ${event})`
-  )
-  yield* sql`INSERT INTO fleet_event (process, seq, runner, device, epoch, written_at_ms, event) VALUES ${sql.csv(rows)}
+  const given = FleetTables.rowsOf(sql, { seq: "BIGINT", device: "TEXT", epoch: "BIGINT", event: "TEXT" }, events)
+  // Without the condition SQLite takes ON CONFLICT for that of a join.
+  yield* sql`INSERT INTO fleet_event (process, seq, runner, device, epoch, written_at_ms, event)
+    SELECT CAST(${process} AS TEXT), seq, CAST(${runner} AS TEXT), device, epoch, ${now}, event FROM ${given} WHERE true
     ON CONFLICT (process, seq) DO NOTHING`
 })
 

@@ -6,7 +6,6 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -74,20 +73,17 @@ const begin = Effect.fnUntraced(function*(
 ) {
   const { sessionKeyOf } = runner.options
   const key = sessionKeyOf?.(name) ?? `agent:main:${name}`
-  const identity = yield* DeviceIdentity.layerStore().pipe(
-    Layer.provide(Layer.effect(IdentityStore, SqlIdentityStore.make(name))),
-    Layer.fresh,
-    Layer.build
+  const identity = yield* Effect.provideServiceEffect(
+    DeviceIdentity.makeStore(),
+    IdentityStore,
+    SqlIdentityStore.make(name)
   )
-  const config = yield* settingsOf(runner.options, name)
-  const transport = FencedTransport.make(yield* Transport, activation)
-  const journal = yield* SqlTaskJournal.make(name, activation.epoch)
-  const context = yield* Agent.make({ ...runner.options.agent, sessionKey: key }).pipe(
-    Effect.provideService(GatewayConfig, config),
-    Effect.provideService(Transport, transport),
-    Effect.provideService(TaskJournal, journal),
-    Effect.provide(identity)
+  const own = Context.make(DeviceIdentity, identity).pipe(
+    Context.add(GatewayConfig, yield* settingsOf(runner.options, name)),
+    Context.add(Transport, FencedTransport.make(yield* Transport, activation)),
+    Context.add(TaskJournal, yield* SqlTaskJournal.make(name, activation.epoch))
   )
+  const context = yield* Effect.provide(Agent.make({ ...runner.options.agent, sessionKey: key }), own)
   const life: Life = {
     activation,
     supervisor: Context.get(context, Supervisor),
@@ -110,138 +106,162 @@ const begin = Effect.fnUntraced(function*(
   return life
 })
 
-/** A device, as long as the scope is open. It is started by `ensure`. */
+/** What a device is while its scope is open. */
+interface Self {
+  readonly name: string
+  readonly runner: Runner["Service"]
+  readonly fence: Fence["Service"]
+  readonly handle: FiberHandle.FiberHandle<void>
+  /** The present life, or the next one while there is none. */
+  current: Deferred.Deferred<Life, DeviceUnknown>
+  isUp: boolean
+}
+
+/** One activation and its agent, until the device is lost. The link is closed before the activation is given back. */
+const live = (self: Self) =>
+  Effect.gen(function*() {
+    const { fence, name, runner } = self
+    const lost = yield* Deferred.make<void>()
+    const activation = yield* fence.take(name)
+    const end = () => void Deferred.doneUnsafe(lost, Effect.void)
+    activation.onLost(end)
+    const life = yield* Semaphore.withPermits(runner.starts, 1)(begin(runner, name, activation, end))
+    Deferred.doneUnsafe(self.current, Effect.succeed(life))
+    yield* Deferred.await(lost)
+  }).pipe(
+    // Scopes close what came last first.
+    Effect.scoped,
+    Effect.ensuring(Effect.sync(() => {
+      if (Deferred.isDoneUnsafe(self.current)) self.current = Deferred.makeUnsafe()
+    }))
+  )
+
+const run = (self: Self) =>
+  Effect.suspend(() => live(self)).pipe(
+    Effect.tapError((error) =>
+      error._tag === "DeviceUnknown" ? Effect.void : Effect.logWarning("a device could not be started", error.message)
+        .pipe(Effect.annotateLogs({ device: self.name }))
+    ),
+    Effect.retry({ schedule: retries, while: (error) => error._tag !== "DeviceUnknown" }),
+    Effect.catch(() => Effect.sync(() => void Deferred.doneUnsafe(self.current, gone(self)))),
+    Effect.ignoreCause({ log: "Error", message: "a device died" }),
+    Effect.ensuring(Effect.sync(() => void (self.isUp = false))),
+    Effect.provide(self.runner.needs)
+  )
+
+const gone = ({ name }: Self) => Effect.fail(new DeviceUnknown({ device: name }))
+
+const ensure = (self: Self): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (self.isUp) return Effect.void
+    self.isUp = true
+    if (Deferred.isDoneUnsafe(self.current)) self.current = Deferred.makeUnsafe()
+    return Effect.asVoid(FiberHandle.run(self.handle, run(self)))
+  })
+
+const remove = (self: Self): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const waiting = self.current
+    return Effect.andThen(
+      FiberHandle.clear(self.handle),
+      Effect.sync(() => {
+        self.isUp = false
+        Deferred.doneUnsafe(waiting, gone(self))
+        Deferred.doneUnsafe(self.current, gone(self))
+      })
+    )
+  })
+
+const lifeOf = (self: Self) => Effect.andThen(ensure(self), Effect.suspend(() => Deferred.await(self.current)))
+
+/** Looks once for the answer of a key, and delegates its task where that has not been done. None: it is to be asked again. */
+const once = Effect.fnUntraced(function*(self: Self, key: string, text: string) {
+  const { name } = self
+  const runId = yield* runIdOf(name, key)
+  const { activation, restart, supervisor, tasks } = yield* lifeOf(self)
+  // A defect would be kept as the answer of the key. The database comes back.
+  const found = yield* Effect.option(SqlTaskJournal.find(name, runId))
+  if (Option.isNone(found)) return Option.none<TaskResult.TaskResult>()
+  const known = found.value
+  if (known._tag === "Ended") {
+    if (known.ended === "Removed") return yield* gone(self)
+    return Option.some(known.result ?? { _tag: "Lost" as const, ended: known.ended })
+  }
+  if (known._tag === "Open" && !(yield* tasks.list).some((task) => task.runId === runId)) {
+    // It waits for its own gateway, or it could not be claimed at the start of this activation.
+    if (known.gatewayScope === (yield* supervisor.gatewayScope)) restart()
+    return Option.none<TaskResult.TaskResult>()
+  }
+  const taken = yield* Effect.result(tasks.delegate(text, { runId }))
+  if (taken._tag === "Failure") {
+    const { failure } = taken
+    if (passes(failure)) return Option.none<TaskResult.TaskResult>()
+    return yield* new DelegateRefused({ reason: failure.reason, problem: failure.message })
+  }
+  const ended = yield* Effect.exit(tasks.await(taken.success.taskId))
+  if (ended._tag === "Success") return Option.some(TaskResult.fromOutcome(ended.value))
+  // The activation is over; the next one goes on with the task.
+  if (!activation.mayAct() || Cause.hasInterruptsOnly(ended.cause)) return Option.none<TaskResult.TaskResult>()
+  return yield* Effect.die(Cause.squash(ended.cause))
+})
+
+const delegate = Effect.fn("Resident.delegate")(function*(self: Self, key: string, text: string) {
+  for (let round = 0;; round++) {
+    const result = yield* Effect.provide(once(self, key, text), self.runner.needs)
+    if (Option.isSome(result)) return result.value
+    yield* Effect.sleep(round < 10 ? "500 millis" : "5 seconds")
+  }
+})
+
+const abort = Effect.fn("Resident.abort")(function*(self: Self, key: string) {
+  const runId = yield* runIdOf(self.name, key)
+  const { tasks } = yield* lifeOf(self)
+  const task = (yield* tasks.list).find((each) => each.runId === runId)
+  return task === undefined ? false : yield* Effect.orElseSucceed(tasks.abort(task.taskId), () => false)
+})
+
+const report = (self: Self) =>
+  Effect.map(lifeOf(self), ({ activation, state: { approval, deviceId, state } }): Report => ({
+    name: self.name,
+    runner: self.fence.runner,
+    epoch: activation.epoch,
+    deviceId,
+    state,
+    ...(approval === undefined ? {} : { approval })
+  }))
+
+const upgrade = (self: Self, scopes: ReadonlyArray<ScopeName>) =>
+  Effect.flatMap(lifeOf(self), ({ supervisor }) =>
+    supervisor.upgradeScopes(scopes).pipe(
+      Effect.catch((error) => Effect.succeed<UpgradeResult>({ _tag: "Refused", problem: error.message }))
+    ))
+
+/** A device, as long as the scope is open. It is started by `ensure`. A fleet has many, so that what each has is small. */
 export const make = Effect.fnUntraced(function*(
   name: string
 ): Effect.fn.Return<Resident, never, Runner | Scope.Scope> {
   const runner = yield* Runner
-  const fence = Context.get(runner.needs, Fence)
-  const handle = yield* FiberHandle.make<void>()
-  let current = Deferred.makeUnsafe<Life, DeviceUnknown>()
-  let isUp = false
-
-  // The link is closed before the activation is given back: scopes close what came last first.
-  const live = Effect.gen(function*() {
-    const lost = yield* Deferred.make<void>()
-    const start = Effect.gen(function*() {
-      const activation = yield* fence.take(name)
-      const end = () => void Deferred.doneUnsafe(lost, Effect.void)
-      activation.onLost(end)
-      return yield* Semaphore.withPermits(runner.starts, 1)(begin(runner, name, activation, end))
-    })
-    const life = yield* start
-    Deferred.doneUnsafe(current, Effect.succeed(life))
-    yield* Deferred.await(lost)
-  }).pipe(
-    Effect.scoped,
-    Effect.ensuring(Effect.sync(() => {
-      if (Deferred.isDoneUnsafe(current)) current = Deferred.makeUnsafe()
-    }))
-  )
-
-  const run = live.pipe(
-    Effect.tapError((error) =>
-      error._tag === "DeviceUnknown" ? Effect.void : Effect.logWarning("a device could not be started", error.message)
-        .pipe(Effect.annotateLogs({ device: name }))
-    ),
-    Effect.retry({ schedule: retries, while: (error) => error._tag !== "DeviceUnknown" }),
-    Effect.catch(() =>
-      Effect.sync(() => void Deferred.doneUnsafe(current, Effect.fail(new DeviceUnknown({ device: name }))))
-    ),
-    Effect.ignoreCause({ log: "Error", message: "a device died" }),
-    Effect.ensuring(Effect.sync(() => void (isUp = false))),
-    Effect.provide(runner.needs)
-  )
-
-  const ensure = Effect.suspend(() => {
-    if (isUp) return Effect.void
-    isUp = true
-    if (Deferred.isDoneUnsafe(current)) current = Deferred.makeUnsafe()
-    return Effect.asVoid(FiberHandle.run(handle, run))
-  })
-  const remove = Effect.suspend(() => {
-    const waiting = current
-    return Effect.andThen(
-      FiberHandle.clear(handle),
-      Effect.sync(() => {
-        isUp = false
-        const gone = Effect.fail(new DeviceUnknown({ device: name }))
-        Deferred.doneUnsafe(waiting, gone)
-        Deferred.doneUnsafe(current, gone)
-      })
-    )
-  })
-  const entry = { isUp: () => isUp, remove }
+  const self: Self = {
+    name,
+    runner,
+    fence: Context.get(runner.needs, Fence),
+    handle: yield* FiberHandle.make<void>(),
+    current: Deferred.makeUnsafe(),
+    isUp: false
+  }
+  const entry = { isUp: () => self.isUp, remove: Effect.suspend(() => remove(self)) }
   runner.entries.set(name, entry)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       if (runner.entries.get(name) === entry) runner.entries.delete(name)
     })
   )
-  const life = Effect.andThen(ensure, Effect.suspend(() => Deferred.await(current)))
-
-  const once = Effect.fnUntraced(function*(key: string, text: string) {
-    const runId = yield* runIdOf(name, key)
-    const { activation, restart, supervisor, tasks } = yield* life
-    // A defect would be kept as the answer of the key. The database comes back.
-    const found = yield* Effect.option(SqlTaskJournal.find(name, runId))
-    if (Option.isNone(found)) return Option.none<TaskResult.TaskResult>()
-    const known = found.value
-    if (known._tag === "Ended") {
-      if (known.ended === "Removed") return yield* new DeviceUnknown({ device: name })
-      return Option.some(known.result ?? { _tag: "Lost" as const, ended: known.ended })
-    }
-    if (known._tag === "Open" && !(yield* tasks.list).some((task) => task.runId === runId)) {
-      // It waits for its own gateway, or it could not be claimed at the start of this activation.
-      if (known.gatewayScope === (yield* supervisor.gatewayScope)) restart()
-      return Option.none<TaskResult.TaskResult>()
-    }
-    const taken = yield* Effect.result(tasks.delegate(text, { runId }))
-    if (taken._tag === "Failure") {
-      const { failure } = taken
-      if (passes(failure)) return Option.none<TaskResult.TaskResult>()
-      return yield* new DelegateRefused({ reason: failure.reason, problem: failure.message })
-    }
-    const ended = yield* Effect.exit(tasks.await(taken.success.taskId))
-    if (ended._tag === "Success") return Option.some(TaskResult.fromOutcome(ended.value))
-    // The activation is over; the next one goes on with the task.
-    if (!activation.mayAct() || Cause.hasInterruptsOnly(ended.cause)) return Option.none<TaskResult.TaskResult>()
-    return yield* Effect.die(Cause.squash(ended.cause))
-  })
-
-  const taskOf = Effect.fnUntraced(function*(key: string) {
-    const runId = yield* runIdOf(name, key)
-    const { tasks } = yield* life
-    const task = (yield* tasks.list).find((each) => each.runId === runId)
-    return { tasks, task }
-  })
-
   return {
-    ensure,
-    report: Effect.map(life, ({ activation, state }) => ({
-      name,
-      runner: fence.runner,
-      epoch: activation.epoch,
-      deviceId: state.deviceId,
-      state: state.state,
-      ...(state.approval === undefined ? {} : { approval: state.approval })
-    })),
-    delegate: Effect.fn("Resident.delegate")(function*(key, text) {
-      for (let round = 0;; round++) {
-        const result = yield* once(key, text)
-        if (Option.isSome(result)) return result.value
-        yield* Effect.sleep(round < 10 ? "500 millis" : "5 seconds")
-      }
-    }, Effect.provide(runner.needs)),
-    check: Effect.flatMap(life, ({ supervisor }) => supervisor.checkNow),
-    abort: Effect.fn("Resident.abort")(function*(key) {
-      const { task, tasks } = yield* taskOf(key)
-      return task === undefined ? false : yield* Effect.orElseSucceed(tasks.abort(task.taskId), () => false)
-    }),
-    upgrade: (scopes) =>
-      Effect.flatMap(life, ({ supervisor }) =>
-        supervisor.upgradeScopes(scopes).pipe(
-          Effect.catch((error) => Effect.succeed<UpgradeResult>({ _tag: "Refused", problem: error.message }))
-        ))
+    ensure: ensure(self),
+    report: Effect.suspend(() => report(self)),
+    delegate: (key, text) => delegate(self, key, text),
+    check: Effect.suspend(() => Effect.flatMap(lifeOf(self), ({ supervisor }) => supervisor.checkNow)),
+    abort: (key) => abort(self, key),
+    upgrade: (scopes) => upgrade(self, scopes)
   }
 })

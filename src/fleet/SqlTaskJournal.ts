@@ -13,8 +13,8 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as JournalFile from "../tasks/JournalFile.ts"
-import { RunId } from "../tasks/Task.ts"
-import type { AbortAnswer, JournalRecord } from "../tasks/TaskJournal.ts"
+import { RunId, type TaskOutcome } from "../tasks/Task.ts"
+import type { AbortAnswer, JournalEntry, JournalRecord } from "../tasks/TaskJournal.ts"
 import { notUnderstood, TaskJournal, TaskJournalError } from "../tasks/TaskJournal.ts"
 import * as FleetTables from "./FleetTables.ts"
 import * as TaskResult from "./TaskResult.ts"
@@ -50,85 +50,112 @@ const hasOpen = together((name: string) => name, (names) =>
     return (name) => found.has(name)
   }))
 
+/** The activation that writes. */
+interface Self {
+  readonly sql: SqlClient.SqlClient
+  readonly name: string
+  readonly epoch: number
+}
+
+const pathOf = ({ name }: Self): string => `fleet_task/${name}`
+
+const failed = (self: Self, reason: TaskJournalError["reason"]) => (cause: unknown) =>
+  cause instanceof TaskJournalError ? cause : new TaskJournalError({ path: pathOf(self), reason, cause })
+
+/** A condition of a statement: no later activation has begun. */
+const isNewest = ({ epoch, name, sql }: Self) =>
+  sql`EXISTS (SELECT 1 FROM fleet_device WHERE name = ${name} AND epoch = ${epoch} ${FleetTables.forShare(sql)})`
+
+const records = Effect.fnUntraced(function*(self: Self, rows: ReadonlyArray<Row>) {
+  const found: Array<JournalRecord> = []
+  for (const row of rows) {
+    const entry = JournalFile.decode(row.entry, row.run_id)
+    if (Option.isSome(entry)) {
+      found.push({ ...entry.value, ...(row.abort_state === "Requested" ? { abortRequested: true } : {}) })
+    } else {
+      yield* Effect.annotateLogs(Effect.logWarning(notUnderstood), { path: `${pathOf(self)}/${row.run_id}` })
+    }
+  }
+  return found.toSorted((left, right) => left.position - right.position || left.acceptedAtMs - right.acceptedAtMs)
+})
+
+const read = Effect.fnUntraced(function*(self: Self) {
+  const { name, sql } = self
+  const rows = yield* sql<Row>`SELECT run_id, entry, abort_state FROM fleet_task WHERE name = ${name} AND ended IS NULL`
+  return yield* records(self, rows)
+})
+
+/** Most devices start without tasks: that is read for all that start together. */
+const claim = Effect.fnUntraced(function*(self: Self, gatewayScope: string) {
+  const { epoch, name, sql } = self
+  if (!(yield* Effect.provideService(hasOpen(name), SqlClient.SqlClient, sql))) return []
+  const rows = yield* sql<Row>`UPDATE fleet_task SET epoch = ${epoch}
+    WHERE name = ${name} AND gateway_scope = ${gatewayScope} AND ended IS NULL AND epoch < ${epoch}
+      AND ${isNewest(self)}
+    RETURNING run_id, entry, abort_state`
+  return yield* records(self, rows)
+})
+
+const put = Effect.fn("SqlTaskJournal.put")(function*(self: Self, entry: JournalEntry) {
+  const { epoch, name, sql } = self
+  const path = pathOf(self)
+  const text = JournalFile.encode(entry, undefined)
+  if (Option.isNone(text)) return yield* new TaskJournalError({ path, reason: "Invalid" })
+  if (new TextEncoder().encode(text.value).length > JournalFile.maxBytes) {
+    return yield* new TaskJournalError({ path, reason: "TooLarge" })
+  }
+  const put = yield* sql`INSERT INTO fleet_task (run_id, name, epoch, gateway_scope, entry)
+    SELECT ${entry.runId}, ${name}, CAST(${epoch} AS BIGINT), ${entry.gatewayScope}, ${text.value}
+    WHERE ${isNewest(self)}
+    ON CONFLICT (run_id) DO UPDATE SET entry = EXCLUDED.entry
+      WHERE fleet_task.name = EXCLUDED.name AND fleet_task.epoch = EXCLUDED.epoch AND fleet_task.ended IS NULL
+    RETURNING run_id`
+  if (put.length === 0) return yield* new Superseded({ device: name, epoch })
+})
+
+const remove = Effect.fn("SqlTaskJournal.remove")(function*(
+  self: Self,
+  runId: RunId,
+  ended: string,
+  outcome: TaskOutcome | undefined
+) {
+  const { epoch, name, sql } = self
+  const endedAtMs = yield* Clock.currentTimeMillis
+  const text = outcome === undefined ? null : TaskResult.encode(TaskResult.fromOutcome(outcome))
+  yield* sql`UPDATE fleet_task SET ended = ${ended}, ended_at_ms = ${endedAtMs}, outcome = ${text}
+    WHERE run_id = ${runId} AND name = ${name} AND epoch = ${epoch} AND ended IS NULL AND ${isNewest(self)}`
+})
+
+const abortRequests = Effect.fnUntraced(function*({ epoch, name, sql }: Self) {
+  const rows = yield* sql<{ readonly run_id: string }>`SELECT run_id FROM fleet_task
+    WHERE name = ${name} AND epoch = ${epoch} AND ended IS NULL AND abort_state = 'Requested'`
+  return rows.map((row) => RunId.make(row.run_id))
+})
+
+const requestAbort = ({ name, sql }: Self, runId: RunId) =>
+  Effect.asVoid(sql`UPDATE fleet_task SET abort_state = 'Requested'
+    WHERE run_id = ${runId} AND name = ${name} AND ended IS NULL AND abort_state IS NULL`)
+
+const abortAnswer = Effect.fnUntraced(function*({ name, sql }: Self, runId: RunId) {
+  const [row] = yield* sql<{ readonly ended: string | null }>`UPDATE fleet_task SET abort_state = 'Answered'
+    WHERE run_id = ${runId} AND name = ${name} AND ended IS NOT NULL AND abort_state = 'Requested'
+    RETURNING ended`
+  return row !== undefined && isAnswer(row.ended) ? Option.some(row.ended) : Option.none()
+})
+
 /** The journal of the activation of a device with this epoch. */
 export const make = Effect.fnUntraced(function*(name: string, epoch: number) {
-  const sql = yield* SqlClient.SqlClient
-  const path = `fleet_task/${name}`
-  const failed = (reason: TaskJournalError["reason"]) => (cause: unknown) =>
-    cause instanceof TaskJournalError ? cause : new TaskJournalError({ path, reason, cause })
-  const isNewest = sql`EXISTS (
-    SELECT 1 FROM fleet_device WHERE name = ${name} AND epoch = ${epoch} ${FleetTables.forShare(sql)})`
-
-  const records = Effect.fnUntraced(function*(rows: ReadonlyArray<Row>) {
-    const found: Array<JournalRecord> = []
-    for (const row of rows) {
-      const entry = JournalFile.decode(row.entry, row.run_id)
-      if (Option.isSome(entry)) {
-        found.push({ ...entry.value, ...(row.abort_state === "Requested" ? { abortRequested: true } : {}) })
-      } else {
-        yield* Effect.annotateLogs(Effect.logWarning(notUnderstood), { path: `${path}/${row.run_id}` })
-      }
-    }
-    return found.toSorted((left, right) => left.position - right.position || left.acceptedAtMs - right.acceptedAtMs)
-  })
-
-  const claimAll = (gatewayScope: string) =>
-    Effect.flatMap(
-      sql<Row>`UPDATE fleet_task SET epoch = ${epoch}
-        WHERE name = ${name} AND gateway_scope = ${gatewayScope} AND ended IS NULL AND epoch < ${epoch} AND ${isNewest}
-        RETURNING run_id, entry, abort_state`,
-      records
-    )
-
+  const self: Self = { sql: yield* SqlClient.SqlClient, name, epoch }
+  const reading = Effect.mapError(failed(self, "Unreadable"))
+  const writing = Effect.mapError(failed(self, "Unwritable"))
   return TaskJournal.of({
-    read: sql<Row>`SELECT run_id, entry, abort_state FROM fleet_task WHERE name = ${name} AND ended IS NULL`.pipe(
-      Effect.flatMap(records),
-      Effect.mapError(failed("Unreadable"))
-    ),
-    // Most devices start without tasks: that is read for all that start together.
-    claim: (gatewayScope) =>
-      hasOpen(name).pipe(
-        Effect.provideService(SqlClient.SqlClient, sql),
-        Effect.flatMap((open) => open ? claimAll(gatewayScope) : Effect.succeed([])),
-        Effect.mapError(failed("Unreadable"))
-      ),
-    put: Effect.fn("SqlTaskJournal.put")(function*(entry) {
-      const text = JournalFile.encode(entry, undefined)
-      if (Option.isNone(text)) return yield* new TaskJournalError({ path, reason: "Invalid" })
-      if (new TextEncoder().encode(text.value).length > JournalFile.maxBytes) {
-        return yield* new TaskJournalError({ path, reason: "TooLarge" })
-      }
-      const put = yield* sql`INSERT INTO fleet_task (run_id, name, epoch, gateway_scope, entry)
-        SELECT ${entry.runId}, ${name}, CAST(${epoch} AS BIGINT), ${entry.gatewayScope}, ${text.value} WHERE ${isNewest}
-        ON CONFLICT (run_id) DO UPDATE SET entry = EXCLUDED.entry
-          WHERE fleet_task.name = EXCLUDED.name AND fleet_task.epoch = EXCLUDED.epoch AND fleet_task.ended IS NULL
-        RETURNING run_id`
-      if (put.length === 0) return yield* new Superseded({ device: name, epoch })
-    }, Effect.mapError(failed("Unwritable"))),
-    remove: Effect.fn("SqlTaskJournal.remove")(function*(runId, ended, outcome) {
-      const endedAtMs = yield* Clock.currentTimeMillis
-      const text = outcome === undefined ? null : TaskResult.encode(TaskResult.fromOutcome(outcome))
-      yield* sql`UPDATE fleet_task SET ended = ${ended}, ended_at_ms = ${endedAtMs}, outcome = ${text}
-        WHERE run_id = ${runId} AND name = ${name} AND epoch = ${epoch} AND ended IS NULL AND ${isNewest}`
-    }, Effect.mapError(failed("Unwritable"))),
-    abortRequests: sql<{ readonly run_id: string }>`SELECT run_id FROM fleet_task
-      WHERE name = ${name} AND epoch = ${epoch} AND ended IS NULL AND abort_state = 'Requested'`.pipe(
-      Effect.map((rows) => rows.map((row) => RunId.make(row.run_id))),
-      Effect.mapError(failed("Unreadable"))
-    ),
-    requestAbort: (runId) =>
-      sql`UPDATE fleet_task SET abort_state = 'Requested'
-        WHERE run_id = ${runId} AND name = ${name} AND ended IS NULL AND abort_state IS NULL`.pipe(
-        Effect.asVoid,
-        Effect.mapError(failed("Unwritable"))
-      ),
-    abortAnswer: (runId) =>
-      sql<{ readonly ended: string | null }>`UPDATE fleet_task SET abort_state = 'Answered'
-        WHERE run_id = ${runId} AND name = ${name} AND ended IS NOT NULL AND abort_state = 'Requested'
-        RETURNING ended`.pipe(
-        Effect.map(([row]) => row !== undefined && isAnswer(row.ended) ? Option.some(row.ended) : Option.none()),
-        Effect.mapError(failed("Unreadable"))
-      )
+    read: Effect.suspend(() => reading(read(self))),
+    claim: (gatewayScope) => reading(claim(self, gatewayScope)),
+    put: (entry) => writing(put(self, entry)),
+    remove: (runId, ended, outcome) => writing(remove(self, runId, ended, outcome)),
+    abortRequests: Effect.suspend(() => reading(abortRequests(self))),
+    requestAbort: (runId) => writing(requestAbort(self, runId)),
+    abortAnswer: (runId) => reading(abortAnswer(self, runId))
   })
 })
 

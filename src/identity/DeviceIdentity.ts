@@ -75,10 +75,16 @@ export class DeviceIdentity extends Context.Service<DeviceIdentity, {
   readonly verify: (text: string, signature: string) => boolean
 }>()("effect-openclaw/identity/DeviceIdentity") {
   /** Loads the identity from the store, or creates one where there is none. Every other obstacle is an error. */
+  static readonly makeStore = (
+    options: StoreOptions = {}
+  ): Effect.Effect<DeviceIdentity["Service"], IdentityError, Signer | IdentityStore | SecureRandom.SecureRandom> =>
+    loadOrCreate(options)
+
+  /** `makeStore` as a layer. */
   static readonly layerStore = (
     options?: StoreOptions
   ): Layer.Layer<DeviceIdentity, IdentityError, Signer | IdentityStore | SecureRandom.SecureRandom> =>
-    Layer.effect(DeviceIdentity, loadOrCreate(options ?? {}))
+    Layer.effect(DeviceIdentity, DeviceIdentity.makeStore(options))
 
   /** `layerStore` on a private file: mode 0600, in a directory that only its owner may write. */
   static readonly layerFile = (
