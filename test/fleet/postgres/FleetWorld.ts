@@ -30,15 +30,21 @@ export interface RunnerProcess {
   /** What the process has used of a processor so far. */
   readonly cpuMs: () => number
   readonly residentMb: () => number
+  /** What is on its heap after a collection. */
+  readonly heapBytes: Effect.Effect<number>
 }
 
 const schema = "public"
 
 const spawned = (settings: Settings, log: string): ChildProcess =>
-  spawn(process.execPath, [new URL("RunnerProcess.ts", import.meta.url).pathname, JSON.stringify(settings)], {
-    stdio: ["ignore", "pipe", openSync(log, "a")],
-    env: { ...process.env, NODE_OPTIONS: "" }
-  })
+  spawn(
+    process.execPath,
+    ["--expose-gc", new URL("RunnerProcess.ts", import.meta.url).pathname, JSON.stringify(settings)],
+    {
+      stdio: ["ignore", "pipe", openSync(log, "a"), "ipc"],
+      env: { ...process.env, NODE_OPTIONS: "" }
+    }
+  )
 
 export const make = Effect.gen(function*() {
   const server = yield* Postgres.server
@@ -100,7 +106,11 @@ export const make = Effect.gen(function*() {
         return (Number(fields[11]) + Number(fields[12])) * 10
       },
       residentMb: () =>
-        Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child?.pid}/status`, "utf8"))?.[1]) / 1024)
+        Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child?.pid}/status`, "utf8"))?.[1]) / 1024),
+      heapBytes: Effect.callback<number>((resume) => {
+        child?.once("message", (bytes) => resume(Effect.succeed(Number(bytes))))
+        child?.send("heap")
+      })
     } satisfies RunnerProcess
   })
 

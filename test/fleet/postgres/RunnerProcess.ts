@@ -1,5 +1,6 @@
 /**
- * A runner of a fleet as a process. Run by `FleetWorld`, with its settings as JSON in the first argument. It says `ready` once.
+ * A runner of a fleet as a process. Run by `FleetWorld`, with its settings as JSON in the first argument. It says `ready` once, and
+ * answers each message with the bytes of its heap.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
@@ -29,6 +30,13 @@ const runner = FleetCluster.layer({
   gateway: { url: gateway, token: Redacted.make(token) },
   agent: { taskTimeout: "10 minutes", maxQueued: 1000 }
 }).pipe(Layer.provide(FleetKey.layer({ key: Redacted.make(key) })))
+
+process.on("message", () => {
+  globalThis.gc?.()
+  process.send?.(process.memoryUsage().heapUsed)
+})
+// The channel alone does not keep the process.
+process.channel?.unref()
 
 const ready = Layer.effectDiscard(Effect.sync(() => void writeSync(1, "ready\n")))
 
