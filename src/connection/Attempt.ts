@@ -14,7 +14,7 @@ import * as Plan from "../handshake/ConnectPlan.ts"
 import type { GatewaySettings } from "../handshake/GatewayConfig.ts"
 import type { Established } from "../handshake/Handshake.ts"
 import { Handshake } from "../handshake/Handshake.ts"
-import { ScopesNarrowed } from "../handshake/HandshakeError.ts"
+import { type HandshakeError, ScopesNarrowed } from "../handshake/HandshakeError.ts"
 import * as Monotonic from "../handshake/Monotonic.ts"
 import { DeviceIdentity } from "../identity/DeviceIdentity.ts"
 import type { StoredToken, TokenKey } from "../identity/TokenStore.ts"
@@ -109,19 +109,19 @@ export const establish = Effect.fnUntraced(function*(
   const { gatewayScope } = settings.endpoint
   const plan = Plan.make(settings, identity, { ...offer, proof, stored: stored?.token, attempt })
   const prepared = Session.prepareWith(clock, meters)
-  return yield* admission.admit(gatewayScope, handshake.connect(plan, settings, prepared.handler)).pipe(
+  const noteRefusal = (error: HandshakeError) =>
+    error._tag === "AuthRejected" && offer.credential._tag !== "None" ? admission.refused(gatewayScope) : Effect.void
+  return yield* admission.admit(
+    gatewayScope,
+    Effect.tapError(handshake.connect(plan, settings, prepared.handler), noteRefusal)
+  ).pipe(
     Effect.flatMap((established) =>
       Effect.onError(
         open(means, settings, offer, prepared, established),
         (cause) => Scope.close(established.scope(), Exit.failCause(cause))
       )
     ),
-    Effect.tapError((error) => {
-      meters.attempt(error._tag)
-      return error._tag === "AuthRejected" && offer.credential._tag !== "None"
-        ? admission.refused(gatewayScope)
-        : Effect.void
-    })
+    Effect.tapError((error) => Effect.sync(() => meters.attempt(error._tag)))
   )
 })
 
