@@ -50,7 +50,8 @@ const layerOf = (own: FleetSettings, options: Runner.Options) =>
       database: { url: own.databaseUrl },
       host: own.host,
       port: own.port,
-      listenHost: own.listenHost
+      listenHost: own.listenHost,
+      address: own.address
     })
 
 /** `/ready` answers once the runner serves; `/metrics` has what Prometheus reads. On loopback only. */

@@ -48,6 +48,11 @@ export const fleetTable = {
     otherwise: "OPENCLAW_FLEET_HOST",
     about: "the address to listen on, if it is another one"
   }),
+  address: setting(anyText("a name"), {
+    variable: "OPENCLAW_FLEET_ADDRESS",
+    otherwise: "one address for all runners",
+    about: "names the address at which the gateway sees this runner; runners with one name share the gateway's limits"
+  }),
   keepOutcomes: setting(time("1 minute", "90 days"), {
     variable: "OPENCLAW_FLEET_KEEP_OUTCOMES",
     default: "1 day",

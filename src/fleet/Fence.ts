@@ -24,6 +24,8 @@ import * as LeaseStep from "./LeaseStep.ts"
 export interface Options {
   /** How others find this process: `host:port`, for people. */
   readonly runner: string
+  /** Names the address at which gateways see this process, which may be that of a router. All have the same one unless set. */
+  readonly address?: string | undefined
   /**
    * For how long a process acts without an answer of the database. It must be below the expiration of the cluster's shard locks minus
    * their refresh interval, and not much below 10 s: starting hundreds of devices delays a renewal by seconds.
@@ -50,6 +52,8 @@ export class Fence extends Context.Service<Fence, {
   readonly processId: string
   /** `host:port`, for people. */
   readonly runner: string
+  /** Names the address at which gateways see this process. */
+  readonly address: string
   /**
    * Takes a device: raises its epoch, and waits until the lease of the process that had it is over. The scope gives it back, so that
    * the next one need not wait. Close the link before.
@@ -85,7 +89,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const clock = yield* Clock.Clock
   const processId = yield* Effect.orDie((yield* SecureRandom.SecureRandom).uuidV4())
   const lifeMs = Duration.toMillis(options.life)
-  const { runner } = options
+  const { address = "shared", runner } = options
   const nowMs = () => FleetTables.leaseNowMs(sql, clock)
   const grantedMs = lifeMs + LeaseStep.marginMs(lifeMs)
   const turns = new Map<string, Turn>()
@@ -100,8 +104,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
 
   // Two statements and no transaction: the lease is granted before the devices are read (see `LeaseStep`).
   const ask = Effect.gen(function*() {
-    yield* sql`INSERT INTO fleet_process (id, runner, lease_until_ms)
-      VALUES (${processId}, ${runner}, ${nowMs()} + CAST(${grantedMs} AS BIGINT))
+    yield* sql`INSERT INTO fleet_process (id, runner, address, lease_until_ms)
+      VALUES (${processId}, ${runner}, ${address}, ${nowMs()} + CAST(${grantedMs} AS BIGINT))
       ON CONFLICT (id) DO UPDATE SET lease_until_ms = EXCLUDED.lease_until_ms`
     return yield* sql<{ readonly name: string; readonly epoch: number | string }>`
       SELECT name, epoch FROM fleet_device WHERE holder = ${processId}`
@@ -165,6 +169,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   return Fence.of({
     processId,
     runner,
+    address,
     holds,
     take: Effect.fn("Fence.take")(function*(name) {
       const { turn, waitMs, waits } = yield* Effect.acquireRelease(

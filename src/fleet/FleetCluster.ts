@@ -53,6 +53,11 @@ export interface Options extends RunnerOptions.Options {
   readonly port: number
   /** Where it listens, if that is another address. */
   readonly listenHost?: string | undefined
+  /**
+   * Names the address at which gateways see this runner: any text. Gateways limit handshakes and wrong credentials by address, and runners
+   * with the same one divide what a gateway allows. All runners have the same one unless set.
+   */
+  readonly address?: string | undefined
   readonly timing?: Partial<Timing> | undefined
 }
 
@@ -109,6 +114,7 @@ export const layer = (
     const name = `openclaw-fleet ${host}:${port}`
     const fence = Fence.layer({
       runner: `${host}:${port}`,
+      address: options.address,
       life: timing.leaseLife,
       renewEvery: timing.leaseRenewal
     }).pipe(Layer.provide([database(options.database, `${name} fence`, 1), SecureRandom.layerWebCrypto]))

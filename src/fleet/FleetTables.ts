@@ -1,6 +1,7 @@
 /**
- * The tables of a fleet. Times are milliseconds since 1970; those of leases and of the writing of events are on the database's clock, all
- * others on the clock of the process that wrote them. Identities and device tokens are sealed; texts of tasks and replies are not.
+ * The tables of a fleet. Times are milliseconds since 1970; those of leases, of refusals and of the writing of events are on the
+ * database's clock, all others on the clock of the process that wrote them. Identities and device tokens are sealed; texts of tasks and
+ * replies are not.
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -27,7 +28,17 @@ const statements: ReadonlyArray<string> = [
   `CREATE TABLE IF NOT EXISTS fleet_process (
     id TEXT PRIMARY KEY,
     runner TEXT NOT NULL,
+    address TEXT NOT NULL,
     lease_until_ms BIGINT NOT NULL
+  )`,
+  // Credentials that a gateway refused within the last minute. They outlive their process.
+  `CREATE TABLE IF NOT EXISTS fleet_refusal (
+    process TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    gateway_scope TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (process, number)
   )`,
   // The document in use has the empty slot; retired ones have the time in theirs.
   `CREATE TABLE IF NOT EXISTS fleet_identity (

@@ -3,15 +3,15 @@
  */
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Layer from "effect/Layer"
-import { Admission } from "../connection/Admission.ts"
 import { Signer } from "../identity/Signer.ts"
 import * as TransportWs from "../link/TransportWs.ts"
 import { ApproveCommands } from "../pairing/ApproveCommand.ts"
+import * as SharedAdmission from "./SharedAdmission.ts"
 import * as SqlTokenStore from "./SqlTokenStore.ts"
 
 /** One for a process. */
 export const layer = Layer.mergeAll(
-  Admission.layer,
+  SharedAdmission.layer,
   TransportWs.layer,
   ApproveCommands.layerAnywhere,
   SqlTokenStore.layer,

@@ -214,6 +214,20 @@ describe("Admission with a part of an address", () => {
       assert.strictEqual(underWay(), 2)
     }))
 
+  it.effect("within a minute of a refusal, accepted credentials say nothing of the next", () =>
+    Effect.gen(function*() {
+      const { admission, ask, end, underWay } = yield* world(part)
+      yield* admission.admit(here, admission.refused(here))
+      yield* ask(20)
+      assert.strictEqual(underWay(), 1)
+      yield* end(Effect.void)
+      assert.strictEqual(underWay(), 1)
+      yield* TestClock.adjust(limits.windowMs)
+      assert.strictEqual(underWay(), 2)
+      yield* end(Effect.void)
+      assert.strictEqual(underWay(), 5)
+    }))
+
   it.effect("a refusal elsewhere counts as one here: fewer run although the gateway accepts credentials", () =>
     Effect.gen(function*() {
       const { ask, change, end, underWay } = yield* world(part)

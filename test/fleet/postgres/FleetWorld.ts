@@ -60,7 +60,7 @@ export const make = Effect.gen(function*() {
   // One for all: a task belongs to the gateway of this address.
   const toGateway = yield* TcpProxy.make({ host: "127.0.0.1", port: watched.port })
 
-  const runner = Effect.fnUntraced(function*(port: number) {
+  const runner = Effect.fnUntraced(function*(port: number, token = WatchedGateway.token) {
     const toDatabase = yield* TcpProxy.make({ host: database.hostname, port: Number(database.port) })
     const through = new URL(database)
     through.hostname = "127.0.0.1"
@@ -70,7 +70,7 @@ export const make = Effect.gen(function*() {
       database: through.href,
       schema,
       gateway: `ws://127.0.0.1:${toGateway.port}`,
-      token: WatchedGateway.token,
+      token,
       key: keyText
     }
     const log = `${directory}/${port}.log`

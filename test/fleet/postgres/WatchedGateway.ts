@@ -31,6 +31,13 @@ export interface Counts {
   readonly superseded: number
 }
 
+/** A credential that the gateway refused. */
+export interface Refusal {
+  readonly atMs: number
+  /** Not judged: too many were wrong before. */
+  readonly isLockOut: boolean
+}
+
 export interface WatchedGateway {
   readonly port: number
   /** How many devices have a session. */
@@ -38,6 +45,8 @@ export interface WatchedGateway {
   readonly counts: () => Counts
   /** Begins to count drops anew. */
   readonly reset: () => void
+  /** Refused credentials so far, oldest first. */
+  readonly refusals: () => ReadonlyArray<Refusal>
   /** Runs that began, by idempotency key. */
   readonly runs: Effect.Effect<ReadonlyMap<string, number>>
 }
@@ -59,6 +68,7 @@ export const make = Effect.gen(function*() {
     DevGateway
   )
   const devices = new Map<string, DeviceRecord>()
+  const refusals: Array<Refusal> = []
   let links = 0
   let drops = 0
   let longestOffMs = 0
@@ -82,6 +92,9 @@ export const make = Effect.gen(function*() {
           record.newest = Math.max(record.newest, link.number)
           if (record.lostAtMs !== undefined) longestOffMs = Math.max(longestOffMs, performance.now() - record.lostAtMs)
           record.lostAtMs = undefined
+        }
+        if (/"AUTH_(TOKEN_MISMATCH|RATE_LIMITED)"/.test(text)) {
+          refusals.push({ atMs: performance.now(), isLockOut: text.includes('"AUTH_RATE_LIMITED"') })
         }
         peer.sendUnsafe(text)
       },
@@ -120,6 +133,7 @@ export const make = Effect.gen(function*() {
       drops = 0
       longestOffMs = 0
     },
+    refusals: () => refusals,
     runs: Effect.map(gateway.stats, ({ runs }) => runs)
   } satisfies WatchedGateway
 })
