@@ -117,7 +117,7 @@ export const eventContracts = (kind: string, database: Layer.Layer<SqlClient.Sql
         within(() =>
           Effect.gen(function*() {
             const sql = yield* SqlClient.SqlClient
-            yield* sql`INSERT INTO fleet_process (id, runner, lease_until_ms) VALUES ('alive', 'x', 0)`
+            yield* sql`INSERT INTO fleet_process (id, runner, address, lease_until_ms) VALUES ('alive', 'x', 'x', 0)`
             yield* append("alive", 1, 3)
             yield* append("gone", 1, 3)
             yield* sql`UPDATE fleet_event SET written_at_ms = written_at_ms - 100000`
