@@ -38,6 +38,11 @@ class WsLink implements Link {
   readonly #secrets: ReadonlyArray<Redacted.Redacted>
   #opened: Deferred.Deferred<void, LinkError | UpgradeRejected> | undefined = Deferred.makeUnsafe()
   #ws: WebSocket | undefined
+  #connection: Socket | undefined
+  /** How much the socket had read when the last message came, and how many messages came with that. */
+  #readBytes = 0
+  #together = 0
+  #gathers = false
   #cause: Error | undefined
   #open = false
   #ended = false
@@ -52,8 +57,9 @@ class WsLink implements Link {
     })
   }
 
-  attach(ws: WebSocket): void {
+  attach(ws: WebSocket, connection: Socket): void {
     this.#ws = ws
+    this.#connection = connection
     ws.once("open", () => {
       this.#open = true
       this.inbound.limit({ totalBytes: FrameLimit.greetingLimitBytes })
@@ -64,6 +70,9 @@ class WsLink implements Link {
     ws.on("message", (data, isBinary) => {
       if (this.#ended) return
       if (sizeOf(data) > this.inbound.messageBytes()) return this.inbound.refuse()
+      const { bytesRead } = connection
+      this.#together = bytesRead === this.#readBytes ? this.#together + 1 : 1
+      this.#readBytes = bytesRead
       this.#handler.onText(isBinary ? "" : data.toString())
     })
     ws.on("error", (error) => {
@@ -107,8 +116,18 @@ class WsLink implements Link {
 
   readonly sendUnsafe = (text: string): boolean => {
     if (this.#ended || this.#ws?.readyState !== WebSocket.OPEN) return false
+    if (this.#together > 1 && !this.#gathers && this.#connection !== undefined) this.#gather(this.#connection)
     this.#ws.send(text)
     return true
+  }
+  /** Answers that came together are often followed by requests: these leave together, in one system call, at the end of this turn. */
+  #gather(connection: Socket): void {
+    this.#gathers = true
+    connection.cork()
+    process.nextTick(() => {
+      this.#gathers = false
+      connection.uncork()
+    })
   }
   readonly closeUnsafe = (code: number, reason: string): void => {
     this.#ws?.close(code, reason)
@@ -168,7 +187,7 @@ const upgrade = (connection: Socket, target: Target, link: WsLink, clock: Clock.
     headers: Object.fromEntries(headers.map(({ name, value }) => [name, Redacted.value(value)])),
     ...(target.origin === undefined ? {} : { origin: target.origin })
   })
-  link.attach(ws)
+  link.attach(ws, connection)
   ws.on("unexpected-response", (request, response) => {
     let body = ""
     response.setEncoding("utf8")

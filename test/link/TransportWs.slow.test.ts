@@ -6,9 +6,10 @@ import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { IncomingMessage } from "node:http"
+import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
-import type { Target, Transport } from "../../src/link/Transport.ts"
+import { type Target, Transport } from "../../src/link/Transport.ts"
 import * as TransportWs from "../../src/link/TransportWs.ts"
 import * as Dial from "../support/Dialled.ts"
 import * as Loopback from "../support/LoopbackServer.ts"
@@ -58,6 +59,45 @@ describe("TransportWs", () => {
       assert.isTrue(link.sendUnsafe("one"))
       assert.isTrue(link.sendUnsafe("zwei – 二 – 😀"))
       assert.deepStrictEqual(yield* Queue.takeN(texts, 3), ["challenge", "echo one", "echo zwei – 二 – 😀"])
+    })))
+
+  it.live("answers to messages that came together leave together and in order, the farewell behind them", () =>
+    provided(Effect.gen(function*() {
+      const count = 50
+      const server = yield* serving()
+      const transport = yield* Transport
+      const answer: { send: (text: string) => void } = { send: () => {} }
+      const link = yield* transport.dial({ url: server.url, origin: undefined }, {
+        onText: (text) => answer.send(text),
+        onClose: () => {}
+      })
+      answer.send = (text) => {
+        link.sendUnsafe(`re ${text}`)
+        if (text === String(count - 1)) link.closeUnsafe(4001, "done")
+      }
+      const { link: peer, request } = yield* server.next
+      const heard: Array<string> = []
+      // Both ends are in this process, and what one reads may have been written in many pieces.
+      let writes = 0
+      for (const name of ["_write", "_writev"]) {
+        const original = Reflect.get(Socket.prototype, name)
+        const counting = new Proxy(original, {
+          apply: (write, socket: Socket, args) => {
+            if (String(socket.remotePort) === server.url.port) writes++
+            return Reflect.apply(write, socket, args)
+          }
+        })
+        Reflect.set(Socket.prototype, name, counting)
+        yield* Effect.addFinalizer(() => Effect.sync(() => Reflect.set(Socket.prototype, name, original)))
+      }
+      peer.on("message", (data) => void heard.push(data.toString()))
+      request.socket.cork()
+      for (let number = 0; number < count; number++) peer.send(String(number))
+      request.socket.uncork()
+      assert.strictEqual(yield* closedBy(peer), 4001)
+      assert.deepStrictEqual(heard, Array.from({ length: count }, (_, number) => `re ${number}`))
+      assert.isAtLeast(writes, 1)
+      assert.isAtMost(writes, 5)
     })))
 
   it.live("a binary message arrives as empty text", () =>
