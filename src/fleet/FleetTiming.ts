@@ -22,11 +22,14 @@ export interface Timing {
   readonly termination: Duration.Input
 }
 
-/** A runner that is killed is replaced after 12 to 14 s; a restart of the database of a few seconds drops nothing. */
+/**
+ * A runner that is killed is replaced 10 to 14 s later, by how long ago its locks were refreshed. The database may be away for 4 s: a refresh
+ * that is not answered within `lockRefresh` gives the locks up.
+ */
 export const defaults: Timing = {
-  lockExpiration: "15 seconds",
-  lockRefresh: "5 seconds",
-  leaseLife: "9 seconds",
+  lockExpiration: "12 seconds",
+  lockRefresh: "4 seconds",
+  leaseLife: "8 seconds",
   leaseRenewal: "2 seconds",
   assignments: "1 second",
   healthCheck: "2 seconds",

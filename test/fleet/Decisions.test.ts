@@ -71,7 +71,7 @@ describe("the decisions of a fleet", () => {
     assert.include(FleetTiming.problemOf({ ...FleetTiming.defaults, leaseLife: "11 seconds" }), "leaseLife")
     assert.include(FleetTiming.problemOf({ ...FleetTiming.defaults, leaseRenewal: "4 seconds" }), "leaseRenewal")
     assert.include(
-      FleetTiming.problemOf({ ...FleetTiming.defaults, lockRefresh: "6 seconds", leaseLife: "8 seconds" }),
+      FleetTiming.problemOf({ ...FleetTiming.defaults, lockRefresh: "5 seconds", leaseLife: "7 seconds" }),
       "lockRefresh"
     )
   })
