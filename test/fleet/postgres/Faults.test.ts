@@ -11,14 +11,13 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import { availableParallelism, loadavg } from "node:os"
 import { afterAll, beforeAll } from "vitest"
 import { dump, keyText } from "../Databases.ts"
+import { allowed, setting, tell } from "./Figures.ts"
 import type { RunnerProcess } from "./FleetWorld.ts"
 import * as FleetWorld from "./FleetWorld.ts"
 import { token } from "./WatchedGateway.ts"
 
-const setting = (name: string, otherwise: number) => Number(process.env[`OPENCLAW_FLEET_TEST_${name}`] ?? otherwise)
 const deviceCount = setting("DEVICES", 300)
 const taskCount = setting("TASKS", 2000)
 const faultCount = setting("FAULTS", 20)
@@ -31,12 +30,6 @@ let world: Effect.Success<typeof FleetWorld.make>
 let runners: ReadonlyArray<RunnerProcess>
 
 const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => Effect.runPromise(Scope.provide(effect, scope))
-/** How many times slower this machine is than one that has nothing else to do: how many want each of its processors. */
-const crowding = () => Math.max(1, (loadavg()[0] ?? 1) / availableParallelism())
-/** A limit that holds on a machine of one's own, for this one. */
-const allowed = (ms: number) => ms * crowding()
-const tell = (what: string, facts: Record<string, unknown>) =>
-  void process.stdout.write(`figure ${what} ${JSON.stringify({ ...facts, crowding: Number(crowding().toFixed(1)) })}\n`)
 
 /** Milliseconds until it holds. */
 const until = (holds: () => boolean, limitMs = 60_000) =>
@@ -137,12 +130,13 @@ describe("a fleet of three processes", () => {
     run(Effect.gen(function*() {
       const moved = yield* devicesOf(at(0))
       world.watched.reset()
+      const lockAgeMs = yield* FleetWorld.lockAgeMs(world.sql, at(0))
       at(0).signal("SIGKILL")
       yield* at(0).ended
       yield* until(() => !allConnected())
       const ms = yield* until(allConnected)
       const { drops, longestOffMs } = world.watched.counts()
-      tell("kill", { moved, ms, drops, longestOffMs })
+      tell("kill", { moved, ms, lockAgeMs, drops, longestOffMs })
       assert.isAbove(moved, 0)
       assert.isAtMost(ms, allowed(15_000))
     })))

@@ -1,5 +1,6 @@
 /**
- * A fleet of real processes: a database and a gateway of the test's own, runners that can be killed, frozen and cut off, and a client.
+ * A fleet of real processes: a database of the test's own, runners that can be killed, frozen and cut off, and a client; on a gateway of
+ * the test's own, or on another one.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -46,10 +47,25 @@ const spawned = (settings: Settings, log: string): ChildProcess =>
     }
   )
 
-export const make = Effect.gen(function*() {
+/** How long ago a runner last refreshed its locks: others may take its devices when they have expired. */
+export const lockAgeMs = (sql: SqlClient.SqlClient, { port }: RunnerProcess) =>
+  Effect.map(
+    sql<{ readonly ms: number | string | null }>`
+      SELECT extract(epoch FROM now() - max(acquired_at)) * 1000 AS ms FROM cluster_locks
+      WHERE address LIKE ${`%${port}%`}`,
+    ([row]) => Math.round(Number(row?.ms))
+  )
+
+/** The gateway of a fleet: where it listens on loopback, and what its devices come with. */
+export interface GatewayPlace {
+  readonly port: number
+  readonly token: string
+}
+
+/** A fleet on any gateway. */
+export const makeAt = Effect.fnUntraced(function*(place: GatewayPlace) {
   const server = yield* Postgres.server
   const database = new URL(server.url)
-  const watched = yield* WatchedGateway.make
   const directory = mkdtempSync(`${tmpdir()}/fleet-runners-`)
   const tables = Layer.effectDiscard(FleetTables.migrate).pipe(Layer.provide(Postgres.client(server.url, schema)))
   yield* Layer.build(tables)
@@ -58,9 +74,9 @@ export const make = Effect.gen(function*() {
   )
 
   // One for all: a task belongs to the gateway of this address.
-  const toGateway = yield* TcpProxy.make({ host: "127.0.0.1", port: watched.port })
+  const toGateway = yield* TcpProxy.make({ host: "127.0.0.1", port: place.port })
 
-  const runner = Effect.fnUntraced(function*(port: number, token = WatchedGateway.token) {
+  const runner = Effect.fnUntraced(function*(port: number, token = place.token) {
     const toDatabase = yield* TcpProxy.make({ host: database.hostname, port: Number(database.port) })
     const through = new URL(database)
     through.hostname = "127.0.0.1"
@@ -116,10 +132,15 @@ export const make = Effect.gen(function*() {
 
   return {
     server,
-    watched,
     runner,
     gateway: toGateway,
     fleet: Context.get(context, Fleet),
     sql: Context.get(context, SqlClient.SqlClient)
   }
+})
+
+/** A fleet on a development gateway that counts. */
+export const make = Effect.gen(function*() {
+  const watched = yield* WatchedGateway.make
+  return { ...(yield* makeAt({ port: watched.port, token: WatchedGateway.token })), watched }
 })
