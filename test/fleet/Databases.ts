@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { FleetKey } from "../../src/fleet/FleetKey.ts"
 import * as FleetTables from "../../src/fleet/FleetTables.ts"
 import * as NodejsSqlite from "../../src/fleet/NodejsSqlite.ts"
@@ -18,6 +19,24 @@ export const key = FleetKey.layer({ key: Redacted.make(keyText) })
 export const sqlite = Layer.fresh(
   Layer.effectDiscard(FleetTables.migrate).pipe(Layer.provideMerge(NodejsSqlite.layer(":memory:")))
 )
+
+/** A client whose statements of this text fail while `isAway`. `failures` counts them. */
+export const failing = (sql: SqlClient.SqlClient, text: RegExp) => {
+  const control = { isAway: false, failures: 0 }
+  const away = new SqlError({
+    reason: new ConnectionError({ cause: new Error("the database is away"), operation: "execute" })
+  })
+  const client = new Proxy(sql, {
+    apply: (target, self, [template, ...values]) => {
+      if (!control.isAway || !Array.isArray(template) || !text.test(template.join("?"))) {
+        return Reflect.apply(target, self, [template, ...values])
+      }
+      control.failures++
+      return Effect.fail(away)
+    }
+  })
+  return { client, control }
+}
 
 /** Raises the epoch of a device that is added with the first call. */
 export const raise = (name: string) =>

@@ -31,7 +31,7 @@ import * as Databases from "./Databases.ts"
 
 const operator = Redacted.make("operator-token-canary")
 
-/** A gateway and a database, on which fleets are started and stopped. */
+/** A gateway and a database, on which fleets are started and stopped. What the fleets have of the database fails when `control` says so. */
 const world = Effect.fnUntraced(function*(options: Partial<Options> = {}, token = operator) {
   const gateway = Context.get(
     yield* Layer.build(DevGateway.layer({
@@ -42,7 +42,8 @@ const world = Effect.fnUntraced(function*(options: Partial<Options> = {}, token 
     DevGateway
   )
   const sql = Context.get(yield* Layer.build(Layer.fresh(NodejsSqlite.layer(":memory:"))), SqlClient.SqlClient)
-  const database = Layer.succeed(SqlClient.SqlClient, sql)
+  const { client, control } = Databases.failing(sql, /SELECT ended, outcome/)
+  const database = Layer.succeed(SqlClient.SqlClient, client)
   const start = Effect.gen(function*() {
     const scope = yield* Scope.fork(yield* Scope.Scope)
     const layer = FleetSingle.layerNoDeps({ gateway: { url: "ws://127.0.0.1:1", token } }).pipe(
@@ -63,7 +64,7 @@ const world = Effect.fnUntraced(function*(options: Partial<Options> = {}, token 
     const context = yield* Layer.buildWithScope(Layer.fresh(layer), scope)
     return { fleet: Context.get(context, Fleet), stop: Scope.close(scope, Exit.void) }
   })
-  return { gateway, sql, start }
+  return { control, gateway, sql, start }
 })
 
 /** Waits until the devices are in this state, as their runner says. */
@@ -127,6 +128,27 @@ describe("a fleet on one machine", () => {
       assert.deepStrictEqual([...runs.values()], [1, 1])
       assert.isTrue(runs.has(yield* runIdOf("lamp", "a")))
     }), 30_000)
+
+  it.live(
+    "B07: a task that is asked for while the database is away is answered once it is back, and so is its key",
+    () =>
+      Effect.gen(function*() {
+        const { control, gateway, start } = yield* world()
+        const { fleet } = yield* start
+        yield* fleet.register("lamp")
+        yield* reached(fleet, ["lamp"], "connected")
+        control.isAway = true
+        const ask = fleet.delegate("lamp", "do it", { key: "a" })
+        const waiting = yield* Effect.forkChild(ask)
+        yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => control.failures > 0 })
+        control.isAway = false
+        const answer = yield* Fiber.join(waiting)
+        assert.deepInclude(answer, { _tag: "Completed", text: "echo: do it" })
+        assert.deepStrictEqual(yield* ask, answer)
+        assert.deepStrictEqual([...(yield* gateway.stats).runs.values()], [1])
+      }),
+    30_000
+  )
 
   it.live(
     "B07: goes on with an open task that its activation did not claim, and leaves one of another gateway alone",
