@@ -21,6 +21,8 @@ interface DeviceRecord {
   /** The link that last got a session, while it is open. */
   open: LinkRecord | undefined
   newest: number
+  /** When the newest link got its session. */
+  newestSinceMs: number
   lostAtMs: number | undefined
 }
 
@@ -42,7 +44,11 @@ export interface WatchedGateway {
   readonly port: number
   /** How many devices have a session. */
   readonly connected: () => number
+  /** Whether this device has a session. */
+  readonly has: (deviceId: string) => boolean
   readonly counts: () => Counts
+  /** The method of each superseded frame, and how long after the newer session it came. */
+  readonly superseded: ReadonlyArray<string>
   /** Begins to count drops anew. */
   readonly reset: () => void
   /** Refused credentials so far, oldest first. */
@@ -53,9 +59,22 @@ export interface WatchedGateway {
 
 export const token = "fleet-operator-token"
 
+/** Of a task whose text begins with this the run takes 0.5 to 3 s, of others 0.1 to 0.4 s. */
+export const longTask = "long"
+
+/** The run of a task whose text begins with this does not end by itself. */
+export const endlessTask = "endless"
+
+const runMs = (message: string) => {
+  if (!message.startsWith(longTask)) return 100 + (message.length * 37) % 300
+  return 500 + [...message].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 2501, 0)
+}
+
 /** Replies `done <message>` after some time. */
 const agent = Agent.fromReply(({ message }) =>
-  Effect.delay(Effect.succeed(`done ${message}`), `${100 + (message.length * 37) % 300} millis`)
+  message.startsWith(endlessTask)
+    ? Effect.never
+    : Effect.delay(Effect.succeed(`done ${message}`), `${runMs(message)} millis`)
 )
 
 export const make = Effect.gen(function*() {
@@ -72,11 +91,11 @@ export const make = Effect.gen(function*() {
   let links = 0
   let drops = 0
   let longestOffMs = 0
-  let superseded = 0
+  const superseded: Array<string> = []
   const recordOf = (device: string) => {
     const known = devices.get(device)
     if (known !== undefined) return known
-    const record: DeviceRecord = { open: undefined, newest: 0, lostAtMs: undefined }
+    const record: DeviceRecord = { open: undefined, newest: 0, newestSinceMs: 0, lostAtMs: undefined }
     devices.set(device, record)
     return record
   }
@@ -90,6 +109,7 @@ export const make = Effect.gen(function*() {
           const record = recordOf(link.device)
           record.open = link
           record.newest = Math.max(record.newest, link.number)
+          record.newestSinceMs = performance.now()
           if (record.lostAtMs !== undefined) longestOffMs = Math.max(longestOffMs, performance.now() - record.lostAtMs)
           record.lostAtMs = undefined
         }
@@ -115,7 +135,10 @@ export const make = Effect.gen(function*() {
       onText: (text) => {
         if (link.device === undefined && text.includes('"connect"')) link.device = JSON.parse(text).params?.device?.id
         const newest = link.device === undefined ? 0 : devices.get(link.device)?.newest ?? 0
-        if (newest > link.number) superseded++
+        if (link.device !== undefined && newest > link.number) {
+          const { method = "?" } = JSON.parse(text)
+          superseded.push(`${method} ${Math.round(performance.now() - recordOf(link.device).newestSinceMs)} ms late`)
+        }
         handler.onText(text)
       },
       onClose: () => {
@@ -128,7 +151,9 @@ export const make = Effect.gen(function*() {
   return {
     port: Number(url.port),
     connected: () => [...devices.values()].filter(({ open }) => open !== undefined).length,
-    counts: () => ({ drops, longestOffMs: Math.round(longestOffMs), superseded }),
+    has: (deviceId) => devices.get(deviceId)?.open !== undefined,
+    counts: () => ({ drops, longestOffMs: Math.round(longestOffMs), superseded: superseded.length }),
+    superseded,
     reset: () => {
       drops = 0
       longestOffMs = 0
