@@ -46,26 +46,30 @@ const addressOf = ({ port }: RunnerProcess) => `127.0.0.1:${port}`
 const devicesOf = (runner: RunnerProcess) =>
   Effect.map(world.fleet.list, (rows) => rows.flatMap((row) => row.runner === addressOf(runner) ? [row.name] : []))
 
-/** Milliseconds until the database and the gateway's side of the links have all devices connected by these runners. */
-const connectedBy = (allowedRunners: ReadonlyArray<RunnerProcess>, limitMs = 60_000) =>
-  Effect.suspend(() => {
+/** Milliseconds until all devices have a link and are connected by these runners, as the runners say. */
+const connectedBy = (by: ReadonlyArray<RunnerProcess>) =>
+  Effect.gen(function*() {
     const began = performance.now()
-    const places = allowedRunners.map(addressOf)
-    return Effect.flatMap(world.fleet.list, (rows) =>
-      Effect.map(remote.open, (links) =>
-        links === names.length && rows.length === names.length
-        && rows.every(({ runner = "", state }) =>
-          state === "connected" && places.includes(runner)
-        ))).pipe(
-        Effect.repeat({ schedule: Schedule.spaced("100 millis"), until: (all) => all }),
-        Effect.timeoutOrElse({
-          duration: limitMs,
-          orElse: () =>
-            Effect.flatMap(world.fleet.list, (rows) => Effect.die(new Error(`not connected: ${JSON.stringify(rows)}`)))
-        }),
-        Effect.map(() => Math.round(performance.now() - began))
-      )
-  })
+    const places = by.map(addressOf)
+    const isPlaced = Effect.zipWith(
+      world.fleet.list,
+      remote.open,
+      (rows, links) => links === names.length && rows.every(({ runner = "" }) => places.includes(runner))
+    )
+    const reports = Effect.forEach(names, (name) => world.fleet.status(name), { concurrency: 4 })
+    yield* Effect.repeat(Effect.delay(isPlaced, "100 millis"), { until: (placed) => placed })
+    yield* Effect.repeat(reports, {
+      schedule: Schedule.spaced("100 millis"),
+      until: (all) => all.every(({ runner, state }) => state === "connected" && places.includes(runner))
+    })
+    return Math.round(performance.now() - began)
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: "60 seconds",
+      orElse: () =>
+        Effect.flatMap(world.fleet.list, (rows) => Effect.die(new Error(`not connected: ${JSON.stringify(rows)}`)))
+    })
+  )
 
 const Pending = Schema.Struct({ name: Schema.String, requestId: Schema.String, command: Schema.String })
 /** What `fleet approve --json` prints. */
