@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
+import * as DeviceState from "./DeviceState.ts"
 import * as FleetTables from "./FleetTables.ts"
 import * as LeaseStep from "./LeaseStep.ts"
 import { together } from "./Together.ts"
@@ -52,14 +53,15 @@ export const make = (sql: SqlClient.SqlClient, { lease, nowMs, processId, runner
       { readonly id: string; readonly lease_until_ms: number | string; readonly now: number | string }
     >`SELECT id, lease_until_ms, ${nowMs()} AS now FROM fleet_process WHERE ${sql.in("id", processes)}`
 
-  // The takeover is committed before the leases are read (see `LeaseStep`).
+  // The takeover is committed before the leases are read (see `LeaseStep`). What the earlier activation told is not true of this one.
   const raise = together((name: string) => name, (names) =>
     Effect.gen(function*() {
       const leaseBefore = lease()
       const rows = yield* sql<
         { readonly name: string; readonly epoch: number | string; readonly waits_for: string }
       >`WITH ${FleetTables.locked(sql, names)} UPDATE fleet_device
-        SET epoch = epoch + 1, holder = ${processId}, runner = ${runner}, waits_for = ${waitsFor(sql, processId)}
+        SET epoch = epoch + 1, holder = ${processId}, runner = ${runner}, waits_for = ${waitsFor(sql, processId)},
+          state = ${DeviceState.initial.state}, state_at_ms = NULL, approval = NULL
         WHERE name IN (SELECT name FROM locked) AND removed_at_ms IS NULL RETURNING name, epoch, waits_for`
       const known = yield* leasesOf(Array.from(new Set(rows.flatMap(({ waits_for }) => listOf(waits_for)))))
       const leases = new Map(known.map(({ id, lease_until_ms }) => [id, Number(lease_until_ms)]))

@@ -18,7 +18,7 @@ export interface DeviceRow {
   /** `host:port` of the runner that has it; absent while none has. */
   readonly runner: string | undefined
   readonly deviceId: string | undefined
-  /** Absent while no runner has it. */
+  /** Absent while no runner has it; `starting` until the runner that has taken it tells more. */
   readonly state: DeviceState.State | undefined
   readonly stateAtMs: number | undefined
   readonly approval: DeviceState.Approval | undefined

@@ -10,8 +10,10 @@ import * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as TestClock from "effect/testing/TestClock"
+import * as DeviceState from "../../src/fleet/DeviceState.ts"
 import { Fence } from "../../src/fleet/Fence.ts"
 import * as FencedTransport from "../../src/fleet/FencedTransport.ts"
+import * as Registry from "../../src/fleet/Registry.ts"
 import type { LinkHandler } from "../../src/link/Transport.ts"
 import { Transport } from "../../src/link/Transport.ts"
 import * as Databases from "./Databases.ts"
@@ -85,6 +87,21 @@ describe("Fence", () => {
       yield* TestClock.adjust("2 seconds")
       assert.isTrue(old.fence.holds())
       assert.isFalse(held.mayAct())
+    }))
+
+  it.effect("a device that is taken over does not stand where its earlier activation had it", () =>
+    Effect.gen(function*() {
+      const { process, sql } = yield* world
+      const old = yield* process("one:1")
+      const next = yield* process("two:1")
+      const list = Effect.provideService(Registry.list, SqlClient.SqlClient, sql)
+      const { epoch } = yield* Scope.provide(old.fence.take("lamp"), old.scope)
+      const note = Registry.note([{ name: "lamp", epoch, state: { ...DeviceState.initial, state: "connected" } }])
+      yield* Effect.provideService(note, SqlClient.SqlClient, sql)
+      assert.deepInclude((yield* list)[0], { runner: "one:1", state: "connected" })
+      yield* Effect.forkChild(Scope.provide(next.fence.take("lamp"), next.scope))
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude((yield* list)[0], { runner: "two:1", state: "starting", stateAtMs: undefined })
     }))
 
   it.effect("a link is cut when the renewal tells that the device was taken over, and the others stay", () =>
