@@ -42,7 +42,7 @@ export interface Activation {
   readonly mayAct: () => boolean
   /** Done as soon as it may act, after a renewal that was late for example. False when another activation has taken the device. */
   readonly ready: Effect.Effect<boolean>
-  /** `cut` is called once when another activation has taken the device. The answer withdraws it. */
+  /** `cut` is called once when another activation has taken the device, at once if that has happened. The answer withdraws it. */
   readonly onLost: (cut: () => void) => () => void
 }
 
@@ -196,7 +196,9 @@ const make = Effect.fnUntraced(function*(options: Options) {
         mayAct,
         ready,
         onLost: (cut) => {
-          turn.cuts.add(cut)
+          // It may have been taken while this one waited, or while its link was opened.
+          if (turn.isLost) cut()
+          else turn.cuts.add(cut)
           return () => void turn.cuts.delete(cut)
         }
       }

@@ -104,6 +104,23 @@ describe("Fence", () => {
       assert.deepInclude((yield* list)[0], { runner: "two:1", state: "starting", stateAtMs: undefined })
     }))
 
+  it.effect("an activation that another one took the device from while it waited is told so", () =>
+    Effect.gen(function*() {
+      const { process } = yield* world
+      const [old, next, third] = yield* Effect.forEach(["one:1", "two:1", "three:1"], process)
+      if (old === undefined || next === undefined || third === undefined) return assert.fail("no processes")
+      yield* Scope.provide(old.fence.take("lamp"), old.scope)
+      const taking = yield* Effect.forkChild(Scope.provide(next.fence.take("lamp"), next.scope))
+      yield* TestClock.adjust("1 second")
+      yield* Effect.forkChild(Scope.provide(third.fence.take("lamp"), third.scope))
+      yield* TestClock.adjust("12 seconds")
+      const taken = yield* Fiber.join(taking)
+      assert.isFalse(taken.mayAct())
+      let told = 0
+      taken.onLost(() => void told++)
+      assert.strictEqual(told, 1)
+    }))
+
   it.effect("a link is cut when the renewal tells that the device was taken over, and the others stay", () =>
     Effect.gen(function*() {
       const { process, sql } = yield* world

@@ -2,6 +2,7 @@
  * A fleet on one machine, joined in memory to a development gateway. The cluster keeps real time.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
@@ -249,6 +250,24 @@ describe("a fleet on one machine", () => {
         yield* Effect.repeat(Effect.delay(sql`SELECT * FROM fleet_event WHERE process = 'gone'`, "30 millis"), {
           until: (rows) => rows.length === 0
         })
+      }),
+    30_000
+  )
+
+  it.live(
+    "a device that was taken away while it waited for the lease of another process is started again",
+    () =>
+      Effect.gen(function*() {
+        const { sql, start } = yield* world()
+        const { fleet } = yield* start
+        const leaseUntilMs = (yield* Clock.currentTimeMillis) + 2000
+        yield* sql`INSERT INTO fleet_process (id, runner, address, lease_until_ms)
+          VALUES ('gone', 'other:1', 'shared', ${leaseUntilMs})`
+        yield* sql`INSERT INTO fleet_device (name, registered_at_ms, holder) VALUES ('lamp', 1, 'gone')`
+        const row = sql<{ readonly epoch: number }>`SELECT epoch FROM fleet_device`
+        yield* Effect.repeat(Effect.delay(row, "20 millis"), { until: ([lamp]) => lamp?.epoch === 1 })
+        yield* sql`UPDATE fleet_device SET epoch = epoch + 1, holder = 'gone'`
+        yield* reached(fleet, ["lamp"], "connected")
       }),
     30_000
   )
