@@ -24,7 +24,7 @@ export const make = (under: Transport["Service"], activation: Activation): Trans
       // A refusal would be tried again after a pause that grows, long after the lease is renewed.
       const isReady = yield* Effect.timeoutOption(activation.ready, patience)
       if (!Option.getOrElse(isReady, () => false)) return yield* new LinkError({ reason: "Ended", phase: "dial" })
-      const link = yield* under.dial(target, handler)
+      const link = yield* under.dial({ ...target, sendsAtOnce: true }, handler)
       const end = () => link.closeUnsafe(closeCode, "superseded")
       const forget = activation.onLost(end)
       yield* Effect.addFinalizer(() => Effect.sync(forget))

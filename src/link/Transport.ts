@@ -55,6 +55,11 @@ export interface Target {
   readonly headers?: ReadonlyArray<UpgradeHeader>
   /** Credentials that the other side knows, besides the headers. None of its texts is shown or kept with one of them in it. */
   readonly secrets?: ReadonlyArray<Redacted.Redacted>
+  /**
+   * Each frame is given to the system within `sendUnsafe`. Otherwise several of one turn of the event loop may leave at its end. For an
+   * owner that may not send any more a moment later.
+   */
+  readonly sendsAtOnce?: boolean
 }
 
 /** Everything secret that the other side knows. */

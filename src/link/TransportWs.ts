@@ -36,9 +36,11 @@ class WsLink implements Link {
   readonly inbound: Inbound
   readonly #handler: LinkHandler
   readonly #secrets: ReadonlyArray<Redacted.Redacted>
+  readonly #sendsAtOnce: boolean
   #opened: Deferred.Deferred<void, LinkError | UpgradeRejected> | undefined = Deferred.makeUnsafe()
   #ws: WebSocket | undefined
-  #connection: Socket | undefined
+  /** The socket whose frames may leave together. */
+  #gathering: Socket | undefined
   /** How much the socket had read when the last message came, and how many messages came with that. */
   #readBytes = 0
   #together = 0
@@ -51,6 +53,7 @@ class WsLink implements Link {
   constructor(target: Target, handler: LinkHandler) {
     this.#handler = handler
     this.#secrets = secretsOf(target)
+    this.#sendsAtOnce = target.sendsAtOnce === true
     this.inbound = new Inbound(() => {
       this.#refused = true
       this.end(() => this.#tooLarge())
@@ -59,7 +62,7 @@ class WsLink implements Link {
 
   attach(ws: WebSocket, connection: Socket): void {
     this.#ws = ws
-    this.#connection = connection
+    if (!this.#sendsAtOnce) this.#gathering = connection
     ws.once("open", () => {
       this.#open = true
       this.inbound.limit({ totalBytes: FrameLimit.greetingLimitBytes })
@@ -116,7 +119,7 @@ class WsLink implements Link {
 
   readonly sendUnsafe = (text: string): boolean => {
     if (this.#ended || this.#ws?.readyState !== WebSocket.OPEN) return false
-    if (this.#together > 1 && !this.#gathers && this.#connection !== undefined) this.#gather(this.#connection)
+    if (this.#together > 1 && !this.#gathers && this.#gathering !== undefined) this.#gather(this.#gathering)
     this.#ws.send(text)
     return true
   }

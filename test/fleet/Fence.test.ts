@@ -14,7 +14,7 @@ import * as DeviceState from "../../src/fleet/DeviceState.ts"
 import { Fence } from "../../src/fleet/Fence.ts"
 import * as FencedTransport from "../../src/fleet/FencedTransport.ts"
 import * as Registry from "../../src/fleet/Registry.ts"
-import type { LinkHandler } from "../../src/link/Transport.ts"
+import type { LinkHandler, Target } from "../../src/link/Transport.ts"
 import { Transport } from "../../src/link/Transport.ts"
 import * as Databases from "./Databases.ts"
 
@@ -25,16 +25,19 @@ const target = { url: new URL("ws://gateway.example"), origin: undefined }
 const noted = () => {
   const sent: Array<string> = []
   const closed: Array<number> = []
+  const targets: Array<Target> = []
   const service = Transport.of({
-    dial: () =>
-      Effect.succeed({
+    dial: (target) => {
+      targets.push(target)
+      return Effect.succeed({
         sendUnsafe: (text: string) => sent.push(text) > 0,
         closeUnsafe: (code: number) => void closed.push(code),
         pause: () => {},
         resume: () => {}
       })
+    }
   })
-  return { sent, closed, service }
+  return { sent, closed, targets, service }
 }
 
 /** A fleet of processes on one database, each of which can be cut from it. */
@@ -165,6 +168,8 @@ describe("Fence", () => {
       assert.deepStrictEqual(under.closed, [])
       assert.isFalse(link.sendUnsafe("one"))
       assert.deepStrictEqual([under.sent, under.closed], [[], [4000]])
+      // A frame that waits for the end of the turn could leave after the lease.
+      assert.isTrue(under.targets.every(({ sendsAtOnce }) => sendsAtOnce))
       const late = yield* Effect.forkChild(Effect.scoped(Effect.asVoid(transport.dial(target, handler))))
       yield* TestClock.adjust("1 second")
       yield* Ref.set(only.isCut, false)

@@ -61,44 +61,48 @@ describe("TransportWs", () => {
       assert.deepStrictEqual(yield* Queue.takeN(texts, 3), ["challenge", "echo one", "echo zwei – 二 – 😀"])
     })))
 
-  it.live("answers to messages that came together leave together and in order, the farewell behind them", () =>
-    provided(Effect.gen(function*() {
-      const count = 50
-      const server = yield* serving()
-      const transport = yield* Transport
-      const answer: { send: (text: string) => void } = { send: () => {} }
-      const link = yield* transport.dial({ url: server.url, origin: undefined }, {
-        onText: (text) => answer.send(text),
-        onClose: () => {}
-      })
-      answer.send = (text) => {
-        link.sendUnsafe(`re ${text}`)
-        if (text === String(count - 1)) link.closeUnsafe(4001, "done")
-      }
-      const { link: peer, request } = yield* server.next
-      const heard: Array<string> = []
-      // Both ends are in this process, and what one reads may have been written in many pieces.
-      let writes = 0
-      for (const name of ["_write", "_writev"]) {
-        const original = Reflect.get(Socket.prototype, name)
-        const counting = new Proxy(original, {
-          apply: (write, socket: Socket, args) => {
-            if (String(socket.remotePort) === server.url.port) writes++
-            return Reflect.apply(write, socket, args)
-          }
+  for (const sendsAtOnce of [false, true]) {
+    const how = sendsAtOnce ? "each leave at once where their owner wants it" : "leave together and in order"
+    it.live(`answers to messages that came together ${how}, the farewell behind them`, () =>
+      provided(Effect.gen(function*() {
+        const count = 50
+        const server = yield* serving()
+        const transport = yield* Transport
+        const answer: { send: (text: string) => void } = { send: () => {} }
+        const link = yield* transport.dial({ url: server.url, origin: undefined, sendsAtOnce }, {
+          onText: (text) => answer.send(text),
+          onClose: () => {}
         })
-        Reflect.set(Socket.prototype, name, counting)
-        yield* Effect.addFinalizer(() => Effect.sync(() => Reflect.set(Socket.prototype, name, original)))
-      }
-      peer.on("message", (data) => void heard.push(data.toString()))
-      request.socket.cork()
-      for (let number = 0; number < count; number++) peer.send(String(number))
-      request.socket.uncork()
-      assert.strictEqual(yield* closedBy(peer), 4001)
-      assert.deepStrictEqual(heard, Array.from({ length: count }, (_, number) => `re ${number}`))
-      assert.isAtLeast(writes, 1)
-      assert.isAtMost(writes, 5)
-    })))
+        answer.send = (text) => {
+          link.sendUnsafe(`re ${text}`)
+          if (text === String(count - 1)) link.closeUnsafe(4001, "done")
+        }
+        const { link: peer, request } = yield* server.next
+        const heard: Array<string> = []
+        // Both ends are in this process, and what one reads may have been written in many pieces.
+        let writes = 0
+        for (const name of ["_write", "_writev"]) {
+          const original = Reflect.get(Socket.prototype, name)
+          const counting = new Proxy(original, {
+            apply: (write, socket: Socket, args) => {
+              if (String(socket.remotePort) === server.url.port) writes++
+              return Reflect.apply(write, socket, args)
+            }
+          })
+          Reflect.set(Socket.prototype, name, counting)
+          yield* Effect.addFinalizer(() => Effect.sync(() => Reflect.set(Socket.prototype, name, original)))
+        }
+        peer.on("message", (data) => void heard.push(data.toString()))
+        request.socket.cork()
+        for (let number = 0; number < count; number++) peer.send(String(number))
+        request.socket.uncork()
+        assert.strictEqual(yield* closedBy(peer), 4001)
+        assert.deepStrictEqual(heard, Array.from({ length: count }, (_, number) => `re ${number}`))
+        if (sendsAtOnce) assert.isAtLeast(writes, count)
+        else assert.isAtMost(writes, 5)
+        assert.isAbove(writes, 0)
+      })))
+  }
 
   it.live("a binary message arrives as empty text", () =>
     provided(Effect.gen(function*() {

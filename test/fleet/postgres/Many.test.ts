@@ -7,13 +7,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as SqlClient from "effect/sql/SqlClient"
-import { availableParallelism, loadavg } from "node:os"
 import * as Registry from "../../../src/fleet/Registry.ts"
+import { crowding, setting, tell } from "./Figures.ts"
 import * as FleetWorld from "./FleetWorld.ts"
 
-const most = Number(process.env["OPENCLAW_FLEET_TEST_MANY"] ?? 2000)
-/** How many times slower this machine is than one that has nothing else to do: how many want each of its processors. */
-const crowding = () => Math.max(1, (loadavg()[0] ?? 1) / availableParallelism())
+const most = setting("MANY", 2000)
 
 describe("many devices in one process", () => {
   it(
@@ -59,9 +57,10 @@ describe("many devices in one process", () => {
           yield* runner.ended
           const leaveMs = performance.now() - left
           const figures = { devices, ms, perSecond: devices / ms * 1000, cpuMsEach, kbEach, idlePercent, leaveMs }
-          const rounded = Object.entries({ ...figures, crowding: crowding() })
-            .map(([name, value]) => [name, Number(value.toPrecision(3))])
-          process.stdout.write(`figure many ${JSON.stringify(Object.fromEntries(rounded))}\n`)
+          tell(
+            "many",
+            Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Number(value.toPrecision(3))]))
+          )
           return figures
         })
         const few = yield* measure(most / 4)
