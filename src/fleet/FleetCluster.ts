@@ -8,7 +8,7 @@ import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as RunnerAddress from "effect/cluster/RunnerAddress"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
-import * as SqlMessageStorage from "effect/cluster/SqlMessageStorage"
+
 import type { ConfigError } from "effect/Config"
 import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
@@ -29,6 +29,7 @@ import * as FleetTables from "./FleetTables.ts"
 import type { Timing } from "./FleetTiming.ts"
 import * as FleetTiming from "./FleetTiming.ts"
 import { lookup } from "./NodejsLookup.ts"
+import * as PatientMessageStorage from "./PatientMessageStorage.ts"
 import * as PatientRunnerStorage from "./PatientRunnerStorage.ts"
 import * as PrivateAddress from "./PrivateAddress.ts"
 import { Runner } from "./Runner.ts"
@@ -126,7 +127,7 @@ export const layer = (
         : Option.some(RunnerAddress.make(options.listenHost, port))
     }
     const cluster = NodeClusterSocket.layer({ storage: "byo", runnerHealth: "ping", shardingConfig: sharding }).pipe(
-      Layer.provide([SqlMessageStorage.layer, PatientRunnerStorage.layer]),
+      Layer.provide([PatientMessageStorage.layer, PatientRunnerStorage.layer]),
       Layer.provide([ShardingConfig.layerFromEnv(sharding), Digest.layerWebCrypto])
     )
     // Built from below, and closed from above: devices, then the cluster, then the fence, then the database.

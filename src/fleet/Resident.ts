@@ -81,7 +81,7 @@ const begin = Effect.fnUntraced(function*(
   const own = Context.make(DeviceIdentity, identity).pipe(
     Context.add(GatewayConfig, yield* settingsOf(runner.options, name)),
     Context.add(Transport, FencedTransport.make(yield* Transport, activation)),
-    Context.add(TaskJournal, yield* SqlTaskJournal.make(name, activation.epoch))
+    Context.add(TaskJournal, yield* SqlTaskJournal.make(name, activation.epoch, activation.mayAct))
   )
   const context = yield* Effect.provide(Agent.make({ ...runner.options.agent, sessionKey: key }), own)
   const life: Life = {

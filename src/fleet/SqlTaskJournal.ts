@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -143,8 +144,11 @@ const abortAnswer = Effect.fnUntraced(function*({ name, sql }: Self, runId: RunI
   return row !== undefined && isAnswer(row.ended) ? Option.some(row.ended) : Option.none()
 })
 
-/** The journal of the activation of a device with this epoch. */
-export const make = Effect.fnUntraced(function*(name: string, epoch: number) {
+/**
+ * The journal of the activation of a device with this epoch. While `mayAct`, the end of a task is tried again where the database is away:
+ * callers ask for its outcome. A later activation finds out by itself.
+ */
+export const make = Effect.fnUntraced(function*(name: string, epoch: number, mayAct: () => boolean = () => false) {
   const self: Self = { sql: yield* SqlClient.SqlClient, name, epoch }
   const reading = Effect.mapError(failed(self, "Unreadable"))
   const writing = Effect.mapError(failed(self, "Unwritable"))
@@ -152,7 +156,10 @@ export const make = Effect.fnUntraced(function*(name: string, epoch: number) {
     read: Effect.suspend(() => reading(read(self))),
     claim: (gatewayScope) => reading(claim(self, gatewayScope)),
     put: (entry) => writing(put(self, entry)),
-    remove: (runId, ended, outcome) => writing(remove(self, runId, ended, outcome)),
+    remove: (runId, ended, outcome) =>
+      writing(
+        Effect.retry(remove(self, runId, ended, outcome), { while: mayAct, schedule: Schedule.spaced("1 second") })
+      ),
     abortRequests: Effect.suspend(() => reading(abortRequests(self))),
     requestAbort: (runId) => writing(requestAbort(self, runId)),
     abortAnswer: (runId) => reading(abortAnswer(self, runId))
