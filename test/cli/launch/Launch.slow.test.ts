@@ -123,8 +123,8 @@ describe.concurrent("the installed program", () => {
   const away = ["--gateway-url", "ws://127.0.0.1:1", "--json"]
   for (
     const [name, words, until, most] of [
-      ["tasks list", ["tasks", "list"], undefined, 420],
-      ["delegate", ["delegate", "water the plants", ...away], undefined, 420],
+      ["tasks list", ["tasks", "list"], undefined, 422],
+      ["delegate", ["delegate", "water the plants", ...away], undefined, 422],
       ["run", ["run", "--no-page", ...away], "waiting", 440]
     ] as const
   ) {
