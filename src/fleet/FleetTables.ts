@@ -127,15 +127,17 @@ export const rowsOf = <const Columns extends Readonly<Record<string, ColumnType>
   })
 }
 
+/** The names of devices, as the table `given`. */
+export const namesOf = (sql: SqlClient.SqlClient, names: ReadonlyArray<string>) =>
+  rowsOf(sql, { name: "TEXT" }, names.map((name) => ({ name })))
+
 /**
  * The names of devices, whose rows are locked in the order of the names: two statements over several devices never wait for each other.
  * For `WITH`, as the table `locked`.
  */
-export const locked = (sql: SqlClient.SqlClient, names: ReadonlyArray<string>) => {
-  const rows = rowsOf(sql, { name: "TEXT" }, names.map((name) => ({ name })))
-  return sql`locked AS (SELECT name FROM fleet_device WHERE name IN (SELECT name FROM ${rows})
+export const locked = (sql: SqlClient.SqlClient, names: ReadonlyArray<string>) =>
+  sql`locked AS (SELECT name FROM fleet_device WHERE name IN (SELECT name FROM ${namesOf(sql, names)})
     ORDER BY name ${sql.onDialectOrElse({ pg: () => sql.literal("FOR UPDATE"), orElse: () => sql.literal("") })})`
-}
 
 /** Keeps the rows that a `SELECT` reads as they are until its transaction ends; others may go on to read them. */
 export const forShare = (sql: SqlClient.SqlClient) =>

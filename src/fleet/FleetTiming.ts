@@ -23,8 +23,8 @@ export interface Timing {
 }
 
 /**
- * A runner that is killed is replaced 10 to 14 s later, by how long ago its locks were refreshed, which a task does too. The database may be away for 4 s: a refresh
- * that is not answered within `lockRefresh` gives the locks up.
+ * A runner that is killed is replaced 10 to 14 s later, by how long ago its locks were refreshed, which a task does too. The database may
+ * be away for 4 s: a refresh that is not answered within `lockRefresh` gives the locks up.
  */
 export const defaults: Timing = {
   lockExpiration: "12 seconds",

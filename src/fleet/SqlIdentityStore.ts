@@ -19,9 +19,8 @@ const purposeOf = (name: string): string => `fleet_identity\n${name}`
 const sealedOf = together((name: string) => name, (names) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
-    const given = FleetTables.rowsOf(sql, { name: "TEXT" }, names.map((name) => ({ name })))
     const rows = yield* sql<{ readonly name: string; readonly sealed: string }>`SELECT name, sealed FROM fleet_identity
-      WHERE slot = '' AND name IN (SELECT name FROM ${given})`
+      WHERE slot = '' AND name IN (SELECT name FROM ${FleetTables.namesOf(sql, names)})`
     const found = new Map(rows.map(({ name, sealed }) => [name, sealed]))
     return (name) => found.get(name)
   }))

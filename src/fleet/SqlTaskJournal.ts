@@ -44,9 +44,8 @@ const isAnswer = (text: string | null): text is AbortAnswer => text !== null && 
 const hasOpen = together((name: string) => name, (names) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
-    const given = FleetTables.rowsOf(sql, { name: "TEXT" }, names.map((name) => ({ name })))
     const rows = yield* sql<{ readonly name: string }>`SELECT DISTINCT name FROM fleet_task
-      WHERE ended IS NULL AND name IN (SELECT name FROM ${given})`
+      WHERE ended IS NULL AND name IN (SELECT name FROM ${FleetTables.namesOf(sql, names)})`
     const found = new Set(rows.map(({ name }) => name))
     return (name) => found.has(name)
   }))
