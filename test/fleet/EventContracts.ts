@@ -38,6 +38,13 @@ const names = (process: string, from: number, to: number) => rows(from, to).map(
 /** Of one process, as those of several come in any order. */
 const of = (process: string, all: ReadonlyArray<string>) => all.filter((name) => name.startsWith(`${process} `))
 
+/** Writes as a process does, until `end`. */
+const writer = Effect.fnUntraced(function*(process: string) {
+  const scope = yield* Scope.make()
+  const write = yield* Scope.provide(EventWriter.make(own(process)), scope)
+  return { write, end: Scope.close(scope, Exit.void) }
+})
+
 /** What a stream has told so far, and its fiber. */
 const collect = (events: Stream.Stream<FleetEvent>) =>
   Effect.gen(function*() {
@@ -179,8 +186,7 @@ export const eventContracts = (kind: string, database: Layer.Layer<SqlClient.Sql
         within((logged) =>
           Effect.gen(function*() {
             const reader = yield* EventReader.make
-            const scope = yield* Scope.make()
-            const write = yield* Scope.provide(EventWriter.make(own("w")), scope)
+            const { end, write } = yield* writer("w")
             const tell = (count: number) => {
               for (let each = 0; each < count; each++) write({ device: "lamp", epoch: 1, event: paused })
             }
@@ -198,7 +204,7 @@ export const eventContracts = (kind: string, database: Layer.Layer<SqlClient.Sql
             yield* until(() => told.length === 604 && of("w", late.told).length === 604)
             assert.deepStrictEqual(told, names("w", 1, 604))
             assert.deepStrictEqual(of("w", late.told), told)
-            yield* Scope.close(scope, Exit.void)
+            yield* end
           })
         ),
       limit
@@ -210,8 +216,7 @@ export const eventContracts = (kind: string, database: Layer.Layer<SqlClient.Sql
         within((logged) =>
           Effect.gen(function*() {
             const reader = yield* EventReader.make
-            const scope = yield* Scope.make()
-            const write = yield* Scope.provide(EventWriter.make(own("w")), scope)
+            const { end, write } = yield* writer("w")
             const piece: AgentEvent = { at: paused.at, event: "task.text", taskId: "t", from: 0, text: "x" }
             const { told } = yield* begun(reader.events)
             yield* away(Effect.gen(function*() {
@@ -224,15 +229,14 @@ export const eventContracts = (kind: string, database: Layer.Layer<SqlClient.Sql
             yield* until(() => told.length === 10_001)
             assert.deepStrictEqual(told.slice(0, 2), ["w lost 50", "w 51"])
             write({ device: "lamp", epoch: 1, event: paused })
-            yield* Scope.close(scope, Exit.void)
+            yield* end
             assert.strictEqual((yield* EventLog.heads).get("w"), 10_051)
             yield* until(() => told.length === 10_002)
             // One that breaks its schema ends nothing, and is counted.
-            const other = yield* Scope.make()
-            const writeOther = yield* Scope.provide(EventWriter.make(own("v")), other)
+            const other = yield* writer("v")
             const broken: AgentEvent = { at: paused.at, event: "connecting", attempt: -1 }
-            for (const event of [broken, paused]) writeOther({ device: "lamp", epoch: 1, event })
-            yield* Scope.close(other, Exit.void)
+            for (const event of [broken, paused]) other.write({ device: "lamp", epoch: 1, event })
+            yield* other.end
             yield* until(() => told.length === 10_004)
             assert.deepStrictEqual(of("v", told), ["v lost 1", "v 2"])
           })
