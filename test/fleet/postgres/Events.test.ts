@@ -54,8 +54,7 @@ const nothingIsLost = Effect.gen(function*() {
 describe("the events of a fleet of two processes", () => {
   beforeAll(async () => {
     world = await run(FleetWorld.make)
-    const base = 40_000 + process.pid % 10_000
-    runners = await run(Effect.forEach([0, 1], (index) => world.runner(base + index)))
+    runners = await run(Effect.all([world.runner(), world.runner()]))
     await run(Effect.forEach(runners, ({ start }) => start, { concurrency: 2 }))
     await run(Effect.gen(function*() {
       const holders = world.sql`SELECT address FROM cluster_locks GROUP BY address HAVING count(*) >= 100`

@@ -115,8 +115,7 @@ const runsMoreThanOnce = Effect.suspend(() =>
 describe("a fleet of three processes", () => {
   beforeAll(async () => {
     world = await run(FleetWorld.make)
-    const base = 20_000 + process.pid % 20_000
-    runners = await run(Effect.forEach([0, 1, 2], (index) => world.runner(base + index)))
+    runners = await run(Effect.all([world.runner(), world.runner(), world.runner()]))
     await run(Effect.forEach(runners.slice(0, 2), ({ start }) => start, { concurrency: 2 }))
   }, 60_000)
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os"
 import { Fleet } from "../../../src/fleet/Fleet.ts"
 import * as FleetCluster from "../../../src/fleet/FleetCluster.ts"
 import * as FleetTables from "../../../src/fleet/FleetTables.ts"
+import { freePort } from "../../support/FreePort.ts"
 import { keyText } from "../Databases.ts"
 import * as Postgres from "./Postgres.ts"
 import type { Settings } from "./RunnerProcess.ts"
@@ -76,13 +77,22 @@ export const makeAt = Effect.fnUntraced(function*(place: GatewayPlace) {
   // One for all: a task belongs to the gateway of this address.
   const toGateway = yield* TcpProxy.make({ host: "127.0.0.1", port: place.port })
 
-  const runner = Effect.fnUntraced(function*(port: number, token = place.token) {
+  /** A runner on a port of its own, unless it is told to be another one. It may listen elsewhere than at its address. */
+  const runner = Effect.fnUntraced(function*(
+    { listenHost, token = place.token, ...given }: {
+      readonly port?: number
+      readonly listenHost?: string
+      readonly token?: string
+    } = {}
+  ) {
+    const port = given.port ?? (yield* freePort)
     const toDatabase = yield* TcpProxy.make({ host: database.hostname, port: Number(database.port) })
     const through = new URL(database)
     through.hostname = "127.0.0.1"
     through.port = String(toDatabase.port)
     const settings: Settings = {
       port,
+      ...(listenHost === undefined ? {} : { listenHost }),
       database: through.href,
       schema,
       gateway: `ws://127.0.0.1:${toGateway.port}`,
@@ -97,10 +107,16 @@ export const makeAt = Effect.fnUntraced(function*(place: GatewayPlace) {
     })
     const start = Effect.callback<void>((resume) => {
       child = spawned(settings, log)
-      const exited = () => resume(Effect.die(new Error(`runner ${port} did not start: ${readFileSync(log, "utf8")}`)))
-      child.once("exit", exited)
-      child.stdout?.once("data", () => {
-        child?.off("exit", exited)
+      let printed = ""
+      const exited = () =>
+        resume(Effect.die(new Error(`runner ${port} did not start: ${printed}${readFileSync(log, "utf8")}`)))
+      // When it has closed what it prints to, too.
+      child.once("close", exited)
+      child.stdout?.on("data", (text) => {
+        printed += text
+        // A failure is printed too.
+        if (!printed.endsWith("ready\n")) return
+        child?.off("close", exited)
         resume(Effect.void)
       })
     })

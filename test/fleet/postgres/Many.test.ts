@@ -19,7 +19,7 @@ describe("many devices in one process", () => {
     () =>
       Effect.runPromise(Effect.scoped(Effect.gen(function*() {
         const world = yield* FleetWorld.make
-        const runner = yield* world.runner(20_000 + process.pid % 20_000)
+        const runner = yield* world.runner()
         const connected = (count: number) =>
           Effect.repeat(Effect.sync(() => world.watched.connected()), {
             until: (now) => now === count,

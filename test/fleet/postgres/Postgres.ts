@@ -13,9 +13,9 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { execFileSync, spawn } from "node:child_process"
 import { chownSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import * as FleetTables from "../../../src/fleet/FleetTables.ts"
+import { freePort } from "../../support/FreePort.ts"
 
 /** A server that the tests may use. */
 export interface Server {
@@ -54,15 +54,6 @@ const unprivileged = (): { readonly uid?: number; readonly gid?: number } => {
   }
   return { uid: 65534, gid: 65534 }
 }
-
-const freePort = Effect.callback<number>((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 const ready = (url: string) =>
   Effect.scoped(

@@ -126,8 +126,7 @@ describe(`a fleet of two processes on OpenClaw ${release}`, () => {
     world = await run(
       FleetWorld.makeAt({ port: Number(new URL(remote.url).port), token: Redacted.value(gateway.token) })
     )
-    const base = 20_000 + process.pid % 20_000
-    runners = await run(Effect.forEach([0, 1], (index) => world.runner(base + index)))
+    runners = await run(Effect.all([world.runner(), world.runner()]))
     await run(Effect.forEach(runners, ({ start }) => start, { concurrency: 2 }))
   }, 180_000)
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)

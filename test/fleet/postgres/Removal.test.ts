@@ -66,8 +66,7 @@ const tokensOf = (deviceId: string) => world.sql`SELECT device_id FROM fleet_tok
 describe("a removed device, over two runners", () => {
   beforeAll(async () => {
     world = await run(FleetWorld.make)
-    const base = 20_000 + process.pid % 20_000
-    runners = await run(Effect.forEach([0, 1], (index) => world.runner(base + index)))
+    runners = await run(Effect.all([world.runner(), world.runner()]))
     await run(Effect.forEach(runners, ({ start }) => start, { concurrency: 2 }))
     await run(Effect.forEach(names, (name) => world.fleet.register(name)))
     await run(placed)

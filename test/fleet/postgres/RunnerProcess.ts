@@ -14,6 +14,7 @@ import { FleetKey } from "../../../src/fleet/FleetKey.ts"
 /** What a runner is told. */
 export interface Settings {
   readonly port: number
+  readonly listenHost?: string
   readonly database: string
   readonly schema: string
   readonly gateway: string
@@ -21,12 +22,13 @@ export interface Settings {
   readonly key: string
 }
 
-const { database, gateway, key, port, schema, token }: Settings = JSON.parse(process.argv[2] ?? "{}")
+const { database, gateway, key, listenHost, port, schema, token }: Settings = JSON.parse(process.argv[2] ?? "{}")
 
 const runner = FleetCluster.layer({
   database: { url: Redacted.make(database), schema },
   host: "127.0.0.1",
   port,
+  listenHost,
   gateway: { url: gateway, token: Redacted.make(token) },
   agent: { taskTimeout: "10 minutes", maxQueued: 1000 }
 }).pipe(Layer.provide(FleetKey.layer({ key: Redacted.make(key) })))

@@ -10,8 +10,8 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
-import { createServer } from "node:net"
 import { homedir, tmpdir } from "node:os"
+import { freePort } from "../../support/FreePort.ts"
 import { InteropError } from "./InteropError.ts"
 import { type ModelStub, modelStub } from "./ModelStub.ts"
 import * as ProcessGroup from "./ProcessGroup.ts"
@@ -174,18 +174,6 @@ export interface BootOptions {
   /** Merged over `gateway` of the configuration file, for instance `{ controlUi: { allowedOrigins: [...] } }`. */
   readonly gatewayConfig?: Readonly<Record<string, unknown>>
 }
-
-const freePort = Effect.callback<number, InteropError>((resume) => {
-  const failure = (cause?: unknown) => Effect.fail(new InteropError({ step: "listen", detail: "no free port", cause }))
-  const server = createServer()
-  server.once("error", (cause) => resume(failure(cause)))
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    server.close(() =>
-      resume(address === null || typeof address === "string" ? failure() : Effect.succeed(address.port))
-    )
-  })
-})
 
 const configuration = (
   port: number,
