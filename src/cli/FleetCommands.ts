@@ -31,7 +31,15 @@ export const failed = (exit: ExitCode) => (error: { readonly _tag: string; reado
     ? error
     : new CommandFailed({ exit, error: error._tag, problem: field(error.message, { maxLength: 2000 }) })
 
-const exitOf = (tag: string): ExitCode => tag === "SqlError" || tag === "FleetUnavailable" ? "unreachable" : "failed"
+const exits: Readonly<Record<string, ExitCode>> = {
+  SqlError: "unreachable",
+  FleetUnavailable: "unreachable",
+  RunnerPortUnavailable: "settings",
+  RunnerTaken: "settings",
+  TimingInvalid: "settings"
+}
+
+const exitOf = (tag: string): ExitCode => exits[tag] ?? "failed"
 export const asFailure = (error: { readonly _tag: string; readonly message: string }) =>
   failed(exitOf(error._tag))(
     error._tag === "SqlError"

@@ -18,6 +18,7 @@ import * as FleetCluster from "../fleet/FleetCluster.ts"
 import { FleetKey, listOf } from "../fleet/FleetKey.ts"
 import * as FleetSingle from "../fleet/FleetSingle.ts"
 import * as Runner from "../fleet/Runner.ts"
+import { listenReason, listenWords } from "../link/ListenFailure.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
 import { chosenGateway } from "./AgentLayer.ts"
 import { CommandFailed } from "./CommandError.ts"
@@ -65,8 +66,18 @@ const metricsOn = (port: number) =>
   ).pipe(
     Layer.provide(
       NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout: "250 millis" })
-    )
+    ),
+    Layer.catchTag("ServeError", ({ cause }) => Layer.effectContext(Effect.fail(noMetrics(port, cause))))
   )
+
+const noMetrics = (port: number, cause: unknown) =>
+  new CommandFailed({
+    exit: "settings",
+    error: "MetricsUnavailable",
+    problem: `/ready and /metrics cannot be served on port ${port} of 127.0.0.1: ${
+      listenWords[listenReason(cause)]
+    }. Choose another port with --metrics-port`
+  })
 
 /** Counts the devices of this runner by state, every 10 s. */
 const count = (own: FleetSettings) => {
@@ -91,7 +102,7 @@ const serve = (own: FleetSettings, metricsPort: Option.Option<number>, options: 
     Layer.provide(layerOf(own, options), key).pipe(
       Layer.merge(Option.match(metricsPort, { onNone: () => Layer.empty, onSome: metricsOn })),
       Layer.build,
-      Effect.mapError(asFailure)
+      Effect.mapError((error) => error._tag === "CommandFailed" ? error : asFailure(error))
     ))
 
 /** Until a signal; then it leaves, and its devices move at once. */

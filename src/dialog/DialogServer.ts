@@ -37,6 +37,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { AgentEvents } from "../agent/AgentEvents.ts"
 import { Supervisor } from "../connection/Supervisor.ts"
+import { listenReason } from "../link/ListenFailure.ts"
 import { TaskId } from "../tasks/Task.ts"
 import { TaskRunner } from "../tasks/TaskRunner.ts"
 import type { Decision } from "../toolhost/QuestionStep.ts"
@@ -187,17 +188,10 @@ const make = Effect.fnUntraced(function*(options: Options) {
 })
 
 const unavailable = (port: number, cause: unknown): DialogUnavailable => {
-  const code: unknown = typeof cause === "object" && cause !== null ? Reflect.get(cause, "code") : undefined
-  const reason = port === 0
-    ? undefined
-    : code === "EADDRINUSE"
-    ? "PortTaken"
-    : code === "EACCES"
-    ? "PortForbidden"
-    : undefined
-  return reason === undefined
-    ? new DialogUnavailable({ reason: "NoPort", cause })
-    : new DialogUnavailable({ reason, port, cause })
+  const reason = port === 0 ? "NoPort" : listenReason(cause)
+  return reason === "PortTaken" || reason === "PortForbidden"
+    ? new DialogUnavailable({ reason, port, cause })
+    : new DialogUnavailable({ reason: "NoPort", cause })
 }
 
 const routes = (

@@ -16,13 +16,15 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Monotonic from "../handshake/Monotonic.ts"
 import * as FenceTable from "./FenceTable.ts"
+import type { RunnerTaken } from "./FleetError.ts"
 import { DeviceUnknown } from "./FleetError.ts"
 import * as FleetTables from "./FleetTables.ts"
 import * as LeaseStep from "./LeaseStep.ts"
+import * as SoleProcess from "./SoleProcess.ts"
 
 /** How long a lease lives, and how often it is renewed. */
 export interface Options {
-  /** How others find this process: `host:port`, for people. */
+  /** How others find this process: `host:port`, of one process at a time. */
   readonly runner: string
   /** Names the address at which gateways see this process, which may be that of a router. All have the same one unless set. */
   readonly address?: string | undefined
@@ -64,7 +66,8 @@ export class Fence extends Context.Service<Fence, {
 }>()("effect-openclaw/fleet/Fence") {
   static readonly layer = (
     options: Options
-  ): Layer.Layer<Fence, SqlError, SqlClient.SqlClient | SecureRandom.SecureRandom> => Layer.effect(Fence, make(options))
+  ): Layer.Layer<Fence, RunnerTaken | SqlError, SqlClient.SqlClient | SecureRandom.SecureRandom> =>
+    Layer.effect(Fence, make(options))
 }
 
 /** What the process knows of a device that it has. */
@@ -147,7 +150,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
         : Effect.void
     })
 
-  yield* renew
+  yield* SoleProcess.claim(sql, { processId, runner, nowMs, grant: renew, renewEvery: options.renewEvery })
   yield* Effect.ignore(
     sql`DELETE FROM fleet_process WHERE lease_until_ms < ${nowMs()} - CAST(${forgottenAfterMs} AS BIGINT)`
   )
@@ -156,7 +159,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     Effect.suspend(() => {
       isOver = true
       for (const turn of turns.values()) cut(turn)
-      return Effect.ignore(Effect.timeout(sql`DELETE FROM fleet_process WHERE id = ${processId}`, "2 seconds"))
+      return Effect.ignore(Effect.timeout(SoleProcess.leave(sql, processId), "2 seconds"))
     })
   )
   yield* Effect.forkScoped(

@@ -17,13 +17,15 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { SocketServerError } from "effect/socket/SocketServer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { SettingsInvalid } from "../handshake/GatewayConfig.ts"
+import { listenReason } from "../link/ListenFailure.ts"
 import * as DeviceEntity from "./DeviceEntity.ts"
 import { Fence } from "./Fence.ts"
 import { Fleet } from "./Fleet.ts"
+import type { RunnerTaken } from "./FleetError.ts"
+import { RunnerPortUnavailable } from "./FleetError.ts"
 import type { FleetKey } from "./FleetKey.ts"
 import * as FleetTables from "./FleetTables.ts"
 import type { Timing } from "./FleetTiming.ts"
@@ -101,7 +103,7 @@ export const layer = (
   options: Options
 ): Layer.Layer<
   Fleet | Runner | SqlClient.SqlClient,
-  ConfigError | SettingsInvalid | SocketServerError | SqlError | TimingInvalid,
+  ConfigError | RunnerPortUnavailable | RunnerTaken | SettingsInvalid | SqlError | TimingInvalid,
   FleetKey
 > =>
   Layer.unwrap(Effect.gen(function*() {
@@ -128,7 +130,13 @@ export const layer = (
     }
     const cluster = NodeClusterSocket.layer({ storage: "byo", runnerHealth: "ping", shardingConfig: sharding }).pipe(
       Layer.provide([PatientMessageStorage.layer, PatientRunnerStorage.layer]),
-      Layer.provide([ShardingConfig.layerFromEnv(sharding), Digest.layerWebCrypto])
+      Layer.provide([ShardingConfig.layerFromEnv(sharding), Digest.layerWebCrypto]),
+      Layer.catchTag("SocketServerError", ({ reason: { cause } }) =>
+        Layer.effectContext(
+          Effect.fail(
+            new RunnerPortUnavailable({ host: options.listenHost ?? host, port, reason: listenReason(cause), cause })
+          )
+        ))
     )
     // Built from below, and closed from above: devices, then the cluster, then the fence, then the database.
     return Layer.mergeAll(DeviceEntity.layer, DeviceEntity.reconciler, Fleet.layer).pipe(

@@ -2,6 +2,7 @@
  * What can go wrong with a fleet: one class for each thing that a caller treats differently.
  */
 import * as Schema from "effect/Schema"
+import { listenWords } from "../link/ListenFailure.ts"
 import { field, lengths } from "../protocol/OutsideText.ts"
 
 /** No device of this name is registered, or it has been removed. */
@@ -52,5 +53,30 @@ export class FleetUnavailable extends Schema.TaggedError<FleetUnavailable>()("Fl
 }) {
   override get message(): string {
     return `the fleet cannot be reached to ${this.doing}: its database or a runner does not answer`
+  }
+}
+
+/** A runner cannot listen for the others. */
+export class RunnerPortUnavailable extends Schema.TaggedError<RunnerPortUnavailable>()("RunnerPortUnavailable", {
+  host: Schema.String,
+  port: Schema.Int,
+  reason: Schema.Literals(["PortTaken", "PortForbidden", "NotHere", "NoPort"]),
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    const where = `${field(this.host, { maxLength: lengths.name })}:${this.port}`
+    return `this runner cannot listen on ${where} for the other runners: ${listenWords[this.reason]}. `
+      + (this.reason === "NotHere"
+        ? "Give it an address of this machine to listen on (OPENCLAW_FLEET_LISTEN_HOST)"
+        : "Give it another port (OPENCLAW_FLEET_PORT)")
+  }
+}
+
+/** Another process is this runner: two with one address would take its devices from each other again and again. */
+export class RunnerTaken extends Schema.TaggedError<RunnerTaken>()("RunnerTaken", { runner: Schema.String }) {
+  override get message(): string {
+    const runner = field(this.runner, { maxLength: lengths.name })
+    return `another process of this fleet is the runner ${runner} already. Each runner has a host and a port of its own, at which the`
+      + " others reach it (OPENCLAW_FLEET_HOST, OPENCLAW_FLEET_PORT); a fleet in a file has one process"
   }
 }

@@ -12,6 +12,7 @@ import type { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import * as DeviceEntity from "./DeviceEntity.ts"
 import { Fence } from "./Fence.ts"
 import { Fleet } from "./Fleet.ts"
+import type { RunnerTaken } from "./FleetError.ts"
 import type { FleetKey } from "./FleetKey.ts"
 import * as FleetTables from "./FleetTables.ts"
 import * as FleetTiming from "./FleetTiming.ts"
@@ -46,18 +47,18 @@ export const layerNoDeps = (
   )
 
 /** The fence of a process that has its database alone. */
-export const fence: Layer.Layer<Fence, SqlError, SqlClient.SqlClient> = Fence.layer({
+export const fence: Layer.Layer<Fence, RunnerTaken | SqlError, SqlClient.SqlClient> = Fence.layer({
   runner: "this machine",
   life: FleetTiming.defaults.leaseLife,
   renewEvery: FleetTiming.defaults.leaseRenewal
 }).pipe(Layer.provide([SecureRandom.layerWebCrypto, Layer.effectDiscard(FleetTables.migrate)]))
 
-/** Everything. Two processes must not have the same file. */
+/** Everything. A second process with the same file fails with `RunnerTaken`. */
 export const layer = (
   options: Options
 ): Layer.Layer<
   Fleet | Runner | SqlClient.SqlClient,
-  ConfigError | SettingsInvalid | SqlError,
+  ConfigError | RunnerTaken | SettingsInvalid | SqlError,
   FleetKey
 > =>
   layerNoDeps(options).pipe(

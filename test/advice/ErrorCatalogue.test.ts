@@ -69,6 +69,8 @@ const ofFleet = [
   "DeviceUnknown",
   "FleetKeyInvalid",
   "FleetUnavailable",
+  "RunnerPortUnavailable",
+  "RunnerTaken",
   "SealBroken",
   "Superseded",
   "TimingInvalid"

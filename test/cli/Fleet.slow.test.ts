@@ -64,6 +64,33 @@ describe.concurrent("fleet", () => {
     }).pipe(Effect.provide(Cli.platform)), limit)
 
   it.live(
+    "does not run where another process does, and says which port another program has",
+    () =>
+      Effect.gen(function*() {
+        const { env, stateDir } = yield* place
+        const options = {
+          stateDir,
+          env: { ...env, OPENCLAW_GATEWAY_URL: "ws://127.0.0.1:1", OPENCLAW_GATEWAY_TOKEN: "x" }
+        }
+        const port = yield* listening(createServer())
+        yield* Cli.finished(["fleet", "migrate"], options)
+        const noPort = yield* Cli.finished(["fleet", "run", "--metrics-port", String(port)], options)
+        assert.strictEqual(noPort.code, exitCodes.settings)
+        assert.include(noPort.stderr, `on port ${port} of 127.0.0.1: another program listens there`)
+        assert.include(noPort.stderr, "--metrics-port")
+        const runner = yield* Cli.start(["fleet", "run", "--json"], options)
+        yield* runner.nextEvent("fleet.ready")
+        const second = yield* Cli.finished(["fleet", "run"], options)
+        assert.strictEqual(second.code, exitCodes.settings)
+        assert.include(second.stderr, "is the runner this machine already")
+        assert.include(second.stderr, "a fleet in a file has one process")
+        yield* runner.signal("SIGTERM")
+        assert.strictEqual((yield* Effect.timeout(runner.exit, "20 seconds")).code, 0)
+      }).pipe(Effect.provide(Cli.platform)),
+    limit
+  )
+
+  it.live(
     "runs the devices of a file: ready, what waits for approval, metrics, and a graceful end",
     () =>
       Effect.gen(function*() {
