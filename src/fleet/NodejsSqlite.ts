@@ -68,7 +68,8 @@ const connectionTo = (database: DatabaseSync): Connection => {
 export const make = Effect.fnUntraced(function*(filename: string) {
   const database = yield* Effect.acquireRelease(open(filename), (opened) => Effect.sync(() => opened.close()))
   yield* Effect.try({
-    try: () => database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000"),
+    // Waiting comes first, so that the other two wait too.
+    try: () => database.exec("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL"),
     catch: (cause) => failed(cause, "open")
   })
   const semaphore = yield* Semaphore.make(1)
@@ -79,6 +80,8 @@ export const make = Effect.fnUntraced(function*(filename: string) {
   })
   return yield* SqlClient.make({
     ...acquirers,
+    // A transaction that reads first cannot write once another process has written: SQLite fails there, and does not wait.
+    beginTransaction: "BEGIN IMMEDIATE",
     driver: "node-sqlite",
     compiler: Statement.makeCompilerSqlite(),
     spanAttributes: []
