@@ -10,6 +10,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { Fleet } from "../fleet/Fleet.ts"
 import * as FleetCluster from "../fleet/FleetCluster.ts"
 import * as FleetTables from "../fleet/FleetTables.ts"
+import * as FleetTiming from "../fleet/FleetTiming.ts"
 import * as NodejsSqlite from "../fleet/NodejsSqlite.ts"
 import type { DeviceRow } from "../fleet/Registry.ts"
 import * as Registry from "../fleet/Registry.ts"
@@ -95,7 +96,9 @@ const onCluster = <R>(
       )
     }
     return Effect.flatMap(Fleet, (fleet) => body(fleet, output)).pipe(
-      Effect.provide(FleetCluster.layerClient({ database: { url: databaseUrl } })),
+      Effect.provide(
+        FleetCluster.layerClient({ database: { url: databaseUrl }, timing: FleetTiming.forAbsence(own.databaseAway) })
+      ),
       Effect.mapError(asFailure)
     )
   })

@@ -17,6 +17,7 @@ import { Fleet } from "../fleet/Fleet.ts"
 import * as FleetCluster from "../fleet/FleetCluster.ts"
 import { FleetKey, listOf } from "../fleet/FleetKey.ts"
 import * as FleetSingle from "../fleet/FleetSingle.ts"
+import * as FleetTiming from "../fleet/FleetTiming.ts"
 import * as Runner from "../fleet/Runner.ts"
 import { listenReason, listenWords } from "../link/ListenFailure.ts"
 import { encodeAgentEvent, isoTime } from "../protocol/AgentEvent.ts"
@@ -52,7 +53,8 @@ const layerOf = (own: FleetSettings, options: Runner.Options) =>
       host: own.host,
       port: own.port,
       listenHost: own.listenHost,
-      address: own.address
+      address: own.address,
+      timing: FleetTiming.forAbsence(own.databaseAway)
     })
 
 /** `/ready` answers once the runner serves; `/metrics` has what Prometheus reads. On loopback only. */

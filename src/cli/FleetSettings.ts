@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type { FileSystem } from "effect/FileSystem"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as FleetTiming from "../fleet/FleetTiming.ts"
 import { SettingsInvalid } from "../handshake/GatewayConfig.ts"
 import { anyText, count, path, secret, setting, time } from "../settings/Setting.ts"
 import * as SettingSource from "../settings/SettingSource.ts"
@@ -52,6 +53,12 @@ export const fleetTable = {
     variable: "OPENCLAW_FLEET_ADDRESS",
     otherwise: "one address for all runners",
     about: "names the address at which the gateway sees this runner; runners with one name share the gateway's limits"
+  }),
+  databaseAway: setting(time("4 seconds", "5 minutes"), {
+    variable: "OPENCLAW_FLEET_DATABASE_AWAY",
+    default: FleetTiming.absence,
+    about:
+      "how long the database may be away before devices are given up; a killed runner is replaced after up to three times that"
   }),
   keepOutcomes: setting(time("1 minute", "90 days"), {
     variable: "OPENCLAW_FLEET_KEEP_OUTCOMES",

@@ -23,13 +23,23 @@ export interface Timing {
 }
 
 /**
- * A runner that is killed is replaced 10 to 14 s later, by how long ago its locks were refreshed, which a task does too. The database may
- * be away for 4 s: a refresh that is not answered within `lockRefresh` gives the locks up.
+ * The times with which the database may be away for so long, at least 4 s, before devices are given up: a refresh that is not answered
+ * within `lockRefresh` gives the locks up. A runner that is killed is replaced after two to three times that and 2 s, by how long ago its
+ * locks were refreshed, which a task does too.
  */
+export const forAbsence = (
+  absence: Duration.Input
+): Pick<Timing, "lockExpiration" | "lockRefresh" | "leaseLife"> => ({
+  lockRefresh: absence,
+  leaseLife: Duration.times(Duration.fromInputUnsafe(absence), 2),
+  lockExpiration: Duration.times(Duration.fromInputUnsafe(absence), 3)
+})
+
+/** For how long the database may be away unless it is set. */
+export const absence = "4 seconds"
+
 export const defaults: Timing = {
-  lockExpiration: "12 seconds",
-  lockRefresh: "4 seconds",
-  leaseLife: "8 seconds",
+  ...forAbsence(absence),
   leaseRenewal: "2 seconds",
   assignments: "1 second",
   healthCheck: "2 seconds",

@@ -68,6 +68,9 @@ describe("the decisions of a fleet", () => {
 
   it("times that do not go together are refused", () => {
     assert.isUndefined(FleetTiming.problemOf(FleetTiming.defaults))
+    for (const absence of ["4 seconds", "20 seconds", "5 minutes"] as const) {
+      assert.isUndefined(FleetTiming.problemOf({ ...FleetTiming.defaults, ...FleetTiming.forAbsence(absence) }))
+    }
     assert.include(FleetTiming.problemOf({ ...FleetTiming.defaults, leaseLife: "11 seconds" }), "leaseLife")
     assert.include(FleetTiming.problemOf({ ...FleetTiming.defaults, leaseRenewal: "4 seconds" }), "leaseRenewal")
     assert.include(

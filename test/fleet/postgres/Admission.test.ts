@@ -17,7 +17,7 @@ describe("a fleet with a wrong token", () => {
     () =>
       Effect.gen(function*() {
         const { fleet, runner, watched } = yield* FleetWorld.make
-        const runners = yield* Effect.all([0, 1, 2].map(() => runner({ token: "a wrong token" })))
+        const runners = yield* Effect.forEach([0, 1, 2], () => runner({ token: "a wrong token" }))
         yield* Effect.forEach(names, fleet.register, { discard: true })
         yield* Effect.forEach(runners, ({ start }) => start, { concurrency: 3, discard: true })
         // The tenth within a minute would be the lock-out: the tenth at all comes later.

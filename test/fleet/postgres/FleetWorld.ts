@@ -79,11 +79,7 @@ export const makeAt = Effect.fnUntraced(function*(place: GatewayPlace) {
 
   /** A runner on a port of its own, unless it is told to be another one. It may listen elsewhere than at its address. */
   const runner = Effect.fnUntraced(function*(
-    { listenHost, token = place.token, ...given }: {
-      readonly port?: number
-      readonly listenHost?: string
-      readonly token?: string
-    } = {}
+    { token = place.token, ...given }: Partial<Pick<Settings, "port" | "listenHost" | "databaseAwayMs" | "token">> = {}
   ) {
     const port = given.port ?? (yield* freePort)
     const toDatabase = yield* TcpProxy.make({ host: database.hostname, port: Number(database.port) })
@@ -91,8 +87,8 @@ export const makeAt = Effect.fnUntraced(function*(place: GatewayPlace) {
     through.hostname = "127.0.0.1"
     through.port = String(toDatabase.port)
     const settings: Settings = {
+      ...given,
       port,
-      ...(listenHost === undefined ? {} : { listenHost }),
       database: through.href,
       schema,
       gateway: `ws://127.0.0.1:${toGateway.port}`,

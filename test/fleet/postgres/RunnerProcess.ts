@@ -10,11 +10,14 @@ import * as References from "effect/References"
 import { writeSync } from "node:fs"
 import * as FleetCluster from "../../../src/fleet/FleetCluster.ts"
 import { FleetKey } from "../../../src/fleet/FleetKey.ts"
+import * as FleetTiming from "../../../src/fleet/FleetTiming.ts"
 
 /** What a runner is told. */
 export interface Settings {
   readonly port: number
   readonly listenHost?: string
+  /** For how long its database may be away; as by default unless set. */
+  readonly databaseAwayMs?: number
   readonly database: string
   readonly schema: string
   readonly gateway: string
@@ -22,13 +25,15 @@ export interface Settings {
   readonly key: string
 }
 
-const { database, gateway, key, listenHost, port, schema, token }: Settings = JSON.parse(process.argv[2] ?? "{}")
+const { database, databaseAwayMs, gateway, key, listenHost, port, schema, token }: Settings = JSON
+  .parse(process.argv[2] ?? "{}")
 
 const runner = FleetCluster.layer({
   database: { url: Redacted.make(database), schema },
   host: "127.0.0.1",
   port,
   listenHost,
+  timing: FleetTiming.forAbsence(databaseAwayMs ?? FleetTiming.absence),
   gateway: { url: gateway, token: Redacted.make(token) },
   agent: { taskTimeout: "10 minutes", maxQueued: 1000 }
 }).pipe(Layer.provide(FleetKey.layer({ key: Redacted.make(key) })))
