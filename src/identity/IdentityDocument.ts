@@ -185,20 +185,20 @@ export const seedOfPem = (
 }
 
 const seedOfDer = (der: Uint8Array, path: string): Result.Result<Redacted.Redacted<Uint8Array>, IdentityInvalid> => {
-  const damaged = Result.fail(new IdentityInvalid({ path, reason: "DamagedKey" }))
+  const invalid = (reason: "DamagedKey" | "NotEd25519") => Result.fail(new IdentityInvalid({ path, reason }))
   // A SEQUENCE, with its length in short or long form, that ends with the bytes.
   const header = der[1] === undefined ? 0 : der[1] < 0x80 ? 2 : 2 + (der[1] & 0x7f)
   const length = der.subarray(2, header).reduce((total, byte) => total * 256 + byte, 0)
-  if (der[0] !== 0x30 || header + (header === 2 ? der[1] ?? 0 : length) !== der.length) return damaged
+  if (der[0] !== 0x30 || header + (header === 2 ? der[1] ?? 0 : length) !== der.length) return invalid("DamagedKey")
   const version = der[header + 2]
-  if (der[header] !== 2 || der[header + 1] !== 1 || (version !== 0 && version !== 1)) return damaged
+  if (der[header] !== 2 || der[header + 1] !== 1 || (version !== 0 && version !== 1)) return invalid("DamagedKey")
   const algorithm = pkcs8Prefix.subarray(5, 12)
   const isEd25519 = algorithm.every((byte, index) => der[header + 3 + index] === byte)
-  if (!isEd25519) return Result.fail(new IdentityInvalid({ path, reason: "NotEd25519" }))
+  if (!isEd25519) return invalid("NotEd25519")
   const start = header + 14
   const octets = pkcs8Prefix.subarray(12).every((byte, index) => der[header + 10 + index] === byte)
   // A public key follows in version 1 and in no other (RFC 5958, section 2).
-  if (!octets || (version === 0 ? der.length !== start + 32 : der.length <= start + 32)) return damaged
+  if (!octets || (version === 0 ? der.length !== start + 32 : der.length <= start + 32)) return invalid("DamagedKey")
   return Result.succeed(Redacted.make(der.slice(start, start + 32), { label: "seed" }))
 }
 
