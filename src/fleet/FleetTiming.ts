@@ -38,6 +38,7 @@ export const forAbsence = (
 /** For how long the database may be away unless it is set. */
 export const absence = "4 seconds"
 
+/** What holds unless it is set. */
 export const defaults: Timing = {
   ...forAbsence(absence),
   leaseRenewal: "2 seconds",
