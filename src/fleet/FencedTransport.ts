@@ -2,7 +2,8 @@
  * A transport for one activation of a device: it opens no link and sends no frame unless the activation may act, and its links end when
  * another activation has taken the device.
  *
- * What it does not reach is a frame that `ws` still holds back because the socket is full: that leaves when the socket takes it.
+ * What it does not reach: a frame that `ws` holds back because the socket is full leaves when the socket takes it, and one that is being sent
+ * in the moment in which the process is stopped leaves when it goes on.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -17,7 +17,7 @@ import { database } from "./Postgres.ts"
 
 eventContracts("Postgres", database(inject("databaseUrl")))
 
-const names = Array.from({ length: 30 }, (_, index) => `device-${String(index).padStart(2, "0")}`)
+const names = FleetWorld.namesOf(30)
 const scope = Scope.makeUnsafe()
 const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => Effect.runPromise(Scope.provide(effect, scope))
 let world: Effect.Success<typeof FleetWorld.make>

@@ -22,7 +22,7 @@ const deviceCount = setting("DEVICES", 300)
 const taskCount = setting("TASKS", 2000)
 const faultCount = setting("FAULTS", 20)
 
-const names = Array.from({ length: deviceCount }, (_, index) => `device-${String(index).padStart(4, "0")}`)
+const names = FleetWorld.namesOf(deviceCount)
 const nameOf = (index: number) => names[index % names.length] ?? ""
 
 const scope = Scope.makeUnsafe()
@@ -245,6 +245,7 @@ describe("a fleet of three processes", () => {
         const began = performance.now()
         const tasks = load("random", taskCount, faultCount)
         const openAtFaults: Array<number> = []
+        const thawedAtMs: Array<number> = []
         const told: Array<string> = []
         for (let fault = 0; fault < faultCount; fault++) {
           openAtFaults.push(yield* tasks.begin)
@@ -261,6 +262,7 @@ describe("a fleet of three processes", () => {
             case "freeze":
               runner.signal("SIGSTOP")
               yield* Effect.sleep(1000 + next(20_000))
+              thawedAtMs.push(performance.now())
               runner.signal("SIGCONT")
               break
             case "no database":
@@ -280,7 +282,11 @@ describe("a fleet of three processes", () => {
         }
         const faultsMs = Math.round(performance.now() - began)
         const wrong = yield* tasks.wrong
-        const { superseded } = world.watched
+        // A process may be stopped between its look at the lease and its call of the system. That one frame leaves when it goes on.
+        const onItsWay = thawedAtMs.flatMap((thawed) =>
+          world.watched.superseded.filter(({ atMs }) => atMs >= thawed && atMs < thawed + allowed(250)).slice(0, 1)
+        )
+        const superseded = world.watched.superseded.filter((frame) => !onItsWay.includes(frame))
         const runs = yield* world.watched.runs
         tell("random faults", {
           faults: told,
@@ -290,6 +296,7 @@ describe("a fleet of three processes", () => {
           twice: (yield* runsMoreThanOnce).length,
           wrong: wrong.length,
           superseded,
+          onItsWay,
           faultsMs,
           ms: Math.round(performance.now() - began)
         })

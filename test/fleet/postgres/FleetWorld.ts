@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { type ChildProcess, spawn } from "node:child_process"
+import { createHash } from "node:crypto"
 import { mkdtempSync, openSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { Fleet } from "../../../src/fleet/Fleet.ts"
@@ -37,6 +38,17 @@ export interface RunnerProcess {
 }
 
 const schema = "public"
+
+/**
+ * Names in order, spread over the shards. Those of counted devices would lie side by side, as the hash that shards are by is near for names
+ * that are near.
+ */
+export const namesOf = (count: number): ReadonlyArray<string> =>
+  Array.from(
+    { length: count },
+    (_, index) => `device-${createHash("sha1").update(String(index)).digest("hex").slice(0, 8)}`
+  )
+    .toSorted()
 
 const spawned = (settings: Settings, log: string): ChildProcess =>
   spawn(

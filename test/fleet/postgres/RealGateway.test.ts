@@ -29,7 +29,7 @@ import type { RunnerProcess } from "./FleetWorld.ts"
 import * as FleetWorld from "./FleetWorld.ts"
 
 const release = "2026.9.6"
-const names = Array.from({ length: 20 }, (_, index) => `device-${String(index).padStart(2, "0")}`)
+const names = FleetWorld.namesOf(20)
 const taskCount = Math.min(40, Math.ceil(setting("TASKS", 2000) / 8))
 const nameOf = (index: number) => names[index % names.length] ?? ""
 

@@ -33,6 +33,15 @@ export interface Counts {
   readonly superseded: number
 }
 
+/** A frame on a link after a newer one of the same device had its session. */
+export interface Superseded {
+  readonly method: string
+  /** By `performance.now` of this process. */
+  readonly atMs: number
+  /** How long after the newer session it came. */
+  readonly lateMs: number
+}
+
 /** A credential that the gateway refused. */
 export interface Refusal {
   readonly atMs: number
@@ -47,8 +56,7 @@ export interface WatchedGateway {
   /** Whether this device has a session. */
   readonly has: (deviceId: string) => boolean
   readonly counts: () => Counts
-  /** The method of each superseded frame, and how long after the newer session it came. */
-  readonly superseded: ReadonlyArray<string>
+  readonly superseded: ReadonlyArray<Superseded>
   /** Begins to count drops anew. */
   readonly reset: () => void
   /** Refused credentials so far, oldest first. */
@@ -91,7 +99,7 @@ export const make = Effect.gen(function*() {
   let links = 0
   let drops = 0
   let longestOffMs = 0
-  const superseded: Array<string> = []
+  const superseded: Array<Superseded> = []
   const recordOf = (device: string) => {
     const known = devices.get(device)
     if (known !== undefined) return known
@@ -137,7 +145,8 @@ export const make = Effect.gen(function*() {
         const newest = link.device === undefined ? 0 : devices.get(link.device)?.newest ?? 0
         if (link.device !== undefined && newest > link.number) {
           const { method = "?" } = JSON.parse(text)
-          superseded.push(`${method} ${Math.round(performance.now() - recordOf(link.device).newestSinceMs)} ms late`)
+          const atMs = Math.round(performance.now())
+          superseded.push({ method, atMs, lateMs: atMs - Math.round(recordOf(link.device).newestSinceMs) })
         }
         handler.onText(text)
       },
