@@ -4,7 +4,7 @@ import * as FleetWorld from "./FleetWorld.ts"
 
 const names = Array.from({ length: 10 }, (_, index) => `device-${index}`)
 
-describe("a database that fails over for 12 s", () => {
+describe("a database that fails over for 8 s", () => {
   it.live(
     "drops no device of runners that allow for it, and takes tasks again",
     () =>
@@ -20,7 +20,7 @@ describe("a database that fails over for 12 s", () => {
         // No device moves any more.
         yield* Effect.sleep("5 seconds")
         watched.reset()
-        yield* server.restart(12_000)
+        yield* server.restart(8000)
         yield* Effect.sleep("15 seconds")
         assert.deepStrictEqual([watched.counts().drops, watched.connected()], [0, names.length])
         const results = yield* Effect.forEach(
