@@ -104,7 +104,7 @@ const serve = (own: FleetSettings, metricsPort: Option.Option<number>, options: 
     Layer.provide(layerOf(own, options), key).pipe(
       Layer.merge(Option.match(metricsPort, { onNone: () => Layer.empty, onSome: metricsOn })),
       Layer.build,
-      Effect.mapError((error) => error._tag === "CommandFailed" ? error : asFailure(error))
+      Effect.mapError(asFailure)
     ))
 
 /** Until a signal; then it leaves, and its devices move at once. */

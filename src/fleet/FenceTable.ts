@@ -17,6 +17,22 @@ export const waitsFor = (sql: SqlClient.SqlClient, own: string) =>
   sql`CASE WHEN holder IS NULL OR holder = ${own} OR waits_for LIKE '% ' || holder || ' %'
     THEN waits_for ELSE waits_for || ' ' || holder || ' ' END`
 
+/** The lease of a process: its end, and the time at which it was read, on the clock of the leases. */
+export interface LeaseRow {
+  readonly id: string
+  readonly untilMs: number
+  readonly nowMs: number
+}
+
+/** The leases of the processes for which `where` holds. */
+export const leasesWhere = (sql: SqlClient.SqlClient, nowMs: () => Fragment, where: Fragment) =>
+  Effect.map(
+    sql<{ readonly id: string; readonly lease_until_ms: number | string; readonly now: number | string }>`
+      SELECT id, lease_until_ms, ${nowMs()} AS now FROM fleet_process WHERE ${where}`,
+    (rows): ReadonlyArray<LeaseRow> =>
+      rows.map(({ id, lease_until_ms, now }) => ({ id, untilMs: Number(lease_until_ms), nowMs: Number(now) }))
+  )
+
 /** The process that asks. */
 interface Asker {
   readonly processId: string
@@ -49,9 +65,7 @@ export const make = (sql: SqlClient.SqlClient, { lease, nowMs, processId, runner
   const own = Effect.provideService(SqlClient.SqlClient, sql)
 
   const leasesOf = (processes: ReadonlyArray<string>) =>
-    processes.length === 0 ? Effect.succeed([]) : sql<
-      { readonly id: string; readonly lease_until_ms: number | string; readonly now: number | string }
-    >`SELECT id, lease_until_ms, ${nowMs()} AS now FROM fleet_process WHERE ${sql.in("id", processes)}`
+    processes.length === 0 ? Effect.succeed([]) : leasesWhere(sql, nowMs, sql.in("id", processes))
 
   // The takeover is committed before the leases are read (see `LeaseStep`). What the earlier activation told is not true of this one.
   const raise = together((name: string) => name, (names) =>
@@ -64,8 +78,8 @@ export const make = (sql: SqlClient.SqlClient, { lease, nowMs, processId, runner
           state = ${DeviceState.initial.state}, state_at_ms = NULL, approval = NULL
         WHERE name IN (SELECT name FROM locked) AND removed_at_ms IS NULL RETURNING name, epoch, waits_for`
       const known = yield* leasesOf(Array.from(new Set(rows.flatMap(({ waits_for }) => listOf(waits_for)))))
-      const leases = new Map(known.map(({ id, lease_until_ms }) => [id, Number(lease_until_ms)]))
-      const readAtMs = Number(known[0]?.now ?? 0)
+      const leases = new Map(known.map(({ id, untilMs }) => [id, untilMs]))
+      const readAtMs = known[0]?.nowMs ?? 0
       const raised = new Map(rows.map(({ epoch, name, waits_for }): [string, Raised] => {
         const processes = listOf(waits_for)
         const waitMs = Math.max(0, LeaseStep.freeAtMs(processes, leases, processId) - readAtMs)

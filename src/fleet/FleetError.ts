@@ -2,7 +2,7 @@
  * What can go wrong with a fleet: one class for each thing that a caller treats differently.
  */
 import * as Schema from "effect/Schema"
-import { listenWords } from "../link/ListenFailure.ts"
+import { ListenReason, listenWords } from "../link/ListenFailure.ts"
 import { field, lengths } from "../protocol/OutsideText.ts"
 
 /** No device of this name is registered, or it has been removed. */
@@ -60,7 +60,7 @@ export class FleetUnavailable extends Schema.TaggedError<FleetUnavailable>()("Fl
 export class RunnerPortUnavailable extends Schema.TaggedError<RunnerPortUnavailable>()("RunnerPortUnavailable", {
   host: Schema.String,
   port: Schema.Int,
-  reason: Schema.Literals(["PortTaken", "PortForbidden", "NotHere", "NoPort"]),
+  reason: ListenReason,
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {

@@ -10,6 +10,8 @@ import * as Random from "effect/Random"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
+import type { LeaseRow } from "./FenceTable.ts"
+import { leasesWhere } from "./FenceTable.ts"
 import { RunnerTaken } from "./FleetError.ts"
 
 interface Options {
@@ -24,13 +26,6 @@ interface Options {
   readonly renewEvery: Duration.Input
 }
 
-/** Another process of the runner, with the end of its lease and the time, on the clock of the leases. */
-interface Other {
-  readonly id: string
-  readonly untilMs: number
-  readonly nowMs: number
-}
-
 /** Gives the lease of a process back. */
 export const leave = (sql: SqlClient.SqlClient, processId: string): Effect.Effect<void, SqlError> =>
   Effect.asVoid(sql`DELETE FROM fleet_process WHERE id = ${processId}`)
@@ -40,24 +35,18 @@ export const claim = (
   sql: SqlClient.SqlClient,
   { grant, nowMs, processId, renewEvery, runner }: Options
 ): Effect.Effect<void, RunnerTaken | SqlError> => {
-  const others = Effect.map(
-    Effect.suspend(() =>
-      sql<{ readonly id: string; readonly lease_until_ms: number | string; readonly now: number | string }>`
-      SELECT id, lease_until_ms, ${nowMs()} AS now FROM fleet_process
-      WHERE runner = ${runner} AND id <> ${processId} AND lease_until_ms > ${nowMs()}`
-    ),
-    (rows): ReadonlyArray<Other> =>
-      rows.map(({ id, lease_until_ms, now }) => ({ id, untilMs: Number(lease_until_ms), nowMs: Number(now) }))
+  const others = Effect.suspend(() =>
+    leasesWhere(sql, nowMs, sql`runner = ${runner} AND id <> ${processId} AND lease_until_ms > ${nowMs()}`)
   )
-  const leftMs = (rows: ReadonlyArray<Other>) => Math.max(...rows.map(({ nowMs, untilMs }) => untilMs - nowMs))
+  const leftMs = (rows: ReadonlyArray<LeaseRow>) => Math.max(...rows.map(({ nowMs, untilMs }) => untilMs - nowMs))
   const renewMs = Duration.toMillis(renewEvery)
   // Longer than a process that lives takes to renew, and not the same for two that begin at the same time.
-  const pause = (rows: ReadonlyArray<Other>) =>
+  const pause = (rows: ReadonlyArray<LeaseRow>) =>
     Effect.flatMap(
       Random.nextBetween(1.1 * renewMs, 2 * renewMs),
       (ms) => Effect.sleep(Math.min(ms, Math.max(1, leftMs(rows))))
     )
-  const gone = (before: ReadonlyArray<Other>): Effect.Effect<void, RunnerTaken | SqlError> =>
+  const gone = (before: ReadonlyArray<LeaseRow>): Effect.Effect<void, RunnerTaken | SqlError> =>
     Effect.flatMap(Effect.andThen(pause(before), others), (rows) => {
       const known = new Map(before.map(({ id, untilMs }) => [id, untilMs]))
       return rows.length === 0

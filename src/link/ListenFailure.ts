@@ -1,13 +1,15 @@
 /**
  * Why a port cannot be listened on.
  */
+import * as Schema from "effect/Schema"
 import { errnoOf } from "./DialFailure.ts"
 
 /**
  * `PortTaken`: another program listens there. `PortForbidden`: this program may not. `NotHere`: the address is not one of this machine.
  * `NoPort`: anything else.
  */
-export type ListenReason = "PortTaken" | "PortForbidden" | "NotHere" | "NoPort"
+export const ListenReason = Schema.Literals(["PortTaken", "PortForbidden", "NotHere", "NoPort"])
+export type ListenReason = typeof ListenReason.Type
 
 /** `cause` is what the server reported. */
 export const listenReason = (cause: unknown): ListenReason => {

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { createServer as createCollector } from "node:http"
 import { createServer } from "node:net"
 import { exitCodes } from "../../src/cli/ExitCode.ts"
+import { freePort } from "../support/FreePort.ts"
 import { listening } from "../support/Listening.ts"
 import * as Cli from "./Cli.ts"
 
@@ -99,7 +100,7 @@ describe.concurrent("fleet", () => {
         yield* gateway.nextEvent("gateway")
         yield* Cli.finished(["fleet", "migrate"], options)
         yield* Cli.finished(["fleet", "add", "lamp"], options)
-        const port = yield* Effect.scoped(listening(createServer()))
+        const port = yield* freePort
         const runner = yield* Cli.start(["fleet", "run", "--json", "--metrics-port", String(port)], options)
         const pending = yield* runner.nextEvent("pairing.required")
         assert.match(runner.stdout[0] ?? "", /"event":"fleet.ready"/)

@@ -1,17 +1,12 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as SqlClient from "effect/sql/SqlClient"
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import * as NodejsSqlite from "../../src/fleet/NodejsSqlite.ts"
 
-const directory = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(`${tmpdir()}/fleet-sqlite-`)),
-  (made) => Effect.sync(() => rmSync(made, { recursive: true, force: true }))
-)
-
-/** A process that writes to a file of SQLite all the time, until it is killed; and no process, once it has written for the first time. */
+/** Starts a process that writes to a file of SQLite all the time, and waits until it has written for the first time. */
 const writer = (file: string) =>
   Effect.acquireRelease(
     Effect.callback<ChildProcess>((resume) => {
@@ -35,7 +30,7 @@ const writer = (file: string) =>
 describe("a file of SQLite that another process writes to", () => {
   it.live("is opened, read and written, also by what is read before it is written", () =>
     Effect.gen(function*() {
-      const file = `${yield* directory}/fleet.db`
+      const file = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/fleet.db`
       yield* Effect.gen(function*() {
         yield* (yield* SqlClient.SqlClient)`CREATE TABLE written (by TEXT NOT NULL)`
       }).pipe(Effect.provide(NodejsSqlite.layer(file)))
@@ -60,5 +55,5 @@ describe("a file of SQLite that another process writes to", () => {
         NodejsSqlite.layer(file)
       )
       assert.strictEqual(row?.count, 50)
-    }))
+    }).pipe(Effect.provide(NodeServices.layer)))
 })

@@ -24,7 +24,7 @@ const world = Effect.gen(function*() {
       apply: (all, self, args) => {
         if (isKilled) return Effect.succeed([])
         const query: Effect.Effect<unknown> = Reflect.apply(all, self, args)
-        return String(args[0]).includes("WHERE runner =") ? Effect.andThen(looking.await, query) : query
+        return String(args[0]).includes("SELECT id, lease_until_ms") ? Effect.andThen(looking.await, query) : query
       }
     })
     const scope = yield* Scope.fork(yield* Scope.Scope)

@@ -9,14 +9,12 @@ describe("a database that fails over for 8 s", () => {
     "drops no device of runners that allow for it, and takes tasks again",
     () =>
       Effect.gen(function*() {
-        const { fleet, runner, server, watched } = yield* FleetWorld.make
+        const { connected, fleet, runner, server, watched } = yield* FleetWorld.make
         if (server.restart === undefined) return
         const runners = yield* Effect.forEach([0, 1], () => runner({ databaseAwayMs: 15_000 }))
         yield* Effect.forEach(runners, ({ start }) => start, { concurrency: 2 })
         yield* Effect.forEach(names, (name) => fleet.register(name))
-        yield* Effect.repeat(Effect.delay(Effect.sync(watched.connected), "50 millis"), {
-          until: (count) => count === names.length
-        }).pipe(Effect.timeout("60 seconds"))
+        yield* Effect.timeout(connected(names.length), "60 seconds")
         // No device moves any more.
         yield* Effect.sleep("5 seconds")
         watched.reset()

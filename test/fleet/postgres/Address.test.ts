@@ -31,14 +31,12 @@ describe("the address of a runner", () => {
     "is that of one process: a second one fails and disturbs no device, and one after a kill waits and has them all",
     () =>
       Effect.gen(function*() {
-        const { fleet, runner, watched } = yield* FleetWorld.make
-        const connected = Effect.repeat(Effect.delay(Effect.sync(watched.connected), "50 millis"), {
-          until: (count) => count === names.length
-        }).pipe(Effect.timeout("40 seconds"))
+        const { connected, fleet, runner, watched } = yield* FleetWorld.make
+        const allConnected = Effect.timeout(connected(names.length), "40 seconds")
         const first = yield* runner()
         yield* first.start
         yield* Effect.forEach(names, (name) => fleet.register(name))
-        yield* connected
+        yield* allConnected
         watched.reset()
         // As on another machine whose address was not set either.
         const second = yield* runner({ port: first.port, listenHost: "127.0.0.2" })
@@ -50,7 +48,7 @@ describe("the address of a runner", () => {
         first.signal("SIGKILL")
         yield* first.ended
         const [waited] = yield* Effect.timed(second.start)
-        yield* connected
+        yield* allConnected
         tell("second process", { toldMs: Duration.toMillis(told), afterKillMs: Duration.toMillis(waited) })
       }),
     120_000

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as SqlClient from "effect/sql/SqlClient"
 import { type ChildProcess, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -166,5 +167,11 @@ export const makeAt = Effect.fnUntraced(function*(place: GatewayPlace) {
 /** A fleet on a development gateway that counts. */
 export const make = Effect.gen(function*() {
   const watched = yield* WatchedGateway.make
-  return { ...(yield* makeAt({ port: watched.port, token: WatchedGateway.token })), watched }
+  /** Waits until so many devices have a session. */
+  const connected = (count: number) =>
+    Effect.repeat(Effect.sync(watched.connected), {
+      until: (now) => now === count,
+      schedule: Schedule.spaced("20 millis")
+    })
+  return { ...(yield* makeAt({ port: watched.port, token: WatchedGateway.token })), watched, connected }
 })

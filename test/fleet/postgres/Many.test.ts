@@ -5,7 +5,6 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Registry from "../../../src/fleet/Registry.ts"
 import { crowding, setting, tell } from "./Figures.ts"
@@ -20,11 +19,6 @@ describe("many devices in one process", () => {
       Effect.runPromise(Effect.scoped(Effect.gen(function*() {
         const world = yield* FleetWorld.make
         const runner = yield* world.runner()
-        const connected = (count: number) =>
-          Effect.repeat(Effect.sync(() => world.watched.connected()), {
-            until: (now) => now === count,
-            schedule: Schedule.spaced("20 millis")
-          })
         const emptyHeap = Effect.gen(function*() {
           yield* runner.start
           const bytes = yield* runner.heapBytes
@@ -43,7 +37,7 @@ describe("many devices in one process", () => {
           yield* runner.start
           const before = runner.cpuMs()
           const began = performance.now()
-          yield* connected(devices)
+          yield* world.connected(devices)
           const ms = performance.now() - began
           const cpuMsEach = (runner.cpuMs() - before) / devices
           // States and events are written meanwhile.
