@@ -14,7 +14,7 @@ const most = setting("MANY", 2000)
 
 describe("many devices in one process", () => {
   it(
-    "start at 200 a second where the processor can, and each costs among many what it costs among few",
+    "start at 200 a second, and each costs among many what it costs among few",
     () =>
       Effect.runPromise(Effect.scoped(Effect.gen(function*() {
         const world = yield* FleetWorld.make
@@ -59,8 +59,10 @@ describe("many devices in one process", () => {
         })
         const few = yield* measure(most / 4)
         const many = yield* measure(most)
-        // A processor that takes more than 4 ms for a device is the limit, and nothing else: other machines on its host may slow it.
+        // The processor is the limit, and nothing else.
         assert.isAtLeast(many.perSecond, Math.min(200, 0.8 * 1000 / many.cpuMsEach) / crowding())
+        // The start of the process counts too, and a few hundred devices do not outweigh it.
+        if (most >= 2000) assert.isAtLeast(many.perSecond, 200 / crowding())
         assert.isAtMost(many.cpuMsEach, few.cpuMsEach * 1.3)
         assert.isAtMost(many.kbEach, few.kbEach * 1.1)
         assert.isAtMost(many.idlePercent, 5 * crowding())
